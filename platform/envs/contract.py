@@ -1,0 +1,182 @@
+"""What a world is, and what a level is.
+
+A level is data: `Levels` holds n of them as arrays. A `World` makes levels; the engine
+(`whichgoal.envs.engine`) plays them; neither knows the other's insides.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whichgoal.spec import Spec
+
+Split = Literal["train", "test"]
+HIDDEN = -1
+"""In arrays of cells: this goal is not anywhere on the board."""
+
+
+@dataclass(frozen=True)
+class Levels:
+    """n concrete levels of one board size, row by row. x counts columns, y rows, as in MiniGrid.
+
+    Attributes:
+        board: `uint8 [n, width, height, 3]`, MiniGrid's (object, color, state) codes at [x, y].
+        contents: `int64 [n, width, height]`, what a box at [x, y] holds, packed (`pack_object`);
+            0 where there is nothing.
+        start: `int16 [n, 3]`, the agent's x, y and heading (0 right, 1 down, 2 left, 3 up).
+        carrying: `int64 [n]`, the packed object that the agent starts with; 0 for none.
+        goal_map: `uint16 [n, width, height]`, bit j is set where entering the cell pays goal j.
+        limit: `int32 [n]`, the episode is truncated after so many env steps.
+        layout: `uint64 [n]`, a hash of the layout (walls), on which train and test are split.
+    """
+
+    board: NDArray[np.uint8]
+    contents: NDArray[np.int64]
+    start: NDArray[np.int16]
+    carrying: NDArray[np.int64]
+    goal_map: NDArray[np.uint16]
+    limit: NDArray[np.int32]
+    layout: NDArray[np.uint64]
+
+    def __len__(self) -> int:
+        return len(self.board)
+
+    def __getitem__(self, rows: slice | NDArray[np.integer] | NDArray[np.bool_]) -> Levels:
+        """Returns the chosen rows (a slice, an index array or a mask) as levels of their own."""
+        return Levels(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+    @property
+    def width(self) -> int:
+        """Columns of the board, border included."""
+        return self.board.shape[1]
+
+    @property
+    def height(self) -> int:
+        """Rows of the board, border included."""
+        return self.board.shape[2]
+
+    @staticmethod
+    def empty(n: int, width: int, height: int) -> Levels:
+        """Returns n levels of empty cells, to be filled in."""
+        board = np.zeros((n, width, height, 3), np.uint8)
+        board[..., 0] = 1
+        return Levels(
+            board=board,
+            contents=np.zeros((n, width, height), np.int64),
+            start=np.zeros((n, 3), np.int16),
+            carrying=np.zeros(n, np.int64),
+            goal_map=np.zeros((n, width, height), np.uint16),
+            limit=np.zeros(n, np.int32),
+            layout=np.zeros(n, np.uint64),
+        )
+
+    @staticmethod
+    def concatenate(parts: list[Levels]) -> Levels:
+        """Returns the rows of all parts, which must have one board size."""
+        return Levels(
+            **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Levels)}
+        )
+
+
+class Design(Spec):
+    """The part of a design that every world has; a world's own `Design` adds its dials.
+
+    Attributes:
+        size: Columns (and rows) of the board, border walls included, as in MiniGrid.
+        view: `egocentric`: MiniGrid's partial view ahead of the agent; `full`: the whole board.
+        agent_view_size: Side of the egocentric view, odd.
+        see_through_walls: Whether walls hide what is behind them.
+        step_cost: Taken from the reward at every step. The only shaping there is; `info["goals"]`
+            never contains it.
+    """
+
+    size: int = 11
+    view: Literal["egocentric", "full"] = "egocentric"
+    agent_view_size: int = 7
+    see_through_walls: bool = False
+    step_cost: float = 0.0
+
+
+Fill = Callable[..., None]
+"""A compiled level generator, see `World.fill`."""
+
+
+class World(ABC):
+    """An environment family with one intended goal, `goals[0]`, and some proxies.
+
+    A world is stateless. It is registered in `whichgoal.envs.WORLDS` and, under `env_id`, with
+    Gymnasium.
+    """
+
+    name: ClassVar[str]
+    env_id: ClassVar[str]
+    goals: ClassVar[tuple[str, ...]]
+    num_actions: ClassVar[int]
+    Design: ClassVar[type[Design]]
+
+    @abstractmethod
+    def palette(self, design: Design) -> tuple[tuple[int, int, int], ...]:
+        """Returns every (object, color, state) code that an observation can show."""
+
+    @abstractmethod
+    def fill(self, design: Design, split: Split) -> tuple[Fill, tuple[float, ...]]:
+        """Returns the compiled generator of the training distribution, and its parameters.
+
+        The generator is called as `fill(params, streams, rows, board, contents, start, carrying,
+        goal_map, limit, layout)`: `params` is `float64 [p]`, `streams` is `uint64 [N]` (one random
+        stream per row, see `whichgoal.envs.rng`), `rows` is `int64 [m]`, the rows to write, and the
+        rest are the arrays of `Levels` with N rows. It overwrites the given rows entirely.
+        """
+
+    @abstractmethod
+    def layouts(self, design: Design, n: int, seed: int, split: Split) -> Levels:
+        """Returns n distinct layouts: walls, start and step limit, with no goal placed anywhere."""
+
+    @abstractmethod
+    def shifted(self, design: Design) -> Design:
+        """Returns the design of the boards on which the agent is tested (larger, for a maze)."""
+
+    @abstractmethod
+    def places(self, design: Design, layouts: Levels) -> Mapping[str, NDArray[np.int16]]:
+        """Returns where each goal that can be moved may stand, place by place.
+
+        goal -> `int16 [n, places, 2]`, the goal's cell (x, y) when it stands at that place, or
+        `HIDDEN` where it cannot. Two goals swap by swapping their place numbers.
+        """
+
+    @abstractmethod
+    def place(
+        self,
+        design: Design,
+        layouts: Levels,
+        cells: Mapping[str, NDArray[np.integer]],
+        visible: Mapping[str, bool] | None = None,
+    ) -> Levels:
+        """Returns the layouts with goals at `cells`: goal -> `int [n, 2]` (x, y) or `HIDDEN`.
+
+        `visible[goal] = False` places a goal that is logged but leaves no trace on the board.
+        """
+
+    def generate(self, design: Design, n: int, seed: int, split: Split = "train") -> Levels:
+        """Returns n levels of the training distribution (`split="test"`: layouts held out)."""
+        from whichgoal.envs.rng import seed_streams
+
+        levels = Levels.empty(n, design.size, design.size)
+        fill, params = self.fill(design, split)
+        arrays = [getattr(levels, f.name) for f in fields(levels)]
+        fill(np.array(params, np.float64), seed_streams(seed, n), np.arange(n), *arrays)
+        return levels
+
+
+def pack_object(kind: int, color: int, state: int, contents: int = 0) -> int:
+    """Packs an object, and the stack of what it contains, into one integer.
+
+    Nine bits per object (4 type, 3 color, 2 state), innermost highest, so a box in a box fits.
+    """
+    return int(kind) | int(color) << 4 | int(state) << 7 | int(contents) << 9

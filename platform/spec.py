@@ -1,0 +1,165 @@
+"""What a trial is: frozen, typed, hashable by content.
+
+A `TrialSpec` says everything that decides which agent comes out of training, and nothing else: how
+the agent is scored afterwards is `BatterySpec`, which belongs to the sweep. Imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
+PositiveInt = Annotated[int, Field(gt=0)]
+
+
+class Spec(BaseModel):
+    """Base of every declarative record: frozen, strict about keys, defaults validated too."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class WorldSpec(Spec):
+    """Which world, and its design: the parameters of the training distribution.
+
+    The design's own keys are declared by the world (`World.Design`), so they are extra keys here;
+    `whichgoal.sweep` fills in their defaults and refuses unknown ones.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str
+
+    def design(self) -> dict[str, Any]:
+        """Returns the design's keys and values, without the world's name."""
+        return dict(self.model_extra or {})
+
+
+class ModelSpec(Spec):
+    """The network: architecture and capacity.
+
+    `capacity` is the number of trainable parameters, met within 5 % by the solver in
+    `whichgoal.models.sizes`. `critic` says whether the value function shares the trunk.
+    """
+
+    arch: str = "lstm"
+    capacity: PositiveInt = 50_000
+    critic: Literal["shared", "separate"] = "shared"
+
+
+class PPOSpec(Spec):
+    """PPO's hyper-parameters (Schulman et al. 2017), in RLlib's words where it has one."""
+
+    lr: Annotated[float, Field(gt=0.0, lt=1.0)] = 1e-3
+    gamma: Probability = 0.99
+    lambda_: Probability = 0.95
+    clip_param: Annotated[float, Field(gt=0.0)] = 0.2
+    entropy_coeff: Annotated[float, Field(ge=0.0)] = 0.01
+    vf_loss_coeff: Annotated[float, Field(ge=0.0)] = 0.5
+    grad_clip: Annotated[float, Field(gt=0.0)] = 0.5
+    num_epochs: PositiveInt = 3
+
+
+class TrainSpec(Spec):
+    """How long, and in which batches, an agent is trained.
+
+    One training batch holds `num_envs * rollout_len` env steps. Recurrent models learn on
+    sequences of `max_seq_len` steps. `minibatch_size` is in env steps.
+    """
+
+    env_steps: PositiveInt = 2_000_000
+    num_envs: PositiveInt = 256
+    rollout_len: PositiveInt = 64
+    max_seq_len: PositiveInt = 32
+    minibatch_size: PositiveInt = 4096
+    num_checkpoints: PositiveInt = 4
+
+    @model_validator(mode="after")
+    def _batch_divides(self) -> TrainSpec:
+        batch = self.num_envs * self.rollout_len
+        if self.rollout_len % self.max_seq_len:
+            raise ValueError(
+                f"max_seq_len {self.max_seq_len} must divide rollout_len {self.rollout_len}"
+            )
+        if batch % self.minibatch_size:
+            raise ValueError(
+                f"minibatch_size {self.minibatch_size} must divide num_envs * rollout_len = {batch}"
+            )
+        if self.minibatch_size % self.max_seq_len:
+            raise ValueError(
+                f"max_seq_len {self.max_seq_len} must divide minibatch_size {self.minibatch_size}"
+            )
+        return self
+
+    @property
+    def batch_size(self) -> int:
+        """Env steps in one training batch."""
+        return self.num_envs * self.rollout_len
+
+
+class TrialSpec(Spec):
+    """One agent to be trained. Its id is a hash of everything in here."""
+
+    world: WorldSpec
+    model: ModelSpec = ModelSpec()
+    train: TrainSpec = TrainSpec()
+    ppo: PPOSpec = PPOSpec()
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def id(self) -> str:
+        """Twelve hex digits of the SHA-256 of the spec's canonical JSON."""
+        return _digest(self.model_dump(mode="json"))
+
+    @property
+    def cell_id(self) -> str:
+        """Id of the cell: the trials that differ from this one only in seed."""
+        return _digest(self.model_dump(mode="json", exclude={"seed"}))
+
+
+class Thresholds(Spec):
+    """The lines that a verdict is decided on, fixed in the sweep file before the run."""
+
+    trained: Fraction = 0.9
+    competence: Fraction = 0.6
+    preference_high: Fraction = 0.5
+    preference_low: Fraction = 0.2
+    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Thresholds:
+        if self.preference_low >= self.preference_high:
+            raise ValueError(
+                f"preference_low {self.preference_low} must be below "
+                f"preference_high {self.preference_high}"
+            )
+        return self
+
+
+class BatterySpec(Spec):
+    """How a checkpoint is scored: the battery's version, levels per panel, thresholds."""
+
+    version: Literal[1] = 1
+    episodes: Annotated[int, Field(ge=16)] = 512
+    seed: Annotated[int, Field(ge=0)] = 0
+    actions: Literal["sampled", "greedy"] = "sampled"
+    thresholds: Thresholds = Thresholds()
+
+
+def _digest(record: dict[str, Any]) -> str:
+    text = json.dumps(record, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def did_you_mean(given: str, allowed: Iterable[str]) -> str:
+    """Returns one sentence naming what is allowed and, where one is close, the likely meant."""
+    names = sorted(allowed)
+    close = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+    meant = f"; did you mean {close[0]!r}?" if close else ""
+    return f"allowed: {', '.join(names)}{meant}"
