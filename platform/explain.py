@@ -1,0 +1,79 @@
+"""Turns pydantic's errors into sentences: what was given, what is allowed, the likely meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from whichgoal.spec import did_you_mean
+
+
+def sentence(error: ErrorDetails, model: type[BaseModel]) -> str:
+    """Returns one sentence for `error`, which validating `model` raised."""
+    key = ".".join(str(part) for part in error["loc"])
+    kind, message = error["type"], error["msg"]
+    if kind == "extra_forbidden":
+        allowed = keys_at(model, error["loc"][:-1])
+        hint = did_you_mean(str(error["loc"][-1]), allowed) if allowed else "allowed: no key here"
+        return f"unknown key {str(error['loc'][-1])!r}; {hint}"
+    if kind == "missing":
+        return f"{key} is missing"
+    if kind in ("value_error", "assertion_error"):
+        prefix = f"{key}: " if key else ""
+        return prefix + re.sub(r"^(Value|Assertion) error, ", "", message)
+    if kind == "literal_error":
+        options = re.findall(r"'([^']*)'", error["ctx"]["expected"])
+        if options and isinstance(error["input"], str):
+            return f"{key}: {error['input']!r} given; {did_you_mean(error['input'], options)}"
+    allowed_text = re.sub(r"^Input should be ", "", message).split(", ")[0]
+    return f"{key}: {shown(error['input'])} given; allowed: {allowed_text}"
+
+
+def keys_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+    """Returns the keys that `model` allows under `loc`; none where that is no record."""
+    for part in loc:
+        field = model.model_fields.get(str(part))
+        inner = field.annotation if field else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        model = inner
+    return list(model.model_fields)
+
+
+def shown(value: Any) -> str:
+    """Returns how a value is quoted in an error: short, on one line."""
+    text = {None: "nothing", True: "true", False: "false"}.get(value) if _simple(value) else None
+    text = text or repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def wrong_type(given: Any, read: Any) -> str | None:
+    """Returns what is allowed where pydantic silently turned `given` into another type.
+
+    Text is never taken for a number, nor a boolean for 0 or 1, nor a number for a boolean.
+    """
+    if isinstance(given, bool) == isinstance(read, bool) and not (
+        isinstance(given, str) and isinstance(read, int | float)
+    ):
+        return None
+    if isinstance(read, bool):
+        return "true or false"
+    return {int: "a whole number", float: "a number", str: "text"}.get(type(read), "another type")
+
+
+def at_path(record: Mapping[str, Any], path: list[str]) -> Any:
+    """Returns the value under a path of keys, None where there is none."""
+    value: Any = record
+    for key in path:
+        if not isinstance(value, Mapping) or key not in value:
+            return None
+        value = value[key]
+    return value
+
+
+def _simple(value: Any) -> bool:
+    return value is None or isinstance(value, bool)

@@ -1,0 +1,121 @@
+"""What is done: one finished-marker per stage of each trial, with a checksum of every product.
+
+A marker counts only while its products are sound and it was made from the same inputs; anything
+else is work to do again. The markers are the truth: Ray Tune's state and MLflow are indexes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+from whichgoal.spec import TrialSpec
+from whichgoal.storage import StorageError, write_json
+
+Stage = Literal["train", "probe", "score"]
+STAGES: tuple[Stage, ...] = ("train", "probe", "score")
+
+
+def claim(folder: Path, spec: TrialSpec) -> None:
+    """Makes `folder` the trial's folder: writes `spec.json`, or checks the one that is there.
+
+    Raises:
+        StorageError: If the folder holds another trial, or its spec cannot be read.
+    """
+    path = folder / "spec.json"
+    ours = spec.model_dump(mode="json")
+    if path.exists():
+        try:
+            theirs = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            raise StorageError(
+                f"{path} is damaged; delete the folder {folder} to train this trial again"
+            ) from None
+        if theirs != ours:
+            different = _differences(ours, theirs)
+            raise StorageError(
+                f"{path} holds another trial (differs in {different}); "
+                f"move the folder away, or use another storage"
+            )
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(path, ours)
+
+
+def finish(folder: Path, stage: Stage, products: list[Path], inputs: dict[str, Any]) -> None:
+    """Marks a stage as finished: `products` are its files, `inputs` what they were made from."""
+    record = {
+        "stage": stage,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "inputs": inputs,
+        "products": {str(p.relative_to(folder)): checksum(p) for p in sorted(products)},
+        "versions": _versions(),
+    }
+    _marker(folder, stage).parent.mkdir(exist_ok=True)
+    write_json(_marker(folder, stage), record)
+
+
+def finished(folder: Path, stage: Stage, inputs: dict[str, Any] | None = None) -> bool:
+    """Returns whether the stage is done: its marker and every product are sound.
+
+    With `inputs`, also whether it was made from these.
+    """
+    products = recorded(folder, stage)
+    if products is None:
+        return False
+    record = json.loads(_marker(folder, stage).read_text(encoding="utf-8"))
+    if inputs is not None and record["inputs"] != json.loads(json.dumps(inputs)):
+        return False
+    try:
+        return all(checksum(folder / name) == digest for name, digest in products.items())
+    except OSError:
+        return False
+
+
+def recorded(folder: Path, stage: Stage) -> dict[str, str] | None:
+    """Returns the products (path in the folder -> SHA-256) that a sound marker names, or None."""
+    try:
+        record = json.loads(_marker(folder, stage).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    sound = (
+        isinstance(record, dict)
+        and record.get("stage") == stage
+        and isinstance(record.get("products"), dict)
+        and record["products"]
+        and isinstance(record.get("inputs"), dict)
+    )
+    return record["products"] if sound else None
+
+
+def checksum(path: Path) -> str:
+    """Returns the SHA-256 of a file's bytes, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _marker(folder: Path, stage: Stage) -> Path:
+    return folder / "done" / f"{stage}.json"
+
+
+def _differences(ours: Any, theirs: Any, prefix: str = "") -> str:
+    if not (isinstance(ours, dict) and isinstance(theirs, dict)):
+        return prefix.rstrip(".") or "everything"
+    keys = [k for k in sorted(ours.keys() | theirs.keys()) if ours.get(k) != theirs.get(k)]
+    return ", ".join(_differences(ours.get(k), theirs.get(k), f"{prefix}{k}.") for k in keys)
+
+
+@cache
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in ("whichgoal", "ray", "torch", "numba", "numpy"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # a source tree that is not installed
+            found[package] = "unknown"
+    return found

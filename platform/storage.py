@@ -1,0 +1,128 @@
+"""The storage root: which file lies where, atomic writing, and who may write.
+
+Everything that is true about a sweep lies under one folder. This is the only place that knows how
+its paths are made, so that other kinds of storage can follow.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+
+class StorageError(ValueError):
+    """A storage root that cannot be used, or is in use; one clear line."""
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A storage root on a local (or mounted) file system."""
+
+    root: Path
+
+    @staticmethod
+    def at(text: str | Path) -> Storage:
+        """Returns the storage that a folder or a `file://` URL names; creates nothing.
+
+        Raises:
+            StorageError: If it is a URL of another kind.
+        """
+        parts = urlsplit(str(text))
+        if parts.scheme == "file":
+            return Storage(Path(unquote(parts.path)).absolute())
+        if "://" in str(text):
+            raise StorageError(
+                f"storage {text!s} given; allowed now: a folder (also a mounted one) or file://; "
+                f"{parts.scheme}:// comes with a later version"
+            )
+        return Storage(Path(text).expanduser().absolute())
+
+    def sweep(self, name: str) -> Path:
+        """Returns the folder of a sweep's plan."""
+        return self.root / "sweeps" / name
+
+    def trial(self, trial_id: str) -> Path:
+        """Returns the folder of a trial, which all sweeps of this root share."""
+        return self.root / "trials" / trial_id
+
+    @property
+    def tune(self) -> Path:
+        """The folder of Ray Tune's own state, which may be deleted at any time."""
+        return self.root / "tune"
+
+    def prepare(self) -> None:
+        """Creates the root and proves that it can be written to.
+
+        Raises:
+            StorageError: If not.
+        """
+        try:
+            for folder in (self.root / "sweeps", self.root / "trials"):
+                folder.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryFile(dir=folder) as file:
+                    file.write(b"whichgoal")
+        except OSError as error:
+            raise StorageError(
+                f"storage {self.root} cannot be written to: {error.strerror or error}"
+            ) from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file so that it holds the old text or the whole new one, never a part."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, record: Any) -> None:
+    """Writes a record as indented JSON, atomically."""
+    write_text(path, json.dumps(record, indent=2, sort_keys=True) + "\n")
+
+
+@contextmanager
+def locked(folder: Path, what: str, wait_s: float = 0.0) -> Iterator[None]:
+    """Holds the folder's lock, so that one process at a time writes there.
+
+    The kernel lets go of the lock when its holder dies, so none is ever stale.
+
+    Raises:
+        StorageError: If another process holds it for longer than `wait_s`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    give_up = time.monotonic() + wait_s
+    with open(folder / "lock", "a+", encoding="utf-8") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if time.monotonic() >= give_up:
+                    file.seek(0)
+                    holder = file.read().strip() or "another process"
+                    raise StorageError(f"{what} is being worked on by {holder}") from None
+                time.sleep(0.2)
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        try:
+            yield
+        finally:
+            file.truncate(0)

@@ -1,0 +1,140 @@
+"""A sweep file read into trials: YAML -> `Sweep` -> list of `TrialSpec`. No torch, no Ray.
+
+`axes` are what is compared: always the full grid. `seeds` are replicates. Everything else stands
+in `base`, by sections named like the fields of `TrialSpec`; an axis overrides its key in `base`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whichgoal.spec import BatterySpec, ModelSpec, PPOSpec, TrainSpec, TrialSpec, WorldSpec
+
+if TYPE_CHECKING:
+    from whichgoal.envs.contract import Design, World
+    from whichgoal.models.sizes import Size
+
+SECTIONS = {"world": WorldSpec, "model": ModelSpec, "train": TrainSpec, "ppo": PPOSpec}
+"""The sections of `base`, and of the dotted keys of `axes`."""
+
+TOP_KEYS = ("name", "question", "base", "axes", "seeds", "tune", "battery")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A question, and the grid of trials that is to answer it.
+
+    Attributes:
+        name: Names the sweep's folder and its MLflow run.
+        question: What the sweep asks, in a sentence.
+        base: Dotted key -> value, for all trials.
+        axes: Dotted key -> the values that are compared.
+        seeds: The replicates of each cell.
+        battery: How every checkpoint is scored.
+    """
+
+    name: str
+    question: str
+    base: Mapping[str, Any]
+    axes: Mapping[str, tuple[Any, ...]]
+    seeds: tuple[int, ...]
+    battery: BatterySpec
+
+    def combinations(self) -> Iterator[dict[str, Any]]:
+        """Yields the axes' full grid: dotted key -> value, one cell each, first axis slowest."""
+        for values in itertools.product(*self.axes.values()):
+            yield dict(zip(self.axes, values, strict=True))
+
+    def trials(self) -> list[TrialSpec]:
+        """Returns every trial. Seeds vary slowest: all cells get their first seed first."""
+        cells = [trial_spec({**self.base, **point}, 0) for point in self.combinations()]
+        return [c.model_copy(update={"seed": seed}) for seed in self.seeds for c in cells]
+
+    def choices(self, trial: TrialSpec) -> dict[str, Any]:
+        """Returns the value of each axis in `trial`."""
+        record = {**trial.model_dump(mode="json")}
+        return {key: _under(record, key.split(".")) for key in self.axes}
+
+
+def load(path: str | Path) -> Sweep:
+    """Reads and checks a sweep file.
+
+    Raises:
+        SweepError: Naming, per problem, file, line, column, what was given and what is allowed.
+    """
+    from whichgoal.sweep_check import checked
+
+    return checked(Path(path))
+
+
+def trial_spec(leaves: Mapping[str, Any], seed: int) -> TrialSpec:
+    """Builds the trial that dotted keys describe, with the world's defaults filled in.
+
+    Raises:
+        KeyError: If there is no such world.
+        pydantic.ValidationError: If a key or value is not allowed.
+    """
+    nested: dict[str, Any] = nest(leaves)
+    world = dict(nested.get("world", {}))
+    name = world.pop("name")
+    design = world_named(name).Design.model_validate(world)
+    nested["world"] = {"name": name, **design.model_dump(mode="json")}
+    return TrialSpec.model_validate({**nested, "seed": seed})
+
+
+def world_named(name: str) -> World:
+    """Returns the registered world."""
+    from whichgoal.envs import WORLDS
+
+    return WORLDS[name]
+
+
+def design_of(trial: TrialSpec) -> Design:
+    """Returns the design of the trial's world."""
+    return world_named(trial.world.name).Design.model_validate(trial.world.design())
+
+
+def size_of(trial: TrialSpec) -> Size:
+    """Returns the width and the numbers of parameters that the trial's capacity comes to.
+
+    Raises:
+        ValueError: If no width meets the capacity within 5 %.
+    """
+    return _size(trial.world.model_dump_json(), trial.model)
+
+
+@cache
+def _size(world_json: str, model: ModelSpec) -> Size:
+    from whichgoal.models.sizes import solve
+
+    spec = WorldSpec.model_validate_json(world_json)
+    world = world_named(spec.name)
+    design = world.Design.model_validate(spec.design())
+    side = design.agent_view_size if design.view == "egocentric" else design.size
+    codes = len(world.palette(design))
+    return solve(
+        model.arch, model.capacity, (side, side, 3), world.num_actions, codes, model.critic
+    )
+
+
+def nest(leaves: Mapping[str, Any]) -> dict[str, Any]:
+    """Turns dotted keys into nested dicts."""
+    nested: dict[str, Any] = {}
+    for key, value in leaves.items():
+        *parents, last = key.split(".")
+        place = nested
+        for part in parents:
+            place = place.setdefault(part, {})
+        place[last] = value
+    return nested
+
+
+def _under(record: Any, path: list[str]) -> Any:
+    for key in path:
+        record = record[key]
+    return record

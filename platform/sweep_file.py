@@ -1,0 +1,156 @@
+"""Reads a YAML 1.2 file into plain values, and remembers where each of them stands.
+
+YAML 1.2 as ruamel.yaml reads it: `1e-4` is a number, `no` is text, digits may be grouped
+(`2_000_000`), and a key given twice is an error. No logic: tags, merge keys and dates have no
+meaning here.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+KeyPath = tuple[str | int, ...]
+"""Where a value stands: `("axes", "model.arch", 1)` is the second item of that axis."""
+
+_TAG = "tag:yaml.org,2002:"
+
+
+class SweepError(ValueError):
+    """A sweep file that cannot be used: one line per problem, each with file, line and column."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@dataclass
+class Document:
+    """A YAML file's content, with the position of every key and value.
+
+    Attributes:
+        path: The file.
+        value: The content as dicts, lists, text, numbers, booleans and None.
+        marks: Line and column (from 1) of each value, by its path of keys and indices.
+        key_marks: The same for the key under which a value stands.
+        problems: What is wrong with the file, one line each.
+    """
+
+    path: Path
+    value: Any = None
+    marks: dict[KeyPath, tuple[int, int]] = field(default_factory=dict)
+    key_marks: dict[KeyPath, tuple[int, int]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def complain(self, where: KeyPath, text: str, *, at_key: bool = False) -> None:
+        """Records a problem at `where`, or at its nearest ancestor that is in the file."""
+        marks = self.key_marks if at_key else self.marks
+        while where and where not in marks:
+            where, marks = where[:-1], self.marks
+        line, column = marks.get(where, (1, 1))
+        problem = f"{self.path}:{line}:{column}: {text}"
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def refuse_if_wrong(self) -> None:
+        """Raises `SweepError` with every problem recorded so far, in the order of the lines."""
+        if self.problems:
+            start = len(str(self.path)) + 1
+            raise SweepError(
+                sorted(self.problems, key=lambda p: [int(x) for x in p[start:].split(":", 2)[:2]])
+            )
+
+
+def read(path: Path) -> Document:
+    """Reads the file at `path`.
+
+    Raises:
+        SweepError: If it cannot be read, is not YAML 1.2, or gives a key twice.
+    """
+    document = Document(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SweepError([f"{path}: cannot be read: {error.strerror}"]) from None
+    except UnicodeDecodeError:
+        raise SweepError([f"{path}: is not UTF-8 text"]) from None
+    try:
+        root = YAML(typ="rt", pure=True).compose(io.StringIO(text))
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        said = " ".join(part for part in (error.context, error.problem) if part)
+        raise SweepError([f"{path}:{line}:{column}: not YAML 1.2: {said}"]) from None
+    except YAMLError as error:
+        raise SweepError([f"{path}: not YAML 1.2: {str(error).splitlines()[0]}"]) from None
+    document.value = None if root is None else _plain(root, (), document, ())
+    document.refuse_if_wrong()
+    return document
+
+
+def _plain(node: Node, where: KeyPath, document: Document, above: tuple[int, ...]) -> Any:
+    document.marks[where] = (node.start_mark.line + 1, node.start_mark.column + 1)
+    if id(node) in above:
+        document.complain(where, "an alias that contains itself")
+        return None
+    above = (*above, id(node))
+    if isinstance(node, MappingNode):
+        return _mapping(node, where, document, above)
+    if isinstance(node, SequenceNode):
+        return [_plain(item, (*where, i), document, above) for i, item in enumerate(node.value)]
+    assert isinstance(node, ScalarNode)
+    return _scalar(node, where, document)
+
+
+def _mapping(
+    node: MappingNode, where: KeyPath, document: Document, above: tuple[int, ...]
+) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        mark = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+        if not isinstance(key_node, ScalarNode):
+            document.key_marks[(*where, "?")] = mark
+            document.complain((*where, "?"), "a key must be text", at_key=True)
+            continue
+        key = str(key_node.value)
+        if key in result:
+            first = document.key_marks[(*where, key)][0]
+            document.marks[(*where, key, "again")] = mark
+            document.complain(
+                (*where, key, "again"), f"key {key!r} is given twice (first in line {first})"
+            )
+            continue
+        document.key_marks[(*where, key)] = mark
+        result[key] = _plain(value_node, (*where, key), document, above)
+    return result
+
+
+def _scalar(node: ScalarNode, where: KeyPath, document: Document) -> Any:
+    text, tag = str(node.value), str(node.tag).removeprefix(_TAG)
+    if tag == "null":
+        return None
+    if tag == "bool":
+        return text.lower() == "true"
+    try:
+        if tag == "int":
+            digits = text.replace("_", "")
+            prefixed = digits.lstrip("+-").lower()[:2] in ("0x", "0o", "0b")
+            return int(digits, 0) if prefixed else int(digits)
+        if tag == "float":
+            number = float(re.sub(r"_|\.(?=inf|nan)", "", text.lower()))
+            if math.isfinite(number):
+                return number
+            document.complain(where, f"{text} given; allowed: a finite number")
+            return None
+    except ValueError:
+        document.complain(where, f"{text!r} is not a number")
+        return None
+    return text
