@@ -25,13 +25,7 @@ _BITS = 9  # per object in a packed stack, see contract.pack_object
 @njit(cache=True)
 def passable(kind: int, state: int) -> bool:
     """Returns whether an agent can enter a cell with this object (MiniGrid's `can_overlap`)."""
-    return (
-        kind == EMPTY
-        or kind == FLOOR
-        or kind == GOAL
-        or kind == LAVA
-        or (kind == DOOR and state == OPEN)
-    )
+    return kind in (EMPTY, FLOOR, GOAL, LAVA) or (kind == DOOR and state == OPEN)
 
 
 @njit(cache=True)
@@ -55,7 +49,7 @@ def _handle(board, contents, carrying, i, x, y, action):  # type: ignore[no-unty
     kind = board[i, x, y, 0]
     color = np.int64(board[i, x, y, 1])
     if action == PICKUP:
-        if carrying[i] == 0 and (kind == KEY or kind == BALL or kind == BOX):
+        if carrying[i] == 0 and (kind in (KEY, BALL, BOX)):
             carrying[i] = np.int64(kind) | color << 4 | contents[i, x, y] << _BITS
             _put(board, contents, i, x, y, 0)
     elif action == DROP:
@@ -138,7 +132,7 @@ def step(
                 elif passable(kind, board[i, x, y, 2]):
                     pose[i, 0] = x
                     pose[i, 1] = y
-                    end = kind == GOAL or kind == LAVA
+                    end = kind in (GOAL, LAVA)
                     if decays:
                         if kind == GOAL:
                             goals[i, 0] = 1.0 - 0.9 * (elapsed[i] / limit[i])

@@ -26,7 +26,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
     """N environments of one world, with SAME_STEP autoreset, level generation included.
 
     Observations are `uint8 [N, v, v, 3]`, or `[N, W, H, 3]` for `view: full`, indexed [x, y, code]
-    as MiniGrid's `image`. Actions are `int [N]` with MiniGrid's meanings. Rewards are `float32 [N]`:
+    as MiniGrid's `image`. Actions are `int [N]` with MiniGrid's meanings. Rewards `float32 [N]` are
     what the intended goal paid, less `design.step_cost`. `info["goals"]` is `float32 [N, k]`, what
     each goal paid in this step; a goal pays 1 at its first contact in an episode, and no more.
 
@@ -288,7 +288,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         )
 
     def _end(self, rows: NDArray[np.int64], goals: Array, infos: dict[str, Any]) -> None:
-        """Writes what Gymnasium wants of finished episodes into `infos` and begins the next ones."""
+        """Writes what Gymnasium wants of finished episodes into `infos`, begins the next ones."""
         images = np.empty((len(rows), *self.single_observation_space.shape), np.uint8)  # type: ignore[misc]
         self._observe(rows, images)
         final = np.full(self.num_envs, None, dtype=object)

@@ -1,0 +1,153 @@
+"""Levels taken from MiniGrid's and BabyAI's own environments, to be played by our engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+from minigrid.core.constants import COLOR_TO_IDX, OBJECT_TO_IDX
+from minigrid.core.world_object import Ball, Box, Door, Floor, Goal, Key, Lava, Wall, WorldObj
+from minigrid.minigrid_env import MiniGridEnv
+from numpy.typing import NDArray
+
+from whichgoal.envs import contract
+from whichgoal.envs.contract import Fill, Levels, Split, World, pack_object
+from whichgoal.envs.vector import GridVectorEnv
+
+_KINDS = (Wall, Floor, Door, Key, Ball, Box, Goal, Lava)
+_MAX_STACK = 7
+"""Objects in one packed stack: nine bits each in 63."""
+
+
+class MiniGridWorld(World):
+    """MiniGrid's own task, reaching a goal object, on levels taken from its environments.
+
+    Not in `WORLDS`: it makes no levels and has no proxies.
+
+    Args:
+        num_actions: How many of MiniGrid's seven actions are allowed, from the first on.
+    """
+
+    name = "minigrid"
+    env_id = ""
+    goals = ("goal",)
+    Design = contract.Design
+
+    def __init__(self, num_actions: int = 7) -> None:
+        self.num_actions = num_actions  # type: ignore[misc]
+
+    def palette(self, design: contract.Design) -> tuple[tuple[int, int, int], ...]:
+        return tuple(
+            (kind, color, state)
+            for name, kind in OBJECT_TO_IDX.items()
+            for color in ((0,) if name in ("unseen", "empty", "agent") else COLOR_TO_IDX.values())
+            for state in range({"door": 3, "agent": 4}.get(name, 1))
+        )
+
+    def fill(self, design: contract.Design, split: Split) -> tuple[Fill, tuple[float, ...]]:
+        raise ValueError("the world 'minigrid' makes no levels; give them (see levels_from)")
+
+    def layouts(self, design: contract.Design, n: int, seed: int, split: Split) -> Levels:
+        raise ValueError("the world 'minigrid' makes no layouts; see levels_from")
+
+    def shifted(self, design: contract.Design) -> contract.Design:
+        raise ValueError("the world 'minigrid' makes no levels, so it has no larger ones")
+
+    def places(self, design: contract.Design, layouts: Levels) -> Mapping[str, NDArray[np.int16]]:
+        raise ValueError("the world 'minigrid' has no goal that can be moved")
+
+    def place(
+        self,
+        design: contract.Design,
+        layouts: Levels,
+        cells: Mapping[str, NDArray[np.integer]],
+        visible: Mapping[str, bool] | None = None,
+    ) -> Levels:
+        raise ValueError("the world 'minigrid' has no goal that can be moved")
+
+
+class MiniGridVectorEnv(GridVectorEnv):
+    """A `GridVectorEnv` with MiniGrid's reward: `1 - 0.9 * elapsed / limit` at a goal object."""
+
+    decays: ClassVar[bool] = True
+
+
+def levels_from(env: gym.Env[Any, Any]) -> Levels:
+    """Returns the present state of a MiniGrid or BabyAI environment as one level.
+
+    Args:
+        env: A `MiniGridEnv`, possibly wrapped, that has been reset. `limit` is its `max_steps`.
+
+    Raises:
+        ValueError: If it is no `MiniGridEnv`, was not reset, or holds an object with own rules.
+    """
+    inner = _minigrid(env)
+    grid = inner.grid
+    levels = Levels.empty(1, grid.width, grid.height)
+    for x in range(grid.width):
+        for y in range(grid.height):
+            packed = _packed(grid.get(x, y), f"the cell ({x}, {y})")
+            if packed:
+                levels.board[0, x, y] = packed & 15, packed >> 4 & 7, packed >> 7 & 3
+                levels.contents[0, x, y] = packed >> 9
+            if packed & 15 == OBJECT_TO_IDX["goal"]:
+                levels.goal_map[0, x, y] = 1
+    levels.start[0] = *inner.agent_pos, inner.agent_dir
+    levels.carrying[0] = _packed(inner.carrying, "the agent's hand")
+    levels.limit[0] = inner.max_steps
+    return levels
+
+
+def from_minigrid(env: gym.Env[Any, Any], num_envs: int) -> GridVectorEnv:
+    """Returns our vector env, each of whose episodes starts at `env`'s present grid and pose.
+
+    View size, `see_through_walls`, step limit and number of actions are the environment's own.
+    Rewards are MiniGrid's for goal objects; what a subclass pays for its mission is not known here.
+
+    Args:
+        env: As in `levels_from`.
+        num_envs: Number of environments in the batch.
+
+    Raises:
+        ValueError: As `levels_from`.
+    """
+    levels = levels_from(env)
+    inner = _minigrid(env)
+    design = contract.Design(
+        size=max(levels.width, levels.height),
+        agent_view_size=inner.agent_view_size,
+        see_through_walls=inner.see_through_walls,
+    )
+    world = MiniGridWorld(int(inner.action_space.n))  # type: ignore[attr-defined]
+    return MiniGridVectorEnv(world, design, num_envs, levels=levels)
+
+
+def _minigrid(env: gym.Env[Any, Any]) -> MiniGridEnv:
+    inner = getattr(env, "unwrapped", env)
+    if not isinstance(inner, MiniGridEnv):
+        raise ValueError(f"{inner!r} is not a MiniGrid environment; allowed: minigrid.MiniGridEnv")
+    if inner.agent_pos is None or inner.agent_dir is None or not hasattr(inner, "step_count"):
+        raise ValueError(f"{env} has no grid yet; call its reset() first")
+    return inner
+
+
+def _packed(obj: WorldObj | None, where: str) -> int:
+    stack = []
+    while obj is not None:
+        if not any(type(obj) is kind for kind in _KINDS):
+            raise ValueError(
+                f"{where} holds a {type(obj).__name__}, which may have rules of its own; "
+                f"allowed: {', '.join(kind.__name__ for kind in _KINDS)}"
+            )
+        if isinstance(obj, Door) and obj.is_open and obj.is_locked:
+            raise ValueError(f"{where} holds a door that is open and locked; allowed: one of both")
+        stack.append(obj)
+        obj = obj.contains
+    if len(stack) > _MAX_STACK:
+        raise ValueError(f"{where} holds {len(stack)} nested objects; allowed: {_MAX_STACK}")
+    packed = 0
+    for obj in reversed(stack):
+        packed = pack_object(*obj.encode(), packed)
+    return packed

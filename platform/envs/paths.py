@@ -1,0 +1,111 @@
+"""Exact shortest paths over (cell, heading), compiled, for a whole batch of levels in one call."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from whichgoal.envs.contract import Levels
+from whichgoal.envs.engine import DX, DY, FORWARD, GOAL, LAVA, LEFT, RIGHT, passable
+
+UNREACHABLE = -1
+
+
+def distances(levels: Levels, targets: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Returns the fewest actions from every pose until a target cell is entered.
+
+    A turn is one action, a step ahead is one. Boards are taken as they stand: walls, closed doors
+    and objects block. Goal objects and lava end an episode, so paths lead to them but not through.
+
+    Args:
+        levels: n levels.
+        targets: `bool [n, W, H]`, the cells to be entered.
+
+    Returns:
+        `int32 [n, W, H, 4]`, by x, y and heading: 0 on a target cell, -1 where no target can be
+        reached, and wherever an agent cannot stand.
+
+    Raises:
+        ValueError: If `targets` has another shape than the boards.
+    """
+    shape = levels.board.shape[:3]
+    if targets.shape != shape:
+        raise ValueError(f"targets have shape {targets.shape}; allowed: {shape}, one per cell")
+    out = np.full((*shape, 4), UNREACHABLE, np.int32)
+    _distances(levels.board, targets.astype(np.bool_, copy=False), out)
+    return out
+
+
+def greedy_actions(distance: NDArray[np.int32], pose: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Returns, per row, an action that starts a shortest path: left, right or forward.
+
+    Forward is preferred to left, left to right. Where nothing brings the agent nearer (it is on a
+    target, or none can be reached) it turns left, which keeps it where it is.
+
+    Args:
+        distance: `int32 [n, W, H, 4]` of `distances`.
+        pose: `int [n, 3]`, x, y and heading.
+
+    Returns:
+        `int64 [n]`, MiniGrid's action numbers.
+    """
+    actions = np.empty(len(pose), np.int64)
+    _greedy(distance, np.asarray(pose, np.int64), actions)
+    return actions
+
+
+@njit(cache=True, nogil=True)
+def _distances(board, targets, out):  # type: ignore[no-untyped-def]
+    """Searches backward from the targets of each row, breadth first; `out` starts at -1."""
+    n, width, height = board.shape[0], board.shape[1], board.shape[2]
+    queue = np.empty(width * height * 4, np.int64)
+    for i in range(n):
+        head, tail = 0, 0
+        for x in range(width):
+            for y in range(height):
+                if targets[i, x, y] and passable(board[i, x, y, 0], board[i, x, y, 2]):
+                    for heading in range(4):
+                        out[i, x, y, heading] = 0
+                        queue[tail] = (x * height + y) * 4 + heading
+                        tail += 1
+        while head < tail:
+            node = queue[head]
+            head += 1
+            heading, cell = node & 3, node >> 2
+            x, y = cell // height, cell % height
+            near = out[i, x, y, heading] + 1
+            for turn in (1, 3):
+                other = (heading + turn) & 3
+                if out[i, x, y, other] < 0:
+                    out[i, x, y, other] = near
+                    queue[tail] = cell * 4 + other
+                    tail += 1
+            kind = board[i, x, y, 0]
+            if near > 1 and kind in (GOAL, LAVA):
+                continue  # entering this cell would have ended the episode
+            x -= DX[heading]
+            y -= DY[heading]
+            if x < 0 or x >= width or y < 0 or y >= height or out[i, x, y, heading] >= 0:
+                continue
+            if passable(board[i, x, y, 0], board[i, x, y, 2]):
+                out[i, x, y, heading] = near
+                queue[tail] = (x * height + y) * 4 + heading
+                tail += 1
+
+
+@njit(cache=True, nogil=True)
+def _greedy(distance, pose, actions):  # type: ignore[no-untyped-def]
+    width, height = distance.shape[1], distance.shape[2]
+    for i in range(len(pose)):
+        x, y, heading = pose[i, 0], pose[i, 1], pose[i, 2]
+        here = distance[i, x, y, heading]
+        actions[i] = LEFT
+        if here <= 0:
+            continue
+        ahead_x, ahead_y = x + DX[heading], y + DY[heading]
+        inside = 0 <= ahead_x < width and 0 <= ahead_y < height
+        if inside and distance[i, ahead_x, ahead_y, heading] == here - 1:
+            actions[i] = FORWARD
+        elif distance[i, x, y, (heading + 3) & 3] != here - 1:
+            actions[i] = RIGHT
