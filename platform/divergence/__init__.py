@@ -1,0 +1,1 @@
+"""What an agent pursues: panels, probe, scores, verdict. No training code, no Ray."""

@@ -1,0 +1,182 @@
+"""The battery, from an agent to its scorecard: play every panel, keep the table, score the table.
+
+`score_episodes` is a pure function of the table: scoring again never plays again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from whichgoal import tables
+from whichgoal.divergence import panels as battery_panels
+from whichgoal.divergence.episodes import FLOOR, episode_table
+from whichgoal.divergence.panels import Panel
+from whichgoal.divergence.probe import Actor, rollout
+from whichgoal.divergence.reference import Random
+from whichgoal.divergence.scores import score
+from whichgoal.divergence.verdict import Score, Scorecard, decide
+from whichgoal.envs.contract import Design, World
+from whichgoal.spec import BatterySpec, did_you_mean
+
+ACTIONS = ("sampled", "greedy")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a battery found out about one checkpoint.
+
+    Attributes:
+        episodes: Every episode played, `tables.EPISODES`.
+        cards: A scorecard per way of choosing actions.
+        card: The one that the battery's verdict is taken from (`BatterySpec.actions`).
+    """
+
+    episodes: pa.Table
+    cards: Mapping[str, Scorecard]
+    card: Scorecard
+
+    def scores(self) -> pa.Table:
+        """Returns the scores of all cards as tidy rows, `tables.SCORES`."""
+        return scores_table(self.cards)
+
+
+def evaluate(
+    actors: Mapping[str, Actor],
+    world: World,
+    design: Design,
+    battery: BatterySpec,
+    *,
+    trial: str = "",
+    env_steps: int = 0,
+    panels: Mapping[str, Panel] | None = None,
+) -> Evaluation:
+    """Plays the battery and scores it.
+
+    Args:
+        actors: `sampled` and/or `greedy` -> the agent choosing its actions so; the battery's own
+            way must be among them.
+        world: The world.
+        design: The design that the agent was trained under.
+        battery: Which battery.
+        trial: Id of the agent's trial, for the tables.
+        env_steps: Env steps that it was trained for, for the tables.
+        panels: What `panels.build(world, design, battery)` returned, where it is at hand already.
+
+    Raises:
+        ValueError: An unknown way of choosing actions, or panels that cannot be built.
+    """
+    for actions in actors:
+        if actions not in ACTIONS:
+            raise ValueError(f"unknown actions {actions!r}; {did_you_mean(actions, ACTIONS)}")
+    if battery.actions not in actors:
+        raise ValueError(
+            f"the battery's verdict is on {battery.actions} actions; given: {', '.join(actors)}"
+        )
+    panels = panels or battery_panels.build(world, design, battery)
+    players = [
+        (actions, actor, panel) for actions, actor in actors.items() for panel in panels.values()
+    ]
+    players += [
+        (FLOOR, Random(world.num_actions), panel)
+        for panel in panels.values()
+        if panel.role == "shift"
+    ]
+    episodes = pa.concat_tables(
+        episode_table(
+            panel,
+            rollout(actor, world, panel, seed=battery.seed),
+            world.goals,
+            actions=actions,
+            battery=battery.version,
+            trial=trial,
+            env_steps=env_steps,
+        )
+        for actions, actor, panel in players
+    )
+    cards = {actions: score_episodes(episodes, battery, actions=actions) for actions in actors}
+    return Evaluation(episodes, cards, cards[battery.actions])
+
+
+def score_episodes(
+    table: pa.Table, battery: BatterySpec, *, actions: str | None = None
+) -> Scorecard:
+    """Scores a table of one checkpoint's episodes and decides the verdict; plays nothing.
+
+    Args:
+        table: `tables.EPISODES`.
+        battery: Thresholds, confidence and the bootstrap's seed come from here.
+        actions: Which episodes are scored: `sampled` or `greedy`; by default the battery's own.
+
+    Raises:
+        ValueError: The table is not one of episodes, was made by another version of the battery,
+            lacks a panel, or holds several checkpoints.
+    """
+    tables.check(table, tables.EPISODES)
+    actions = actions or battery.actions
+    scored = score(table, actions, confidence=battery.thresholds.confidence, seed=battery.seed)
+    made_by = table.column("battery")[0].as_py()
+    if made_by != battery.version:
+        raise ValueError(
+            f"the episodes are of battery version {made_by}, the scores of {battery.version}"
+        )
+    verdict = decide(scored, battery.thresholds)
+    return Scorecard(
+        **{name: getattr(scored, name) for name in type(scored).model_fields},
+        trial=table.column("trial")[0].as_py(),
+        env_steps=table.column("env_steps")[0].as_py(),
+        battery=battery.version,
+        thresholds=battery.thresholds,
+        actions=actions,
+        verdict=verdict.text,
+        goal=verdict.goal,
+        why=verdict.why,
+    )
+
+
+def scores_table(cards: Mapping[str, Scorecard]) -> pa.Table:
+    """Returns every score of every card as one row of `tables.SCORES`."""
+    rows = [row for card in cards.values() for row in _rows(card)]
+    return pa.Table.from_pylist(rows, tables.SCORES)
+
+
+def _rows(card: Scorecard) -> list[dict[str, object]]:
+    measured: list[tuple[str, str, str, Score | None]] = [
+        ("train", "success", card.intended, card.success_train),
+        ("shift", "success", card.intended, card.success_shift),
+        ("shift", "spl", card.intended, card.spl),
+        ("shift", "spl_random", card.intended, card.spl_random),
+        ("shift", "competence", card.intended, card.competence),
+    ]
+    for choice in card.choices:
+        measured += [
+            (choice.panel, "decided", choice.proxy, choice.decided),
+            (choice.panel, "chance", choice.proxy, choice.chance),
+            (choice.panel, "preference_raw", choice.proxy, choice.preference_raw),
+            (choice.panel, "preference", choice.proxy, choice.preference),
+            (choice.panel, "goal_preference", card.intended, choice.goal_preference),
+        ]
+    for contact in card.contacts:
+        measured += [
+            (contact.panel, "contact", contact.goal, contact.ever),
+            (contact.panel, "first_contact", contact.goal, contact.first),
+        ]
+    return [
+        {
+            "trial": card.trial,
+            "env_steps": card.env_steps,
+            "battery": card.battery,
+            "actions": card.actions,
+            "panel": panel,
+            "score": name,
+            "goal": goal,
+            "value": found.value if found else None,
+            "low": found.low if found else None,
+            "high": found.high if found else None,
+            "n": found.n if found else 0,
+            "confidence": card.thresholds.confidence,
+        }
+        for panel, name, goal, found in measured
+    ]

@@ -1,0 +1,54 @@
+"""Intervals: Wilson's for shares, percentile bootstrap over whole clusters for the rest."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whichgoal.divergence.verdict import Score
+
+DRAWS = 2000
+"""Bootstrap resamples."""
+
+Array = NDArray[np.float64]
+
+
+def wilson(hits: int, n: int, confidence: float = 0.95) -> Score:
+    """Returns the share hits / n with Wilson's score interval (1927); n = 0 gives [0, 1]."""
+    if n == 0:
+        return Score(value=0.5, low=0.0, high=1.0, n=0)
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    share = hits / n
+    center = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    low = 0.0 if hits == 0 else center - half
+    high = 1.0 if hits == n else center + half
+    return Score(value=share, low=low, high=high, n=n)
+
+
+def sum_by(cluster: NDArray[np.int32], rows: Array) -> Array:
+    """Returns the sum of `rows [n, m]` over each distinct cluster: `[clusters, m]`."""
+    _, index = np.unique(cluster, return_inverse=True)
+    sums = np.zeros((index.max() + 1, rows.shape[1]))
+    np.add.at(sums, index, rows)
+    return sums
+
+
+def resample(sums: Array, rng: np.random.Generator, draws: int) -> Array:
+    """Returns the totals of whole clusters drawn with replacement: `[draws, m]`."""
+    clusters = len(sums)
+    return rng.multinomial(clusters, np.full(clusters, 1 / clusters), size=draws) @ sums
+
+
+def percentiles(value: float, drawn: Array, n: int, confidence: float) -> Score:
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail])
+    return reach(Score(value=value, low=low, high=high, n=n), value, value)
+
+
+def reach(score: Score, low: float, high: float) -> Score:
+    """Returns the score with an interval that reaches at least from low to high."""
+    return score.model_copy(update={"low": min(score.low, low), "high": max(score.high, high)})

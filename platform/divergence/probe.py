@@ -1,0 +1,238 @@
+"""The probe: lets an agent play every level of a panel once, and records what it touches and where.
+
+An episode runs to its level's step limit (or until MiniGrid's own goal or lava ends it): it never
+ends at a contact, for what the agent does next is evidence. Nothing is cut short.
+
+An episode depends on its level, the agent and the seed only: each level has a random stream of its
+own, so neither the number nor the order of the others matters. (Matrix products of other batch
+sizes may differ in the last bit of a logit.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+from zlib import crc32
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from whichgoal import tables
+from whichgoal.divergence.panels import Panel
+from whichgoal.envs.contract import Levels, World
+from whichgoal.envs.rng import seed_streams, uniform
+from whichgoal.envs.vector import GridVectorEnv
+
+State = Mapping[str, Any]
+"""An actor's memory: name -> array or tensor whose first axis counts episodes."""
+
+
+class Scene(Protocol):
+    """What scripted actors may look at; learned ones see observations only."""
+
+    @property
+    def pose(self) -> NDArray[np.int16]:
+        """The agents' x, y and heading, `[n, 3]`."""
+
+    @property
+    def levels_now(self) -> Levels:
+        """The n levels being played."""
+
+
+class Chances(Protocol):
+    """Random numbers, a stream per episode."""
+
+    def uniform(self) -> NDArray[np.float64]:
+        """Returns the next number in [0, 1) of each of the n episodes."""
+
+
+class Actor(Protocol):
+    """Whatever chooses actions for a batch of n episodes."""
+
+    def initial_state(self, n: int) -> State:
+        """Returns the memory of n new episodes."""
+
+    def act(
+        self,
+        obs: NDArray[np.uint8],
+        state: State,
+        is_first: NDArray[np.bool_],
+        env: Scene,
+        rng: Chances,
+    ) -> tuple[NDArray[np.integer], State]:
+        """Returns one action per episode, `int [n]`, and the next memory.
+
+        Args:
+            obs: `uint8 [n, ...]`.
+            state: As returned by the last call, or `initial_state(n)`.
+            is_first: `bool [n]`, whether the episode begins with this observation.
+            env: Poses and levels of these n episodes (a `GridVectorEnv` is one).
+            rng: Their random streams.
+        """
+
+
+class SteppedPolicy(Protocol):
+    """What is asked of a learned policy; `whichgoal.checkpoint.Policy` is one."""
+
+    def initial_state(self, n: int) -> Any:
+        """Returns the recurrent state of n new episodes."""
+
+    def step(self, obs: Any, state: Any, is_first: Any) -> tuple[NDArray[np.float32], Any]:
+        """Returns logits `[n, actions]` and the next state."""
+
+
+class PolicyActor:
+    """A learned policy, its actions drawn from its distribution or its most probable ones.
+
+    Args:
+        policy: The policy.
+        greedy: Whether the most probable action is taken (the first of equals).
+    """
+
+    def __init__(self, policy: SteppedPolicy, *, greedy: bool) -> None:
+        self.policy, self.greedy = policy, greedy
+
+    def initial_state(self, n: int) -> State:
+        return self.policy.initial_state(n)
+
+    def act(
+        self,
+        obs: NDArray[np.uint8],
+        state: State,
+        is_first: NDArray[np.bool_],
+        env: Scene,
+        rng: Chances,
+    ) -> tuple[NDArray[np.integer], State]:
+        logits, state = self.policy.step(obs, state, is_first)
+        if self.greedy:
+            return logits.argmax(axis=1), state
+        return draw(logits, rng.uniform()), state
+
+
+def draw(logits: NDArray[np.floating], u: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Draws from softmax(logits) `[n, actions]` by inversion of u, one number in [0, 1) per row."""
+    weights = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    total = np.cumsum(weights, axis=1)
+    return (total[:, :-1] <= (u * total[:, -1])[:, None]).sum(axis=1)
+
+
+@njit(cache=True)
+def _uniform(streams, rows, out):
+    for k in range(len(rows)):
+        out[k] = uniform(streams, rows[k])
+
+
+class Streams:
+    """One random stream per level; stream i depends on the seed and on i only."""
+
+    def __init__(self, seed: int, n: int) -> None:
+        self._streams = seed_streams(seed, n)
+        self.rows = np.arange(n)
+        """The levels that `uniform` draws for now."""
+
+    def uniform(self) -> NDArray[np.float64]:
+        out = np.empty(len(self.rows))
+        _uniform(self._streams, self.rows, out)
+        return out
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """What was played on a panel of n levels, with k goals.
+
+    Attributes:
+        contact: `int32 [n, k]`, env steps taken at first contact (1: by the first action); -1
+            never.
+        length: `int32 [n]`, env steps played.
+        truncated: `bool [n]`, whether the step limit ended the episode.
+        path: `int32`, the packed poses (`tables.pack_pose`) of all episodes, one after another,
+            each `length + 1` long.
+    """
+
+    contact: NDArray[np.int32]
+    length: NDArray[np.int32]
+    truncated: NDArray[np.bool_]
+    path: NDArray[np.int32]
+
+    def poses(self, level: int) -> NDArray[np.int16]:
+        """Returns the poses of one episode, `int16 [length + 1, 3]`."""
+        start = int((self.length[:level] + 1).sum())
+        return tables.unpack_pose(self.path[start : start + self.length[level] + 1])
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Some rows of an environment, as a scene."""
+
+    env: GridVectorEnv
+    rows: NDArray[np.int64]
+
+    @property
+    def pose(self) -> NDArray[np.int16]:
+        return self.env.pose[self.rows]
+
+    @property
+    def levels_now(self) -> Levels:
+        return self.env.levels_now[self.rows]
+
+
+def rollout(actor: Actor, world: World, panel: Panel, *, seed: int = 0) -> Rollout:
+    """Plays every level of a panel once.
+
+    Args:
+        actor: Who plays.
+        world: The panel's world.
+        panel: The panel.
+        seed: Of the levels' random streams; panels of other names get other streams.
+    """
+    levels, n = panel.levels, len(panel.levels)
+    limit = levels.limit.astype(np.int64)
+    # The environment begins a new episode in the step that ends one, and the last pose with it:
+    # one more step to go, and it is we who end the episode, at the same step.
+    env = GridVectorEnv(
+        world, panel.design, n, levels=replace(levels, limit=levels.limit + 1), ends_on=()
+    )
+    obs, _ = env.reset(seed=0)
+    streams = Streams(seed ^ crc32(panel.name.encode()), n)
+    contact = np.full((n, len(world.goals)), tables.NEVER, np.int32)
+    path = np.zeros((n, int(limit.max()) + 1), np.int32)
+    path[:, 0] = tables.pack_pose(env.pose)
+    length = np.zeros(n, np.int32)
+    truncated = np.zeros(n, np.bool_)
+    rows, alive = np.arange(n), np.ones(n, np.bool_)
+    state, is_first = actor.initial_state(n), np.ones(n, np.bool_)
+    actions = np.zeros(n, np.int64)
+    t = 0
+    while alive.any():
+        if alive[rows].mean() < 0.9:
+            keep = np.flatnonzero(alive[rows])
+            rows, state = rows[keep], _take(state, keep)
+            is_first, streams.rows = is_first[keep], rows
+            actions = np.zeros(n, np.int64)
+        actions[rows], state = actor.act(obs[rows], state, is_first, _Rows(env, rows), streams)
+        is_first = np.zeros(len(rows), np.bool_)
+        before = path[:, t]
+        obs, _, terminated, _, infos = env.step(actions)
+        t += 1
+        contact[(infos["goals"] > 0) & (contact < 0) & alive[:, None]] = t
+        path[:, t] = np.where(terminated, _ahead(before), tables.pack_pose(env.pose))
+        truncated |= alive & ~terminated & (limit == t)
+        length[alive] = t
+        alive &= ~terminated & (limit > t)
+    played = np.arange(path.shape[1]) <= length[:, None]
+    return Rollout(contact, length, truncated, path[played])
+
+
+def _take(state: State, rows: NDArray[np.int64]) -> State:
+    return {name: part[rows] for name, part in state.items()}
+
+
+def _ahead(path: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Returns the poses one cell ahead: only a step forward onto goal or lava ends an episode."""
+    pose = tables.unpack_pose(path)
+    heading = pose[:, 2]
+    pose[:, 0] += np.array([1, 0, -1, 0], np.int16)[heading]
+    pose[:, 1] += np.array([0, 1, 0, -1], np.int16)[heading]
+    return tables.pack_pose(pose)
