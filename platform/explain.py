@@ -30,6 +30,8 @@ def sentence(error: ErrorDetails, model: type[BaseModel]) -> str:
         if options and isinstance(error["input"], str):
             return f"{key}: {error['input']!r} given; {did_you_mean(error['input'], options)}"
     allowed_text = re.sub(r"^Input should be ", "", message).split(", ")[0]
+    if kind.startswith(("greater_than", "less_than")):
+        allowed_text = f"a number {allowed_text}"
     return f"{key}: {shown(error['input'])} given; allowed: {allowed_text}"
 
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from whichgoal.explain import at_path, sentence, shown, wrong_type
 from whichgoal.spec import BatterySpec, TrialSpec, did_you_mean
-from whichgoal.sweep import SECTIONS, TOP_KEYS, Sweep, size_of, trial_spec, world_named
+from whichgoal.sweep import SECTIONS, TOP_KEYS, Sweep, nest, size_of, trial_spec, world_named
 from whichgoal.sweep_file import Document, KeyPath, read
 
 _DISTRIBUTIONS = {"log_uniform": 2, "uniform": 2, "int_uniform": 2, "choice": None}
@@ -275,23 +276,14 @@ def _check_cell(
         hint = did_you_mean(str(arch), MODELS)
         complain(("model", "arch"), f"unknown model.arch {shown(arch)}; {hint}")
         return None
-    try:
-        trial = trial_spec(leaves, 0)
-    except ValidationError as error:
-        in_world = error.title != TrialSpec.__name__
-        model = world_named(leaves["world.name"]).Design if in_world else TrialSpec
-        prefix = ("world",) if in_world else ()
-        problems = [
-            ((*prefix, *(str(part) for part in problem["loc"])), problem)
-            for problem in error.errors()
-        ]
-        # What follows from a key that is in the file (a default made from it) is said once.
-        given = [(path, p) for path, p in problems if ".".join(path) in places]
-        for path, problem in given or problems:
-            text = sentence(problem, model)
-            unknown = problem["type"] == "extra_forbidden"
-            complain(path, f"{'world: ' if in_world else ''}{text}", at_key=unknown)
+    wrong = [*_wrong_design(leaves), *_wrong_trial(leaves)]
+    # What follows from a key that is in the file (a default made from it) is said once.
+    named = [w for w in wrong if any(p == w[0] or p.startswith(f"{w[0]}.") for p in places)]
+    for key, text, unknown in named or wrong:
+        complain(tuple(key.split(".")), text, at_key=unknown)
+    if wrong:
         return None
+    trial = trial_spec(leaves, 0)
     record = trial.model_dump()
     for key, value in leaves.items():
         allowed = wrong_type(value, at_path(record, key.split(".")))
@@ -304,6 +296,33 @@ def _check_cell(
         complain(("model", "capacity"), f"model.capacity: {error}")
         return None
     return trial
+
+
+def _wrong_design(leaves: Mapping[str, Any]) -> list[tuple[str, str, bool]]:
+    """Returns what is wrong with the world's keys: dotted key, sentence, whether it is unknown."""
+    world = dict(nest(leaves)["world"])
+    model = world_named(world.pop("name")).Design
+    try:
+        model.model_validate(world)
+    except ValidationError as error:
+        return [_told(problem, model, "world") for problem in error.errors()]
+    return []
+
+
+def _wrong_trial(leaves: Mapping[str, Any]) -> list[tuple[str, str, bool]]:
+    """Returns what is wrong with all other keys."""
+    nested = {**nest(leaves), "world": {"name": "any"}}
+    try:
+        TrialSpec.model_validate(nested)
+    except ValidationError as error:
+        return [_told(problem, TrialSpec) for problem in error.errors()]
+    return []
+
+
+def _told(problem: ErrorDetails, model: type[BaseModel], prefix: str = "") -> tuple[str, str, bool]:
+    key = ".".join([*([prefix] if prefix else []), *(str(part) for part in problem["loc"])])
+    text = sentence(problem, model)
+    return key, f"{prefix}: {text}" if prefix else text, problem["type"] == "extra_forbidden"
 
 
 def _place(path: tuple[str, ...], places: Mapping[str, KeyPath]) -> tuple[KeyPath, bool]:

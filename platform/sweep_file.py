@@ -130,6 +130,8 @@ def _mapping(
             continue
         document.key_marks[(*where, key)] = mark
         result[key] = _plain(value_node, (*where, key), document, above)
+        if result[key] is None:  # an empty value has no place of its own
+            document.marks[(*where, key)] = mark
     return result
 
 

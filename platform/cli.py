@@ -1,0 +1,215 @@
+"""The command line: `whichgoal plan | run | score | play`.
+
+Everything heavy is imported only by the command that needs it, so that `--help` and `plan` answer
+at once. A user's mistake is one clear line on stderr and exit code 2; work that failed is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+BAD_INPUT, FAILED, STOPPED = 2, 1, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit code."""
+    given = _parser().parse_args(argv)
+    try:
+        return int(given.command(given))
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return STOPPED
+    except BrokenPipeError:  # the reader of a pipe went away
+        sys.stderr.close()
+        return FAILED
+    except Exception as error:
+        code = _exit_code(error)
+        if code is None:
+            raise
+        print(str(error), file=sys.stderr)
+        return code
+
+
+def _exit_code(error: Exception) -> int | None:
+    """Returns the exit code of an error that a user can act on, None of one of our own."""
+    name = type(error).__name__
+    if name == "Interrupted":
+        return STOPPED
+    if name == "Unfinished":
+        return FAILED
+    if isinstance(error, ValueError) or name in ("TrackingError", "ConnectionError"):
+        return BAD_INPUT
+    return FAILED if isinstance(error, OSError) else None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="whichgoal",
+        description="Train agents in worlds full of proxies, and find out which goal each learned.",
+    )
+    parser.add_argument("--version", action=_Version, help="print the version and exit")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    plan = commands.add_parser("plan", help="show the trials of a sweep file; train nothing")
+    plan.add_argument("file", type=Path, metavar="FILE", help="a sweep file (YAML)")
+    plan.add_argument("--storage", help="also show what is done in this storage root")
+    plan.add_argument("--json", action="store_true", help="print JSON")
+    plan.set_defaults(command=_plan)
+
+    run = commands.add_parser("run", help="run a sweep file; what is done is skipped")
+    run.add_argument("file", type=Path, metavar="FILE", help="a sweep file (YAML)")
+    run.add_argument("--storage", default="runs", help="where results go (default: ./runs)")
+    run.add_argument(
+        "--max-concurrent", type=_positive, metavar="N", help="trials at a time (default: cores)"
+    )
+    run.add_argument(
+        "--address",
+        default="local",
+        choices=("local", "auto"),
+        help="local: a Ray of its own on this machine (default); auto: the Ray cluster that runs",
+    )
+    run.set_defaults(command=_run)
+
+    score = commands.add_parser("score", help="probe and score agents; train nothing")
+    score.add_argument(
+        "path", type=Path, metavar="PATH", help="a checkpoint, a trial, or a whole storage root"
+    )
+    score.add_argument("--json", action="store_true", help="print JSON")
+    score.add_argument(
+        "--episodes",
+        type=_positive,
+        metavar="N",
+        help="probe anew with N levels per panel, and store nothing",
+    )
+    score.set_defaults(command=_score)
+
+    play = commands.add_parser("play", help="watch an agent, or play, in a panel of a world")
+    _add_play_arguments(play)
+    play.set_defaults(command=_play)
+    return parser
+
+
+def _add_play_arguments(play: argparse.ArgumentParser) -> None:
+    who = play.add_mutually_exclusive_group(required=True)
+    who.add_argument("agent", nargs="?", type=Path, help="a checkpoint or a trial folder")
+    who.add_argument("--reference", metavar="NAME", help="a scripted agent: goal, proxy, random...")
+    who.add_argument("--human", action="store_true", help="play yourself")
+    play.add_argument("--world", help="the world (default: the agent's, or arrow_maze)")
+    play.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a key of the world's design, such as size=9 or agreement.arrow=0.5",
+    )
+    play.add_argument("--panel", default="conflict", help="train, shift, conflict or neither")
+    play.add_argument("--level", type=int, default=0, metavar="N", help="which level (default: 0)")
+    play.add_argument("--seed", type=int, default=0, help="of the panel's levels and the actions")
+    play.add_argument("--greedy", action="store_true", help="take the most probable actions")
+    play.add_argument("--gif", type=Path, metavar="FILE", help="write a GIF instead")
+    play.add_argument("--strip", type=Path, metavar="FILE", help="write a PNG of some frames")
+    play.add_argument("--frames", type=_positive, default=6, help="frames in the strip (6)")
+    play.add_argument("--fps", type=_positive, default=8, help="steps per second (default: 8)")
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
+        super().__init__(option_strings, dest, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"whichgoal {version('whichgoal')}")
+        except PackageNotFoundError:
+            print("whichgoal (source tree, not installed)")
+        parser.exit()
+
+
+def _positive(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} given; allowed: a whole number from 1 on")
+    return value
+
+
+def _plan(given: argparse.Namespace) -> int:
+    from whichgoal.plan import plan
+    from whichgoal.storage import Storage
+    from whichgoal.sweep import load
+
+    sweep = load(given.file)
+    storage = Storage.at(given.storage if given.storage is not None else "runs")
+    record = plan(sweep, storage)
+    if given.json:
+        print(json.dumps(record, indent=2))
+        return 0
+    from rich.console import Console
+
+    from whichgoal.show import plan_summary, plan_table
+
+    console = Console()
+    console.print(f"{sweep.name}: {sweep.question}", markup=False, highlight=False)
+    console.print(plan_table(record))
+    console.print(plan_summary(record), highlight=False)
+    return 0
+
+
+def _run(given: argparse.Namespace) -> int:
+    from whichgoal.storage import Storage
+    from whichgoal.sweep import load
+
+    sweep, storage = load(given.file), Storage.at(given.storage)
+    from rich.console import Console
+
+    from whichgoal.run import run
+
+    run(
+        sweep,
+        storage,
+        Console(),
+        max_concurrent=given.max_concurrent,
+        address=given.address,
+    )
+    return 0
+
+
+def _score(given: argparse.Namespace) -> int:
+    from whichgoal.score import score_path
+
+    found = score_path(given.path, given.episodes)
+    if given.json:
+        record = {
+            "scores": [{"path": str(f.path), **f.card.model_dump(mode="json")} for f in found.cards]
+        }
+        print(json.dumps(record, indent=2))
+    elif found.cards:
+        from rich.console import Console
+
+        from whichgoal.show import cards_table
+
+        Console().print(cards_table([(str(f.path), f.card) for f in found.cards]))
+        if len(found.cards) == 1:
+            print(found.cards[0].card.why)
+    for problem in found.problems:
+        print(problem, file=sys.stderr)
+    return FAILED if found.problems else 0
+
+
+def _play(given: argparse.Namespace) -> int:
+    from whichgoal.play import play
+
+    return play(given)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,169 @@
+"""What is going on while a sweep runs, for people: a live table, or plain lines in a log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.live import Live
+
+_PLAIN_EVERY_S = 10.0
+
+
+@dataclass
+class Row:
+    """One trial as the driver last heard of it."""
+
+    label: str
+    target: int
+    stage: str = "waiting"
+    env_steps: int = 0
+    env_steps_per_s: float = 0.0
+    success: float | None = None
+    first_env_steps: int | None = None
+
+
+@dataclass
+class Board:
+    """All trials of a run, and what they come to together.
+
+    Attributes:
+        rows: Trial id -> its row, for the trials that this run has to do.
+        already_done: How many others were finished before.
+        started: When the run started, in the clock's seconds.
+    """
+
+    rows: dict[str, Row]
+    already_done: int = 0
+    clock: Callable[[], float] = time.monotonic
+    started: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.started = self.clock()
+
+    def update(self, trial_id: str, report: dict[str, Any]) -> None:
+        """Takes in one report of a trial."""
+        row = self.rows[trial_id]
+        row.stage = report["stage"]
+        row.env_steps = max(row.env_steps, report["env_steps"])
+        row.env_steps_per_s = report["env_steps_per_s"] if row.stage == "train" else 0.0
+        if report.get("success") is not None:
+            row.success = report["success"]
+        if row.first_env_steps is None and report["env_steps"] > 0:
+            row.first_env_steps = report["env_steps"]
+
+    def fail(self, trial_id: str) -> None:
+        """Notes that a trial ended without a result."""
+        self.rows[trial_id].stage = "failed"
+
+    def count(self, *stages: str) -> int:
+        """Returns how many trials are at one of these stages."""
+        return sum(row.stage in stages for row in self.rows.values())
+
+    @property
+    def env_steps_per_s(self) -> float:
+        """Env steps per second of training, over all running trials."""
+        return sum(row.env_steps_per_s for row in self.rows.values())
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds that training still takes at the present speed; None before it is known."""
+        speed = self.env_steps_per_s
+        if speed <= 0:
+            return None
+        over = ("done", "failed", "probe")
+        left = sum(
+            max(0, row.target - row.env_steps)
+            for row in self.rows.values()
+            if row.stage not in over
+        )
+        return left / speed
+
+    def headline(self) -> str:
+        """Returns the run in one line."""
+        done = self.already_done + self.count("done")
+        running = self.count("train", "probe")
+        parts = [
+            f"{done}/{self.already_done + len(self.rows)} trials done",
+            f"{running} running",
+            f"{self.count('waiting')} waiting",
+        ]
+        if self.count("failed"):
+            parts.append(f"{self.count('failed')} failed")
+        if self.env_steps_per_s:
+            parts.append(f"{self.env_steps_per_s:,.0f} env steps/s")
+        if self.left_s is not None:
+            parts.append(f"{_duration(self.left_s)} left")
+        parts.append(f"{_duration(self.clock() - self.started)} so far")
+        return ", ".join(parts)
+
+    def lines(self) -> list[str]:
+        """Returns the running trials, one line each."""
+        return [_line(row) for row in self.rows.values() if row.stage in ("train", "probe")]
+
+
+def _line(row: Row) -> str:
+    if row.stage == "probe":
+        return f"{row.label}: scoring"
+    if not row.env_steps:
+        return f"{row.label}: starting"
+    success = "" if row.success is None else f", success {row.success:.0%}"
+    return f"{row.label}: {row.env_steps:,} of {row.target:,} env steps{success}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+class Screen:
+    """Shows a board: redrawn in place on a terminal, else a line every ten seconds."""
+
+    def __init__(self, board: Board, console: Console) -> None:
+        self._board = board
+        self._console = console
+        self._live: Live | None = None
+        self._next_s = 0.0
+
+    def __enter__(self) -> Screen:
+        if self._console.is_terminal:
+            from rich.live import Live
+
+            self._live = Live(
+                get_renderable=self._drawn, console=self._console, refresh_per_second=4
+            )
+            self._live.__enter__()
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        if self._live is not None:
+            self._live.__exit__(*exc)
+        else:
+            self.tell(now=True)
+
+    def tell(self, *, now: bool = False) -> None:
+        """Prints the board's headline, if it is time to (or `now`); the live table needs none."""
+        if self._live is not None or (not now and self._board.clock() < self._next_s):
+            return
+        self._next_s = self._board.clock() + _PLAIN_EVERY_S
+        text = "; ".join([self._board.headline(), *self._board.lines()])
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def _drawn(self) -> RenderableType:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+
+        table = Table.grid(padding=(0, 2))
+        for row in self._board.rows.values():
+            if row.stage in ("train", "probe"):
+                bar = ProgressBar(total=row.target, completed=row.env_steps, width=24)
+                table.add_row(bar, _line(row))
+        return Group(table, self._board.headline())

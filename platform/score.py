@@ -1,0 +1,94 @@
+"""Scores agents that are trained already: a checkpoint, a trial, or a whole storage root."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from whichgoal.divergence.verdict import Scorecard
+from whichgoal.spec import BatterySpec, TrialSpec
+from whichgoal.storage import locked
+from whichgoal.trial import (
+    evaluate_checkpoint,
+    last_checkpoint,
+    probe,
+    probed,
+    score,
+    scored,
+    trained,
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A scored agent and where it lies."""
+
+    path: Path
+    card: Scorecard
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The agents under a path, and one line per agent that could not be scored."""
+
+    cards: list[Found]
+    problems: list[str]
+
+
+def score_path(path: Path, episodes: int | None = None) -> Scored:
+    """Scores what lies at `path`, doing only what is not done.
+
+    Args:
+        path: A checkpoint folder (nothing is written into it), a trial folder or a storage root.
+        episodes: Probe anew with so many levels per panel and write nothing.
+
+    Raises:
+        ValueError: There is no agent at `path`, or the only one there is damaged.
+    """
+    if (path / "manifest.json").exists() or (path / "weights.safetensors").exists():
+        battery = _battery(path.parent.parent, episodes)
+        return Scored([Found(path, evaluate_checkpoint(path, battery).card)], [])
+    if (path / "spec.json").exists():
+        return Scored([Found(path, _score_trial(path, episodes))], [])
+    trials = sorted(p.parent for p in path.glob("trials/*/spec.json"))
+    if not trials:
+        reason = "does not exist" if not path.exists() else "holds no agent"
+        raise ValueError(
+            f"{path} {reason}; allowed: a checkpoint folder, a trial folder, or a storage root "
+            f"with trials/"
+        )
+    cards, problems = [], []
+    for folder in trials:
+        try:
+            cards.append(Found(folder, _score_trial(folder, episodes)))
+        except (ValueError, OSError) as error:
+            problems.append(f"{folder}: {error}")
+    return Scored(cards, problems)
+
+
+def _score_trial(folder: Path, episodes: int | None) -> Scorecard:
+    battery = _battery(folder, episodes)
+    spec = TrialSpec.model_validate_json((folder / "spec.json").read_text(encoding="utf-8"))
+    if episodes is not None:
+        return evaluate_checkpoint(last_checkpoint(folder), battery).card
+    with locked(folder, f"trial {spec.id}"):
+        if not trained(folder, spec):
+            raise ValueError(f"trial {spec.id} is not trained to its end; run its sweep again")
+        if not probed(folder, battery):
+            probe(spec, battery, folder)
+        if not scored(folder, battery):
+            return score(battery, folder)
+    return Scorecard.model_validate_json((folder / "scorecard.json").read_text(encoding="utf-8"))
+
+
+def _battery(folder: Path, episodes: int | None) -> BatterySpec:
+    """Returns the battery that the trial was scored with before, or else the default one."""
+    try:
+        record = json.loads((folder / "done" / "score.json").read_text(encoding="utf-8"))
+        battery = BatterySpec.model_validate(record["inputs"]["battery"])
+    except (OSError, ValueError, KeyError, TypeError):
+        battery = BatterySpec()
+    if episodes is None:
+        return battery
+    return BatterySpec.model_validate({**battery.model_dump(), "episodes": episodes})

@@ -1,0 +1,350 @@
+"""MLflow as an index over the storage root: the only place that imports mlflow.
+
+Nothing is logged that is not in files. `Index.send` brings one trial's run to what its folder says
+and may be called at any time, again, and after a crash: runs are found by tag, never doubled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import sqlite3
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
+
+from whichgoal import ledger
+from whichgoal.spec import TrialSpec
+from whichgoal.storage import Storage, locked
+from whichgoal.sweep import Sweep, size_of
+from whichgoal.trial import read_progress
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
+
+EXPERIMENT = "whichgoal"
+SWEEP_TAG = "whichgoal.sweep"
+TRIAL_TAG = "whichgoal.trial"
+DIGEST_TAG = "whichgoal.digest"
+_BATCH = 900
+_ANSWER_S = 3.0
+
+
+class TrackingError(RuntimeError):
+    """MLflow cannot be used; one clear line."""
+
+
+def tracking_uri(storage: Storage) -> str:
+    """Returns `MLFLOW_TRACKING_URI`, or else a sqlite store under the storage root."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{storage.root / 'mlflow.db'}"
+
+
+def check(uri: str) -> None:
+    """Proves within seconds, without importing MLflow, that a tracking URI answers.
+
+    Raises:
+        TrackingError: If it does not.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme == "sqlite":
+        _check_sqlite(uri)
+    elif parts.scheme in ("http", "https"):
+        _check_server(uri)
+    elif parts.scheme in ("", "file"):
+        raise TrackingError(
+            f"MLflow's file store is not supported: {uri} given; allowed: sqlite:///FILE, "
+            f"http://HOST:PORT, or leave MLFLOW_TRACKING_URI unset"
+        )
+
+
+def _check_sqlite(uri: str) -> None:
+    path = _sqlite_path(uri)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = not path.exists()
+        connection = sqlite3.connect(path, timeout=_ANSWER_S)
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master")
+            connection.execute("BEGIN IMMEDIATE")
+            connection.rollback()
+        finally:
+            connection.close()
+            if fresh:
+                path.unlink(missing_ok=True)
+    except (OSError, sqlite3.Error) as error:
+        raise TrackingError(f"MLflow store {uri} cannot be used: {error}") from None
+
+
+def _check_server(uri: str) -> None:
+    try:
+        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=_ANSWER_S):
+            return
+    except urllib.error.HTTPError as error:
+        raise TrackingError(
+            f"MLflow server {uri} answers {error.code} {error.reason} "
+            f"(403: start it with --allowed-hosts; 404: not an MLflow server)"
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise TrackingError(
+            f"MLflow server {uri} does not answer: {reason}; start it, or unset MLFLOW_TRACKING_URI"
+        ) from None
+
+
+def _sqlite_path(uri: str) -> Path:
+    return Path(uri.removeprefix("sqlite:///")).absolute()
+
+
+class Index:
+    """One sweep's runs in MLflow: a parent run, and a run per trial."""
+
+    def __init__(self, uri: str, storage: Storage, sweep: Sweep) -> None:
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+        os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+        from mlflow import MlflowClient
+
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        self._storage = storage
+        self._sweep = sweep
+        with locked(storage.root / "mlartifacts", "the MLflow store", wait_s=60):
+            # Several processes that open a new sqlite store at once break it.
+            self._client = MlflowClient(tracking_uri=uri)
+            self._experiment = self._experiment_id(uri)
+        self._runs = self._existing_runs()
+        self._sent_steps: dict[str, int] = {}
+        self._parent = self._runs.get("") or self._create_parent()
+
+    def send(self, trial: TrialSpec, status: Status) -> None:
+        """Brings the trial's run up to what its folder holds, and gives it the status."""
+        folder = self._storage.trial(trial.id)
+        run = self._runs.get(trial.id)
+        digest = _digest(folder)
+        if run is None:
+            run = self._runs[trial.id] = self._create_run(trial)
+        elif digest and run.data.tags.get(DIGEST_TAG) == digest and run.info.status == status:
+            return
+        run_id = run.info.run_id
+        self._send_curves(run_id, folder)
+        if status == "FINISHED" and digest:
+            self._send_scores(run_id, trial, folder)
+            self._client.set_tag(run_id, DIGEST_TAG, digest)
+        if status == "RUNNING":
+            self._client.update_run(run_id, status=status)
+        else:
+            self._client.set_terminated(run_id, status)
+
+    def close(self, status: Status, table: str) -> None:
+        """Ends the parent run, with the sweep's table as an artifact."""
+        run_id = self._parent.info.run_id
+        self._client.log_text(run_id, table, "table.txt")
+        self._client.set_terminated(run_id, status)
+
+    def _experiment_id(self, uri: str) -> str:
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+        found = self._client.get_experiment_by_name(name)
+        if found is not None:
+            if found.lifecycle_stage == "deleted":
+                self._client.restore_experiment(found.experiment_id)
+            return str(found.experiment_id)
+        location = None
+        if uri.startswith("sqlite:"):
+            location = (_sqlite_path(uri).parent / "mlartifacts").as_uri()
+        return str(self._client.create_experiment(name, artifact_location=location))
+
+    def _existing_runs(self) -> dict[str, Run]:
+        """Returns the sweep's runs by trial id; the parent's key is empty."""
+        runs: dict[str, Run] = {}
+        token: str | None = None
+        while True:
+            page = self._client.search_runs(
+                [self._experiment],
+                f"tags.`{SWEEP_TAG}` = '{self._sweep.name}'",
+                max_results=1000,
+                page_token=token,
+            )
+            for run in page:
+                runs.setdefault(run.data.tags.get(TRIAL_TAG, ""), run)
+            token = page.token
+            if not token:
+                return runs
+
+    def _create_parent(self) -> Run:
+        sweep = self._sweep
+        run = self._client.create_run(
+            self._experiment,
+            run_name=sweep.name,
+            tags={SWEEP_TAG: sweep.name, "mlflow.note.content": sweep.question},
+        )
+        for key, values in sweep.axes.items():
+            self._client.log_param(run.info.run_id, f"axis {key}", json.dumps(list(values)))
+        self._client.log_artifact(
+            run.info.run_id, str(self._storage.sweep(sweep.name) / "plan.json")
+        )
+        return run
+
+    def _create_run(self, trial: TrialSpec) -> Run:
+        from mlflow.entities import Param
+
+        choices = self._sweep.choices(trial)
+        name = " ".join(f"{k.split('.')[-1]}={v}" for k, v in choices.items())
+        run = self._client.create_run(
+            self._experiment,
+            run_name=f"{name} seed={trial.seed}".strip(),
+            tags={
+                SWEEP_TAG: self._sweep.name,
+                TRIAL_TAG: trial.id,
+                "whichgoal.cell": trial.cell_id,
+                "mlflow.parentRunId": self._parent.info.run_id,
+            },
+        )
+        params = [Param(key, str(value)) for key, value in params_of(trial).items()]
+        self._client.log_batch(run.info.run_id, params=params)
+        return run
+
+    def _send_curves(self, run_id: str, folder: Path) -> None:
+        from mlflow.entities import Metric
+
+        if run_id not in self._sent_steps:
+            history = self._client.get_metric_history(run_id, "train/success")
+            self._sent_steps[run_id] = max((m.step for m in history), default=-1)
+        rows = [r for r in read_progress(folder) if r["env_steps"] > self._sent_steps[run_id]]
+        metrics = [
+            Metric(f"train/{key}", float(value), int(row["time"] * 1000), row["env_steps"])
+            for row in rows
+            for key, value in row.items()
+            if key not in ("env_steps", "time") and value is not None
+        ]
+        for start in range(0, len(metrics), _BATCH):
+            self._client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
+        if rows:
+            self._sent_steps[run_id] = rows[-1]["env_steps"]
+
+    def _send_scores(self, run_id: str, trial: TrialSpec, folder: Path) -> None:
+        from mlflow.entities import Metric, RunTag
+
+        card = json.loads((folder / "scorecard.json").read_text(encoding="utf-8"))
+        rows = read_progress(folder)
+        now_ms = int(rows[-1]["time"] * 1000) if rows else 0
+        step = rows[-1]["env_steps"] if rows else trial.train.env_steps
+        final = {f"final/train_{k}": v for k, v in (rows[-1] if rows else {}).items()}
+        final = {k: v for k, v in final.items() if k in ("final/train_success",)}
+        for key, score in card.items():
+            if isinstance(score, dict) and {"value", "low", "high"} <= score.keys():
+                final[f"final/{key}"] = score["value"]
+                final[f"final/{key}_low"], final[f"final/{key}_high"] = score["low"], score["high"]
+        metrics = [Metric(k, float(v), now_ms, step) for k, v in final.items() if v is not None]
+        tags = [
+            RunTag("verdict", card["verdict"]),
+            RunTag("goal", str(card["goal"] or "")),
+            RunTag("why", card["why"]),
+        ]
+        self._client.log_batch(run_id, metrics=metrics, tags=tags)
+        for name in ("spec.json", "scorecard.json", "episodes.parquet", "scores.parquet"):
+            self._client.log_artifact(run_id, str(folder / name))
+        for name in ledger.recorded(folder, "train") or {}:
+            if name.startswith("checkpoints/"):
+                self._client.log_artifact(run_id, str(folder / name), "checkpoint")
+
+
+class Tracker:
+    """Keeps an `Index` up to date from a thread of the driver, off the path of training.
+
+    MLflow takes seconds to import, so nothing waits for it; what fails is said in `error`.
+    """
+
+    def __init__(self, uri: str, storage: Storage, sweep: Sweep) -> None:
+        self.error: str | None = None
+        self._args = (uri, storage, sweep)
+        self._waiting: dict[str, tuple[TrialSpec, Status]] = {}
+        self._end: tuple[Status, str] | None = None
+        self._wake = threading.Condition()
+        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread, if it has not started."""
+        if not self.started:
+            self._thread.start()
+
+    @property
+    def started(self) -> bool:
+        """Whether the thread has been started."""
+        return self._thread.ident is not None
+
+    def put(self, trial: TrialSpec, status: Status) -> None:
+        """Asks for the trial's run to be brought up to date; returns at once."""
+        with self._wake:
+            self._waiting[trial.id] = (trial, status)
+            self._wake.notify()
+
+    def close(self, status: Status, table: str) -> str | None:
+        """Waits until all is sent and ends the sweep's run; returns what failed, if anything."""
+        with self._wake:
+            self._end = (status, table)
+            self._wake.notify()
+        self.start()
+        self._thread.join()
+        return self.error
+
+    def _work(self) -> None:
+        try:
+            index = Index(*self._args)
+            while True:
+                with self._wake:
+                    while not self._waiting and self._end is None:
+                        self._wake.wait()
+                    batch, self._waiting = list(self._waiting.values()), {}
+                    end = self._end
+                for trial, status in batch:
+                    index.send(trial, status)
+                if end is not None and not batch:
+                    index.close(*end)
+                    return
+        except Exception as error:  # an index that fails must not stop the training
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            self.error = f"MLflow at {self._args[0]} failed: {reason}"
+
+
+def params_of(trial: TrialSpec) -> dict[str, Any]:
+    """Returns every choice of a trial under the keys that all runs share."""
+    size = size_of(trial)
+    return {
+        "world": trial.world.name,
+        **flat(trial.world.design()),
+        **trial.model.model_dump(mode="json"),
+        "parameters": size.parameters,
+        "width": size.width,
+        "env_steps": trial.train.env_steps,
+        "seed": trial.seed,
+        **flat(trial.train.model_dump(mode="json", exclude={"env_steps"}), "train."),
+        **flat(trial.ppo.model_dump(mode="json"), "ppo."),
+    }
+
+
+def flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Turns nested dicts into dotted keys."""
+    result: dict[str, Any] = {}
+    for key, value in record.items():
+        if isinstance(value, dict):
+            result.update(flat(value, f"{prefix}{key}."))
+        else:
+            result[f"{prefix}{key}"] = value
+    return result
+
+
+def _digest(folder: Path) -> str | None:
+    """Returns a hash of everything that a finished trial produced, None if it is not finished."""
+    stages: Sequence[ledger.Stage] = ledger.STAGES
+    products = [ledger.recorded(folder, stage) for stage in stages]
+    if not all(products):
+        return None
+    return hashlib.sha256(json.dumps(products, sort_keys=True).encode()).hexdigest()[:16]

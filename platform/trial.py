@@ -1,0 +1,212 @@
+"""One trial from spec to scorecard, in one process: train, probe the last checkpoint, score.
+
+Each stage writes its files and a finished-marker. A stage that is done is skipped, so calling this
+again goes on where the last call, or the last crash, left off.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whichgoal import ledger
+from whichgoal.spec import BatterySpec, TrialSpec
+from whichgoal.storage import locked, write_text
+from whichgoal.sweep import design_of, world_named
+
+if TYPE_CHECKING:
+    from whichgoal.divergence.harness import Evaluation
+    from whichgoal.divergence.verdict import Scorecard
+    from whichgoal.rllib import Progress
+
+_WAIT_S = 60.0
+"""How long a trial waits for a killed driver's last process to let go of its folder."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a trial is doing now.
+
+    Attributes:
+        stage: The stage at work; `done` when all are finished.
+        env_steps: Env steps trained so far.
+        env_steps_per_s: Speed of training now.
+        success: Share of training episodes that reach the goal; None before the first ended.
+    """
+
+    stage: str
+    env_steps: int
+    env_steps_per_s: float = 0.0
+    success: float | None = None
+
+
+def carry_out(spec: TrialSpec, battery: BatterySpec, folder: Path) -> Iterator[Report]:
+    """Carries out every stage of the trial that is not done, and reports on the way.
+
+    Raises:
+        StorageError: The folder holds another trial, or another process works in it.
+    """
+    with locked(folder, f"trial {spec.id}", _WAIT_S):
+        ledger.claim(folder, spec)
+        try:
+            if not trained(folder, spec):
+                yield from _train(spec, folder)
+            if not probed(folder, battery):
+                yield Report("probe", spec.train.env_steps)
+                probe(spec, battery, folder)
+            if not scored(folder, battery):
+                score(battery, folder)
+        except Exception:
+            with open(folder / "trial.log", "a", encoding="utf-8") as log:
+                log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{traceback.format_exc()}\n")
+            raise
+        yield Report("done", spec.train.env_steps)
+
+
+def trained(folder: Path, spec: TrialSpec) -> bool:
+    """Returns whether training is done and its last checkpoint sound."""
+    return ledger.finished(folder, "train", {"trial": spec.id})
+
+
+def probed(folder: Path, battery: BatterySpec) -> bool:
+    """Returns whether the last checkpoint has been probed with this battery's levels."""
+    return ledger.finished(folder, "probe", _probe_inputs(folder, battery))
+
+
+def scored(folder: Path, battery: BatterySpec) -> bool:
+    """Returns whether these episodes have been scored with this battery's thresholds."""
+    return ledger.finished(folder, "score", _score_inputs(folder, battery))
+
+
+def all_done(folder: Path, spec: TrialSpec, battery: BatterySpec) -> bool:
+    """Returns whether every stage of the trial is done."""
+    return trained(folder, spec) and probed(folder, battery) and scored(folder, battery)
+
+
+def read_progress(folder: Path) -> list[dict[str, Any]]:
+    """Returns the training curve: one record per training batch, by env steps.
+
+    A last line that a crash cut off is left out.
+    """
+    try:
+        lines = (folder / "progress.jsonl").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    rows = []
+    for line in lines:
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break
+    return rows
+
+
+def _train(spec: TrialSpec, folder: Path) -> Iterator[Report]:
+    from whichgoal.rllib import train
+
+    yield Report("train", 0)
+    curve: Path | None = None
+    for progress in train(spec, folder):
+        if curve is None:
+            curve = _keep_before(folder, progress.env_steps)
+        _append(curve, progress)
+        yield Report("train", progress.env_steps, progress.env_steps_per_s, progress.success)
+    last = last_checkpoint(folder)
+    products = [p for p in last.rglob("*") if p.is_file()]
+    ledger.finish(folder, "train", products, {"trial": spec.id})
+
+
+def last_checkpoint(folder: Path) -> Path:
+    """Returns the folder of the newest sound checkpoint.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    from whichgoal import checkpoint
+
+    newest = checkpoint.newest(folder)
+    if newest is None:
+        raise ValueError(f"{folder} holds no sound checkpoint")
+    return Path(newest)
+
+
+def probe(spec: TrialSpec, battery: BatterySpec, folder: Path) -> None:
+    """Plays the battery with the last checkpoint; writes `episodes.parquet` and marks it done."""
+    from whichgoal import tables
+
+    inputs = _probe_inputs(folder, battery)
+    found = evaluate_checkpoint(last_checkpoint(folder), battery)
+    tables.write(found.episodes, folder / "episodes.parquet", tables.EPISODES)
+    ledger.finish(folder, "probe", [folder / "episodes.parquet"], inputs)
+
+
+def evaluate_checkpoint(path: Path, battery: BatterySpec) -> Evaluation:
+    """Plays and scores the battery with the agent in a checkpoint folder; writes nothing.
+
+    Raises:
+        CheckpointError: The checkpoint is damaged or foreign.
+    """
+    from whichgoal import checkpoint
+    from whichgoal.divergence.harness import evaluate
+    from whichgoal.divergence.probe import PolicyActor
+
+    loaded = checkpoint.load(path)
+    actors = {
+        "sampled": PolicyActor(loaded.policy, greedy=False),
+        "greedy": PolicyActor(loaded.policy, greedy=True),
+    }
+    return evaluate(
+        actors,
+        world_named(loaded.spec.world.name),
+        design_of(loaded.spec),
+        battery,
+        trial=loaded.spec.id,
+        env_steps=loaded.env_steps,
+    )
+
+
+def score(battery: BatterySpec, folder: Path) -> Scorecard:
+    """Scores the episodes that were probed, playing none; writes the scores and marks it done."""
+    from whichgoal import tables
+    from whichgoal.divergence.harness import ACTIONS, score_episodes, scores_table
+
+    inputs = _score_inputs(folder, battery)
+    episodes = tables.read(folder / "episodes.parquet", tables.EPISODES)
+    cards = {actions: score_episodes(episodes, battery, actions=actions) for actions in ACTIONS}
+    card = cards[battery.actions]
+    tables.write(scores_table(cards), folder / "scores.parquet", tables.SCORES)
+    write_text(folder / "scorecard.json", card.model_dump_json(indent=2) + "\n")
+    ledger.finish(folder, "score", [folder / "scores.parquet", folder / "scorecard.json"], inputs)
+    return card
+
+
+def _keep_before(folder: Path, env_steps: int) -> Path:
+    """Cuts what a killed run logged beyond the checkpoint that it goes on from."""
+    path = folder / "progress.jsonl"
+    rows = [row for row in read_progress(folder) if row["env_steps"] < env_steps]
+    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def _append(path: Path, progress: Progress) -> None:
+    row = {**asdict(progress), "time": round(time.time(), 3)}
+    finite = {k: v for k, v in row.items() if v is not None and v == v}
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(json.dumps(finite) + "\n")
+
+
+def _probe_inputs(folder: Path, battery: BatterySpec) -> dict[str, Any]:
+    levels = battery.model_dump(mode="json", include={"version", "episodes", "seed"})
+    return {"checkpoint": ledger.recorded(folder, "train"), "battery": levels}
+
+
+def _score_inputs(folder: Path, battery: BatterySpec) -> dict[str, Any]:
+    return {
+        "episodes": ledger.recorded(folder, "probe"),
+        "battery": battery.model_dump(mode="json"),
+    }
