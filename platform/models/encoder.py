@@ -55,9 +55,9 @@ class _OneHotLinear(torch.autograd.Function):
 class Encoder(nn.Module):
     """One-hot planes of every cell, a linear layer over all of them, a ReLU.
 
-    With a palette, a cell has one plane per code that can be seen at all. Without, it has MiniGrid's
-    11 + 6 + 4 planes of object, color and state. A code that is not in the palette lights no plane:
-    it is never read as another one.
+    With a palette, a cell has one plane per code that can be seen at all. Without, it has
+    MiniGrid's 11 + 6 + 4 planes of object, color and state. A code that is not in the palette
+    lights no plane: it is never read as another one.
 
     Args:
         obs_shape: `(columns, rows, 3)`.
@@ -100,7 +100,7 @@ class Encoder(nn.Module):
                 part.copy_(nn.init.orthogonal_(torch.empty(part.shape), math.sqrt(2)))
 
     def codes(self, obs: Tensor) -> Tensor:
-        """Returns each cell's row of `planes`, `int32 [B..., S]`, of observations `[B..., w, h, 3]`.
+        """Returns each cell's row of `planes`, `int32 [B..., S]`, of views `[B..., w, h, 3]`.
 
         Codes can be passed to `forward` instead of observations, which saves looking them up again
         in every epoch. They are valid for encoders of the same palette only.
@@ -117,7 +117,7 @@ class Encoder(nn.Module):
         return self.table[row * (STATES + 1) + s.clamp(max=STATES)].view(shape)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Returns features `[B..., F]` of observations `[B..., w, h, 3]` or codes `int32 [B..., S]`."""
+        """Returns features `[B..., F]` of views `[B..., w, h, 3]` or codes `int32 [B..., S]`."""
         codes = x if x.dtype == torch.int32 else self.codes(x)
         flat_BS = codes.reshape(-1, self.cells)
         if self.one_hot:

@@ -1,4 +1,4 @@
-"""How many parameters a network has, and which width meets a given number. No torch: pure arithmetic.
+"""How many parameters a network has, and which width meets a number of them: torch-free arithmetic.
 
 Every network here is an encoder (a linear layer of `features` outputs over the one-hot view), a
 core of `width` units, a policy head and a value head. The arithmetic is tested equal to what torch

@@ -1,0 +1,198 @@
+"""The learner: minibatches of steps, or of sequences with state and episode beginnings.
+
+Shape suffixes: B rows of the minibatch (steps or sequences), T time, A actions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
+from ray.rllib.core import ALL_MODULES, DEFAULT_MODULE_ID
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.learner.learner import ENTROPY_KEY, POLICY_LOSS_KEY, VF_LOSS_KEY
+from ray.rllib.core.learner.training_data import TrainingData
+from ray.rllib.evaluation.postprocessing import Postprocessing
+from ray.rllib.utils.metrics import (
+    NUM_ENV_STEPS_TRAINED,
+    NUM_ENV_STEPS_TRAINED_LIFETIME,
+    NUM_MODULE_STEPS_TRAINED,
+    NUM_MODULE_STEPS_TRAINED_LIFETIME,
+)
+from torch import Tensor
+
+from whichgoal.rllib.fragment import Fragment
+from whichgoal.rllib.module import IS_FIRST, AgentModule
+
+KL_KEY = "mean_kl_loss"
+SHUFFLE = "shuffle"
+"""Key of the learner's state: its random numbers."""
+Batch = dict[str, Any]
+
+
+class BatchedPPOLearner(PPOTorchLearner):
+    """PPO's clipped objective (Schulman et al. 2017, equation 9) on whole fragments.
+
+    Optimizers, schedules, clipping, DDP and state are RLlib's. Minibatches are drawn from a shuffle
+    of this learner's own; advantages come normalized over the batch.
+    """
+
+    def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
+        """Registers Adam, fused into one kernel, with PPO's usual epsilon."""
+        params = self.get_parameters(self._module[module_id])
+        optimizer = torch.optim.Adam(params, eps=1e-5, fused=True)
+        self.register_optimizer(
+            module_id=module_id, optimizer=optimizer, params=params, lr_or_lr_schedule=config.lr
+        )
+
+    def update(
+        self,
+        *,
+        training_data: TrainingData,
+        timesteps: dict[str, Any] | None = None,
+        num_epochs: int = 1,
+        minibatch_size: int | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Runs the epochs over one fragment and returns reduced metrics.
+
+        Args:
+            training_data: Holds one `Fragment`, as `batch` or as the only one of `batches`.
+            timesteps: For RLlib's schedules.
+            num_epochs: Passes over the fragment.
+            minibatch_size: Env steps per gradient step; by default all of them.
+            kwargs: Settings of RLlib's own path, which do not apply.
+
+        Raises:
+            FloatingPointError: The loss is no longer finite.
+        """
+        self._check_is_built()
+        self.before_gradient_based_update(timesteps=timesteps or {})
+        self._weights_seq_no += 1
+        fragment = training_data.batch or training_data.batches[0]
+        self._sums: list[Tensor] = []
+        for minibatch in self._minibatches(fragment, num_epochs, minibatch_size or len(fragment)):
+            self._update({DEFAULT_MODULE_ID: minibatch})
+        self._log(len(fragment))
+        self.after_gradient_based_update(timesteps=timesteps or {})
+        return self.metrics.reduce()
+
+    def compute_loss_for_module(
+        self, *, module_id: str, config: Any, batch: Batch, fwd_out: Batch
+    ) -> Tensor:
+        """Returns the loss of one minibatch; its parts are kept for the log."""
+        all_logp = F.log_softmax(fwd_out[Columns.ACTION_DIST_INPUTS], dim=-1)
+        logp = all_logp.gather(-1, batch[Columns.ACTIONS].unsqueeze(-1)).squeeze(-1)
+        log_ratio = logp - batch[Columns.ACTION_LOGP]
+        ratio = log_ratio.exp()
+        advantage = batch[Postprocessing.ADVANTAGES]
+        clipped = ratio.clamp(1 - config.clip_param, 1 + config.clip_param)
+        policy_loss = -torch.min(advantage * ratio, advantage * clipped).mean()
+        error = (fwd_out[Columns.VF_PREDS] - batch[Postprocessing.VALUE_TARGETS]).square()
+        vf_loss = error.clamp(max=config.vf_clip_param).mean()
+        entropy = -(all_logp.exp() * all_logp).sum(-1).mean()
+        coefficient = self.entropy_coeff_schedulers_per_module[module_id].get_current_value()
+        loss = policy_loss + config.vf_loss_coeff * vf_loss - coefficient * entropy
+        with torch.no_grad():
+            # Schulman's low-variance estimate of KL(old || new), http://joschu.net/blog/kl-approx.html
+            kl = (ratio - 1 - log_ratio).mean()
+            self._sums.append(torch.stack((policy_loss, vf_loss, entropy, kl, loss)))
+        return loss
+
+    def get_state(
+        self,
+        components: str | Collection[str] | None = None,
+        *,
+        not_components: str | Collection[str] | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Returns RLlib's state and the shuffle's random numbers."""
+        state = super().get_state(components, not_components=not_components, **kwargs)
+        if self._check_component(SHUFFLE, components, not_components):
+            state[SHUFFLE] = self._shuffle().bit_generator.state
+        return state
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Takes over a `get_state()`."""
+        super().set_state(state)
+        if SHUFFLE in state:
+            self._shuffle().bit_generator.state = state[SHUFFLE]
+
+    def _shuffle(self) -> np.random.Generator:
+        if not hasattr(self, "_rng"):
+            seeds = [self.config.seed or 0, 1_000_000 + self._learner_index]
+            self._rng = np.random.default_rng(seeds)
+        return self._rng
+
+    def _minibatches(self, fragment: Fragment, epochs: int, size: int) -> Iterator[Batch]:
+        module: AgentModule = self.module[DEFAULT_MODULE_ID].unwrapped()
+        steps = fragment.actions.shape[0]
+        seq_len = steps // len(next(iter(fragment.state.values()))) if fragment.state else 0
+        rows = self._rows(fragment, module, seq_len)
+        count = len(rows[Columns.ACTIONS])
+        per_minibatch = size // max(seq_len, 1)
+        if per_minibatch < 1 or count < per_minibatch:
+            raise ValueError(
+                f"minibatch_size {size}; allowed: {max(seq_len, 1)} (one row) to {len(fragment)}"
+            )
+        for _ in range(epochs):
+            order = torch.from_numpy(self._shuffle().permutation(count)).to(self._device)
+            for start in range(0, count - per_minibatch + 1, per_minibatch):
+                chosen = order[start : start + per_minibatch]
+                yield _pick(rows, chosen)
+
+    def _rows(self, fragment: Fragment, module: AgentModule, seq_len: int) -> Batch:
+        """Returns tensors of steps `[T * N, ...]`, or of sequences `[C * N, seq_len, ...]`."""
+
+        def arranged(x: Tensor) -> Tensor:
+            if not seq_len:
+                return x.flatten(0, 1).to(self._device)
+            x = x.unflatten(0, (-1, seq_len)).transpose(1, 2).flatten(0, 1)
+            return x.contiguous().to(self._device)
+
+        codes = module.agent.encoder.codes(torch.from_numpy(fragment.obs).to(self._device))
+        rows: Batch = {
+            Columns.OBS: arranged(codes),
+            Columns.ACTIONS: arranged(torch.from_numpy(fragment.actions)),
+            Columns.ACTION_LOGP: arranged(torch.from_numpy(fragment.logp)),
+            Postprocessing.ADVANTAGES: arranged(torch.from_numpy(fragment.advantages)),
+            Postprocessing.VALUE_TARGETS: arranged(torch.from_numpy(fragment.value_targets)),
+        }
+        if seq_len:
+            rows[IS_FIRST] = arranged(torch.from_numpy(fragment.is_first))
+            rows[Columns.STATE_IN] = {
+                name: torch.from_numpy(part).flatten(0, 1).to(self._device)
+                for name, part in fragment.state.items()
+            }
+        return rows
+
+    def _log(self, steps: int) -> None:
+        """Logs the minibatches' means, reading them from the device once."""
+        means = torch.stack(self._sums).mean(0).tolist()
+        if not np.isfinite(means).all():
+            raise FloatingPointError(
+                f"the loss is {means[-1]}; likely causes: a learning rate too high, "
+                "or rewards that are not finite"
+            )
+        names = (POLICY_LOSS_KEY, VF_LOSS_KEY, ENTROPY_KEY, KL_KEY, self.TOTAL_LOSS_KEY)
+        self.metrics.log_dict(dict(zip(names, means, strict=True)), key=DEFAULT_MODULE_ID, window=1)
+        for module_id in (ALL_MODULES, DEFAULT_MODULE_ID):
+            self.metrics.log_value((module_id, NUM_MODULE_STEPS_TRAINED), steps, reduce="sum")
+            self.metrics.log_value(
+                (module_id, NUM_MODULE_STEPS_TRAINED_LIFETIME), steps, reduce="lifetime_sum"
+            )
+        self.metrics.log_value((ALL_MODULES, NUM_ENV_STEPS_TRAINED), steps, reduce="sum")
+        self.metrics.log_value(
+            (ALL_MODULES, NUM_ENV_STEPS_TRAINED_LIFETIME), steps, reduce="lifetime_sum"
+        )
+
+
+def _pick(rows: Batch, chosen: Tensor) -> Batch:
+    return {
+        name: _pick(part, chosen) if isinstance(part, dict) else part.index_select(0, chosen)
+        for name, part in rows.items()
+    }

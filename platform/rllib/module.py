@@ -1,0 +1,70 @@
+"""`models.agent.Agent` as an RLlib module, for our data path and for RLlib's own alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
+from ray.rllib.core.rl_module.torch import TorchRLModule
+from torch import Tensor
+
+from whichgoal.models.agent import Agent
+from whichgoal.spec import ModelSpec
+
+IS_FIRST = "is_first"
+"""Batch column: `bool [B, T]`, an episode begins here. RLlib's own data path has no such column: it
+cuts sequences where episodes begin."""
+
+
+class AgentModule(TorchRLModule, ValueFunctionAPI):
+    """An actor and critic on MiniGrid views.
+
+    `model_config` has the keys `model` (a `ModelSpec` as a dict), `palette`, `width` (or None), and
+    RLlib's `max_seq_len`. Batches are `[B, ...]`, or `[B, T, ...]` for sequences. The value head is
+    part of inference: the env runner takes values from the forward pass that gives the actions.
+    """
+
+    agent: Agent
+
+    def setup(self) -> None:
+        """Builds the network from the spaces and `model_config`."""
+        given = self.model_config
+        self.agent = Agent(
+            self.observation_space.shape,
+            int(self.action_space.n),
+            given["palette"],
+            ModelSpec(**given["model"]),
+            given.get("width"),
+        )
+
+    def get_initial_state(self) -> dict[str, Any]:
+        """Returns the state of one new episode, without a batch dimension."""
+        return {name: part[0].numpy() for name, part in self.agent.initial_state(1).items()}
+
+    def is_stateful(self) -> bool:
+        """Returns whether the network has memory."""
+        return bool(self.agent.initial_state(1))
+
+    def compute_values(self, batch: dict[str, Any], embeddings: Any | None = None) -> Tensor:
+        """Returns values `[B]` or `[B, T]`; `embeddings` are those of an earlier forward pass."""
+        return embeddings if embeddings is not None else self._forward(batch)[Columns.VF_PREDS]
+
+    def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        obs = batch[Columns.OBS]
+        lead = obs.shape[:-1] if obs.dtype == torch.int32 else obs.shape[:-3]
+        first = batch.get(IS_FIRST)
+        if first is None:
+            first = torch.zeros(lead, dtype=torch.bool, device=obs.device)
+        state = batch.get(Columns.STATE_IN) or self.agent.initial_state(lead[0])
+        go = self.agent.step if len(lead) == 1 else self.agent.unroll
+        logits, values, state = go(obs, state, first)
+        out = {
+            Columns.ACTION_DIST_INPUTS: logits,
+            Columns.VF_PREDS: values,
+            Columns.EMBEDDINGS: values,
+        }
+        if state:
+            out[Columns.STATE_OUT] = state
+        return out

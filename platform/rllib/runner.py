@@ -1,0 +1,370 @@
+"""The batched env runner: fills [T, N] arrays straight from a vector environment.
+
+Shape suffixes: T time, N environments, A actions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode, VectorEnv
+from ray.rllib.callbacks.utils import make_callback
+from ray.rllib.core import DEFAULT_AGENT_ID, DEFAULT_MODULE_ID
+from ray.rllib.env.env_context import EnvContext
+from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
+from ray.rllib.utils.metrics import (
+    EPISODE_LEN_MEAN,
+    EPISODE_RETURN_MAX,
+    EPISODE_RETURN_MEAN,
+    EPISODE_RETURN_MIN,
+    SAMPLE_TIMER,
+    WEIGHTS_SEQ_NO,
+)
+from ray.tune.registry import ENV_CREATOR, _global_registry
+
+from whichgoal.models.agent import select
+from whichgoal.rllib.compiled import advantages, draw_actions
+from whichgoal.rllib.fragment import Ended, Fragment
+from whichgoal.rllib.module import AgentModule
+
+SAMPLER = "sampler"
+"""Component of the runner's state: environment, random numbers, and what is under way."""
+SUCCESS_MEAN = "success_mean"
+
+
+class BatchedEnvRunner(SingleAgentEnvRunner):
+    """Samples N environments at once, with no Python object per environment or episode.
+
+    The environment is a vector environment with SAME_STEP autoreset, uint8 MiniGrid views and
+    discrete actions; the module is an `AgentModule`. Connectors, `on_episode_*` callbacks and
+    multi-agent are not supported on this path (`PPOConfig.validate` refuses them).
+
+    Uses these private names of RLlib: `_callbacks`, `_seed`, `_needs_initial_reset`,
+    `_weights_seq_no`, `_increase_sampled_metrics`, `_check_component`.
+    """
+
+    def __init__(self, *, config: Any, **kwargs: Any) -> None:
+        super().__init__(config=config, **kwargs)
+        if not isinstance(self.module, AgentModule):
+            raise ValueError(
+                f"module {type(self.module).__name__}; allowed: AgentModule, since a module that "
+                "does not know where episodes begin would train wrongly in silence"
+            )
+        # Trials of neighboring seeds must not share streams, as seed + worker_index would.
+        seeds = np.random.SeedSequence([self.config.seed or 0, self.worker_index or 0])
+        env_seed, own_seed = seeds.spawn(2)
+        self._env_seed = int(env_seed.generate_state(1)[0])
+        self._rng = np.random.default_rng(own_seed)
+        self._ended: list[Ended] = []
+
+    def make_env(self) -> None:
+        """Builds the vector environment and checks that this runner can use it."""
+        if self.env is not None:
+            self.env.close()
+        context = self.config.env_config
+        if not isinstance(context, EnvContext):
+            context = EnvContext(
+                context, worker_index=self.worker_index, num_workers=self.num_workers
+            )
+        count = self.config.num_envs_per_env_runner
+        given = self.config.env
+        if isinstance(given, str) and _global_registry.contains(ENV_CREATOR, given):
+            given = _global_registry.get(ENV_CREATOR, given)
+        if callable(given):
+            self.env = given(context | {"num_envs": count})
+        else:
+            self.env = gym.make_vec(
+                given, num_envs=count, vectorization_mode="vector_entry_point", **context
+            )
+        _check_env(self.env, count)
+        self.num_envs = count
+        self._needs_initial_reset = True
+        make_callback(
+            "on_environment_created",
+            callbacks_objects=self._callbacks,
+            callbacks_functions=self.config.callbacks_on_environment_created,
+            kwargs={
+                "env_runner": self,
+                "metrics_logger": self.metrics,
+                "env": self.env.unwrapped,
+                "env_context": context,
+            },
+        )
+
+    def sample(
+        self,
+        *,
+        num_timesteps: int | None = None,
+        num_episodes: int | None = None,
+        explore: bool | None = None,
+        random_actions: bool = False,
+        force_reset: bool = False,
+    ) -> list[Any]:
+        """Plays and returns one `Fragment`, or the `Ended` of whole episodes.
+
+        Args:
+            num_timesteps: Env steps over all environments, rounded up to whole sequences; by
+                default `rollout_fragment_length` steps of each.
+            num_episodes: Plays new episodes instead, equally many in each environment (so that
+                short ones are not preferred), and returns their `Ended` alone.
+            explore: Whether actions are drawn (else the likeliest is taken).
+            random_actions: Not supported.
+            force_reset: Whether all environments begin new episodes first.
+        """
+        if self.env is None:
+            raise ValueError(f"{self} has no environment to sample from")
+        if random_actions:
+            raise ValueError("random_actions is not supported by the batched env runner")
+        explore = self.config.explore if explore is None else explore
+        self.metrics.log_value(WEIGHTS_SEQ_NO, self._weights_seq_no, window=1)
+        with self.metrics.log_time(SAMPLE_TIMER), torch.inference_mode():
+            if num_episodes is not None:
+                sample: Any = self._play_episodes(math.ceil(num_episodes / self.num_envs), explore)
+                ended = sample
+            else:
+                if force_reset or self._needs_initial_reset:
+                    self._begin()
+                sample = self._play_steps(self._steps(num_timesteps), explore)
+                ended = sample.ended
+        self._ended.append(ended)
+        self._increase_sampled_metrics(ended.steps, len(ended.success))
+        make_callback(
+            "on_sample_end",
+            callbacks_objects=self._callbacks,
+            callbacks_functions=self.config.callbacks_on_sample_end,
+            kwargs={"env_runner": self, "metrics_logger": self.metrics, "samples": [sample]},
+        )
+        return [sample]
+
+    def get_metrics(self) -> Any:
+        """Returns RLlib's metrics of the episodes that ended since the last call."""
+        if self._ended:
+            ended = Ended.concatenate(self._ended)
+            self._ended.clear()
+            if len(ended.success):
+                mean = float(ended.episode_return.mean())
+                for key, value in {
+                    EPISODE_RETURN_MEAN: mean,
+                    EPISODE_RETURN_MIN: float(ended.episode_return.min()),
+                    EPISODE_RETURN_MAX: float(ended.episode_return.max()),
+                    EPISODE_LEN_MEAN: float(ended.episode_len.mean()),
+                    SUCCESS_MEAN: float(ended.success.mean()),
+                    ("agent_episode_return_mean", DEFAULT_AGENT_ID): mean,
+                    ("module_episode_return_mean", DEFAULT_MODULE_ID): mean,
+                }.items():
+                    self.metrics.log_value(key, value, window=1)
+        return self.metrics.reduce()
+
+    def get_state(
+        self,
+        components: str | Collection[str] | None = None,
+        *,
+        not_components: str | Collection[str] | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Returns RLlib's state and, besides, all that the coming samples depend on."""
+        state = super().get_state(components, not_components=not_components, **kwargs)
+        wanted = self._check_component(SAMPLER, components, not_components)
+        if wanted and not self._needs_initial_reset and hasattr(self.env, "get_state"):
+            state[SAMPLER] = {
+                "worker_index": self.worker_index,
+                "env": self.env.get_state(),
+                "rng": self._rng.bit_generator.state,
+                "obs": self._obs.copy(),
+                "is_first": self._is_first.copy(),
+                "module": {k: v.numpy().copy() for k, v in self._state.items()},
+                "counts": self._counts.copy(),
+            }
+        return state
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Takes over a `get_state()`; another runner's environments are left to it."""
+        super().set_state(state)
+        own = state.get(SAMPLER)
+        if own is None or self.env is None or own["worker_index"] != self.worker_index:
+            return
+        self.env.reset(seed=self._env_seed)
+        self.env.set_state(own["env"])
+        self._rng.bit_generator.state = own["rng"]
+        self._obs, self._is_first = own["obs"].copy(), own["is_first"].copy()
+        self._state = {k: torch.from_numpy(v.copy()) for k, v in own["module"].items()}
+        self._counts = own["counts"].copy()
+        self._needs_initial_reset = False
+
+    def _steps(self, num_timesteps: int | None) -> int:
+        if num_timesteps is None:
+            return int(self.config.get_rollout_fragment_length(self.worker_index))
+        whole = self._seq_len() * self.num_envs
+        return self._seq_len() * math.ceil(num_timesteps / whole)
+
+    def _seq_len(self) -> int:
+        return int(self.module.model_config["max_seq_len"]) if self.module.is_stateful() else 1
+
+    def _begin(self) -> None:
+        """Begins new episodes in all environments; the first time, seeded."""
+        seed = self._env_seed if self._needs_initial_reset else None
+        self._obs = self.env.reset(seed=seed)[0]
+        self._needs_initial_reset = False
+        self._is_first = np.ones(self.num_envs, np.bool_)
+        self._state = self.module.agent.initial_state(self.num_envs)
+        # Return, length and success of the episodes under way.
+        self._counts = np.zeros((3, self.num_envs), np.float64)
+
+    def _play_steps(self, steps: int, explore: bool) -> Fragment:
+        n, agent, seq_len = self.num_envs, self.module.agent, self._seq_len()
+        obs = np.empty((steps, n, *self._obs.shape[1:]), np.uint8)
+        is_first, terminated, truncated = (np.empty((steps, n), np.bool_) for _ in range(3))
+        actions = np.empty((steps, n), np.int64)
+        logp, values, rewards, advantage = (np.empty((steps, n), np.float32) for _ in range(4))
+        after = np.zeros((steps, n), np.float32)
+        uniform = self._rng.random((steps, n), np.float32)
+        states = {
+            name: np.empty((steps // seq_len, *part.shape), np.float32)
+            for name, part in self._state.items()
+        }
+        cut: list[tuple[int, Any, Any, Any]] = []
+        ended: list[Ended] = []
+        for t in range(steps):
+            obs[t], is_first[t] = self._obs, self._is_first
+            if states and t % seq_len == 0:
+                for name, part in self._state.items():
+                    states[name][t // seq_len] = part
+            logits, value, self._state = agent.step(
+                torch.from_numpy(obs[t]), self._state, torch.from_numpy(is_first[t])
+            )
+            values[t] = value
+            draw_actions(logits.numpy(), uniform[t], actions[t], logp[t])
+            if not explore:
+                actions[t] = logits.argmax(1)
+            infos = self._step_env(actions[t], rewards[t], terminated[t], truncated[t], ended)
+            rows = np.flatnonzero(truncated[t] & ~terminated[t]) if truncated[t].any() else ()
+            if len(rows):
+                final = np.stack(list(infos["final_obs"][rows]))
+                cut.append((t, rows, final, select(self._state, torch.from_numpy(rows))))
+        self._value_what_came_after(cut, after)
+        advantages(
+            rewards,
+            values,
+            after,
+            terminated,
+            truncated,
+            self.config.gamma,
+            self.config.lambda_,
+            advantage,
+        )
+        return Fragment(
+            obs=obs,
+            is_first=is_first,
+            actions=actions,
+            logp=logp,
+            advantages=advantage,
+            value_targets=advantage + values,
+            state=states,
+            ended=_joined(ended, steps * n),
+        )
+
+    def _step_env(
+        self, actions: Any, rewards: Any, terminated: Any, truncated: Any, ended: list[Ended]
+    ) -> dict[str, Any]:
+        """Steps, writes into the given rows, and notes the episodes that ended."""
+        self._obs, reward, ends, cuts, infos = self.env.step(actions)
+        rewards[:], terminated[:], truncated[:] = reward, ends, cuts
+        counts = self._counts
+        counts[0] += reward
+        counts[1] += 1
+        if "goals" in infos:
+            counts[2] += infos["goals"][:, 0] > 0
+        self._is_first = terminated | truncated
+        if self._is_first.any():
+            over = counts[:, self._is_first]
+            ended.append(
+                Ended(over[0].astype(np.float32), over[1].astype(np.int32), over[2] > 0, 0)
+            )
+            counts[:, self._is_first] = 0
+        return infos
+
+    def _value_what_came_after(
+        self, cut: list[tuple[int, Any, Any, Any]], after_TN: np.ndarray
+    ) -> None:
+        """Values, in one forward pass, the last observation and the final ones of cut episodes."""
+        n = self.num_envs
+        obs = [self._obs] + [final for _, _, final, _ in cut]
+        state = {
+            name: torch.cat([part] + [kept[name] for _, _, _, kept in cut])
+            for name, part in self._state.items()
+        }
+        stacked = np.concatenate(obs)
+        first = np.zeros(len(stacked), np.bool_)
+        first[:n] = self._is_first
+        _, value, _ = self.module.agent.step(
+            torch.from_numpy(stacked), state, torch.from_numpy(first)
+        )
+        values = value.numpy()
+        after_TN[-1] = values[:n]
+        at = n
+        for t, rows, _, _ in cut:
+            after_TN[t, rows] = values[at : at + len(rows)]
+            at += len(rows)
+
+    def _play_episodes(self, per_env: int, explore: bool) -> Ended:
+        """Plays `per_env` new episodes in each environment."""
+        self._begin()
+        n, steps = self.num_envs, 0
+        actions, logp = np.empty(n, np.int64), np.empty(n, np.float32)
+        reward, terminated, truncated = (np.empty(n, kind) for kind in (np.float32, bool, bool))
+        left = np.full(n, per_env)
+        kept: list[Ended] = []
+        while (left > 0).any():
+            logits, _, self._state = self.module.agent.step(
+                torch.from_numpy(self._obs), self._state, torch.from_numpy(self._is_first)
+            )
+            draw_actions(logits.numpy(), self._rng.random(n, np.float32), actions, logp)
+            if not explore:
+                actions[:] = logits.argmax(1)
+            ended: list[Ended] = []
+            self._step_env(actions, reward, terminated, truncated, ended)
+            steps += 1
+            if ended:
+                counted = left[self._is_first] > 0
+                left[self._is_first] -= 1
+                one = ended[0]
+                kept.append(
+                    Ended(
+                        one.episode_return[counted],
+                        one.episode_len[counted],
+                        one.success[counted],
+                        0,
+                    )
+                )
+        self._needs_initial_reset = False
+        self._begin()
+        return _joined(kept, steps * n)
+
+
+def _joined(parts: list[Ended], steps: int) -> Ended:
+    none = Ended(np.zeros(0, np.float32), np.zeros(0, np.int32), np.zeros(0, np.bool_), steps)
+    return Ended.concatenate([none, *parts])
+
+
+def _check_env(env: Any, count: int) -> None:
+    """Raises ValueError where the environment is not what the runner can sample from."""
+    if not isinstance(env, VectorEnv):
+        raise ValueError(f"environment {env}; allowed: a gymnasium.vector.VectorEnv")
+    mode = env.metadata.get("autoreset_mode")
+    if mode != AutoresetMode.SAME_STEP:
+        raise ValueError(
+            f"environment with autoreset mode {mode}; allowed: {AutoresetMode.SAME_STEP}, since "
+            "with another the first step of each episode would be learned wrongly"
+        )
+    if env.num_envs != count:
+        raise ValueError(f"environment of {env.num_envs} rows; num_envs_per_env_runner is {count}")
+    space = env.single_observation_space
+    if space.dtype != np.uint8 or len(space.shape or ()) != 3:
+        raise ValueError(f"observation space {space}; allowed: uint8 (columns, rows, 3)")
+    if not isinstance(env.single_action_space, gym.spaces.Discrete):
+        raise ValueError(f"action space {env.single_action_space}; allowed: Discrete")

@@ -1,0 +1,275 @@
+"""One trial, from spec to checkpoints. It goes on where a killed run stood."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.learner.learner import ENTROPY_KEY, POLICY_LOSS_KEY, VF_LOSS_KEY
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from ray.rllib.utils.metrics import LEARNER_RESULTS
+from ray.tune.registry import register_env
+
+from whichgoal import checkpoint
+from whichgoal.envs import WORLDS
+from whichgoal.envs.contract import Design, World
+from whichgoal.envs.vector import GridVectorEnv
+from whichgoal.rllib.learner import KL_KEY
+from whichgoal.rllib.module import AgentModule
+from whichgoal.rllib.ppo import PPO, PPOConfig
+from whichgoal.spec import TrialSpec, WorldSpec, did_you_mean
+
+ENV_NAME = "whichgoal"
+RESUME_EVERY_S = 20.0
+"""A killed run loses at most about this much training."""
+_STATE = "state.json"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What one training batch showed. Every number is finite.
+
+    Attributes:
+        env_steps: Trained so far.
+        env_steps_per_s: Of this batch.
+        seconds: Spent on training so far, those before an interruption included.
+        success: Share of the episodes that ended in this batch in which the intended goal was
+            paid. Where none ended, the last batch's; 0 before any has. Only early finishers end
+            first, so it starts too high.
+        episode_return: Their mean return.
+        episode_len: Their mean length in env steps.
+        entropy: Of the policy, in nats, over the minibatches.
+        policy_loss: PPO's clipped objective, negated.
+        vf_loss: Mean squared error of the values.
+        kl: Estimated KL divergence from the policy that sampled the batch.
+    """
+
+    env_steps: int
+    env_steps_per_s: float
+    seconds: float
+    success: float
+    episode_return: float
+    episode_len: float
+    entropy: float
+    policy_loss: float
+    vf_loss: float
+    kl: float
+
+
+def train(
+    spec: TrialSpec,
+    folder: Path,
+    *,
+    num_env_runners: int = 0,
+    num_learners: int = 0,
+    num_gpus: float = 0,
+) -> Iterator[Progress]:
+    """Trains one agent, yielding after each batch.
+
+    Goes on from the newest sound state under `folder/resume`, if there is one. Writes
+    `folder/checkpoints/<env steps>/` `num_checkpoints` times, the last at the end. In the
+    one-process case (`num_env_runners=0, num_learners=0`) the weights depend on the spec alone:
+    not on whether the run was interrupted.
+
+    Args:
+        spec: The trial.
+        folder: The trial's folder.
+        num_env_runners: Remote env runners; 0 samples in this process.
+        num_learners: Remote learners; 0 learns in this process.
+        num_gpus: GPUs for all learners together.
+
+    Raises:
+        ValueError: The spec names what does not exist, or cannot be met.
+    """
+    done = checkpoint.newest(folder)
+    if done is not None and done.spec == spec and done.env_steps >= spec.train.env_steps:
+        return
+    config = configure(spec, num_env_runners, num_learners, num_gpus)
+    start_ray(max(1, num_env_runners + num_learners))
+    algorithm = config.build_algo()
+    try:
+        yield from _run(spec, Path(folder), algorithm)
+    finally:
+        algorithm.stop()
+
+
+def configure(
+    spec: TrialSpec, num_env_runners: int = 0, num_learners: int = 0, num_gpus: float = 0
+) -> PPOConfig:
+    """Returns a trial's RLlib configuration.
+
+    Raises:
+        ValueError: Unknown world, a design that it refuses, a capacity that cannot be met, or
+            environments that cannot be dealt out equally.
+    """
+    world, design = world_of(spec.world)
+    runners, learners = max(1, num_env_runners), max(1, num_learners)
+    batch = spec.train
+    for what, count, number in (
+        ("num_env_runners", runners, batch.num_envs),
+        ("num_learners", learners, batch.num_envs),
+        ("num_learners", learners, batch.minibatch_size // batch.max_seq_len),
+    ):
+        if number % count:
+            raise ValueError(f"{what} {count}; allowed: divisors of {number}, to deal out equally")
+    register_env(ENV_NAME, make_env)
+    config = PPOConfig().environment(ENV_NAME, env_config={"world": spec.world.model_dump()})
+    config.env_runners(
+        num_env_runners=num_env_runners,
+        num_envs_per_env_runner=batch.num_envs // runners,
+        rollout_fragment_length=batch.rollout_len,
+    )
+    config.learners(
+        num_learners=num_learners,
+        num_cpus_per_learner=1,
+        num_gpus_per_learner=num_gpus / learners,
+    )
+    config.training(
+        lr=spec.ppo.lr,
+        gamma=spec.ppo.gamma,
+        lambda_=spec.ppo.lambda_,
+        clip_param=spec.ppo.clip_param,
+        entropy_coeff=spec.ppo.entropy_coeff,
+        vf_loss_coeff=spec.ppo.vf_loss_coeff,
+        grad_clip=spec.ppo.grad_clip,
+        num_epochs=spec.ppo.num_epochs,
+        train_batch_size_per_learner=batch.batch_size // learners,
+        minibatch_size=batch.minibatch_size // learners,
+    )
+    palette = [list(code) for code in world.palette(design)]
+    config.rl_module(
+        rl_module_spec=RLModuleSpec(
+            module_class=AgentModule,
+            model_config={
+                "model": spec.model.model_dump(),
+                "palette": palette,
+                "width": None,
+                "max_seq_len": batch.max_seq_len,
+            },
+        )
+    )
+    config.debugging(seed=spec.seed, log_level="ERROR")
+    return config
+
+
+def world_of(spec: WorldSpec) -> tuple[World, Design]:
+    """Returns the world and its checked design. Raises `ValueError` if there is none such."""
+    if spec.name not in WORLDS:
+        raise ValueError(f"unknown world {spec.name!r}; {did_you_mean(spec.name, WORLDS)}")
+    world = WORLDS[spec.name]
+    return world, world.Design(**spec.design())
+
+
+def make_env(context: Any) -> GridVectorEnv:
+    """Returns a trial's training environment, as `ray.tune.register_env` asks for it."""
+    world, design = world_of(WorldSpec(**context["world"]))
+    return GridVectorEnv(world, design, context["num_envs"])
+
+
+def start_ray(num_cpus: int) -> None:
+    """Starts a Ray of our own on this machine, unless this process already belongs to one."""
+    if not ray.is_initialized():
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+        ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, log_to_driver=False)
+
+
+def _run(spec: TrialSpec, folder: Path, algorithm: PPO) -> Iterator[Progress]:
+    total, parts = spec.train.env_steps, spec.train.num_checkpoints
+    palette = algorithm.config.rl_module_spec.model_config["palette"]
+    last = _restored(folder, algorithm) or Progress(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+    saved_at = time.perf_counter()
+    while last.env_steps < total:
+        begun, before = time.perf_counter(), last.env_steps
+        results = algorithm.train()
+        last = _progress(algorithm, results, last, time.perf_counter() - begun)
+        due = min(last.env_steps, total) * parts // total > before * parts // total
+        if due:
+            where = folder / "checkpoints" / f"{last.env_steps:012d}"
+            checkpoint.save(where, algorithm.get_module().agent, spec, last.env_steps, palette)
+        if due or time.perf_counter() - saved_at > RESUME_EVERY_S:
+            _save(folder / "resume", algorithm, last)
+            saved_at = time.perf_counter()
+        yield last
+
+
+def _progress(algorithm: PPO, results: dict[str, Any], last: Progress, seconds: float) -> Progress:
+    ended, steps = algorithm.ended, algorithm.batch_steps
+    success, episode_return, episode_len = last.success, last.episode_return, last.episode_len
+    if ended is not None and len(ended.success):
+        success = float(ended.success.mean())
+        episode_return = float(ended.episode_return.mean())
+        episode_len = float(ended.episode_len.mean())
+    learned = results[LEARNER_RESULTS][DEFAULT_MODULE_ID]
+    return Progress(
+        env_steps=last.env_steps + steps,
+        env_steps_per_s=steps / seconds,
+        seconds=last.seconds + seconds,
+        success=success,
+        episode_return=episode_return,
+        episode_len=episode_len,
+        entropy=float(learned[ENTROPY_KEY]),
+        policy_loss=float(learned[POLICY_LOSS_KEY]),
+        vf_loss=float(learned[VF_LOSS_KEY]),
+        kl=float(learned[KL_KEY]),
+    )
+
+
+def _save(resume: Path, algorithm: PPO, last: Progress) -> None:
+    """Writes RLlib's state and ours as one folder, then drops all older ones but one."""
+    resume.mkdir(parents=True, exist_ok=True)
+    place = resume / f"{last.env_steps:012d}"
+    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=resume))
+    try:
+        algorithm.save_to_path(str(temporary / "rllib"))
+        (temporary / _STATE).write_text(json.dumps(asdict(last)))
+        sums = {str(p.relative_to(temporary)): _checksum(p) for p in _files(temporary)}
+        (temporary / checkpoint.MANIFEST).write_text(json.dumps({"sha256": sums}, indent=1))
+        if place.exists():
+            shutil.rmtree(place)
+        os.replace(temporary, place)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    for old in sorted(resume.glob("[0-9]*"))[:-2]:
+        shutil.rmtree(old)
+
+
+def _restored(folder: Path, algorithm: PPO) -> Progress | None:
+    """Restores the newest sound state and returns where it stood, or None if there is none."""
+    for left in (folder / "resume").glob(".writing-*"):
+        shutil.rmtree(left)
+    for place in sorted((folder / "resume").glob("[0-9]*"), reverse=True):
+        try:
+            sums = json.loads((place / checkpoint.MANIFEST).read_bytes())["sha256"]
+            sound = sums == {
+                str(p.relative_to(place)): _checksum(p)
+                for p in _files(place)
+                if p.name != checkpoint.MANIFEST or p.parent != place
+            }
+        except (OSError, ValueError, KeyError, TypeError):
+            sound = False
+        if sound:
+            algorithm.restore_from_path(str((place / "rllib").absolute()))
+            return Progress(**json.loads((place / _STATE).read_bytes()))
+        _log.warning("%s is damaged; falling back to an older state", place)
+    return None
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.is_file())
+
+
+def _checksum(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
