@@ -21,6 +21,33 @@ DX = np.array([1, 0, -1, 0], np.int64)
 DY = np.array([0, 1, 0, -1], np.int64)
 _BITS = 9  # per object in a packed stack, see contract.pack_object
 
+# What is seen of a cell, in one byte of `sight`: kind in the lower four bits, color above. A closed
+# and a locked door are kinds of their own there, so that one byte decides and one look-up decodes.
+_SHUT = 10  # added to a door's state: kinds 11 and 12
+_OPAQUE = 1 << WALL | 1 << (_SHUT + CLOSED) | 1 << (_SHUT + LOCKED)
+_WALL_SIGHT = np.uint8(WALL | GREY << 4)
+
+
+def _decoding() -> np.ndarray:
+    """Returns, for each byte of `sight`, MiniGrid's codes kind | color << 8 | state << 16."""
+    codes = np.zeros(128, np.uint32)
+    for sight in range(128):
+        kind, color = sight & 15, sight >> 4
+        state = kind - _SHUT if kind in (_SHUT + CLOSED, _SHUT + LOCKED) else 0
+        codes[sight] = (DOOR if state else kind) | color << 8 | state << 16
+    return codes
+
+
+_CODES = _decoding()
+
+
+@njit(cache=True)
+def _sight(kind, color, state):  # type: ignore[no-untyped-def]
+    """Returns the byte of `sight` for MiniGrid's codes of a cell."""
+    if kind == DOOR and state != OPEN:
+        kind = _SHUT + state
+    return np.uint8(np.int64(kind) | np.int64(color) << 4)
+
 
 @njit(cache=True)
 def passable(kind: int, state: int) -> bool:
@@ -29,7 +56,7 @@ def passable(kind: int, state: int) -> bool:
 
 
 @njit(cache=True)
-def _put(board, contents, i, x, y, packed):  # type: ignore[no-untyped-def]
+def _put(board, contents, sight, i, x, y, packed):  # type: ignore[no-untyped-def]
     """Puts the outermost object of a packed stack on the board; 0 empties the cell."""
     if packed == 0:
         board[i, x, y, 0] = EMPTY
@@ -41,29 +68,39 @@ def _put(board, contents, i, x, y, packed):  # type: ignore[no-untyped-def]
         board[i, x, y, 1] = (packed >> 4) & 7
         board[i, x, y, 2] = (packed >> 7) & 3
         contents[i, x, y] = packed >> _BITS
+    _show(board, sight, i, x, y)
 
 
 @njit(cache=True)
-def _handle(board, contents, carrying, i, x, y, action):  # type: ignore[no-untyped-def]
+def _show(board, sight, i, x, y):  # type: ignore[no-untyped-def]
+    """Brings `sight` in line with one cell of row `i`'s board."""
+    pad = (sight.shape[1] - board.shape[1]) // 2
+    codes = board[i, x, y]
+    sight[i, x + pad, y + pad] = _sight(codes[0], codes[1], codes[2])
+
+
+@njit(cache=True)
+def _handle(board, contents, sight, carrying, i, x, y, action):  # type: ignore[no-untyped-def]
     """Plays pickup, drop or toggle of row `i` on the cell (x, y) ahead of the agent."""
     kind = board[i, x, y, 0]
     color = np.int64(board[i, x, y, 1])
     if action == PICKUP:
         if carrying[i] == 0 and (kind in (KEY, BALL, BOX)):
             carrying[i] = np.int64(kind) | color << 4 | contents[i, x, y] << _BITS
-            _put(board, contents, i, x, y, 0)
+            _put(board, contents, sight, i, x, y, 0)
     elif action == DROP:
         if carrying[i] != 0 and kind == EMPTY:
-            _put(board, contents, i, x, y, carrying[i])
+            _put(board, contents, sight, i, x, y, carrying[i])
             carrying[i] = 0
     elif kind == BOX:
-        _put(board, contents, i, x, y, contents[i, x, y])
+        _put(board, contents, sight, i, x, y, contents[i, x, y])
     elif kind == DOOR:
         state = board[i, x, y, 2]
         if state == OPEN:
             board[i, x, y, 2] = CLOSED
         elif state == CLOSED or carrying[i] & 127 == (KEY | color << 4):
             board[i, x, y, 2] = OPEN
+        _show(board, sight, i, x, y)
 
 
 @njit(cache=True, nogil=True)
@@ -72,6 +109,7 @@ def step(
     num_actions,
     board,
     contents,
+    sight,
     goal_map,
     limit,
     pose,
@@ -93,6 +131,7 @@ def step(
         actions: `int64 [N]`; all must be in `[0, num_actions)`, else nothing is changed.
         num_actions: Number of allowed actions, at most MiniGrid's 7.
         board, contents, goal_map, limit: As in `contract.Levels`; the first two are changed.
+        sight: As written by `begin`; changed along with the board.
         pose: `int16 [N, 3]`, x, y and heading; changed.
         carrying: `int64 [N]`, packed; changed.
         elapsed: `int32 [N]`, steps played of the episode; changed.
@@ -128,7 +167,7 @@ def step(
             if x >= 0 and x < width and y >= 0 and y < height:
                 kind = board[i, x, y, 0]
                 if action != FORWARD:
-                    _handle(board, contents, carrying, i, x, y, action)
+                    _handle(board, contents, sight, carrying, i, x, y, action)
                 elif passable(kind, board[i, x, y, 2]):
                     pose[i, 0] = x
                     pose[i, 1] = y
@@ -181,64 +220,56 @@ def visible_row(seen: int, clear: int, view: int) -> tuple[int, int]:
     return left, a | (a << 1) | b | (b >> 1)
 
 
-@njit(cache=True)
-def _egocentric(board, pose, carrying, i, see_through, image):  # type: ignore[no-untyped-def]
-    """Writes row `i`'s egocentric view into `image` (`uint8 [v, v, 3]`), MiniGrid's `gen_obs`."""
-    width, height, view = board.shape[1], board.shape[2], image.shape[0]
+@njit(cache=True, inline="always")
+def _egocentric(sight, origin, ahead, across, held, see_through, view, images, out):  # type: ignore[no-untyped-def]
+    """Writes one agent's view, MiniGrid's `gen_obs`, row by row from the agent outward.
+
+    Args:
+        sight: `uint8 [...]`, its padded board, flat.
+        origin: Index in `sight` of the view's cell left of the agent, at the border of the view.
+        ahead, across: How the index changes by one cell of the view ahead, and to the right.
+        held: What the agent carries, packed.
+        see_through: Whether walls hide nothing.
+        view: Side of the view.
+        images: Out, `uint8 [...]`, flat; written from index `out` on, all zero before.
+        out: See `images`.
+    """
     half = view // 2
-    heading = np.int64(pose[i, 2])
-    ahead_x, ahead_y = DX[heading], DY[heading]
-    across_x, across_y = -ahead_y, ahead_x
-    x0 = np.int64(pose[i, 0]) - across_x * half
-    y0 = np.int64(pose[i, 1]) - across_y * half
-    seen = (1 << view) - 1 if see_through else 1 << half
+    every = (1 << view) - 1
+    seen = every if see_through else 1 << half
     for j in range(view - 1, -1, -1):
-        x, y = x0, y0
-        clear = 0
-        for k in range(view):
-            if x >= 0 and x < width and y >= 0 and y < height:
-                kind, color, state = board[i, x, y, 0], board[i, x, y, 1], board[i, x, y, 2]
-            else:
-                kind, color, state = np.uint8(WALL), np.uint8(GREY), np.uint8(0)
-            if kind != WALL and (kind != DOOR or state == OPEN):
-                clear |= 1 << k
-            image[k, j, 0] = kind
-            image[k, j, 1] = color
-            image[k, j, 2] = state
-            x += across_x
-            y += across_y
+        onward = every
         if not see_through:
-            seen, ahead = visible_row(seen, clear, view)
+            clear = every
             for k in range(view):
-                if not (seen >> k) & 1:
-                    image[k, j, 0] = 0
-                    image[k, j, 1] = 0
-                    image[k, j, 2] = 0
-            seen = ahead
-        x0 += ahead_x
-        y0 += ahead_y
-    held = carrying[i]
-    image[half, view - 1, 0] = held & 15 if held else EMPTY
-    image[half, view - 1, 1] = (held >> 4) & 7
-    image[half, view - 1, 2] = (held >> 7) & 3
-
-
-@njit(cache=True)
-def _full(board, pose, i, image):  # type: ignore[no-untyped-def]
-    """Writes row `i`'s whole board, agent drawn, into `image` (`uint8 [W, H, 3]`)."""
-    image[:] = board[i]
-    x, y = pose[i, 0], pose[i, 1]
-    image[x, y, 0] = AGENT
-    image[x, y, 1] = RED
-    image[x, y, 2] = pose[i, 2]
+                kind = np.int64(sight[np.uint64(origin + k * across)]) & 15
+                clear ^= ((_OPAQUE >> kind) & 1) << k
+            seen, onward = visible_row(seen, clear, view)
+        for k in range(view):
+            # Without a branch: an unseen cell becomes byte 0, which decodes to zeros.
+            code = np.int64(sight[np.uint64(origin + k * across)]) & -((seen >> k) & 1)
+            codes = _CODES[np.uint64(code)]
+            to = out + 3 * (k * view + j)
+            images[np.uint64(to)] = codes & 255
+            images[np.uint64(to + 1)] = (codes >> 8) & 255
+            images[np.uint64(to + 2)] = codes >> 16
+        if onward == 0:
+            break
+        seen = onward
+        origin += ahead
+    to = out + 3 * (half * view + view - 1)
+    images[to] = held & 15 if held else EMPTY
+    images[to + 1] = (held >> 4) & 7
+    images[to + 2] = (held >> 7) & 3
 
 
 @njit(cache=True, nogil=True)
-def observe(board, pose, carrying, rows, full, see_through, images):  # type: ignore[no-untyped-def]
+def observe(board, sight, pose, carrying, rows, full, see_through, images):  # type: ignore[no-untyped-def]
     """Writes what the agents of the given rows see into the first rows of `images`.
 
     Args:
         board: `uint8 [N, W, H, 3]`.
+        sight: As written by `begin`.
         pose: `int16 [N, 3]`.
         carrying: `int64 [N]`.
         rows: `int64 [m]`, which rows.
@@ -246,20 +277,36 @@ def observe(board, pose, carrying, rows, full, see_through, images):  # type: ig
         see_through: Whether walls hide nothing (`see_through_walls`).
         images: Out, `uint8 [>= m, v, v, 3]`, or `[>= m, W, H, 3]` for the whole board.
     """
+    height, view = board.shape[2], images.shape[1]
+    pad, pitch = (sight.shape[2] - height) // 2, sight.shape[2]
+    size, room = sight.shape[1] * pitch, images.shape[1] * images.shape[2] * 3
+    boards, sights, flat = board.reshape(-1), sight.reshape(-1), images.reshape(-1)
     for r in range(len(rows)):
+        i, out = rows[r], r * room
+        x, y, heading = np.int64(pose[i, 0]), np.int64(pose[i, 1]), np.int64(pose[i, 2])
         if full:
-            _full(board, pose, rows[r], images[r])
+            flat[out : out + room] = boards[i * room : (i + 1) * room]
+            at = out + 3 * (x * height + y)
+            flat[at], flat[at + 1], flat[at + 2] = AGENT, RED, heading
+            continue
+        ahead = DX[heading] * pitch + DY[heading]
+        across = -DY[heading] * pitch + DX[heading]
+        origin = i * size + (x + pad) * pitch + y + pad - view // 2 * across
+        flat[out : out + room] = 0
+        if view == 7:  # MiniGrid's default, compiled with its loops unrolled
+            _egocentric(sights, origin, ahead, across, carrying[i], see_through, 7, flat, out)
         else:
-            _egocentric(board, pose, carrying, rows[r], see_through, images[r])
+            _egocentric(sights, origin, ahead, across, carrying[i], see_through, view, flat, out)
 
 
 @njit(cache=True, nogil=True)
-def begin(rows, start, held, pose, carrying, elapsed, touched):  # type: ignore[no-untyped-def]
-    """Sets the agents of the given rows to the start of their new episode.
+def begin(rows, board, start, held, sight, pose, carrying, elapsed, touched):  # type: ignore[no-untyped-def]
+    """Sets the given rows to the start of their new episode.
 
     Args:
         rows: `int64 [m]`, which rows.
-        start: `int16 [N, 3]` and held: `int64 [N]`: `Levels.start` and `Levels.carrying`.
+        board: `uint8 [N, W, H, 3]`, start: `int16 [N, 3]`, held: `int64 [N]`: the new levels.
+        sight: Out, see `show`.
         pose, carrying, elapsed, touched: As in `step`; the given rows are overwritten.
     """
     for i in rows:
@@ -268,3 +315,26 @@ def begin(rows, start, held, pose, carrying, elapsed, touched):  # type: ignore[
         carrying[i] = held[i]
         elapsed[i] = 0
         touched[i] = 0
+    show(rows, board, sight)
+
+
+@njit(cache=True, nogil=True)
+def show(rows, board, sight):  # type: ignore[no-untyped-def]
+    """Writes the boards of the given rows, as they are seen, into `sight`.
+
+    Args:
+        rows: `int64 [m]`, which rows.
+        board: `uint8 [N, W, H, 3]`.
+        sight: Out, `uint8 [N, W + 2p, H + 2p]` from `new_sight`: a byte per cell, a copy of what
+            the board says that is fast to look at.
+    """
+    for i in rows:
+        for x in range(board.shape[1]):
+            for y in range(board.shape[2]):
+                _show(board, sight, i, x, y)
+
+
+def new_sight(n: int, width: int, height: int, view: int) -> np.ndarray:
+    """Returns `sight` for n rows: all wall, and as wide a margin as a view can reach."""
+    pad = view - 1
+    return np.full((n, width + 2 * pad, height + 2 * pad), _WALL_SIGHT)

@@ -72,7 +72,8 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         self._levels = levels
         width, height = (levels.width, levels.height) if levels else (design.size, design.size)
         side = (width, height) if design.view == "full" else (design.agent_view_size,) * 2
-        self.single_observation_space = spaces.Box(0, 255, (*side, 3), np.uint8)
+        self._image_shape = (*side, 3)
+        self.single_observation_space = spaces.Box(0, 255, self._image_shape, np.uint8)
         self.single_action_space = spaces.Discrete(world.num_actions)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
@@ -95,6 +96,8 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         self._elapsed = np.zeros(n, np.int32)
         self._touched = np.zeros(n, np.uint16)
         self._finished = np.zeros(n, np.int64)
+        view = 1 if self._full else design.agent_view_size
+        self._sight = engine.new_sight(n, width, height, view)
         self._all = np.arange(n)
         self._out = self._new_arrays()
 
@@ -147,6 +150,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
             self.world.num_actions,
             now.board,
             now.contents,
+            self._sight,
             now.goal_map,
             now.limit,
             self._pose,
@@ -224,6 +228,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
                 )
         for name, array in own.items():
             array[...] = state[name]
+        engine.show(self._all, self._now.board, self._sight)
         self._first_seed, self._ready = None, True
 
     def _state(self) -> dict[str, Array]:
@@ -241,7 +246,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         """Returns room for images, rewards, goals, terminated and truncated."""
         n = self.num_envs
         return (
-            np.empty((n, *self.single_observation_space.shape), np.uint8),  # type: ignore[misc]
+            np.empty((n, *self._image_shape), np.uint8),
             np.empty(n, np.float32),
             np.empty((n, len(self.world.goals)), np.float32),
             np.empty(n, np.bool_),
@@ -268,8 +273,10 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
             self._fill(self._params, self._streams, rows, *self._fill_arrays)
         engine.begin(
             rows,
+            self._now.board,
             self._now.start,
             self._now.carrying,
+            self._sight,
             self._pose,
             self._carrying,
             self._elapsed,
@@ -279,6 +286,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
     def _observe(self, rows: NDArray[np.int64], images: Array) -> None:
         engine.observe(
             self._now.board,
+            self._sight,
             self._pose,
             self._carrying,
             rows,
@@ -289,19 +297,18 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
 
     def _end(self, rows: NDArray[np.int64], goals: Array, infos: dict[str, Any]) -> None:
         """Writes what Gymnasium wants of finished episodes into `infos`, begins the next ones."""
-        images = np.empty((len(rows), *self.single_observation_space.shape), np.uint8)  # type: ignore[misc]
+        images = np.empty((len(rows), *self._image_shape), np.uint8)
         self._observe(rows, images)
-        final = np.full(self.num_envs, None, dtype=object)
-        for i, image in zip(rows, images, strict=True):
+        final = np.empty(self.num_envs, dtype=object)  # holds None
+        for i, image in zip(rows.tolist(), images, strict=True):
             final[i] = image
         mask = np.zeros(self.num_envs, np.bool_)
         mask[rows] = True
-        paid = np.zeros_like(goals)
-        paid[rows] = goals[rows]
         infos["final_obs"], infos["_final_obs"] = final, mask
-        infos["final_info"] = {"goals": paid, "_goals": mask.copy()}
+        infos["final_info"] = {"goals": goals * mask[:, None], "_goals": mask.copy()}
         infos["_final_info"] = mask.copy()
-        self._turn[rows] += 1
+        if self._levels is not None:
+            self._turn[rows] += 1
         self._begin(rows)
 
 
