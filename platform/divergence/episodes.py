@@ -67,10 +67,10 @@ def panels_of(table: pa.Table, actions: str) -> list[PanelEpisodes]:
 
 def _panel_episodes(panel: str, rows: pa.Table) -> PanelEpisodes:
     rows = rows.sort_by("level")
-    goals = pc.unique(pc.binary_join(rows.column("goals"), ",")).to_pylist()
+    goals = sorted({tuple(names) for names in rows.column("goals").to_pylist()})
     if len(goals) > 1:
         raise ValueError(f"the goals of panel {panel!r} differ between its rows: {goals}")
-    names = tuple(goals[0].split(","))
+    names = goals[0]
 
     def matrix(column: str) -> NDArray[np.int32]:
         values = rows.column(column).combine_chunks().flatten().to_numpy()

@@ -40,7 +40,7 @@ class Random:
 
 
 class WallFollower:
-    """Keeps its left hand on the wall: visits all of a tree-shaped maze, cares for nothing in it."""
+    """Keeps its left hand on the wall: visits all of a tree of corridors, cares for nothing."""
 
     def initial_state(self, n: int) -> State:
         return {"turned_left": np.zeros(n, np.bool_)}
@@ -108,7 +108,7 @@ class ShortestPath:
         self.flee = flee
         self.otherwise = otherwise or WallFollower()
         usual = _cells_of(world.generate(design, 64, seed=0), self.bit)
-        self.by_heart = bool((usual == usual[0]).all())
+        self.usual = usual[0] if (usual == usual[0]).all() else None
 
     def initial_state(self, n: int) -> State:
         others = self.otherwise.initial_state(n)
@@ -121,7 +121,7 @@ class ShortestPath:
         if is_first.any():
             levels = env.levels_now
             cells = _cells_of(levels, self.bit)
-            known = cells.any(axis=(1, 2)) & (self.by_heart | _marked(levels, cells))
+            known = _marked(levels, cells) | _where_usual(self.usual, cells)
             distance = distances(levels, cells)
             if state["distance"] is not None:
                 known = np.where(is_first, known, state["known"])
@@ -288,6 +288,20 @@ def _marked(levels: Levels, cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
     special = (levels.board != (EMPTY, 0, 0)).any(axis=3)
     special[:, [0, -1], :] = special[:, :, [0, -1]] = True
     return (special & cells).any(axis=(1, 2))
+
+
+def _where_usual(usual: NDArray[np.bool_] | None, cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether a goal is in its usual place, counted from the top left or the bottom right."""
+    known = np.zeros(len(cells), np.bool_)
+    if usual is None:
+        return known
+    (width, height), board = usual.shape, cells.shape[1:]
+    for x, y in ((0, 0), (board[0] - width, board[1] - height)):
+        if x >= 0 and y >= 0:
+            place = np.zeros(board, np.bool_)
+            place[x : x + width, y : y + height] = usual
+            known |= (cells == place).all(axis=(1, 2))
+    return known
 
 
 def _free(
