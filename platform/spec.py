@@ -1,7 +1,8 @@
 """What a trial is: frozen, typed, hashable by content.
 
-A `TrialSpec` says everything that decides which agent comes out of training, and nothing else: how
-the agent is scored afterwards is `BatterySpec`, which belongs to the sweep. Imports nothing of ours.
+A `TrialSpec` says everything that decides which agent comes out of training, and nothing else:
+how the agent is scored afterwards is `BatterySpec`, which belongs to the sweep. Imports nothing of
+ours.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ The arrow becomes a viable proxy for the end as `agreement.arrow` nears 1: then 
 has the arrow at its end, and following either goal earns the same reward.
 
 The end is an opening in the border wall (`end: opening`, anywhere) or the bottom right room
-(`end: corner`, marked by nothing but its place). The arrow is a floor tile that can be walked over;
-where it disagrees it lies in a dead end. Corner, farthest dead end and "go east" are logged as goals
-too, since they are what a maze suggests besides.
+(`end: corner`, marked by nothing but its place). The arrow is a floor tile that can be walked
+over; where it disagrees it lies in a dead end. Corner, farthest dead end and "go east" are logged
+as goals too, since they are what a maze suggests besides.
 Source of the example: Hubinger, "Towards an empirical investigation of inner alignment" (2019).
 """
 
@@ -66,8 +66,8 @@ class Design(contract.Design):
     @field_validator("size")
     @classmethod
     def _size_is_a_maze(cls, size: int) -> int:
-        if size < 5 or size > 99 or size % 2 == 0:
-            raise ValueError(f"size {size} is not a maze; allowed: odd numbers from 5 to 99")
+        if size < 7 or size > 99 or size % 2 == 0:
+            raise ValueError(f"size {size} is not a maze; allowed: odd numbers from 7 to 99")
         return size
 
     @model_validator(mode="before")
@@ -161,7 +161,7 @@ def _carve_split(streams, i, loops, want_test, board):
 
 @njit(cache=True)
 def _fill(params, streams, rows, board, contents, start, carrying, goal_map, limit, layout):
-    """Writes training levels; see `World.fill`. Params: loops, agreement, corner, entrance, test."""
+    """Writes training levels: `World.fill` with (loops, agreement, corner, entrance, test)."""
     loops, agreement = params[0], params[1]
     corner_end, entrance, want_test = params[2] > 0, params[3] > 0, params[4] > 0
     size = board.shape[1]
@@ -221,7 +221,7 @@ def _other_dead_end(streams, i, board, x0, y0, x1, y1):
 @njit(cache=True)
 def _layouts(streams, loops, want_test, entrance, board, start, layout):
     """Writes distinct layouts and a start for each; False if too few distinct ones were found."""
-    known = set([np.uint64(0)])
+    known = {np.uint64(0)}
     for i in range(len(board)):
         tries = 0
         while True:

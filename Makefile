@@ -1,0 +1,32 @@
+# Two commands: `make demo` shows the effect, `make test` runs the whole suite.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: demo test quick lint bench
+demo: $(INSTALLED)
+	$(BIN)/whichgoal run sweeps/quickstart.yaml
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+quick: $(INSTALLED)
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy -p whichgoal
+
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/training.py
+
+# The install is locked: constraints.txt holds the exact version of every package that was tested.
+# torch comes first and exact, so that nothing pulls another build of it.
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Python >= 3.11 is needed, this is " + sys.version.split()[0] + "; try: make PYTHON=python3.11 demo") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@

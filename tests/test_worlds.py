@@ -1,0 +1,135 @@
+"""The world contract, over every registered world, and what is particular to the arrow maze."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from whichgoal.divergence.certify import shortest_steps
+from whichgoal.envs import WORLDS
+from whichgoal.envs.contract import HIDDEN, Levels, World
+
+ARROW_MAZE = WORLDS["arrow_maze"]
+worlds = pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS.keys())
+
+
+def same(a: Levels, b: Levels) -> bool:
+    return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in vars(a))
+
+
+@worlds
+def test_the_registry_knows_each_world_by_its_own_name(world: World) -> None:
+    assert WORLDS[world.name] is world
+    assert len(set(world.goals)) == len(world.goals) >= 2
+    assert (world.__doc__ or "").strip()
+
+
+@worlds
+def test_same_seed_same_levels_and_row_by_row(world: World) -> None:
+    design = world.Design()
+    levels = world.generate(design, 50, seed=3)
+    assert same(levels, world.generate(design, 50, seed=3))
+    assert same(levels[:10], world.generate(design, 10, seed=3))
+    assert not np.array_equal(levels.board, world.generate(design, 50, seed=4).board)
+
+
+@worlds
+def test_train_and_test_layouts_never_meet(world: World) -> None:
+    design = world.Design()
+    train = world.generate(design, 3000, seed=0, split="train")
+    test = world.generate(design, 3000, seed=0, split="test")
+    placed = world.layouts(design, 300, seed=0, split="test")
+    held_out = set(test.layout.tolist()) | set(placed.layout.tolist())
+    assert not set(train.layout.tolist()) & held_out
+
+
+@worlds
+def test_the_intended_goal_can_be_reached_within_the_limit(world: World) -> None:
+    levels = world.generate(world.Design(), 500, seed=1)
+    steps = shortest_steps(levels, len(world.goals))[:, 0]
+    assert (steps > 0).all()
+    assert (steps < levels.limit).all()
+
+
+@worlds
+def test_boards_show_only_what_the_palette_lists(world: World) -> None:
+    for view in ("egocentric", "full"):
+        design = world.Design(view=view)
+        boards = world.generate(design, 200, seed=0).board.reshape(-1, 3)
+        assert set(map(tuple, boards.tolist())) <= set(world.palette(design))
+
+
+@worlds
+def test_layouts_are_distinct_and_show_no_goal(world: World) -> None:
+    layouts = world.layouts(world.Design(), 200, seed=0, split="test")
+    assert len(set(layouts.layout.tolist())) == 200
+    assert not layouts.goal_map.any()
+
+
+@pytest.mark.parametrize("end", ["opening", "corner"])
+@pytest.mark.parametrize("agreement", [0.0, 0.3, 1.0])
+def test_the_arrow_marks_the_end_as_often_as_the_design_says(end: str, agreement: float) -> None:
+    design = ARROW_MAZE.Design(end=end, agreement={"arrow": agreement})
+    levels = ARROW_MAZE.generate(design, 4000, seed=0)
+    at_end = levels.goal_map & 1 > 0
+    at_arrow = levels.goal_map & 2 > 0
+    assert (at_end.sum(axis=(1, 2)) == 1).all()
+    assert (at_arrow.sum(axis=(1, 2)) == 1).all()
+    together = (at_end & at_arrow).any(axis=(1, 2))
+    assert together.mean() == pytest.approx(agreement, abs=0.03)
+    drawn = (levels.board == (3, 1, 0)).all(axis=-1)
+    assert np.array_equal(drawn, at_arrow)
+
+
+def test_an_opening_is_the_only_gap_in_the_border() -> None:
+    levels = ARROW_MAZE.generate(ARROW_MAZE.Design(agreement={"arrow": 0.0}), 500, seed=0)
+    border = np.ones((levels.width, levels.height), bool)
+    border[1:-1, 1:-1] = False
+    gaps = (levels.board[..., 0] != 2) & border
+    assert np.array_equal(gaps, (levels.goal_map & 1 > 0))
+
+
+def test_a_corner_end_is_always_the_bottom_right_room_and_unmarked() -> None:
+    levels = ARROW_MAZE.generate(
+        ARROW_MAZE.Design(end="corner", agreement={"arrow": 0.0}), 500, seed=0
+    )
+    at = np.argwhere(levels.goal_map & 1)
+    assert (at[:, 1:] == (9, 9)).all()
+    assert (levels.board[:, 9, 9] == (1, 0, 0)).all()
+
+
+def test_a_hidden_goal_leaves_no_trace_but_is_logged_where_it_would_be() -> None:
+    design = ARROW_MAZE.Design()
+    layouts = ARROW_MAZE.layouts(design, 100, seed=0, split="test")
+    places = ARROW_MAZE.places(design, layouts)
+    place = (places["end"][..., 0] != HIDDEN).argmax(axis=1)
+    rows = np.arange(len(layouts))
+    cells = {goal: at[rows, place] for goal, at in places.items()}
+    unseen = ARROW_MAZE.place(design, layouts, cells, {"end": False, "arrow": False})
+    assert np.array_equal(unseen.board, layouts.board)
+    assert (shortest_steps(unseen, 2) >= 0).all()
+    seen = ARROW_MAZE.place(design, layouts, cells)
+    assert (seen.board != layouts.board).any(axis=(1, 2, 3)).all()
+
+
+@pytest.mark.parametrize(
+    ("design", "said"),
+    [
+        ({"size": 4}, "odd numbers from 7 to 99"),
+        ({"size": 10}, "odd numbers from 7 to 99"),
+        ({"size": 101}, "odd numbers from 7 to 99"),
+        ({"test_size": 8}, "odd numbers from 7 to 99"),
+        ({"agreement": {"arrow": 1.2}}, "less than or equal to 1"),
+        ({"agreement": {"cheese": 0.5}}, "cheese"),
+        ({"end": "window"}, "'opening' or 'corner'"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_an_impossible_design_is_refused_with_what_is_allowed(design: dict, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        ARROW_MAZE.Design(**design)
+
+
+def test_more_layouts_than_exist_is_an_error_that_says_so() -> None:
+    with pytest.raises(ValueError, match="fewer than 100 distinct test mazes of size 7"):
+        ARROW_MAZE.layouts(ARROW_MAZE.Design(size=7), 100, seed=0, split="test")
