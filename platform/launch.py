@@ -203,17 +203,23 @@ def _news(on_report: OnReport, on_failure: Callable[[str], None]) -> Any:
     from ray import tune
 
     class News(tune.Callback):
+        def __init__(self, report: OnReport, failure: Callable[[str], None]) -> None:
+            self.report, self.failure = report, failure
+
+        def __getstate__(self) -> dict[str, Any]:
+            return {}  # Tune pickles its callbacks for a restore that we never ask for
+
         def on_trial_result(
             self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
         ) -> None:
-            on_report(_job_id(trial), result["report"])
+            self.report(_job_id(trial), result["report"])
 
         def on_trial_error(
             self, iteration: int, trials: list[Any], trial: Any, **info: Any
         ) -> None:
-            on_failure(_job_id(trial))
+            self.failure(_job_id(trial))
 
-    return News()
+    return News(on_report, on_failure)
 
 
 @contextmanager

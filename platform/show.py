@@ -25,7 +25,7 @@ _STYLES = {
 def plan_table(plan: Mapping[str, Any]) -> Table:
     """Returns a plan's trials as a table."""
     axes = [key for key in plan["axes"] if key not in ("model.arch", "model.capacity")]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     heads = [axis.split(".", 1)[1].replace(".", " ") for axis in axes]
     for name in ("trial", "arch", "capacity", "parameters", "width", *heads, "seed", "env steps"):
         table.add_column(name, justify="left" if name in ("trial", "arch") else "right")
@@ -68,7 +68,7 @@ def plan_summary(plan: Mapping[str, Any]) -> str:
 def result_table(agents: Sequence[Agent]) -> Table:
     """Returns one row per agent, sorted by cell, then seed."""
     axes = list(agents[0].choices) if agents else []
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for axis in axes:
         table.add_column(axis.split(".", 1)[-1], no_wrap=True)
     table.add_column("seed", justify="right")
@@ -109,7 +109,7 @@ def _score(score: Score | None) -> str:
 
 def cards_table(cards: Sequence[tuple[str, Scorecard]]) -> Table:
     """Returns one row per scorecard, headed by where its agent lies."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("agent", overflow="fold")
     table.add_column("env steps", justify="right", no_wrap=True)
     for name in ("success", "competence", "proxy preference", "verdict"):

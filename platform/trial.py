@@ -117,6 +117,8 @@ def _train(spec: TrialSpec, folder: Path) -> Iterator[Report]:
         _append(curve, progress)
         yield Report("train", progress.env_steps, progress.env_steps_per_s, progress.success)
     last = last_checkpoint(folder)
+    if int(last.name) < spec.train.env_steps:
+        raise RuntimeError(f"training ended, but the newest sound checkpoint is {last}")
     products = [p for p in last.rglob("*") if p.is_file()]
     ledger.finish(folder, "train", products, {"trial": spec.id})
 
@@ -132,7 +134,7 @@ def last_checkpoint(folder: Path) -> Path:
     newest = checkpoint.newest(folder)
     if newest is None:
         raise ValueError(f"{folder} holds no sound checkpoint")
-    return Path(newest)
+    return newest.path
 
 
 def probe(spec: TrialSpec, battery: BatterySpec, folder: Path) -> None:
