@@ -88,14 +88,14 @@ def levels_from(env: gym.Env[Any, Any]) -> Levels:
     levels = Levels.empty(1, grid.width, grid.height)
     for x in range(grid.width):
         for y in range(grid.height):
-            packed = _packed(grid.get(x, y), f"the cell ({x}, {y})")
+            packed = pack(grid.get(x, y), f"the cell ({x}, {y})")
             if packed:
                 levels.board[0, x, y] = packed & 15, packed >> 4 & 7, packed >> 7 & 3
                 levels.contents[0, x, y] = packed >> 9
             if packed & 15 == OBJECT_TO_IDX["goal"]:
                 levels.goal_map[0, x, y] = 1
     levels.start[0] = *inner.agent_pos, inner.agent_dir
-    levels.carrying[0] = _packed(inner.carrying, "the agent's hand")
+    levels.carrying[0] = pack(inner.carrying, "the agent's hand")
     levels.limit[0] = inner.max_steps
     return levels
 
@@ -133,7 +133,12 @@ def _minigrid(env: gym.Env[Any, Any]) -> MiniGridEnv:
     return inner
 
 
-def _packed(obj: WorldObj | None, where: str) -> int:
+def pack(obj: WorldObj | None, where: str = "the object") -> int:
+    """Returns a MiniGrid object with its contents, packed (`contract.pack_object`); 0 for None.
+
+    Raises:
+        ValueError: For objects with rules of their own; `where` says which one it was.
+    """
     stack = []
     while obj is not None:
         if not any(type(obj) is kind for kind in _KINDS):

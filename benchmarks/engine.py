@@ -1,0 +1,85 @@
+"""Raw speed of the batched engine: random actions through `GridVectorEnv.step`, nothing else.
+
+Autoreset and level generation are included, drawing the actions is not. One core.
+Usage: python benchmarks/engine.py [--json FILE]
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from whichgoal.envs import WORLDS
+from whichgoal.envs.vector import GridVectorEnv
+
+
+def measure(
+    num_envs: int, *, size: int = 9, view: str = "egocentric", runs: int = 7, steps: int = 400
+) -> dict[str, Any]:
+    """Returns env steps/s (median and best of the runs) of arrow mazes of one size and view.
+
+    Args:
+        num_envs: Environments in the batch.
+        size: Board size.
+        view: `egocentric` (7x7) or `full`.
+        runs: How often to measure.
+        steps: Batch steps per run.
+    """
+    world = WORLDS["arrow_maze"]
+    env = GridVectorEnv(world, world.Design(size=size, view=view), num_envs)
+    rng = np.random.default_rng(0)
+    actions = rng.integers(0, world.num_actions, (steps, num_envs))
+    env.reset(seed=0)
+    for row in actions[:200]:  # compiles, and spreads the episodes' ends over time
+        env.step(row)
+    rates = []
+    for _ in range(runs):
+        start_s = time.perf_counter()
+        for row in actions:
+            env.step(row)
+        rates.append(steps * num_envs / (time.perf_counter() - start_s))
+    return {
+        "num_envs": num_envs,
+        "size": size,
+        "view": view,
+        "env_steps_per_s": statistics.median(rates),
+        "best": max(rates),
+        "runs": runs,
+        "env_steps_per_run": steps * num_envs,
+    }
+
+
+def main() -> None:
+    """Measures some batch sizes, boards and views; prints a table, and JSON where asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    arguments = parser.parse_args()
+    cases = [(n, 9, "egocentric") for n in (16, 64, 256, 512, 1024)]
+    cases += [(256, 9, "full"), (256, 19, "egocentric"), (256, 19, "full")]
+    rows = []
+    print("arrow_maze, random actions, one core, autoreset and generation included")
+    print(f"{'envs':>6} {'board':>6} {'view':>11} {'median M/s':>11} {'best M/s':>9}")
+    for num_envs, size, view in cases:
+        row = measure(num_envs, size=size, view=view)
+        rows.append(row)
+        median, best = row["env_steps_per_s"] / 1e6, row["best"] / 1e6
+        print(f"{num_envs:6d} {size:6d} {view:>11} {median:11.2f} {best:9.2f}", flush=True)
+    if arguments.json:
+        record = {"machine": platform.processor() or platform.machine(), "rows": rows}
+        arguments.json.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
