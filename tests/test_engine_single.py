@@ -1,0 +1,117 @@
+"""`LevelEnv`: a real MiniGrid environment over our levels."""
+
+from __future__ import annotations
+
+import warnings
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from minigrid.core.constants import COLORS
+from minigrid.core.world_object import Floor
+from minigrid.minigrid_env import MiniGridEnv
+from minigrid.wrappers import FullyObsWrapper
+
+from whichgoal.envs import WORLDS
+from whichgoal.envs.contract import Levels
+from whichgoal.envs.single import Arrow, LevelEnv, make_single, make_vector
+from whichgoal.envs.vector import GridVectorEnv
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_gymnasiums_checker_passes(name: str) -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*environment not having a spec.*")
+        check_env(make_single(name, render_mode="rgb_array"))
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_the_fully_obs_wrapper_shows_what_the_batched_full_view_shows(name: str) -> None:
+    world = WORLDS[name]
+    levels = world.generate(world.Design(), 3, seed=1)
+    single = FullyObsWrapper(LevelEnv(world, world.Design(), levels=levels, ends_on=()))
+    batch = GridVectorEnv(world, world.Design(view="full"), 1, levels=levels, ends_on=())
+    seen, _ = single.reset(seed=0)
+    images, _ = batch.reset()
+    for action in np.random.default_rng(0).integers(0, world.num_actions, 300):
+        assert np.array_equal(seen["image"], images[0])
+        seen, _, terminated, truncated, _ = single.step(action)
+        images, *_ = batch.step(np.array([action]))
+        if terminated or truncated:
+            seen, _ = single.reset()
+
+
+def test_the_same_seed_generates_the_same_levels_and_the_next_reset_another() -> None:
+    env = make_single("arrow_maze", size=7)
+    boards = []
+    for seed in (3, None, 3, None):
+        env.reset(seed=seed)
+        boards.append(env.grid.encode())
+    assert np.array_equal(boards[0], boards[2])
+    assert np.array_equal(boards[1], boards[3])
+    assert not np.array_equal(boards[0], boards[1])
+
+
+def test_an_agent_in_an_opening_of_the_border_faces_a_wall_outside() -> None:
+    world = WORLDS["arrow_maze"]
+    levels = Levels.empty(1, 5, 6)
+    levels.start[0], levels.limit[0] = (0, 2, 2), 10
+    env = LevelEnv(world, world.Design(), levels=levels, render_mode="rgb_array")
+    env.reset()
+    seen, *_ = env.step(2)
+    assert tuple(env.agent_pos) == (0, 2)
+    assert seen["image"][3, 5].tolist() == [2, 5, 0]
+    assert env.render() is not None
+
+
+def test_the_arrow_is_drawn_green_and_encodes_as_green_floor() -> None:
+    assert Arrow().encode() == Floor("green").encode()
+    drawn, plain = np.zeros((2, 96, 96, 3))
+    Arrow().render(drawn)
+    Floor("green").render(plain)
+    is_green = (drawn == COLORS["green"]).all(axis=-1)
+    assert 0.1 < is_green.mean() < 0.5
+    assert not (plain == COLORS["green"]).all(axis=-1).any()
+
+
+def test_rows_are_played_in_turn_or_by_choice() -> None:
+    world = WORLDS["arrow_maze"]
+    levels = world.generate(world.Design(), 3, seed=0)
+    env = LevelEnv(world, world.Design(), levels=levels)
+    for row in (0, 1, 2, 0):
+        env.reset()
+        assert np.array_equal(env.grid.encode(), levels.board[row])
+    env.reset(options={"row": 2})
+    assert np.array_equal(env.grid.encode(), levels.board[2])
+    with pytest.raises(ValueError, match="allowed: 0 to 2"):
+        env.reset(options={"row": 3})
+
+
+def test_an_agent_can_begin_with_an_object_in_its_hand() -> None:
+    world = WORLDS["arrow_maze"]
+    levels = Levels.empty(1, 5, 6)
+    levels.start[0], levels.limit[0] = (2, 2, 0), 10
+    levels.carrying[0] = 5 | 4 << 4
+    env = LevelEnv(world, world.Design(), levels=levels)
+    seen, _ = env.reset()
+    batch = GridVectorEnv(world, world.Design(), 1, levels=levels)
+    assert seen["image"][3, 6].tolist() == [5, 4, 0]
+    assert np.array_equal(batch.reset()[0][0], seen["image"])
+
+
+def test_entry_points_refuse_unknown_worlds_and_keys() -> None:
+    with pytest.raises(ValueError, match="did you mean 'arrow_maze'"):
+        make_single("arow_maze")
+    with pytest.raises(ValueError, match="did you mean 'size'"):
+        make_vector("arrow_maze", num_envs=2, sise=9)
+
+
+def test_both_entry_points_are_registered_with_gymnasium() -> None:
+    single = gym.make("whichgoal/ArrowMaze-v0", size=7)
+    assert isinstance(single.unwrapped, MiniGridEnv)
+    batch = gym.make_vec(
+        "whichgoal/ArrowMaze-v0", num_envs=3, vectorization_mode="vector_entry_point", size=7
+    )
+    assert isinstance(batch, GridVectorEnv)
+    assert batch.reset(seed=0)[0].shape == (3, 7, 7, 3)
