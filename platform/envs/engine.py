@@ -42,7 +42,7 @@ _CODES = _decoding()
 
 
 @njit(cache=True)
-def _sight(kind, color, state):  # type: ignore[no-untyped-def]
+def _sight(kind, color, state):
     """Returns the byte of `sight` for MiniGrid's codes of a cell."""
     if kind == DOOR and state != OPEN:
         kind = _SHUT + state
@@ -56,7 +56,7 @@ def passable(kind: int, state: int) -> bool:
 
 
 @njit(cache=True)
-def _put(board, contents, sight, i, x, y, packed):  # type: ignore[no-untyped-def]
+def _put(board, contents, sight, i, x, y, packed):
     """Puts the outermost object of a packed stack on the board; 0 empties the cell."""
     if packed == 0:
         board[i, x, y, 0] = EMPTY
@@ -72,7 +72,7 @@ def _put(board, contents, sight, i, x, y, packed):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True)
-def _show(board, sight, i, x, y):  # type: ignore[no-untyped-def]
+def _show(board, sight, i, x, y):
     """Brings `sight` in line with one cell of row `i`'s board."""
     pad = (sight.shape[1] - board.shape[1]) // 2
     codes = board[i, x, y]
@@ -80,7 +80,7 @@ def _show(board, sight, i, x, y):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _handle(board, contents, sight, carrying, i, x, y, action):  # type: ignore[no-untyped-def]
+def _handle(board, contents, sight, carrying, i, x, y, action):
     """Plays pickup, drop or toggle of row `i` on the cell (x, y) ahead of the agent."""
     kind = board[i, x, y, 0]
     color = np.int64(board[i, x, y, 1])
@@ -124,7 +124,7 @@ def step(
     terminated,
     truncated,
     finished,
-):  # type: ignore[no-untyped-def]
+):
     """Plays one action per row and returns how many episodes ended (-1: an action is not allowed).
 
     Args:
@@ -221,7 +221,7 @@ def visible_row(seen: int, clear: int, view: int) -> tuple[int, int]:
 
 
 @njit(cache=True, inline="always")
-def _egocentric(sight, origin, ahead, across, held, see_through, view, images, out):  # type: ignore[no-untyped-def]
+def _egocentric(sight, origin, ahead, across, held, see_through, view, images, out):
     """Writes one agent's view, MiniGrid's `gen_obs`, row by row from the agent outward.
 
     Args:
@@ -264,7 +264,7 @@ def _egocentric(sight, origin, ahead, across, held, see_through, view, images, o
 
 
 @njit(cache=True, nogil=True)
-def observe(board, sight, pose, carrying, rows, full, see_through, images):  # type: ignore[no-untyped-def]
+def observe(board, sight, pose, carrying, rows, full, see_through, images):
     """Writes what the agents of the given rows see into the first rows of `images`.
 
     Args:
@@ -300,7 +300,7 @@ def observe(board, sight, pose, carrying, rows, full, see_through, images):  # t
 
 
 @njit(cache=True, nogil=True)
-def begin(rows, board, start, held, sight, pose, carrying, elapsed, touched):  # type: ignore[no-untyped-def]
+def begin(rows, board, start, held, sight, pose, carrying, elapsed, touched):
     """Sets the given rows to the start of their new episode.
 
     Args:
@@ -319,7 +319,7 @@ def begin(rows, board, start, held, sight, pose, carrying, elapsed, touched):  #
 
 
 @njit(cache=True, nogil=True)
-def show(rows, board, sight):  # type: ignore[no-untyped-def]
+def show(rows, board, sight):
     """Writes the boards of the given rows, as they are seen, into `sight`.
 
     Args:

@@ -120,7 +120,7 @@ def from_minigrid(env: gym.Env[Any, Any], num_envs: int) -> GridVectorEnv:
         agent_view_size=inner.agent_view_size,
         see_through_walls=inner.see_through_walls,
     )
-    world = MiniGridWorld(int(inner.action_space.n))  # type: ignore[attr-defined]
+    world = MiniGridWorld(int(inner.action_space.n))
     return MiniGridVectorEnv(world, design, num_envs, levels=levels)
 
 
@@ -154,5 +154,6 @@ def pack(obj: WorldObj | None, where: str = "the object") -> int:
         raise ValueError(f"{where} holds {len(stack)} nested objects; allowed: {_MAX_STACK}")
     packed = 0
     for obj in reversed(stack):
-        packed = pack_object(*obj.encode(), packed)
+        kind, color, state = obj.encode()
+        packed = pack_object(kind, color, state, packed)
     return packed

@@ -56,7 +56,7 @@ def greedy_actions(distance: NDArray[np.int32], pose: NDArray[np.integer]) -> ND
 
 
 @njit(cache=True, nogil=True)
-def _distances(board, targets, out):  # type: ignore[no-untyped-def]
+def _distances(board, targets, out):
     """Searches backward from the targets of each row, breadth first; `out` starts at -1."""
     n, width, height = board.shape[0], board.shape[1], board.shape[2]
     queue = np.empty(width * height * 4, np.int64)
@@ -95,7 +95,7 @@ def _distances(board, targets, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _greedy(distance, pose, actions):  # type: ignore[no-untyped-def]
+def _greedy(distance, pose, actions):
     width, height = distance.shape[1], distance.shape[2]
     for i in range(len(pose)):
         x, y, heading = pose[i, 0], pose[i, 1], pose[i, 2]

@@ -87,7 +87,7 @@ class LevelEnv(MiniGridEnv):
             agent_view_size=design.agent_view_size,
             render_mode=render_mode,
         )
-        self.action_space = spaces.Discrete(world.num_actions)
+        self.action_space: spaces.Discrete[np.int64] = spaces.Discrete(world.num_actions)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
