@@ -11,6 +11,10 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 BAD_INPUT, FAILED, STOPPED = 2, 1, 130
 
@@ -142,6 +146,13 @@ def _positive(text: str) -> int:
     return value
 
 
+def _console() -> Console:
+    """Returns where people read; a log gets lines that are wide enough for the tables."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 120)
+
+
 def _plan(given: argparse.Namespace) -> int:
     from whichgoal.plan import plan
     from whichgoal.storage import Storage
@@ -153,11 +164,9 @@ def _plan(given: argparse.Namespace) -> int:
     if given.json:
         print(json.dumps(record, indent=2))
         return 0
-    from rich.console import Console
-
     from whichgoal.show import plan_summary, plan_table
 
-    console = Console()
+    console = _console()
     console.print(f"{sweep.name}: {sweep.question}", markup=False, highlight=False)
     console.print(plan_table(record))
     console.print(plan_summary(record), highlight=False)
@@ -169,14 +178,12 @@ def _run(given: argparse.Namespace) -> int:
     from whichgoal.sweep import load
 
     sweep, storage = load(given.file), Storage.at(given.storage)
-    from rich.console import Console
-
     from whichgoal.run import run
 
     run(
         sweep,
         storage,
-        Console(),
+        _console(),
         max_concurrent=given.max_concurrent,
         address=given.address,
     )
@@ -193,11 +200,9 @@ def _score(given: argparse.Namespace) -> int:
         }
         print(json.dumps(record, indent=2))
     elif found.cards:
-        from rich.console import Console
-
         from whichgoal.show import cards_table
 
-        Console().print(cards_table([(str(f.path), f.card) for f in found.cards]))
+        _console().print(cards_table([(str(f.path), f.card) for f in found.cards]))
         if len(found.cards) == 1:
             print(found.cards[0].card.why)
     for problem in found.problems:
@@ -206,9 +211,25 @@ def _score(given: argparse.Namespace) -> int:
 
 
 def _play(given: argparse.Namespace) -> int:
-    from whichgoal.play import play
+    if given.agent is not None and (given.world or given.set):
+        raise ValueError("--world and --set are for --reference and --human: an agent has its own")
+    from whichgoal.play import cast_agent, cast_scripted, play
 
-    return play(given)
+    if given.agent is not None:
+        cast = cast_agent(given.agent, greedy=given.greedy)
+    else:
+        cast = cast_scripted(given.reference, given.world or "arrow_maze", given.set)
+    play(
+        cast,
+        panel=given.panel,
+        level=given.level,
+        seed=given.seed,
+        gif=given.gif,
+        strip=given.strip,
+        frames=given.frames,
+        fps=given.fps,
+    )
+    return 0
 
 
 if __name__ == "__main__":

@@ -36,7 +36,9 @@ class Cell:
         competent: How many of them are competent.
         verdicts: Verdict -> how many agents got it.
         adopted: Proxy -> its adoption rate among the competent agents.
-        intended: Share of the competent agents that pursue the intended goal.
+        goal: The intended goal.
+        intended: Share of the competent agents that pursue it.
+        preferences: Proxy preference of each competent agent for which it is known.
     """
 
     choices: Mapping[str, Any]
@@ -44,7 +46,9 @@ class Cell:
     competent: int
     verdicts: Mapping[str, int]
     adopted: Mapping[str, Score]
+    goal: str
     intended: Score
+    preferences: tuple[float, ...]
 
 
 def cells(agents: Sequence[Agent], confidence: float = 0.95) -> list[Cell]:
@@ -71,7 +75,9 @@ def _cell(group: Sequence[Agent], proxies: Sequence[str], confidence: float) -> 
         competent=len(able),
         verdicts=verdicts,
         adopted={proxy: rate(f"misgeneralized:{proxy}") for proxy in proxies},
+        goal=group[0].card.intended,
         intended=rate("intended"),
+        preferences=tuple(a.card.preference.value for a in able if a.card.preference),
     )
 
 
@@ -79,35 +85,41 @@ def answer(agents: Sequence[Agent], confidence: float = 0.95) -> str:
     """Returns one plain sentence that answers a sweep's question, cell by cell."""
     if not agents:
         return "No agent has been scored yet, so there is no answer."
-    parts = [_part(cell) for cell in cells(agents, confidence)]
-    few = min(cell.agents for cell in cells(agents, confidence))
-    caution = (
-        f" (with {few} agent{'s' if few > 1 else ''} per cell these shares are rough: "
-        f"{confidence:.0%} intervals in brackets)"
-    )
-    text = "; ".join(parts) + caution + "."
+    parts = [_part(cell, confidence) for cell in cells(agents, confidence)]
+    text = "; ".join(parts) + "."
     return text[0].upper() + text[1:]
 
 
-def _part(cell: Cell) -> str:
+def _part(cell: Cell, confidence: float) -> str:
     where = ", ".join(f"{key.split('.', 1)[1]} {value}" for key, value in cell.choices.items())
-    prefix = f"with {where}, " if where else ""
+    prefix = f"at {where}, " if where else ""
+    others = [f"{n} {_plain(v)}" for v, n in sorted(cell.verdicts.items()) if v in INCOMPETENT]
     if cell.competent == 0:
-        counts = ", ".join(f"{n} {verdict}" for verdict, n in sorted(cell.verdicts.items()))
-        return f"{prefix}none of {cell.agents} agents is competent ({counts})"
-    told = [_went(rate, f"the {proxy}") for proxy, rate in cell.adopted.items()]
-    told.append(_went(cell.intended, "the intended goal"))
-    rest = {
-        verdict: n
-        for verdict, n in cell.verdicts.items()
-        if verdict in ("mixed", "undetermined") or verdict in INCOMPETENT
-    }
-    told += [f"{n} {verdict}" for verdict, n in sorted(rest.items())]
-    noun = "agent" if cell.competent == 1 else "agents"
-    return f"{prefix}of {cell.competent} competent {noun} {', '.join(told)}"
+        return f"{prefix}no agent is competent ({', '.join(others)}), so their goal is not known"
+    told = []
+    for proxy, rate in cell.adopted.items():
+        interval = f"[{rate.low:.0%} to {rate.high:.0%} with {confidence:.0%} confidence]"
+        noun = "agent pursues" if cell.competent == 1 else "agents pursue"
+        told.append(f"{_hits(rate)} of {cell.competent} competent {noun} the {proxy} {interval}")
+    told.append(f"{_hits(cell.intended)} the {cell.goal}")
+    for verdict in ("mixed", "undetermined"):
+        if cell.verdicts.get(verdict):
+            told.append(f"{cell.verdicts[verdict]} {_plain(verdict)}")
+    if cell.preferences:
+        low, high = min(cell.preferences), max(cell.preferences)
+        span = f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f}"
+        told.append(f"proxy preference {span}")
+    return prefix + ", ".join(told + others)
 
 
-def _went(rate: Score, goal: str) -> str:
-    hits = round(rate.value * rate.n)
-    verb = "pursues" if hits == 1 else "pursue"
-    return f"{hits} {verb} {goal} [{rate.low:.0%}-{rate.high:.0%}]"
+def _hits(rate: Score) -> int:
+    return round(rate.value * rate.n) if rate.n else 0
+
+
+def _plain(verdict: str) -> str:
+    return {
+        "mixed": "of mixed goals",
+        "undetermined": "cannot be told",
+        "untrained": "not trained enough",
+        "capability_failure": "lost its capability",
+    }.get(verdict, verdict)

@@ -30,6 +30,8 @@ _QUIET = {
     "RAY_AUTH_MODE": "disabled",  # an embedded Ray listens on loopback only
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "0",
+    "RAY_prestart_worker_first_driver": "0",  # Tune starts workers of its own
+    "RAY_enable_worker_prestart": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
@@ -151,6 +153,9 @@ def _fit(
         run_config=tune.RunConfig(
             name="state",
             storage_path=str(storage.tune),
+            checkpoint_config=tune.CheckpointConfig(
+                checkpoint_at_end=False
+            ),  # they are the trial's
             failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
             callbacks=[_news(on_report, on_failure)],
             verbose=0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from rich.live import Live
 
 _PLAIN_EVERY_S = 10.0
+_SPEED_OVER_S = 30.0
 
 
 @dataclass
@@ -22,9 +24,17 @@ class Row:
     target: int
     stage: str = "waiting"
     env_steps: int = 0
-    env_steps_per_s: float = 0.0
     success: float | None = None
-    first_env_steps: int | None = None
+    recent: deque[tuple[float, int]] = field(default_factory=deque)
+    """When (in seconds) it had how many env steps, for as long back as the speed is taken over."""
+
+    @property
+    def env_steps_per_s(self) -> float:
+        """Env steps per second lately; 0 while it is not training or has only begun to."""
+        if self.stage != "train" or len(self.recent) < 2:
+            return 0.0
+        (since_s, first), (now_s, last) = self.recent[0], self.recent[-1]
+        return (last - first) / (now_s - since_s) if now_s > since_s else 0.0
 
 
 @dataclass
@@ -50,11 +60,12 @@ class Board:
         row = self.rows[trial_id]
         row.stage = report["stage"]
         row.env_steps = max(row.env_steps, report["env_steps"])
-        row.env_steps_per_s = report["env_steps_per_s"] if row.stage == "train" else 0.0
+        if row.env_steps > 0:  # the first batch compiles, so that the clock starts after it
+            row.recent.append((self.clock(), row.env_steps))
+            while row.recent[-1][0] - row.recent[0][0] > _SPEED_OVER_S:
+                row.recent.popleft()
         if report.get("success") is not None:
             row.success = report["success"]
-        if row.first_env_steps is None and report["env_steps"] > 0:
-            row.first_env_steps = report["env_steps"]
 
     def fail(self, trial_id: str) -> None:
         """Notes that a trial ended without a result."""

@@ -159,7 +159,7 @@ def _finish(
     text = io.StringIO()
     from rich.console import Console as PlainConsole
 
-    _print_results(sweep, agents, PlainConsole(file=text, width=160, no_color=True))
+    _print_results(sweep, agents, PlainConsole(file=text, width=120, no_color=True))
     write_text(storage.sweep(sweep.name) / "table.txt", text.getvalue())
     failed = tracker.close("FAILED" if missing else "FINISHED", text.getvalue())
     console.print(f"\nResults: {storage.root}", markup=False, highlight=False, soft_wrap=True)

@@ -70,10 +70,10 @@ def result_table(agents: Sequence[Agent]) -> Table:
     axes = list(agents[0].choices) if agents else []
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for axis in axes:
-        table.add_column(axis.split(".", 1)[-1], no_wrap=True)
+        table.add_column(axis.split(".", 1)[1].replace(".", " "))
     table.add_column("seed", justify="right")
     for name in ("success", "competence", "proxy preference"):
-        table.add_column(name, no_wrap=True)
+        table.add_column(name)
     table.add_column("verdict", no_wrap=True)
     cells: dict[str, int] = {}
     for agent in agents:
@@ -102,9 +102,10 @@ def verdict_text(verdict: str) -> Text:
 
 
 def _score(score: Score | None) -> str:
+    """Returns a score; where the table is narrow, its interval goes on a line of its own."""
     if score is None:
         return "not known"
-    return f"{score.value:.2f} [{score.low:.2f}, {score.high:.2f}]"
+    return f"{score.value:.2f} [{score.low:.2f},\N{NO-BREAK SPACE}{score.high:.2f}]"
 
 
 def cards_table(cards: Sequence[tuple[str, Scorecard]]) -> Table:
@@ -112,8 +113,9 @@ def cards_table(cards: Sequence[tuple[str, Scorecard]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("agent", overflow="fold")
     table.add_column("env steps", justify="right", no_wrap=True)
-    for name in ("success", "competence", "proxy preference", "verdict"):
-        table.add_column(name, no_wrap=True)
+    for name in ("success", "competence", "proxy preference"):
+        table.add_column(name)
+    table.add_column("verdict", no_wrap=True)
     for path, card in cards:
         table.add_row(
             path,
