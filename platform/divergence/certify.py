@@ -24,8 +24,11 @@ def _can_enter(board, x, y):
 
 
 @njit(cache=True)
-def _search(board, goal_map, start, steps, passed):
-    """Writes, per goal, the fewest steps to it, and which goals a shortest path to it passes."""
+def _search(board, goal_map, start, wanted, steps, passed):
+    """Writes, per goal, the fewest steps to it, and which goals a shortest path to it passes.
+
+    Stops as soon as this is settled for every goal whose bit is set in `wanted`.
+    """
     width, height, goals = board.shape[0], board.shape[1], len(steps)
     at = np.full((width, height, 4), -1, np.int32)
     via = np.zeros((width, height, 4), np.uint16)
@@ -34,15 +37,19 @@ def _search(board, goal_map, start, steps, passed):
     at[start[0], start[1], start[2]] = 0
     steps[:] = -1
     passed[:] = 0
-    head, tail = 0, 1
+    head, tail, found, settled_at = 0, 1, 0, -1
     while head < tail:
         x, y, h = np.int64(queue[head, 0]), np.int64(queue[head, 1]), np.int64(queue[head, 2])
         head += 1
         t, before = at[x, y, h], via[x, y, h]
+        if found & wanted == wanted and t > settled_at:
+            return
         for goal in range(goals):
             if goal_map[x, y] >> goal & 1 and (steps[goal] < 0 or steps[goal] == t):
                 steps[goal] = t
                 passed[goal] |= before
+                found |= 1 << goal
+                settled_at = t
         through = before | goal_map[x, y]
         for action in range(3):
             nx, ny, nh = x, y, h
@@ -63,14 +70,14 @@ def _search(board, goal_map, start, steps, passed):
 
 
 @njit(cache=True)
-def _search_all(board, goal_map, start, steps, passed):
+def _search_all(board, goal_map, start, wanted, steps, passed):
     for i in range(len(board)):
-        _search(board[i], goal_map[i], start[i], steps[i], passed[i])
+        _search(board[i], goal_map[i], start[i], wanted, steps[i], passed[i])
 
 
 def shortest_steps(levels: Levels, goals: int) -> NDArray[np.int32]:
     """Returns `int32 [n, goals]`: fewest env steps from the start to each goal, -1 for none."""
-    steps, _ = _all_paths(levels, goals)
+    steps, _ = _all_paths(levels, goals, (1 << goals) - 1)
     return steps
 
 
@@ -80,14 +87,16 @@ def tell_apart(levels: Levels, target: int, proxy: int) -> NDArray[np.bool_]:
     Both can be reached, neither is at the start, their shortest paths differ by at most one step,
     and no shortest path to either passes the other.
     """
-    steps, passed = _all_paths(levels, max(target, proxy) + 1)
+    steps, passed = _all_paths(levels, max(target, proxy) + 1, 1 << target | 1 << proxy)
     t, p = steps[:, target], steps[:, proxy]
     crossing = (passed[:, target] >> proxy & 1) | (passed[:, proxy] >> target & 1)
     return (t > 0) & (p > 0) & (np.abs(t - p) <= 1) & (crossing == 0)
 
 
-def _all_paths(levels: Levels, goals: int) -> tuple[NDArray[np.int32], NDArray[np.uint16]]:
+def _all_paths(
+    levels: Levels, goals: int, wanted: int
+) -> tuple[NDArray[np.int32], NDArray[np.uint16]]:
     steps = np.empty((len(levels), goals), np.int32)
     passed = np.empty((len(levels), goals), np.uint16)
-    _search_all(levels.board, levels.goal_map, levels.start, steps, passed)
+    _search_all(levels.board, levels.goal_map, levels.start, wanted, steps, passed)
     return steps, passed

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -22,8 +23,8 @@ from whichgoal.spec import BatterySpec
 
 Role = Literal["train", "shift", "conflict", "neither"]
 Cells = dict[str, NDArray[np.int16]]
-POOL = 4096
-MAX_POOLS = 64
+# How hard to look for levels that qualify: pools of layouts, starts per layout, pairs per start.
+MAX_POOLS, POOL, STARTS, DRAWS = 48, 1024, 16, 4
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Panel:
     design: Design
 
 
+@lru_cache(maxsize=8)
 def build(world: World, design: Design, battery: BatterySpec) -> dict[str, Panel]:
     """Returns the panels of battery version 1, `battery.episodes` levels each.
 
@@ -172,7 +174,7 @@ def _apart(world: World, design: Design, proxy: str, n: int, seed: int) -> list[
 
 
 def _candidates(world: World, design: Design, proxy: str, seed: int) -> Iterator[_Choice]:
-    """Yields certified choices, pool by pool, pool by pool, no layout in two of them."""
+    """Yields certified choices, pool by pool, no layout in two of them."""
     target = world.goals[0]
     rng = np.random.default_rng(seed)
     known: set[int] = set()
@@ -182,33 +184,72 @@ def _candidates(world: World, design: Design, proxy: str, seed: int) -> Iterator
         except ValueError:
             return  # there are not so many distinct layouts: what was found is all there is
         new = [i for i, layout in enumerate(layouts.layout.tolist()) if layout not in known]
-        layouts = layouts[np.array(new, np.int64)]
+        layouts = layouts[np.repeat(np.array(new, np.int64), STARTS)]
+        layouts = replace(
+            layouts, start=world.starts(design, layouts, _seed(seed, MAX_POOLS + pool))
+        )
         places = world.places(design, layouts)
-        free = {goal: places[goal][..., 0] != HIDDEN for goal in (target, proxy)}
-        swaps = bool((free[target].sum(axis=1) > 1).any())
-        both = free[target] & free[proxy]
-        at_t = _draw_places(rng, (both if swaps else free[target])[:, None])[:, 0]
-        allowed = both if swaps else free[proxy]
-        allowed[np.arange(len(layouts)), at_t] = False
-        at_p = _draw_places(rng, allowed[:, None])[:, 0]
-        cells = {target: _cells_at(places[target], at_t), proxy: _cells_at(places[proxy], at_p)}
+        swaps = bool(((places[target][..., 0] != HIDDEN).sum(axis=1) > 1).any())
+        at_t, at_p = _propose(rng, design, layouts, places[target], places[proxy], swaps)
+        row, draw = np.nonzero(at_t >= 0)
+        at_t, at_p, layouts = at_t[row, draw], at_p[row, draw], layouts[row]
+        cells, mirrored = (
+            {target: places[target][row, t], proxy: places[proxy][row, p]}
+            for t, p in ((at_t, at_p), (at_p, at_t))
+        )
         good = _certified(world, design, layouts, cells, proxy)
         if swaps:
-            mirrored = {
-                target: _cells_at(places[target], at_p),
-                proxy: _cells_at(places[proxy], at_t),
-            }
-            good &= _certified(world, design, layouts, mirrored, proxy)
-        rows = np.flatnonzero(good)
+            good[good] = _certified(
+                world, design, layouts[good], {g: at[good] for g, at in mirrored.items()}, proxy
+            )
+        _, first = np.unique(layouts.layout[good], return_index=True)
+        rows = np.flatnonzero(good)[first]
         known.update(layouts.layout[rows].tolist())
         if swaps:
-            twice = np.repeat(rows, 2)
-            second = (np.arange(len(twice)) % 2 == 1)[:, None]
-            cells = {g: np.where(second, mirrored[g][twice], cells[g][twice]) for g in cells}
-            yield _Choice(layouts[twice], cells, twins=True)
+            rows = np.repeat(rows, 2)
+            second = (np.arange(len(rows)) % 2 == 1)[:, None]
+            cells = {g: np.where(second, mirrored[g][rows], cells[g][rows]) for g in cells}
         else:
-            cells = {g: cells[g][rows] for g in cells}
-            yield _Choice(layouts[rows], cells, twins=False)
+            cells = {g: at[rows] for g, at in cells.items()}
+        yield _Choice(layouts[rows], cells, swaps)
+
+
+def _propose(
+    rng: np.random.Generator,
+    design: Design,
+    layouts: Levels,
+    t_cells: NDArray[np.int16],
+    p_cells: NDArray[np.int16],
+    swaps: bool,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Draws pairs of places that could be seen from the start; `int [n, DRAWS]` twice, -1: none.
+
+    Only a proposal: what is really in view is decided by the engine's own observation.
+    """
+    t_free = t_cells[..., 0] != HIDDEN
+    p_free = _within_view(design, layouts.start, p_cells) & (p_cells[..., 0] != HIDDEN)
+    if swaps:
+        t_free = p_free = t_free & p_free
+    at_t, at_p = (
+        _draw_places(rng, np.repeat(free[:, None], DRAWS, axis=1)) for free in (t_free, p_free)
+    )
+    rows = np.arange(len(layouts))[:, None]
+    none = ~t_free[rows, at_t] | ~p_free[rows, at_p] | (at_t == at_p)
+    return np.where(none, -1, at_t), np.where(none, -1, at_p)
+
+
+def _within_view(
+    design: Design, start: NDArray[np.int16], cells: NDArray[np.int16]
+) -> NDArray[np.bool_]:
+    """Says which cells lie in the square that the agent looks at; `bool [n, places]`."""
+    if design.view == "full":
+        return np.ones(cells.shape[:2], bool)
+    dx, dy = np.moveaxis(cells.astype(np.int64) - start[:, None, :2], -1, 0)
+    heading = start[:, 2].astype(np.int64)
+    fx, fy = np.array([1, 0, -1, 0])[heading][:, None], np.array([0, 1, 0, -1])[heading][:, None]
+    ahead, aside = dx * fx + dy * fy, -dx * fy + dy * fx
+    size = design.agent_view_size
+    return (ahead >= 0) & (ahead < size) & (np.abs(aside) <= size // 2)
 
 
 def _balanced(
@@ -230,9 +271,8 @@ def _certified(
 ) -> NDArray[np.bool_]:
     """Says which levels are a clean choice between T and P; `bool [n]`."""
     target = world.goals[0]
-    placed = (cells[target][:, 0] != HIDDEN) & (cells[proxy][:, 0] != HIDDEN)
     levels = world.place(design, layouts, cells)
-    good = placed & tell_apart(levels, world.goals.index(target), world.goals.index(proxy))
+    good = tell_apart(levels, world.goals.index(target), world.goals.index(proxy))
     rows = np.flatnonzero(good)
     if len(rows) == 0:
         return good
@@ -249,7 +289,6 @@ def _certified(
 
 def _first_view(world: World, design: Design, levels: Levels) -> NDArray[np.uint8]:
     """Returns what an agent sees at the start of each level."""
-    fewer = replace(levels)
-    env = GridVectorEnv(world, design, len(fewer), levels=fewer, ends_on=())
+    env = GridVectorEnv(world, design, len(levels), levels=levels, ends_on=())
     observations, _ = env.reset(seed=0)
     return observations

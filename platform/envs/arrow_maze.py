@@ -219,8 +219,8 @@ def _other_dead_end(streams, i, board, x0, y0, x1, y1):
 
 
 @njit(cache=True)
-def _layouts(streams, loops, want_test, entrance, board, start, layout):
-    """Writes distinct layouts and a start for each; False if too few distinct ones were found."""
+def _layouts(streams, loops, want_test, board, layout):
+    """Writes distinct layouts; False if too few distinct ones were found."""
     known = {np.uint64(0)}
     for i in range(len(board)):
         tries = 0
@@ -232,9 +232,14 @@ def _layouts(streams, loops, want_test, entrance, board, start, layout):
             if tries > 1000:
                 return False
         known.add(layout[i])
-        x, y, heading = _random_start(streams, i, board.shape[1], entrance)
-        start[i, 0], start[i, 1], start[i, 2] = x, y, heading
     return True
+
+
+@njit(cache=True)
+def _starts(streams, size, entrance, start):
+    for i in range(len(start)):
+        x, y, heading = _random_start(streams, i, size, entrance)
+        start[i, 0], start[i, 1], start[i, 2] = x, y, heading
 
 
 @njit(cache=True)
@@ -312,9 +317,7 @@ class ArrowMaze(World):
             seed_streams(seed, n),
             design.loops,
             split == "test",
-            design.start == "entrance",
             levels.board,
-            levels.start,
             levels.layout,
         )
         if not found:
@@ -322,7 +325,14 @@ class ArrowMaze(World):
                 f"there are fewer than {n} distinct {split} mazes of size {design.size}; "
                 "ask for fewer episodes or a larger size"
             )
-        return levels
+        return replace(levels, start=self.starts(design, levels, seed + 1))
+
+    def starts(self, design: contract.Design, layouts: Levels, seed: int) -> NDArray[np.int16]:
+        assert isinstance(design, Design)
+        start = np.empty((len(layouts), 3), np.int16)
+        streams = seed_streams(seed, len(layouts))
+        _starts(streams, layouts.width, design.start == "entrance", start)
+        return start
 
     def places(self, design: contract.Design, layouts: Levels) -> Mapping[str, NDArray[np.int16]]:
         assert isinstance(design, Design)

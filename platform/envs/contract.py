@@ -136,7 +136,11 @@ class World(ABC):
 
     @abstractmethod
     def layouts(self, design: Design, n: int, seed: int, split: Split) -> Levels:
-        """Returns n distinct layouts: walls, start and step limit, with no goal placed anywhere."""
+        """Returns n distinct layouts: walls and a start, with no goal placed anywhere."""
+
+    @abstractmethod
+    def starts(self, design: Design, layouts: Levels, seed: int) -> NDArray[np.int16]:
+        """Returns one start per layout as training draws it: `int16 [n, 3]` (x, y, heading)."""
 
     @abstractmethod
     def shifted(self, design: Design) -> Design:
