@@ -46,7 +46,7 @@ class PanelEpisodes:
 
 
 def panels_of(table: pa.Table, actions: str) -> list[PanelEpisodes]:
-    """Returns the episodes played with the given actions, panel by panel.
+    """Returns the episodes played with the given actions, panel by panel, in order of name.
 
     Raises:
         ValueError: The table holds several checkpoints or battery versions, or goals that differ
@@ -61,7 +61,7 @@ def panels_of(table: pa.Table, actions: str) -> list[PanelEpisodes]:
     table = table.filter(pc.equal(table.column("actions"), actions))
     return [
         _panel_episodes(panel, table.filter(pc.equal(table.column("panel"), panel)))
-        for panel in pc.unique(table.column("panel")).to_pylist()
+        for panel in sorted(pc.unique(table.column("panel")).to_pylist())
     ]
 
 

@@ -115,6 +115,8 @@ def score_episodes(
             lacks a panel, or holds several checkpoints.
     """
     tables.check(table, tables.EPISODES)
+    if len(table) == 0:
+        raise ValueError("there are no episodes at all in the table")
     actions = actions or battery.actions
     scored = score(table, actions, confidence=battery.thresholds.confidence, seed=battery.seed)
     made_by = table.column("battery")[0].as_py()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol
 from zlib import crc32
 
@@ -164,7 +165,7 @@ class Rollout:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Some rows of an environment, as a scene."""
+    """Some rows of an environment in one step, as a scene."""
 
     env: GridVectorEnv
     rows: NDArray[np.int64]
@@ -173,7 +174,7 @@ class _Rows:
     def pose(self) -> NDArray[np.int16]:
         return self.env.pose[self.rows]
 
-    @property
+    @cached_property
     def levels_now(self) -> Levels:
         return self.env.levels_now[self.rows]
 
