@@ -25,7 +25,7 @@ from whichgoal.envs.engine import (
     WALL,
     YELLOW,
 )
-from whichgoal.envs.minigrid_levels import MiniGridVectorEnv, MiniGridWorld, levels_from
+from whichgoal.envs.minigrid_levels import MiniGridTask, MiniGridVectorEnv, levels_from
 from whichgoal.envs.single import unpack_object
 
 L, R, F, PICK, DROP, TOGGLE, DONE = range(7)
@@ -75,7 +75,7 @@ def play(text: str, actions: list[int]) -> tuple[Levels, dict[str, np.ndarray]]:
     """Plays a drawing in both engines, compares every step, returns how it stands at the end."""
     theirs = Drawn(text)
     theirs.reset()
-    ours = MiniGridVectorEnv(MiniGridWorld(), Design(), 1, levels=levels_from(theirs))
+    ours = MiniGridVectorEnv(MiniGridTask(), Design(), 1, levels=levels_from(theirs))
     ours.reset()
     for action in actions:
         seen, reward, terminated, truncated, _ = MiniGridEnv.step(theirs, action)
@@ -155,7 +155,7 @@ def test_a_goal_object_pays_what_minigrid_pays() -> None:
 def test_outside_the_board_is_wall_for_an_agent_that_faces_it() -> None:
     levels = Levels.empty(1, 3, 3)
     levels.start[0], levels.limit[0] = (0, 1, 2), 9
-    env = MiniGridVectorEnv(MiniGridWorld(), Design(), 1, levels=levels)
+    env = MiniGridVectorEnv(MiniGridTask(), Design(), 1, levels=levels)
     images, _ = env.reset()
     assert (images[0, 1:6, 5] == (WALL, GREY, 0)).all()
     for action in (F, PICK, DROP, TOGGLE):

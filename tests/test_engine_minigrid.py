@@ -13,8 +13,8 @@ from minigrid.wrappers import FullyObsWrapper
 
 from whichgoal.envs.contract import Design
 from whichgoal.envs.minigrid_levels import (
+    MiniGridTask,
     MiniGridVectorEnv,
-    MiniGridWorld,
     from_minigrid,
     levels_from,
     pack,
@@ -55,7 +55,7 @@ def compare(env_id: str, steps: int, *, views: tuple[int, ...] = (7,), full: boo
             agent_view_size=theirs.agent_view_size,
             see_through_walls=theirs.see_through_walls,
         )
-        ours = MiniGridVectorEnv(MiniGridWorld(), design, 1, levels=levels_from(theirs))
+        ours = MiniGridVectorEnv(MiniGridTask(), design, 1, levels=levels_from(theirs))
         images, _ = ours.reset()
         expected = drawn.observation(seen) if full else seen
         assert np.array_equal(images[0], expected["image"]), env_id

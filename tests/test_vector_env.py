@@ -236,3 +236,21 @@ def test_bad_arguments_say_what_is_allowed() -> None:
         GridVectorEnv(WORLD, DESIGN, 1, levels=Levels.empty(0, 7, 7))
     with pytest.raises(ValueError, match="seed is -1"):
         GridVectorEnv(WORLD, DESIGN, 1).reset(seed=-1)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("start", (7, 1, 0), "row 1 has the start x 7; allowed: 0 to 6"),
+        ("start", (1, 1, 4), "row 1 has the start heading 4; allowed: 0 to 3"),
+        ("board", (10, 0, 0), "row 1 has the object code 10; allowed: 1 to 9"),
+        ("limit", 0, "row 1 has the limit 0; allowed: 1 to"),
+    ],
+)
+def test_levels_that_the_compiled_engine_could_not_play_are_refused(
+    field: str, value: object, message: str
+) -> None:
+    levels = WORLD.generate(DESIGN, 3, seed=0)
+    getattr(levels, field)[1] = value
+    with pytest.raises(ValueError, match=message):
+        GridVectorEnv(WORLD, DESIGN, 1, levels=levels)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import gymnasium as gym
-import numpy as np
 from minigrid.core.constants import COLOR_TO_IDX, OBJECT_TO_IDX
 from minigrid.core.world_object import Ball, Box, Door, Floor, Goal, Key, Lava, Wall, WorldObj
 from minigrid.minigrid_env import MiniGridEnv
-from numpy.typing import NDArray
 
 from whichgoal.envs import contract
-from whichgoal.envs.contract import Fill, Levels, Split, World, pack_object
+from whichgoal.envs.contract import Levels, pack_object
 from whichgoal.envs.vector import GridVectorEnv
 
 _KINDS = (Wall, Floor, Door, Key, Ball, Box, Goal, Lava)
@@ -21,51 +19,29 @@ _MAX_STACK = 7
 """Objects in one packed stack: nine bits each in 63."""
 
 
-class MiniGridWorld(World):
+@dataclass(frozen=True)
+class MiniGridTask:
     """MiniGrid's own task, reaching a goal object, on levels taken from its environments.
 
-    Not in `WORLDS`: it makes no levels and has no proxies.
+    It makes no levels and has no proxies, so it is no `World` and not in `WORLDS`.
 
-    Args:
+    Attributes:
         num_actions: How many of MiniGrid's seven actions are allowed, from the first on.
     """
 
-    name = "minigrid"
-    env_id = ""
-    goals = ("goal",)
-    Design = contract.Design
-
-    def __init__(self, num_actions: int = 7) -> None:
-        self.num_actions = num_actions  # type: ignore[misc]
+    num_actions: int = 7
+    name: str = "minigrid"
+    goals: tuple[str, ...] = ("goal",)
 
     def palette(self, design: contract.Design) -> tuple[tuple[int, int, int], ...]:
+        """Returns every (object, color, state) code that MiniGrid has."""
+        plain = ("unseen", "empty", "agent")
         return tuple(
             (kind, color, state)
             for name, kind in OBJECT_TO_IDX.items()
-            for color in ((0,) if name in ("unseen", "empty", "agent") else COLOR_TO_IDX.values())
+            for color in ((0,) if name in plain else COLOR_TO_IDX.values())
             for state in range({"door": 3, "agent": 4}.get(name, 1))
         )
-
-    def fill(self, design: contract.Design, split: Split) -> tuple[Fill, tuple[float, ...]]:
-        raise ValueError("the world 'minigrid' makes no levels; give them (see levels_from)")
-
-    def layouts(self, design: contract.Design, n: int, seed: int, split: Split) -> Levels:
-        raise ValueError("the world 'minigrid' makes no layouts; see levels_from")
-
-    def shifted(self, design: contract.Design) -> contract.Design:
-        raise ValueError("the world 'minigrid' makes no levels, so it has no larger ones")
-
-    def places(self, design: contract.Design, layouts: Levels) -> Mapping[str, NDArray[np.int16]]:
-        raise ValueError("the world 'minigrid' has no goal that can be moved")
-
-    def place(
-        self,
-        design: contract.Design,
-        layouts: Levels,
-        cells: Mapping[str, NDArray[np.integer]],
-        visible: Mapping[str, bool] | None = None,
-    ) -> Levels:
-        raise ValueError("the world 'minigrid' has no goal that can be moved")
 
 
 class MiniGridVectorEnv(GridVectorEnv):
@@ -120,7 +96,7 @@ def from_minigrid(env: gym.Env[Any, Any], num_envs: int) -> GridVectorEnv:
         agent_view_size=inner.agent_view_size,
         see_through_walls=inner.see_through_walls,
     )
-    world = MiniGridWorld(int(inner.action_space.n))
+    world = MiniGridTask(int(inner.action_space.n))
     return MiniGridVectorEnv(world, design, num_envs, levels=levels)
 
 

@@ -15,7 +15,7 @@ from minigrid.utils.rendering import fill_coords, point_in_rect, point_in_triang
 
 from whichgoal.envs import engine
 from whichgoal.envs.contract import Design, Levels, Split, World
-from whichgoal.envs.vector import GridVectorEnv, check_view, goal_bits
+from whichgoal.envs.vector import GridVectorEnv, check_levels, check_view, goal_bits
 from whichgoal.spec import did_you_mean
 
 
@@ -71,8 +71,8 @@ class LevelEnv(MiniGridEnv):
         render_mode: str | None = None,
     ) -> None:
         check_view(design)
-        if levels is not None and len(levels) == 0:
-            raise ValueError("levels has no rows; give at least one level, or levels=None")
+        if levels is not None:
+            check_levels(levels)
         self.world, self.design = world, design
         self._levels, self._split, self._row = levels, split, -1
         self._ends = goal_bits(world, ends_on)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from gymnasium import spaces
@@ -12,7 +12,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from whichgoal.envs import engine
-from whichgoal.envs.contract import Design, Levels, Split, World
+from whichgoal.envs.contract import Design, Fill, Levels, Split, World
 from whichgoal.envs.rng import seed_streams
 from whichgoal.spec import did_you_mean
 
@@ -20,6 +20,22 @@ MAX_VIEW = 61
 """Largest side of the egocentric view: a row of it is kept as the bits of one integer."""
 
 Array = NDArray[Any]
+
+
+class Task(Protocol):
+    """What is asked of a world whose levels are given: every `World` has it."""
+
+    @property
+    def name(self) -> str:
+        """Its name, for messages."""
+
+    @property
+    def goals(self) -> tuple[str, ...]:
+        """Names of its goals, the intended one first."""
+
+    @property
+    def num_actions(self) -> int:
+        """How many of MiniGrid's actions it allows, from the first on."""
 
 
 class GridVectorEnv(VectorEnv[Array, Array, Array]):
@@ -35,7 +51,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
     SAME_STEP. `info["goals"]` holds the ending step's payments for those rows, too.
 
     Args:
-        world: The world that is played.
+        world: The world that is played; a `Task` will do where levels are given.
         design: Its design.
         num_envs: N.
         split: Which layouts are generated.
@@ -53,7 +69,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
 
     def __init__(
         self,
-        world: World,
+        world: World | Task,
         design: Design,
         num_envs: int,
         *,
@@ -65,9 +81,9 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
     ) -> None:
         if num_envs < 1:
             raise ValueError(f"num_envs is {num_envs}; allowed: 1 and more")
-        if levels is not None and len(levels) == 0:
-            raise ValueError("levels has no rows; give at least one level, or levels=None")
         check_view(design)
+        if levels is not None:
+            check_levels(levels)
         self.world, self.design, self.num_envs, self.copy = world, design, num_envs, copy
         self._levels = levels
         width, height = (levels.width, levels.height) if levels else (design.size, design.size)
@@ -78,8 +94,12 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
 
-        fill, params = (None, ()) if levels is not None else world.fill(design, split)
-        self._fill, self._params = fill, np.array(params, np.float64)
+        self._fill: Fill | None = None
+        if levels is None:
+            if not isinstance(world, World):
+                raise ValueError(f"the world {world.name!r} makes no levels; give them as levels=")
+            self._fill, params = world.fill(design, split)
+            self._params = np.array(params, np.float64)
         self._ends = np.uint16(goal_bits(world, ends_on))
         self._step_cost = float(design.step_cost)
         self._full, self._see_through = design.view == "full", bool(design.see_through_walls)
@@ -99,6 +119,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         view = 1 if self._full else design.agent_view_size
         self._sight = engine.new_sight(n, width, height, view)
         self._all = np.arange(n)
+        self._every = _read_only(np.ones(n, np.bool_))
         self._out = self._new_arrays()
 
     def reset(
@@ -171,7 +192,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
                 f"actions reach from {actions.min()} to {actions.max()}; "
                 f"allowed: 0 to {self.world.num_actions - 1}"
             )
-        infos: dict[str, Any] = {"goals": goals, "_goals": np.ones(self.num_envs, np.bool_)}
+        infos: dict[str, Any] = {"goals": goals, "_goals": self._every}
         if count:
             self._end(self._finished[:count], goals, infos)
         self._observe(self._all, images)
@@ -305,8 +326,8 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         mask = np.zeros(self.num_envs, np.bool_)
         mask[rows] = True
         infos["final_obs"], infos["_final_obs"] = final, mask
-        infos["final_info"] = {"goals": goals * mask[:, None], "_goals": mask.copy()}
-        infos["_final_info"] = mask.copy()
+        infos["final_info"] = {"goals": goals * mask[:, None], "_goals": mask}
+        infos["_final_info"] = mask
         if self._levels is not None:
             self._turn[rows] += 1
         self._begin(rows)
@@ -319,7 +340,29 @@ def check_view(design: Design) -> None:
         raise ValueError(f"agent_view_size is {side}; allowed: odd numbers from 3 to {MAX_VIEW}")
 
 
-def goal_bits(world: World, names: tuple[str, ...] | None) -> int:
+def check_levels(levels: Levels) -> None:
+    """Raises ValueError where the compiled engine, which checks nothing, could not play a level."""
+    if len(levels) == 0:
+        raise ValueError("levels has no rows; give at least one level, or levels=None")
+    ranges: dict[str, tuple[Array, int, int]] = {
+        "object code": (levels.board[..., 0], engine.EMPTY, engine.LAVA),
+        "color code": (levels.board[..., 1], engine.RED, engine.GREY),
+        "state code": (levels.board[..., 2], engine.OPEN, engine.LOCKED),
+        "start x": (levels.start[:, 0], 0, levels.width - 1),
+        "start y": (levels.start[:, 1], 0, levels.height - 1),
+        "start heading": (levels.start[:, 2], 0, 3),
+        "limit": (levels.limit, 1, 2**31 - 1),
+    }
+    for name, (given, low, high) in ranges.items():
+        bad = (given < low) | (given > high)
+        if bad.any():
+            row = int(np.argwhere(bad)[0, 0])
+            raise ValueError(
+                f"levels: row {row} has the {name} {given[bad][0]}; allowed: {low} to {high}"
+            )
+
+
+def goal_bits(world: Task, names: tuple[str, ...] | None) -> int:
     """Returns the named goals of a world as bits; None means the intended one."""
     if isinstance(names, str):
         raise ValueError(f"ends_on is the text {names!r}; did you mean ({names!r},)?")
