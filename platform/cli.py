@@ -112,7 +112,7 @@ def _add_play_arguments(play: argparse.ArgumentParser) -> None:
     )
     play.add_argument("--panel", default="conflict", help="train, shift, conflict or neither")
     play.add_argument("--level", type=int, default=0, metavar="N", help="which level (default: 0)")
-    play.add_argument("--seed", type=int, default=0, help="of the panel's levels and the actions")
+    play.add_argument("--seed", type=int, default=0, help="of the actions drawn (default: 0)")
     play.add_argument("--greedy", action="store_true", help="take the most probable actions")
     play.add_argument("--gif", type=Path, metavar="FILE", help="write a GIF instead")
     play.add_argument("--strip", type=Path, metavar="FILE", help="write a PNG of some frames")

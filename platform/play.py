@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from whichgoal.envs.contract import Design, Levels, World
     from whichgoal.envs.single import LevelEnv
 
+_SMALL = BatterySpec(episodes=64)
+"""The levels that agents without a trial are shown in."""
 _AFTER = 12
 """Steps that are still shown after the last target was touched."""
 
@@ -38,12 +40,14 @@ class Cast:
         design: The design that the panels are built for.
         actor: Who chooses the actions; None for a person.
         name: Who it is, for the caption.
+        battery: How it is probed, so that its levels have the same numbers here.
     """
 
     world: World
     design: Design
     actor: Actor | None
     name: str
+    battery: BatterySpec = _SMALL
 
 
 @dataclass
@@ -73,16 +77,18 @@ def cast_agent(path: Path, *, greedy: bool) -> Cast:
         raise ValueError(f"{path} does not exist; allowed: a checkpoint or a trial folder")
     from whichgoal import checkpoint
     from whichgoal.divergence.probe import PolicyActor
+    from whichgoal.score import battery_of
     from whichgoal.sweep import design_of, world_named
     from whichgoal.trial import last_checkpoint
 
+    battery = battery_of(path if (path / "spec.json").exists() else path.absolute().parent.parent)
     if (path / "spec.json").exists():
         path = last_checkpoint(path)
     loaded = checkpoint.load(path)
     spec = loaded.spec
     name = f"{spec.model.arch} agent {spec.id} after {loaded.env_steps:,} env steps"
     actor = PolicyActor(loaded.policy, greedy=greedy)
-    return Cast(world_named(spec.world.name), design_of(spec), actor, name)
+    return Cast(world_named(spec.world.name), design_of(spec), actor, name, battery)
 
 
 def cast_scripted(reference: str | None, world: str, settings: list[str]) -> Cast:
@@ -115,13 +121,14 @@ def _design(world: World, settings: list[str]) -> Design:
 
     from whichgoal.explain import sentence
     from whichgoal.sweep import nest
+    from whichgoal.sweep_file import value_of
 
     leaves = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals or not key:
             raise ValueError(f"--set {setting} given; allowed: KEY=VALUE, such as size=9")
-        leaves[key.removeprefix("world.")] = value
+        leaves[key.removeprefix("world.")] = value_of(value)
     try:
         return world.Design.model_validate(nest(leaves))
     except ValidationError as error:
@@ -129,11 +136,11 @@ def _design(world: World, settings: list[str]) -> Design:
         raise ValueError(f"--set: {'; '.join(told)}") from None
 
 
-def panel_of(cast: Cast, name: str, battery: BatterySpec) -> Panel:
+def panel_of(cast: Cast, name: str) -> Panel:
     """Returns the panel of that name or role. Raises `ValueError` if there is none."""
     from whichgoal.divergence import panels
 
-    built = panels.build(cast.world, cast.design, battery)
+    built = panels.build(cast.world, cast.design, cast.battery)
     for panel in built.values():
         if name in (panel.name, panel.role):
             return panel
@@ -307,7 +314,7 @@ def play(
     for path in (gif, strip):
         if path is not None and not path.absolute().parent.is_dir():
             raise ValueError(f"{path} cannot be written: there is no folder {path.parent}")
-    built = panel_of(cast, panel, BatterySpec(seed=seed))
+    built = panel_of(cast, panel)
     episode = Episode(cast.world, built, level, seed)
     say(f"{cast.name}, panel {built.name}, level {level}")
     pictures: list[NDArray[np.uint8]] = []

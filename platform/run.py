@@ -68,6 +68,10 @@ def run(
         _finish(sweep, trials, storage, console, tracker, uri)
 
 
+def _is_done(sweep: Sweep, trial: TrialSpec, storage: Storage) -> bool:
+    return all_done(storage.trial(trial.id), trial, sweep.battery)
+
+
 def _carry_out_all(
     sweep: Sweep,
     trials: Sequence[TrialSpec],
@@ -132,7 +136,7 @@ def _carry_out_all(
 def _stop(
     sweep: Sweep, trials: Sequence[TrialSpec], storage: Storage, tracker: tracking.Tracker
 ) -> None:
-    done = [t for t in trials if all_done(storage.trial(t.id), t, sweep.battery)]
+    done = [t for t in trials if _is_done(sweep, t, storage)]
     begun = [t for t in trials if t not in done and (storage.trial(t.id) / "checkpoints").exists()]
     if tracker.started:
         for trial in begun:
@@ -152,7 +156,7 @@ def _finish(
     tracker: tracking.Tracker,
     uri: str,
 ) -> None:
-    missing = [t for t in trials if not all_done(storage.trial(t.id), t, sweep.battery)]
+    missing = [t for t in trials if not _is_done(sweep, t, storage)]
     agents = read_agents(sweep, [t for t in trials if t not in missing], storage)
     console.print()
     _print_results(sweep, agents, console)
@@ -167,7 +171,7 @@ def _finish(
         command = f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
         console.print(f"Compare: {command}", markup=False, highlight=False, soft_wrap=True)
     problems = [
-        f"trial {t.id} ({label(sweep, t)}) ended without a result; see {_log(storage, t)}"
+        f"trial {t.id} ({label(sweep, t)}) ended without a result{_reason(storage, t)}"
         for t in missing
     ]
     if failed:
@@ -206,5 +210,11 @@ def label(sweep: Sweep, trial: TrialSpec) -> str:
     return ", ".join([*parts, f"seed {trial.seed}"])
 
 
-def _log(storage: Storage, trial: TrialSpec) -> Path:
-    return storage.trial(trial.id) / "trial.log"
+def _reason(storage: Storage, trial: TrialSpec) -> str:
+    """Returns the last line of the trial's log, if it wrote one, and where the rest is."""
+    log = storage.trial(trial.id) / "trial.log"
+    try:
+        lines = log.read_text(encoding="utf-8").strip().splitlines()
+    except OSError:
+        return f" and without a log in {log.parent}: its process was killed (out of memory?)"
+    return f": {lines[-1]}; see {log}" if lines else f"; see {log}"

@@ -47,7 +47,7 @@ def score_path(path: Path, episodes: int | None = None) -> Scored:
         ValueError: There is no agent at `path`, or the only one there is damaged.
     """
     if (path / "manifest.json").exists() or (path / "weights.safetensors").exists():
-        battery = _battery(path.parent.parent, episodes)
+        battery = battery_of(path.absolute().parent.parent, episodes)
         return Scored([Found(path, evaluate_checkpoint(path, battery).card)], [])
     if (path / "spec.json").exists():
         return Scored([Found(path, _score_trial(path, episodes))], [])
@@ -68,7 +68,7 @@ def score_path(path: Path, episodes: int | None = None) -> Scored:
 
 
 def _score_trial(folder: Path, episodes: int | None) -> Scorecard:
-    battery = _battery(folder, episodes)
+    battery = battery_of(folder, episodes)
     spec = TrialSpec.model_validate_json((folder / "spec.json").read_text(encoding="utf-8"))
     if episodes is not None:
         return evaluate_checkpoint(last_checkpoint(folder), battery).card
@@ -76,13 +76,13 @@ def _score_trial(folder: Path, episodes: int | None) -> Scorecard:
         if not trained(folder, spec):
             raise ValueError(f"trial {spec.id} is not trained to its end; run its sweep again")
         if not probed(folder, battery):
-            probe(spec, battery, folder)
+            probe(battery, folder)
         if not scored(folder, battery):
             return score(battery, folder)
     return Scorecard.model_validate_json((folder / "scorecard.json").read_text(encoding="utf-8"))
 
 
-def _battery(folder: Path, episodes: int | None) -> BatterySpec:
+def battery_of(folder: Path, episodes: int | None = None) -> BatterySpec:
     """Returns the battery that the trial was scored with before, or else the default one."""
     try:
         record = json.loads((folder / "done" / "score.json").read_text(encoding="utf-8"))

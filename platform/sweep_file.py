@@ -96,6 +96,15 @@ def read(path: Path) -> Document:
     return document
 
 
+def value_of(text: str) -> Any:
+    """Returns what a single YAML value, such as one on a command line, stands for."""
+    try:
+        node = YAML(typ="rt", pure=True).compose(io.StringIO(text))
+    except YAMLError:
+        return text
+    return text if node is None else _plain(node, (), Document(Path()), ())
+
+
 def _plain(node: Node, where: KeyPath, document: Document, above: tuple[int, ...]) -> Any:
     document.marks[where] = (node.start_mark.line + 1, node.start_mark.column + 1)
     if id(node) in above:

@@ -11,16 +11,18 @@ import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whichgoal import ledger
-from whichgoal.spec import BatterySpec, TrialSpec
+from whichgoal.spec import BatterySpec, TrialSpec, WorldSpec
 from whichgoal.storage import locked, write_text
 from whichgoal.sweep import design_of, world_named
 
 if TYPE_CHECKING:
     from whichgoal.divergence.harness import Evaluation
+    from whichgoal.divergence.panels import Panel
     from whichgoal.divergence.verdict import Scorecard
     from whichgoal.rllib import Progress
 
@@ -55,10 +57,10 @@ def carry_out(spec: TrialSpec, battery: BatterySpec, folder: Path) -> Iterator[R
         ledger.claim(folder, spec)
         try:
             if not trained(folder, spec):
-                yield from _train(spec, folder)
+                yield from _train(spec, battery, folder)
             if not probed(folder, battery):
                 yield Report("probe", spec.train.env_steps)
-                probe(spec, battery, folder)
+                probe(battery, folder)
             if not scored(folder, battery):
                 score(battery, folder)
         except Exception:
@@ -106,7 +108,7 @@ def read_progress(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _train(spec: TrialSpec, folder: Path) -> Iterator[Report]:
+def _train(spec: TrialSpec, battery: BatterySpec, folder: Path) -> Iterator[Report]:
     from whichgoal.rllib import train
 
     yield Report("train", 0)
@@ -116,6 +118,8 @@ def _train(spec: TrialSpec, folder: Path) -> Iterator[Report]:
             curve = _keep_before(folder, progress.env_steps)
         _append(curve, progress)
         yield Report("train", progress.env_steps, progress.env_steps_per_s, progress.success)
+        # Panels that cannot be built are a reason not to train; afterwards they are at hand.
+        panels_of(spec.world.model_dump_json(), battery)
     last = last_checkpoint(folder)
     if int(last.name) < spec.train.env_steps:
         raise RuntimeError(f"training ended, but the newest sound checkpoint is {last}")
@@ -137,7 +141,21 @@ def last_checkpoint(folder: Path) -> Path:
     return newest.path
 
 
-def probe(spec: TrialSpec, battery: BatterySpec, folder: Path) -> None:
+@lru_cache(maxsize=1)
+def panels_of(world_json: str, battery: BatterySpec) -> dict[str, Panel]:
+    """Returns the battery's panels for a world's spec, as JSON; keeps the last ones built.
+
+    Raises:
+        ValueError: Too few levels of this design qualify.
+    """
+    from whichgoal.divergence import panels
+
+    world = WorldSpec.model_validate_json(world_json)
+    named = world_named(world.name)
+    return panels.build(named, named.Design.model_validate(world.design()), battery)
+
+
+def probe(battery: BatterySpec, folder: Path) -> None:
     """Plays the battery with the last checkpoint; writes `episodes.parquet` and marks it done."""
     from whichgoal import tables
 
@@ -169,6 +187,7 @@ def evaluate_checkpoint(path: Path, battery: BatterySpec) -> Evaluation:
         battery,
         trial=loaded.spec.id,
         env_steps=loaded.env_steps,
+        panels=panels_of(loaded.spec.world.model_dump_json(), battery),
     )
 
 

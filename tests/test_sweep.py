@@ -1,0 +1,214 @@
+"""Sweep files: what they come to, and what is said about each mistake in one."""
+
+from pathlib import Path
+
+import pytest
+
+from whichgoal.sweep import load, size_of
+from whichgoal.sweep_file import SweepError
+
+GOOD = """\
+name: arrows
+question: Does it go for the arrow?
+base:
+  world: {name: arrow_maze, size: 9}
+  train: {env_steps: 2_000_000}
+  ppo: {lr: 1e-4}
+axes:
+  world.agreement.arrow: [0.9, 1.0]
+  model.arch: [mlp, lstm]
+seeds: 3
+battery: {version: 1, episodes: 64}
+"""
+
+
+@pytest.fixture
+def read(tmp_path: Path):
+    def load_text(text: str):
+        path = tmp_path / "sweep.yaml"
+        path.write_text(text)
+        return load(path)
+
+    return load_text
+
+
+@pytest.fixture
+def refused(read):
+    """Returns the problems of a sweep file, each without the path in front."""
+
+    def problems(text: str) -> list[str]:
+        with pytest.raises(SweepError) as caught:
+            read(text)
+        return [p.split("sweep.yaml:", 1)[1] for p in caught.value.problems]
+
+    return problems
+
+
+def test_a_sweep_is_the_full_grid_times_the_seeds(read):
+    trials = read(GOOD).trials()
+    assert len(trials) == 2 * 2 * 3
+    assert len({t.id for t in trials}) == 12
+    assert len({t.cell_id for t in trials}) == 4
+    grid = {(t.world.design()["agreement"]["arrow"], t.model.arch, t.seed) for t in trials}
+    assert grid == {(a, m, s) for a in (0.9, 1.0) for m in ("mlp", "lstm") for s in range(3)}
+
+
+def test_every_cell_gets_its_first_seed_before_any_gets_its_second(read):
+    assert [t.seed for t in read(GOOD).trials()] == [0] * 4 + [1] * 4 + [2] * 4
+
+
+def test_numbers_are_read_as_yaml_1_2_does_and_digits_may_be_grouped(read):
+    trial = read(GOOD).trials()[0]
+    assert trial.train.env_steps == 2_000_000
+    assert trial.ppo.lr == 1e-4
+
+
+def test_the_worlds_defaults_are_part_of_the_trial(read):
+    design = read(GOOD).trials()[0].world.design()
+    assert design["view"] == "egocentric"
+    assert design["agent_view_size"] == 7
+
+
+def test_a_default_written_out_is_the_same_trial(read):
+    spelled = GOOD.replace("size: 9}", "size: 9, view: egocentric}")
+    assert [t.id for t in read(GOOD).trials()] == [t.id for t in read(spelled).trials()]
+
+
+def test_a_whole_number_for_a_share_is_the_same_trial(read):
+    whole = GOOD.replace("[0.9, 1.0]", "[0.9, 1]")
+    assert [t.id for t in read(GOOD).trials()] == [t.id for t in read(whole).trials()]
+
+
+def test_an_axis_overrides_base(read):
+    text = GOOD.replace("size: 9}", "size: 9, agreement: {arrow: 0.1}}")
+    found = {t.world.design()["agreement"]["arrow"] for t in read(text).trials()}
+    assert found == {0.9, 1.0}
+
+
+def test_seeds_may_be_listed(read):
+    assert {t.seed for t in read(GOOD.replace("seeds: 3", "seeds: [4, 7]")).trials()} == {4, 7}
+
+
+def test_choices_are_the_values_on_the_axes(read):
+    sweep = read(GOOD)
+    choices = sweep.choices(sweep.trials()[0])
+    assert choices == {"world.agreement.arrow": 0.9, "model.arch": "mlp"}
+
+
+def test_sizes_are_within_five_per_cent_of_the_capacity(read):
+    for trial in read(GOOD).trials():
+        assert size_of(trial).parameters == pytest.approx(trial.model.capacity, rel=0.05)
+
+
+MISTAKES = {
+    "unknown world": ("name: arrow_maze", "name: arow_maze", "4:17: unknown world 'arow_maze'"),
+    "likely world": ("name: arrow_maze", "name: arow_maze", "did you mean 'arrow_maze'?"),
+    "unknown arch": ("[mlp, lstm]", "[mlp, lstn]", "9:21: unknown model.arch 'lstn'"),
+    "likely arch": ("[mlp, lstm]", "[mlp, lstn]", "allowed: lstm, mlp; did you mean 'lstm'?"),
+    "unknown key of the world": ("size: 9}", "sise: 9}", "4:29: world: unknown key 'sise'"),
+    "likely key": ("size: 9}", "sise: 9}", "did you mean 'size'?"),
+    "unknown key of training": ("env_steps", "env_stebs", "5:11: unknown key 'env_stebs'"),
+    "unknown section": ("  ppo:", "  pqo:", "6:3: unknown section 'pqo'"),
+    "unknown section of an axis": ("model.arch", "modell.arch", "9:3: unknown section 'modell'"),
+    "unknown key of an axis": ("model.arch:", "model.arhc:", "9:"),
+    "unknown top key": ("battery:", "batery:", "11:1: unknown key 'batery'"),
+    "unknown key of the battery": ("episodes: 64", "episods: 64", "11:23: battery: unknown key"),
+    "battery of another version": ("version: 1", "version: 2", "11:20: battery: version: 2"),
+    "impossible size": ("size: 9}", "size: 8}", "4:35: world: size: size 8 is not a maze"),
+    "text for a number": ("size: 9}", "size: nine}", "4:35: world: size: 'nine' given"),
+    "quoted number": ("2_000_000", '"2000000"', "5:22: train.env_steps: '2000000' given; allowed:"),
+    "broken number": ("2_000_000", "2.5", "5:22: train.env_steps: 2.5 given"),
+    "yes is text": ("lr: 1e-4", "lr: yes", "6:13: ppo.lr: 'yes' given; allowed: a valid number"),
+    "boolean for a number": ("lr: 1e-4", "lr: true", "6:13: ppo.lr: true given; allowed: a number"),
+    "not a finite number": ("lr: 1e-4", "lr: .inf", "6:13: .inf given; allowed: a finite number"),
+    "agreement above one": ("[0.9, 1.0]", "[0.9, 1.5]", "8:32: world: agreement.arrow: 1.5 given"),
+    "agreement below zero": ("[0.9, 1.0]", "[-0.1]", "8:27: world: agreement.arrow: -0.1 given"),
+    "empty axis": ("[0.9, 1.0]", "[]", "8:26: world.agreement.arrow: [] given"),
+    "axis without a list": ("[0.9, 1.0]", "0.9", "8:26: world.agreement.arrow: 0.9 given"),
+    "value listed twice": ("[0.9, 1.0]", "[0.9, 0.9]", "8:32: world.agreement.arrow: 0.9 is"),
+    "the same trials twice": ("[0.9, 1.0]", "[1, 1.0]", "the same trials twice"),
+    "section as an axis": ("model.arch:", "model:", "9:3: axis 'model' is a whole section"),
+    "seeds as an axis": ("model.arch: [mlp, lstm]", "seed: [1, 2]", "seeds are replicates"),
+    "no seeds": ("seeds: 3", "seeds: 0", "10:8: seeds: 0 given"),
+    "seeds as text": ("seeds: 3", "seeds: no", "10:8: seeds: 'no' given"),
+    "a seed twice": ("seeds: 3", "seeds: [1, 1]", "10:12: seeds: 1 is listed twice"),
+    "no name": ("name: arrows\n", "", "1:1: name is missing"),
+    "a name that is no file name": ("name: arrows", "name: a/b", "1:7: name: 'a/b' given"),
+    "no question": ("question: Does it go for the arrow?", "question:", "2:1: question: nothing"),
+    "key twice": ("seeds: 3", "seeds: 3\nseeds: 4", "11:1: key 'seeds' is given twice"),
+    "key twice, nested": ("{lr: 1e-4}", "{lr: 1e-4, lr: 1}", "6:19: key 'lr' is given twice"),
+    "batch does not divide": (
+        "{env_steps: 2_000_000}",
+        "{num_envs: 35}",
+        "minibatch_size 4096 must",
+    ),
+    "not YAML": ("seeds: 3", "seeds: [3", "not YAML 1.2"),
+    "tab": ("  ppo:", "\tppo:", "6:1: not YAML 1.2"),
+    "impossible capacity": ("[mlp, lstm]", "[mlp]\n  model.capacity: [3]", "10:20: model.capacity"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_with_its_place(refused, mistake):
+    old, new, told = MISTAKES[mistake]
+    assert old in GOOD
+    problems = refused(GOOD.replace(old, new, 1))
+    assert any(told in problem for problem in problems), problems
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_each_problem_is_one_line_with_line_and_column(refused, mistake):
+    old, new, _ = MISTAKES[mistake]
+    for problem in refused(GOOD.replace(old, new, 1)):
+        assert "\n" not in problem
+        line, column, _ = problem.split(":", 2)
+        assert int(line) >= 1
+        assert int(column) >= 1
+
+
+def test_all_mistakes_are_told_at_once_in_the_order_of_lines(refused):
+    text = GOOD.replace("size: 9", "sise: 9").replace("lr: 1e-4", "lr: 7").replace("1.0]", "2.0]")
+    problems = refused(text)
+    assert [int(p.split(":")[0]) for p in problems] == [4, 6, 8]
+
+
+def test_tune_is_refused_not_ignored(refused):
+    problems = refused(GOOD + "tune:\n  ppo.gamma: {uniform: [0.9, 0.99]}\n  trials: 12\n")
+    assert problems == [
+        "12:1: tune comes with a later version of whichgoal and would do nothing now; "
+        "take it out, and set its keys in base"
+    ]
+
+
+def test_what_is_compared_cannot_be_tuned(refused):
+    problems = refused(GOOD + "tune:\n  model.arch: {choice: [mlp]}\n")
+    assert any("13:3: model.arch is in both tune and axes" in p for p in problems)
+
+
+def test_an_unknown_distribution_is_told(refused):
+    problems = refused(GOOD + "tune:\n  ppo.lr: {log_unifrm: [1e-4, 1e-2]}\n")
+    assert any("13:12" in p and "did you mean 'log_uniform'?" in p for p in problems)
+
+
+def test_an_alias_that_contains_itself_is_told(refused):
+    assert any("contains itself" in p for p in refused("name: &x [*x]\n"))
+
+
+@pytest.mark.parametrize("text", ["", "- a\n", "3\n", "just text\n"])
+def test_a_file_without_keys_is_told(refused, text):
+    assert "a sweep file holds keys" in refused(text)[0]
+
+
+def test_a_missing_file_is_told(tmp_path):
+    with pytest.raises(SweepError, match=r"nowhere\.yaml: cannot be read: No such file"):
+        load(tmp_path / "nowhere.yaml")
+
+
+def test_every_shipped_sweep_file_parses_and_asks_a_question():
+    files = sorted((Path(__file__).parent.parent / "sweeps").glob("*.yaml"))
+    assert files
+    for path in files:
+        sweep = load(path)
+        assert sweep.trials()
+        assert sweep.question.endswith("?"), path
+        assert sweep.name == path.stem
