@@ -62,9 +62,18 @@ class PPOConfig(ppo.PPOConfig):
 
         Raises:
             ValueError: Connectors, multi-agent, offline data, `on_episode_*` callbacks, complete
-                episodes, or a KL loss are asked for.
+                episodes, a KL loss, or a module that does not know where episodes begin.
         """
+        self._refuse()
         super().validate()
+
+    def _refuse(self) -> None:
+        module = getattr(self._rl_module_spec, "module_class", None)
+        if module is not None and not issubclass(module, AgentModule):
+            raise ValueError(
+                f"module {module.__name__}; allowed: AgentModule and its subclasses, since one "
+                "that does not know where episodes begin would train wrongly in silence"
+            )
         episode_callbacks = [
             name
             for name in ("created", "start", "step", "end")
