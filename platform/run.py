@@ -52,8 +52,12 @@ def run(
         Unfinished: If any trial ended without a result, or MLflow failed on the way.
     """
     uri = tracking.tracking_uri(storage)
-    storage.prepare()
-    tracking.check(uri)
+    if uri == tracking.own_uri(storage):
+        storage.prepare()
+        tracking.check(uri)
+    else:
+        tracking.check(uri)
+        storage.prepare()
     with locked(storage.sweep(sweep.name), f"sweep {sweep.name!r} in {storage.root}"):
         trials = sweep.trials()
         for trial in trials:

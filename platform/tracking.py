@@ -44,7 +44,12 @@ class TrackingError(RuntimeError):
 
 def tracking_uri(storage: Storage) -> str:
     """Returns `MLFLOW_TRACKING_URI`, or else a sqlite store under the storage root."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{storage.root / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or own_uri(storage)
+
+
+def own_uri(storage: Storage) -> str:
+    """Returns the URI of the sqlite store under the storage root."""
+    return f"sqlite:///{storage.root / 'mlflow.db'}"
 
 
 def check(uri: str) -> None:

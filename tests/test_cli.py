@@ -1,0 +1,195 @@
+"""The command line: what it prints, how fast it starts, and its exit codes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from whichgoal.cli import main
+
+SWEEP = """\
+name: two
+question: Does it go for the arrow?
+base:
+  world: {name: arrow_maze, size: 7, test_size: 9}
+  model: {arch: mlp, capacity: 20_000}
+  train: {env_steps: 80_000}
+axes:
+  world.agreement.arrow: [1.0, 0.5]
+"""
+
+
+@pytest.fixture
+def sweep_file(tmp_path: Path) -> Path:
+    path = tmp_path / "two.yaml"
+    path.write_text(SWEEP)
+    return path
+
+
+def refused(capsys: pytest.CaptureFixture, *argv: object) -> str:
+    """Returns the one line that a refused command prints."""
+    assert main([str(a) for a in argv]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert len(shown.err.strip().splitlines()) == 1
+    return shown.err.strip()
+
+
+def test_plan_prints_json_that_others_rely_on(sweep_file, capsys):
+    assert main(["plan", str(sweep_file), "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["sweep"] == "two"
+    assert plan["axes"] == {"world.agreement.arrow": [1.0, 0.5]}
+    first, second = plan["trials"]
+    assert first.keys() == {
+        "id",
+        "cell",
+        "choices",
+        "seed",
+        "arch",
+        "capacity",
+        "parameters",
+        "trunk_parameters",
+        "width",
+        "world",
+        "env_steps",
+        "done",
+    }
+    assert (first["arch"], first["capacity"], first["seed"]) == ("mlp", 20_000, 0)
+    assert first["parameters"] == pytest.approx(20_000, rel=0.05)
+    assert first["world"]["name"] == "arrow_maze"
+    assert first["choices"] == {"world.agreement.arrow": 1.0}
+    assert second["choices"] == {"world.agreement.arrow": 0.5}
+    assert (first["env_steps"], first["done"]) == (80_000, False)
+    assert first["id"] != second["id"]
+
+
+def test_planning_writes_nothing(sweep_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["plan", str(sweep_file)]) == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["two.yaml"]
+
+
+def test_plan_prints_a_table(sweep_file, capsys):
+    assert main(["plan", str(sweep_file)]) == 0
+    shown = capsys.readouterr().out
+    assert "Does it go for the arrow?" in shown
+    assert "2 trials in 2 cells, 0 done; 160,000 env steps to train" in shown
+
+
+HEAVY = """
+import sys
+sys.argv = ["whichgoal", *sys.argv[1:]]
+from whichgoal.cli import main
+code = main()
+heavy = {"torch", "ray", "mlflow", "minigrid", "pandas"} & set(sys.modules)
+sys.exit(f"imported {heavy}" if heavy else code)
+"""
+
+
+def test_plan_imports_nothing_that_is_slow(sweep_file):
+    command = [sys.executable, "-c", HEAVY, "plan", str(sweep_file)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_help_imports_next_to_nothing():
+    check = (
+        "import sys, whichgoal.cli as c; c._parser().format_help();"
+        "sys.exit(str({'pydantic', 'numpy', 'rich', 'numba'} & set(sys.modules) or 0))"
+    )
+    ended = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
+    assert ended.stderr.strip() == "0"
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("whichgoal ")
+
+
+def test_a_mistake_in_a_sweep_file_is_told_with_its_place(sweep_file, capsys):
+    sweep_file.write_text(SWEEP.replace("mlp", "mpl"))
+    told = refused(capsys, "plan", sweep_file)
+    assert told == (
+        f"{sweep_file}:5:17: unknown model.arch 'mpl'; allowed: lstm, mlp; did you mean 'mlp'?"
+    )
+
+
+def test_a_refused_run_starts_and_writes_nothing(sweep_file, tmp_path, capsys):
+    sweep_file.write_text(SWEEP.replace("0.5]", "1.5]"))
+    refused(capsys, "run", sweep_file, "--storage", tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("root", ["/proc/nowhere", "/dev/null/runs", "s3://bucket/runs"])
+def test_a_storage_that_cannot_be_written_to_is_told(sweep_file, root, capsys):
+    assert root in refused(capsys, "run", sweep_file, "--storage", root)
+
+
+@pytest.mark.parametrize(
+    ("uri", "told"),
+    [
+        ("http://127.0.0.1:9", "does not answer"),
+        ("http://no-such-host.invalid", "does not answer"),
+        ("./mlruns", "file store is not supported"),
+        ("sqlite:////dev/null/mlflow.db", "cannot be used"),
+    ],
+)
+def test_an_mlflow_that_cannot_be_used_is_told(
+    uri, told, sweep_file, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    line = refused(capsys, "run", sweep_file, "--storage", tmp_path / "runs")
+    assert uri in line
+    assert told in line
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_damaged_mlflow_store_is_told(sweep_file, tmp_path, capsys, monkeypatch):
+    (tmp_path / "mlflow.db").write_text("this is not a database, whatever its name says" * 100)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    assert "not a database" in refused(capsys, "run", sweep_file, "--storage", tmp_path / "runs")
+
+
+def test_a_trial_folder_that_holds_another_trial_is_told(sweep_file, tmp_path, capsys):
+    assert main(["plan", str(sweep_file), "--json"]) == 0
+    trial = json.loads(capsys.readouterr().out)["trials"][0]["id"]
+    folder = tmp_path / "runs" / "trials" / trial
+    folder.mkdir(parents=True)
+    (folder / "spec.json").write_text('{"world": {"name": "another"}}')
+    told = refused(capsys, "run", sweep_file, "--storage", tmp_path / "runs")
+    assert "holds another trial" in told
+
+
+def test_scoring_what_is_not_there_is_told(tmp_path, capsys):
+    assert "does not exist" in refused(capsys, "score", tmp_path / "nowhere")
+    assert "holds no agent" in refused(capsys, "score", tmp_path)
+
+
+def test_scoring_a_foreign_file_as_a_checkpoint_is_told(tmp_path, capsys):
+    (tmp_path / "weights.safetensors").write_bytes(b"pickle" * 10)
+    assert str(tmp_path) in refused(capsys, "score", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "argv", [["run"], ["plan"], ["play"], ["fly"], ["score", "x", "--episodes=0"]]
+)
+def test_a_wrong_command_line_is_exit_code_2(argv, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(argv)
+    assert ended.value.code == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_closed_pipe_is_not_an_error_of_ours(sweep_file):
+    command = f"{sys.executable} -m whichgoal.cli plan {sweep_file} --json | true"
+    ended = subprocess.run(
+        command, shell=True, capture_output=True, text=True, cwd=Path(__file__).parent.parent
+    )
+    assert "Traceback" not in ended.stderr
+    assert os.path.exists(sweep_file)

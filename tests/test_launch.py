@@ -1,0 +1,208 @@
+"""Whole sweeps, run as a person runs them: by the command, in processes of their own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from whichgoal import tables
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
+
+SWEEP = """\
+name: tiny
+question: Does the whole path hold?
+base:
+  world: {name: arrow_maze, size: 5, test_size: 7}
+  model: {arch: mlp, capacity: 20_000}
+  train:
+    {env_steps: 30_000, num_envs: 32, rollout_len: 32, minibatch_size: 512, num_checkpoints: 3}
+axes:
+  world.agreement.arrow: [1.0, 0.5]
+battery: {episodes: 16}
+"""
+
+
+def whichgoal(*argv: object) -> subprocess.Popen:
+    """Starts the command in a process group of its own."""
+    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "whichgoal.cli", *map(str, argv)],
+        cwd=Path(__file__).parent.parent,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def done(*argv: object) -> str:
+    """Runs the command to its end and returns what it printed."""
+    process = whichgoal(*argv)
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, out + err
+    return out
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory) -> tuple[Path, Path, str]:
+    """A sweep file, the storage root that it was run into, and what the run printed."""
+    folder = tmp_path_factory.mktemp("sweep")
+    (folder / "tiny.yaml").write_text(SWEEP)
+    printed = done("run", folder / "tiny.yaml", "--storage", folder / "runs")
+    return folder / "tiny.yaml", folder / "runs", printed
+
+
+def test_a_run_ends_with_a_table_and_an_answer(ran):
+    _, _, printed = ran
+    assert "0/2 trials done" in printed
+    assert "2/2 trials done" in printed
+    assert "verdict" in printed
+    assert "Does the whole path hold?" in printed
+    assert "at agreement.arrow 0.5, " in " ".join(printed.split())
+
+
+def test_every_trial_leaves_its_files(ran):
+    _, runs, _ = ran
+    trials = sorted((runs / "trials").iterdir())
+    assert len(trials) == 2
+    for folder in trials:
+        episodes = tables.read(folder / "episodes.parquet", tables.EPISODES)
+        scores = tables.read(folder / "scores.parquet", tables.SCORES)
+        assert set(episodes.column("trial").to_pylist()) == {folder.name}
+        assert {"competence", "preference"} <= set(scores.column("score").to_pylist())
+        assert len(list((folder / "checkpoints").iterdir())) == 3
+        curve = [json.loads(r) for r in (folder / "progress.jsonl").read_text().splitlines()]
+        assert curve[-1]["env_steps"] >= 30_000
+
+
+def test_running_again_does_nothing_twice(ran):
+    sweep, runs, _ = ran
+    before = {p: p.stat().st_mtime_ns for p in (runs / "trials").rglob("*") if p.is_file()}
+    printed = done("run", sweep, "--storage", runs)
+    after = {p: p.stat().st_mtime_ns for p in (runs / "trials").rglob("*") if p.is_file()}
+    changed = {p.name for p in before if before[p] != after[p]} - {"lock"}
+    assert not changed
+    assert "2 trials, 2 done before" in printed
+    assert "verdict" in printed
+
+
+def test_plan_knows_what_is_done(ran):
+    sweep, runs, _ = ran
+    plan = json.loads(done("plan", sweep, "--storage", runs, "--json"))
+    assert [trial["done"] for trial in plan["trials"]] == [True, True]
+
+
+def test_mlflow_shows_both_trials_under_the_sweep(ran):
+    _, runs, _ = ran
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{runs / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("whichgoal")
+    found = client.search_runs([experiment.experiment_id])
+    (parent,) = [r for r in found if "whichgoal.trial" not in r.data.tags]
+    children = [r for r in found if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert len(children) == 2
+    for run in children:
+        card = json.loads(
+            (runs / "trials" / run.data.tags["whichgoal.trial"] / "scorecard.json").read_text()
+        )
+        assert run.info.status == "FINISHED"
+        assert run.data.tags["verdict"] == card["verdict"]
+        assert run.data.metrics["final/competence"] == card["competence"]["value"]
+        steps = [m.step for m in client.get_metric_history(run.info.run_id, "train/success")]
+        assert steps == sorted(set(steps))
+        assert len(steps) > 10
+
+
+def test_scores_are_made_again_from_the_episodes_alone(ran):
+    _, runs, _ = ran
+    folder = next((runs / "trials").iterdir())
+    before = (folder / "scores.parquet").read_bytes()
+    episodes = (folder / "episodes.parquet").stat().st_mtime_ns
+    (folder / "done" / "score.json").write_text("damaged")
+    (folder / "scores.parquet").unlink()
+    # The marker held the battery; a sweep's run knows it still.
+    sweep, _, _ = ran
+    done("run", sweep, "--storage", runs)
+    assert (folder / "scores.parquet").read_bytes() == before
+    assert (folder / "episodes.parquet").stat().st_mtime_ns == episodes
+
+
+def test_score_reads_a_whole_storage_root_and_a_checkpoint(ran):
+    _, runs, _ = ran
+    record = json.loads(done("score", runs, "--json"))
+    assert len(record["scores"]) == 2
+    checkpoint = next(runs.glob("trials/*/checkpoints/*"))
+    (one,) = json.loads(done("score", checkpoint, "--json", "--episodes", 16))["scores"]
+    assert one["verdict"]
+    assert one["env_steps"] == int(checkpoint.name)
+
+
+def test_a_killed_run_goes_on(tmp_path):
+    sweep, runs = tmp_path / "tiny.yaml", tmp_path / "runs"
+    sweep.write_text(
+        SWEEP.replace("[1.0, 0.5]", "[1.0]")
+        .replace("30_000", "400_000")
+        .replace("num_checkpoints: 3", "num_checkpoints: 20")
+    )
+    process = whichgoal("run", sweep, "--storage", runs)
+    try:
+        until = time.monotonic() + 120
+        while not list(runs.glob("trials/*/resume/0*")) and time.monotonic() < until:
+            time.sleep(0.1)
+            assert process.poll() is None, process.communicate()
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    killed_at = time.time()
+    printed = done("run", sweep, "--storage", runs)
+    assert "1/1 trials done" in printed
+    (folder,) = (runs / "trials").iterdir()
+    curve = [json.loads(r) for r in (folder / "progress.jsonl").read_text().splitlines()]
+    steps = [row["env_steps"] for row in curve]
+    assert steps == list(range(1024, steps[-1] + 1, 1024))
+    assert curve[0]["time"] < killed_at < curve[-1]["time"]
+    assert steps[-1] >= 400_000
+
+
+def test_a_second_driver_of_the_same_sweep_is_refused_and_ctrl_c_says_what_is_kept(tmp_path):
+    sweep, runs = tmp_path / "tiny.yaml", tmp_path / "runs"
+    sweep.write_text(SWEEP.replace("30_000", "300_000_000"))
+    first = whichgoal("run", sweep, "--storage", runs)
+    try:
+        until = time.monotonic() + 120
+        while not list(runs.glob("trials/*/progress.jsonl")) and time.monotonic() < until:
+            time.sleep(0.1)
+            assert first.poll() is None, first.communicate()
+        second = whichgoal("run", sweep, "--storage", runs)
+        _, err = second.communicate(timeout=60)
+        assert second.returncode == 2
+        assert f"sweep 'tiny' in {runs} is being worked on by process {first.pid}" in err
+        os.kill(first.pid, signal.SIGINT)
+        _, err = first.communicate(timeout=60)
+    finally:
+        if first.poll() is None:
+            os.killpg(first.pid, signal.SIGKILL)
+            first.communicate()
+    assert first.returncode == 130
+    assert "stopped: 0 of 2 trials are done and kept" in err
+    assert "Traceback" not in err
+
+
+def test_a_trial_that_cannot_be_tested_is_named_with_its_log(tmp_path):
+    sweep, runs = tmp_path / "tiny.yaml", tmp_path / "runs"
+    text = SWEEP.replace("[1.0, 0.5]", "[1.0]").replace("episodes: 16", "episodes: 1_000_000")
+    sweep.write_text(text)
+    process = whichgoal("run", sweep, "--storage", runs)
+    _, err = process.communicate(timeout=250)
+    assert process.returncode == 1
+    assert "Traceback" not in err
+    assert "ended without a result" in err
+    assert "trial.log" in err

@@ -1,0 +1,145 @@
+"""What counts as done, who may write, and what is refused."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from whichgoal import ledger
+from whichgoal.spec import TrialSpec, WorldSpec
+from whichgoal.storage import Storage, StorageError, locked, write_json
+
+SPEC = TrialSpec(world=WorldSpec(name="arrow_maze"))
+INPUTS = {"trial": "abc", "levels": [1, 2]}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A trial's folder whose training is finished."""
+    (tmp_path / "weights").write_bytes(b"weights")
+    ledger.finish(tmp_path, "train", [tmp_path / "weights"], INPUTS)
+    return tmp_path
+
+
+def test_a_finished_stage_is_finished(folder):
+    assert ledger.finished(folder, "train")
+    assert ledger.finished(folder, "train", INPUTS)
+
+
+def test_another_stage_is_not(folder):
+    assert not ledger.finished(folder, "probe")
+
+
+def test_a_stage_made_from_other_inputs_is_not_finished(folder):
+    assert not ledger.finished(folder, "train", {"trial": "other"})
+
+
+def test_a_changed_product_is_not_finished(folder):
+    (folder / "weights").write_bytes(b"weightz")
+    assert not ledger.finished(folder, "train")
+
+
+def test_a_lost_product_is_not_finished(folder):
+    (folder / "weights").unlink()
+    assert not ledger.finished(folder, "train")
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", "null", '{"stage": "train"}', "\x00\x01"])
+def test_a_damaged_marker_counts_as_not_done(folder, damage):
+    (folder / "done" / "train.json").write_text(damage)
+    assert not ledger.finished(folder, "train", INPUTS)
+
+
+def test_a_marker_says_how_it_was_made(folder):
+    record = json.loads((folder / "done" / "train.json").read_text())
+    assert {"ray", "torch", "numpy"} <= record["versions"].keys()
+    assert record["finished"].endswith("+00:00")
+
+
+def test_a_folder_is_claimed_once_and_again_by_the_same_trial(tmp_path):
+    ledger.claim(tmp_path / "t", SPEC)
+    ledger.claim(tmp_path / "t", SPEC)
+    kept = TrialSpec.model_validate_json((tmp_path / "t" / "spec.json").read_text())
+    assert kept.id == SPEC.id
+
+
+def test_a_folder_of_another_trial_is_refused_naming_the_difference(tmp_path):
+    ledger.claim(tmp_path, SPEC)
+    other = SPEC.model_copy(update={"ppo": SPEC.ppo.model_copy(update={"lr": 0.5})})
+    with pytest.raises(StorageError, match=r"differs in ppo\.lr"):
+        ledger.claim(tmp_path, other)
+
+
+def test_a_damaged_spec_is_refused(tmp_path):
+    (tmp_path / "spec.json").write_text("{")
+    with pytest.raises(StorageError, match="is damaged"):
+        ledger.claim(tmp_path, SPEC)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "plan.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"a": object()})
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["plan.json"]
+
+
+@pytest.mark.parametrize("root", ["/proc/nowhere", "/dev/null/runs"])
+def test_an_unwritable_storage_is_refused_in_one_line(root):
+    with pytest.raises(StorageError) as caught:
+        Storage.at(root).prepare()
+    assert str(caught.value).startswith(f"storage {root} cannot be written to: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_url_is_refused_clearly():
+    with pytest.raises(StorageError, match="s3:// comes with a later version"):
+        Storage.at("s3://bucket/runs")
+
+
+def test_a_file_url_is_a_folder(tmp_path):
+    assert Storage.at(f"file://{tmp_path}/a%20b").root == tmp_path / "a b"
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from whichgoal.storage import locked
+with locked(Path(sys.argv[1]), "x"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that holds the lock of `tmp_path`."""
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_a_second_writer_is_refused_naming_the_first(tmp_path, holder):
+    told = f"sweep 's' is being worked on by process {holder.pid}"
+    with pytest.raises(StorageError, match=told), locked(tmp_path, "sweep 's'"):
+        pass
+
+
+def test_the_lock_of_a_killed_process_is_free(tmp_path, holder):
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    with locked(tmp_path, "sweep 's'"):
+        pass
+
+
+def test_a_lock_is_free_again_after_use(tmp_path):
+    for _ in range(2):
+        with locked(tmp_path, "x"):
+            pass

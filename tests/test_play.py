@@ -1,0 +1,99 @@
+"""Watching one episode: as pictures and as text."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from whichgoal.cli import main
+from whichgoal.divergence.reference import reference
+from whichgoal.play import Episode, cast_scripted, panel_of, write_strip
+from whichgoal.spec import BatterySpec
+from whichgoal.terminal import drawn
+
+SMALL = ["size=7", "test_size=9"]
+
+
+@pytest.fixture(scope="module")
+def cast():
+    made = cast_scripted("proxy", "arrow_maze", SMALL)
+    return replace(made, battery=BatterySpec(episodes=16))
+
+
+@pytest.fixture(scope="module")
+def panel(cast):
+    return panel_of(cast, "conflict")
+
+
+def test_the_reference_agents_go_where_they_should_by_the_shortest_way(cast, panel):
+    for name, goal in (("proxy", "arrow"), ("goal", "end")):
+        for level in range(4):
+            episode = Episode(cast.world, panel, level)
+            list(episode.played_by(reference(name, cast.world, cast.design, "arrow")))
+            assert episode.now.touched[goal] == episode.shortest[goal]
+
+
+def test_a_played_episode_is_the_probed_one(cast, panel):
+    from whichgoal.divergence.probe import rollout
+
+    actor = reference("proxy", cast.world, cast.design, "arrow")
+    probed = rollout(actor, cast.world, panel)
+    for level in range(4):
+        episode = Episode(cast.world, panel, level)
+        poses = [m.pose for m in episode.played_by(actor)]
+        assert [tuple(p) for p in probed.poses(level).tolist()][: len(poses)] == poses
+
+
+def test_its_observation_is_the_engines(cast, panel):
+    from whichgoal.envs.vector import GridVectorEnv
+
+    env = GridVectorEnv(cast.world, panel.design, 1, levels=panel.levels[2:3], ends_on=())
+    obs, _ = env.reset(seed=0)
+    assert np.array_equal(Episode(cast.world, panel, 2).image(), obs[0])
+
+
+def test_the_board_as_text_shows_agent_and_arrow(cast, panel):
+    text = drawn(Episode(cast.world, panel, 0), color=False)
+    assert len(text.splitlines()) == 9
+    assert sum(text.count(glyph) for glyph in "▶▼◀▲") == 2  # the agent and the arrow
+
+
+def test_a_gif_and_a_strip_are_written(tmp_path, capsys):
+    gif, strip = tmp_path / "a.gif", tmp_path / "a.png"
+    set_ = [part for setting in SMALL for part in ("--set", setting)]
+    files = ["--gif", str(gif), "--strip", str(strip), "--frames", "4"]
+    assert main(["play", "--reference", "proxy", *set_, *files]) == 0
+    with Image.open(gif) as picture:
+        assert picture.n_frames > 5
+    with Image.open(strip) as picture:
+        assert picture.width == 4 * picture.height + 3 * 8
+    assert "touched the end" in capsys.readouterr().out
+
+
+def test_a_strip_of_few_frames_shows_each_once(tmp_path):
+    frames = [np.full((8, 8, 3), v, np.uint8) for v in (0, 128)]
+    write_strip(frames, tmp_path / "a.png", 6)
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.size == (2 * 8 + 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["--reference", "gaol"], "did you mean 'goal'?"),
+        (["--reference", "goal", "--world", "arow_maze"], "did you mean 'arrow_maze'?"),
+        (["--reference", "goal", "--panel", "confict"], "did you mean 'conflict"),
+        (["--reference", "goal", "--level", "900"], "allowed: 0 to"),
+        (["--reference", "goal", "--set", "sise=7"], "did you mean 'size'?"),
+        (["--reference", "goal", "--set", "size"], "allowed: KEY=VALUE"),
+        (["--reference", "goal", "--set", "size=8"], "size 8 is not a maze"),
+        (["--reference", "goal", "--gif", "/no/such/a.gif"], "there is no folder"),
+        (["/no/such/agent"], "does not exist"),
+        (["--human"], "needs a terminal"),
+    ],
+)
+def test_a_mistake_is_told(argv, told, capsys):
+    small = [] if argv[0].startswith("/") else [p for s in SMALL for p in ("--set", s)]
+    assert main(["play", *small, *argv]) == 2
+    assert told in capsys.readouterr().err
