@@ -12,6 +12,7 @@ import logging
 import os
 import sqlite3
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
@@ -239,10 +240,9 @@ class Index:
 
         card = json.loads((folder / "scorecard.json").read_text(encoding="utf-8"))
         rows = read_progress(folder)
-        now_ms = int(rows[-1]["time"] * 1000) if rows else 0
+        now_ms = int(time.time() * 1000)  # of equal steps MLflow shows the latest
         step = rows[-1]["env_steps"] if rows else trial.train.env_steps
-        final = {f"final/train_{k}": v for k, v in (rows[-1] if rows else {}).items()}
-        final = {k: v for k, v in final.items() if k in ("final/train_success",)}
+        final = {"final/train_success": rows[-1]["success"]} if rows else {}
         for key, score in card.items():
             if isinstance(score, dict) and {"value", "low", "high"} <= score.keys():
                 final[f"final/{key}"] = score["value"]

@@ -18,7 +18,7 @@ SWEEP = """\
 name: tiny
 question: Does the whole path hold?
 base:
-  world: {name: arrow_maze, size: 5, test_size: 7}
+  world: {name: arrow_maze, size: 7, test_size: 9}
   model: {arch: mlp, capacity: 20_000}
   train:
     {env_steps: 30_000, num_envs: 32, rollout_len: 32, minibatch_size: 512, num_checkpoints: 3}
@@ -44,10 +44,20 @@ def whichgoal(*argv: object) -> subprocess.Popen:
 
 def done(*argv: object) -> str:
     """Runs the command to its end and returns what it printed."""
-    process = whichgoal(*argv)
-    out, err = process.communicate(timeout=200)
-    assert process.returncode == 0, out + err
+    code, out, err = ended(whichgoal(*argv))
+    assert code == 0, out + err
     return out
+
+
+def ended(process: subprocess.Popen) -> tuple[int, str, str]:
+    """Waits for a command's end; returns its exit code, stdout and stderr."""
+    try:
+        out, err = process.communicate(timeout=240)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    return process.returncode, out, err
 
 
 @pytest.fixture(scope="module")
@@ -181,9 +191,8 @@ def test_a_second_driver_of_the_same_sweep_is_refused_and_ctrl_c_says_what_is_ke
         while not list(runs.glob("trials/*/progress.jsonl")) and time.monotonic() < until:
             time.sleep(0.1)
             assert first.poll() is None, first.communicate()
-        second = whichgoal("run", sweep, "--storage", runs)
-        _, err = second.communicate(timeout=60)
-        assert second.returncode == 2
+        code, _, err = ended(whichgoal("run", sweep, "--storage", runs))
+        assert code == 2
         assert f"sweep 'tiny' in {runs} is being worked on by process {first.pid}" in err
         os.kill(first.pid, signal.SIGINT)
         _, err = first.communicate(timeout=60)
@@ -200,9 +209,8 @@ def test_a_trial_that_cannot_be_tested_is_named_with_its_log(tmp_path):
     sweep, runs = tmp_path / "tiny.yaml", tmp_path / "runs"
     text = SWEEP.replace("[1.0, 0.5]", "[1.0]").replace("episodes: 16", "episodes: 1_000_000")
     sweep.write_text(text)
-    process = whichgoal("run", sweep, "--storage", runs)
-    _, err = process.communicate(timeout=250)
-    assert process.returncode == 1
+    code, _, err = ended(whichgoal("run", sweep, "--storage", runs))
+    assert code == 1
     assert "Traceback" not in err
     assert "ended without a result" in err
     assert "trial.log" in err
