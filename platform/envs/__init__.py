@@ -7,6 +7,12 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import gymnasium
+
+if TYPE_CHECKING:
+    from whichgoal.envs.vector import GridVectorEnv
 
 _HERE = Path(__file__).parent
 if "NUMBA_CACHE_DIR" not in os.environ:
@@ -20,9 +26,39 @@ if "NUMBA_CACHE_DIR" not in os.environ:
     if "numba" in sys.modules:  # imported before us: it has read its environment already
         sys.modules["numba"].config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]
 
-from whichgoal.envs.arrow_maze import ArrowMaze
-from whichgoal.envs.contract import World
+from whichgoal.envs.arrow_maze import ArrowMaze  # noqa: E402
+from whichgoal.envs.contract import World  # noqa: E402
 
 WORLDS: dict[str, World] = {
     "arrow_maze": ArrowMaze(),
 }
+
+
+def register() -> None:
+    """Registers every world with Gymnasium; importing this package does it."""
+    for world in WORLDS.values():
+        if world.env_id not in gymnasium.registry:
+            gymnasium.register(
+                world.env_id,
+                entry_point="whichgoal.envs.single:make_single",
+                vector_entry_point="whichgoal.envs.single:make_vector",
+                kwargs={"world": world.name},
+            )
+
+
+def from_minigrid(env: gymnasium.Env, num_envs: int) -> GridVectorEnv:
+    """Returns our vector env over a MiniGrid or BabyAI environment's present grid.
+
+    Every episode of every one of the `num_envs` starts at that grid, pose, view size and step
+    limit; rules and observations are MiniGrid's own. Mission rewards of subclasses are not: the
+    one goal is MiniGrid's goal tile.
+
+    Raises:
+        ValueError: `env` is not a MiniGrid environment, or was not reset.
+    """
+    from whichgoal.envs import minigrid_levels  # here, so that planning need not load MiniGrid
+
+    return minigrid_levels.from_minigrid(env, num_envs)
+
+
+register()
