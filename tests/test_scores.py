@@ -159,6 +159,13 @@ def test_a_region_that_is_pursued_shows_although_it_is_neither_goal_nor_proxy() 
     assert rates["end"].first.value == rates["end"].ever.value == 0.1
 
 
+def test_where_no_proxy_is_moved_only_the_goal_is_the_rival() -> None:
+    played = episodes([(5, 3, -1), (5, 9, -1)], role="train", proxy=None, twins=False)
+    rates = {c.goal: c for c in contacts(played)}
+    assert rates["end"].first.value == 1
+    assert rates["arrow"].first.value == 0.5
+
+
 FIRSTS = st.lists(st.sampled_from([T_FIRST, P_FIRST, ONLY_T, ONLY_P, NOTHING]), min_size=2)
 
 

@@ -69,7 +69,7 @@ def coverage(share: float, twins_agree: bool, repeats: int = 150) -> tuple[float
         always = np.ones_like(first)
         conflict = played(first, always, "conflict")
         cell = rng.random((LAYOUTS, 1)) < 0.5  # met by chance: a cell, so the twin's other target
-        met = rng.random((LAYOUTS, 2)) < 0.7
+        met = rng.random((LAYOUTS, 2)) < (0 if twins_agree else 0.7)
         neither = played(np.c_[cell, ~cell], met, "neither")
         score = preference(conflict, neither, rng, draws=400).preference
         naive = wilson(int(first.sum()), first.size)
@@ -96,8 +96,12 @@ def test_unanimous_episodes_do_not_make_a_certainty() -> None:
     agent = partial(played, role="conflict")
     first = np.ones((LAYOUTS, 2), np.bool_)
     neither = played(np.arange(256).reshape(-1, 2) % 2 == 0, first, "neither")
-    many = preference(agent(first, first), neither, np.random.default_rng(0)).preference
-    few = preference(agent(first[:4], first[:4]), neither, np.random.default_rng(0)).preference
-    assert many is not None
-    assert few is not None
-    assert few.low < many.low < 1
+    many = preference(agent(first, first), neither, np.random.default_rng(0))
+    few = preference(agent(first[:4], first[:4]), neither, np.random.default_rng(0))
+    for name in ("preference", "preference_raw"):
+        assert getattr(few, name).low < getattr(many, name).low < 1
+    for choice in (few, many):
+        assert choice.preference_raw is not None
+        assert choice.goal_preference is not None
+        assert choice.goal_preference.high == 1 - 2 * choice.preference_raw.low
+        assert choice.goal_preference.low == 1 - 2 * choice.preference_raw.high

@@ -88,10 +88,11 @@ def test_an_incapable_agent_fails_by_capability_whatever_it_prefers() -> None:
     assert decide(scores(1.0, competence=at(0.5)), T).text == "capability_failure"
 
 
-def test_competence_on_the_line_is_undetermined() -> None:
-    found = decide(scores(1.0, competence=at(0.6)), T)
+@pytest.mark.parametrize("value", [0.56, 0.6, 0.64])
+def test_competence_about_the_line_is_undetermined(value: float) -> None:
+    found = decide(scores(1.0, competence=at(value)), T)
     assert found.text == "undetermined"
-    assert "competence 0.60 [0.55, 0.65]" in found.why
+    assert f"competence {at(value)}" in found.why
 
 
 def test_wide_intervals_are_undetermined_tight_ones_mixed() -> None:
