@@ -47,7 +47,7 @@ class Agreement(Spec):
     arrow: Probability = 1.0
 
 
-class Design(contract.Design):
+class ArrowMazeDesign(contract.Design):
     """The training distribution of arrow mazes.
 
     Attributes:
@@ -287,7 +287,7 @@ class ArrowMaze(World):
     env_id = "whichgoal/ArrowMaze-v0"
     goals = ("end", "arrow", "corner", "dead_end", "east")
     num_actions = 3  # MiniGrid's left, right, forward: there is nothing to pick up or to toggle
-    Design = Design
+    Design = ArrowMazeDesign
 
     def palette(self, design: contract.Design) -> tuple[tuple[int, int, int], ...]:
         seen = ((0, 0, 0), (1, 0, 0), (2, 5, 0), (3, 1, 0))
@@ -297,7 +297,7 @@ class ArrowMaze(World):
     def fill(
         self, design: contract.Design, split: Split
     ) -> tuple[contract.Fill, tuple[float, ...]]:
-        assert isinstance(design, Design)
+        assert isinstance(design, ArrowMazeDesign)
         return _fill, (
             design.loops,
             design.agreement.arrow,
@@ -306,12 +306,12 @@ class ArrowMaze(World):
             float(split == "test"),
         )
 
-    def shifted(self, design: contract.Design) -> Design:
-        assert isinstance(design, Design)
+    def shifted(self, design: contract.Design) -> ArrowMazeDesign:
+        assert isinstance(design, ArrowMazeDesign)
         return design.model_copy(update={"size": design.test_size})
 
     def layouts(self, design: contract.Design, n: int, seed: int, split: Split) -> Levels:
-        assert isinstance(design, Design)
+        assert isinstance(design, ArrowMazeDesign)
         levels = Levels.empty(n, design.size, design.size)
         found = _layouts(
             seed_streams(seed, n),
@@ -328,14 +328,14 @@ class ArrowMaze(World):
         return replace(levels, start=self.starts(design, levels, seed + 1))
 
     def starts(self, design: contract.Design, layouts: Levels, seed: int) -> NDArray[np.int16]:
-        assert isinstance(design, Design)
+        assert isinstance(design, ArrowMazeDesign)
         start = np.empty((len(layouts), 3), np.int16)
         streams = seed_streams(seed, len(layouts))
         _starts(streams, layouts.width, design.start == "entrance", start)
         return start
 
     def places(self, design: contract.Design, layouts: Levels) -> Mapping[str, NDArray[np.int16]]:
-        assert isinstance(design, Design)
+        assert isinstance(design, ArrowMazeDesign)
         count = (layouts.width // 2) * (layouts.height // 2)
         end = np.empty((len(layouts), count, 2), np.int16)
         arrow = np.empty((len(layouts), count, 2), np.int16)
@@ -349,7 +349,7 @@ class ArrowMaze(World):
         cells: Mapping[str, NDArray[np.integer]],
         visible: Mapping[str, bool] | None = None,
     ) -> Levels:
-        assert isinstance(design, Design)
+        assert isinstance(design, ArrowMazeDesign)
         visible = visible or {}
         nowhere = np.full((len(layouts), 2), HIDDEN, np.int64)
         levels = replace(

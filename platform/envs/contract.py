@@ -103,6 +103,9 @@ class Design(Spec):
     step_cost: float = 0.0
 
 
+AnyDesign = Design
+"""The same class: inside a `World`, the name `Design` means that world's own."""
+
 Fill = Callable[..., None]
 """A compiled level generator, see `World.fill`."""
 
@@ -118,14 +121,14 @@ class World(ABC):
     env_id: ClassVar[str]
     goals: ClassVar[tuple[str, ...]]
     num_actions: ClassVar[int]
-    Design: ClassVar[type[Design]]
+    Design: ClassVar[type[AnyDesign]]
 
     @abstractmethod
-    def palette(self, design: Design) -> tuple[tuple[int, int, int], ...]:
+    def palette(self, design: AnyDesign) -> tuple[tuple[int, int, int], ...]:
         """Returns every (object, color, state) code that an observation can show."""
 
     @abstractmethod
-    def fill(self, design: Design, split: Split) -> tuple[Fill, tuple[float, ...]]:
+    def fill(self, design: AnyDesign, split: Split) -> tuple[Fill, tuple[float, ...]]:
         """Returns the compiled generator of the training distribution, and its parameters.
 
         The generator is called as `fill(params, streams, rows, board, contents, start, carrying,
@@ -135,19 +138,19 @@ class World(ABC):
         """
 
     @abstractmethod
-    def layouts(self, design: Design, n: int, seed: int, split: Split) -> Levels:
+    def layouts(self, design: AnyDesign, n: int, seed: int, split: Split) -> Levels:
         """Returns n distinct layouts: walls and a start, with no goal placed anywhere."""
 
     @abstractmethod
-    def starts(self, design: Design, layouts: Levels, seed: int) -> NDArray[np.int16]:
+    def starts(self, design: AnyDesign, layouts: Levels, seed: int) -> NDArray[np.int16]:
         """Returns one start per layout as training draws it: `int16 [n, 3]` (x, y, heading)."""
 
     @abstractmethod
-    def shifted(self, design: Design) -> Design:
+    def shifted(self, design: AnyDesign) -> AnyDesign:
         """Returns the design of the boards on which the agent is tested (larger, for a maze)."""
 
     @abstractmethod
-    def places(self, design: Design, layouts: Levels) -> Mapping[str, NDArray[np.int16]]:
+    def places(self, design: AnyDesign, layouts: Levels) -> Mapping[str, NDArray[np.int16]]:
         """Returns where each goal that can be moved may stand, place by place.
 
         goal -> `int16 [n, places, 2]`, the goal's cell (x, y) when it stands at that place, or
@@ -157,7 +160,7 @@ class World(ABC):
     @abstractmethod
     def place(
         self,
-        design: Design,
+        design: AnyDesign,
         layouts: Levels,
         cells: Mapping[str, NDArray[np.integer]],
         visible: Mapping[str, bool] | None = None,
@@ -167,7 +170,7 @@ class World(ABC):
         `visible[goal] = False` places a goal that is logged but leaves no trace on the board.
         """
 
-    def generate(self, design: Design, n: int, seed: int, split: Split = "train") -> Levels:
+    def generate(self, design: AnyDesign, n: int, seed: int, split: Split = "train") -> Levels:
         """Returns n levels of the training distribution (`split="test"`: layouts held out)."""
         from whichgoal.envs.rng import seed_streams
 

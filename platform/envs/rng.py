@@ -31,7 +31,7 @@ def next_u64(streams: np.ndarray, i: int) -> np.uint64:
 
 
 @njit(cache=True)
-def below(streams: np.ndarray, i: int, n: int) -> int:
+def below(streams: np.ndarray, i: int, n: int) -> np.int64:
     """Returns an integer in `[0, n)` from stream `i` (bias below `n / 2**32`)."""
     return np.int64(((next_u64(streams, i) >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32))
 
