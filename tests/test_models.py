@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from whichgoal.models import MODELS
+from whichgoal.models import MODELS, lstm
 from whichgoal.models.agent import Agent
 from whichgoal.models.encoder import Encoder
 from whichgoal.models.lstm import LSTM
@@ -124,6 +124,25 @@ def test_our_lstms_gradients_are_right_where_episodes_begin_inside():
         for shape in ((3, 6, 3), (3, 2), (3, 2))
     ]
     assert torch.autograd.gradcheck(run, given)
+
+
+def test_the_compiled_backward_pass_equals_the_plain_one(monkeypatch):
+    core = LSTM(3, 4)
+    x = torch.randn(5, 7, 3, generator=torch.manual_seed(0))
+    is_first = torch.rand(5, 7, generator=torch.manual_seed(1)) < 0.3
+    grads = []
+    for plain in (False, True):
+        if plain:
+
+            def in_place_of(t, *arrays):
+                lstm._cell_backward(t, *(torch.from_numpy(array) for array in arrays))
+
+            monkeypatch.setattr(lstm, "_cell_backward_compiled", in_place_of)
+        core.zero_grad()
+        core.unroll(x, core.initial_state(5), is_first)[0].square().sum().backward()
+        grads.append([p.grad.clone() for p in core.parameters()])
+    for one, other in zip(*grads, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 @pytest.mark.parametrize("palette", [PALETTE, None])

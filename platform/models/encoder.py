@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ class _OneHotLinear(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, codes_BS: Tensor, weight_SPF: Tensor, planes: Tensor) -> Tensor:  # type: ignore[no-untyped-def, override]
+    def forward(ctx: Any, codes_BS: Tensor, weight_SPF: Tensor, planes: Tensor) -> Tensor:
         ctx.save_for_backward(codes_BS, planes)
         cells, _, features = weight_SPF.shape
         rows = len(planes)
@@ -46,7 +47,7 @@ class _OneHotLinear(torch.autograd.Function):
         return F.embedding_bag(codes_BS + offsets, padded, mode="sum")
 
     @staticmethod
-    def backward(ctx, grad_BF: Tensor) -> tuple[None, Tensor, None]:  # type: ignore[no-untyped-def, override]
+    def backward(ctx: Any, grad_BF: Tensor) -> tuple[None, Tensor, None]:
         codes_BS, planes = ctx.saved_tensors
         x = F.embedding(codes_BS, planes).flatten(1)
         return None, (x.t() @ grad_BF).view(codes_BS.shape[1], planes.shape[1], -1), None

@@ -60,7 +60,7 @@ class AgentModule(TorchRLModule, ValueFunctionAPI):
         state = batch.get(Columns.STATE_IN) or self.agent.initial_state(lead[0])
         go = self.agent.step if len(lead) == 1 else self.agent.unroll
         logits, values, state = go(obs, state, first)
-        out = {
+        out: dict[str, Any] = {
             Columns.ACTION_DIST_INPUTS: logits,
             Columns.VF_PREDS: values,
             Columns.EMBEDDINGS: values,

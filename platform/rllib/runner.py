@@ -48,6 +48,9 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
     `_weights_seq_no`, `_increase_sampled_metrics`, `_check_component`.
     """
 
+    env: Any
+    module: Any
+
     def __init__(self, *, config: Any, **kwargs: Any) -> None:
         super().__init__(config=config, **kwargs)
         if not isinstance(self.module, AgentModule):
