@@ -229,8 +229,16 @@ def test_a_damaged_state_is_passed_over_for_an_older_one(tmp_path, caplog):
 
 
 def test_a_finished_trial_is_not_trained_again(tmp_path):
-    assert len(list(train(a_trial("mlp", batches=1), tmp_path))) == 1
-    assert list(train(a_trial("mlp", batches=1), tmp_path)) == []
+    spec = a_trial("mlp", batches=1)
+    assert len(list(train(spec, tmp_path))) == 1
+    assert list(train(spec, tmp_path)) == []
+    trained = weights(tmp_path)
+    shutil.rmtree(tmp_path / "checkpoints")
+    (again,) = train(spec, tmp_path)
+    assert again.env_steps == BATCH
+    assert same(weights(tmp_path), trained), "a lost checkpoint is written anew, without training"
+    with pytest.raises(ValueError, match="but this one is"):
+        list(train(a_trial("mlp", batches=1, seed=1), tmp_path))
 
 
 def test_every_number_is_finite_before_any_episode_has_ended(tmp_path):

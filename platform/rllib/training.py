@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.learner.learner import ENTROPY_KEY, POLICY_LOSS_KEY, VF_LOSS_KEY
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
@@ -33,6 +34,8 @@ from whichgoal.spec import TrialSpec, WorldSpec, did_you_mean
 ENV_NAME = "whichgoal"
 RESUME_EVERY_S = 20.0
 """A killed run loses at most about this much training."""
+ATTEMPTS = 20
+"""How often a batch is tried while no env runner answers."""
 _STATE = "state.json"
 _log = logging.getLogger(__name__)
 
@@ -91,11 +94,18 @@ def train(
         num_gpus: GPUs for all learners together.
 
     Raises:
-        ValueError: The spec names what does not exist, or cannot be met.
+        ValueError: The spec names what does not exist or cannot be met, or the folder holds
+            another trial's training.
+        RuntimeError: No env runner answers any more.
     """
     done = checkpoint.newest(folder)
     if done is not None and done.spec == spec and done.env_steps >= spec.train.env_steps:
         return
+    for noisy in ("ray.rllib", "ray._common.deprecation"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    if not num_learners and not num_gpus:
+        # Two threads on a busy machine are far slower than one, and round differently.
+        torch.set_num_threads(1)
     config = configure(spec, num_env_runners, num_learners, num_gpus)
     start_ray(max(1, num_env_runners + num_learners))
     algorithm = config.build_algo()
@@ -182,26 +192,48 @@ def start_ray(num_cpus: int) -> None:
     """Starts a Ray of our own on this machine, unless this process already belongs to one."""
     if not ray.is_initialized():
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-        ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, log_to_driver=False)
+        ray.init(
+            address="local",
+            num_cpus=num_cpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
 
 
 def _run(spec: TrialSpec, folder: Path, algorithm: PPO) -> Iterator[Progress]:
     total, parts = spec.train.env_steps, spec.train.num_checkpoints
     palette = algorithm.config.rl_module_spec.model_config["palette"]
-    last = _restored(folder, algorithm) or Progress(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+    last = _restored(folder / "resume", spec, algorithm) or Progress(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+
+    def keep() -> None:
+        where = folder / "checkpoints" / f"{last.env_steps:012d}"
+        checkpoint.save(where, algorithm.get_module().agent, spec, last.env_steps, palette)
+
+    if last.env_steps >= total:  # trained to the end, but the last checkpoint is lost or damaged
+        keep()
+        yield last
     saved_at = time.perf_counter()
     while last.env_steps < total:
         begun, before = time.perf_counter(), last.env_steps
-        results = algorithm.train()
+        results = _one_batch(algorithm)
         last = _progress(algorithm, results, last, time.perf_counter() - begun)
         due = min(last.env_steps, total) * parts // total > before * parts // total
         if due:
-            where = folder / "checkpoints" / f"{last.env_steps:012d}"
-            checkpoint.save(where, algorithm.get_module().agent, spec, last.env_steps, palette)
+            keep()
         if due or time.perf_counter() - saved_at > RESUME_EVERY_S:
-            _save(folder / "resume", algorithm, last)
+            _save(folder / "resume", spec, algorithm, last)
             saved_at = time.perf_counter()
         yield last
+
+
+def _one_batch(algorithm: PPO) -> dict[str, Any]:
+    """Trains on one batch, giving RLlib some time to replace env runners that have died."""
+    for _ in range(ATTEMPTS):
+        results: dict[str, Any] = algorithm.train()
+        if algorithm.batch_steps:
+            return results
+    raise RuntimeError(f"no env runner has returned a sample in {ATTEMPTS} attempts")
 
 
 def _progress(algorithm: PPO, results: dict[str, Any], last: Progress, seconds: float) -> Progress:
@@ -226,14 +258,15 @@ def _progress(algorithm: PPO, results: dict[str, Any], last: Progress, seconds: 
     )
 
 
-def _save(resume: Path, algorithm: PPO, last: Progress) -> None:
+def _save(resume: Path, spec: TrialSpec, algorithm: PPO, last: Progress) -> None:
     """Writes RLlib's state and ours as one folder, then drops all older ones but one."""
     resume.mkdir(parents=True, exist_ok=True)
     place = resume / f"{last.env_steps:012d}"
     temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=resume))
     try:
         algorithm.save_to_path(str(temporary / "rllib"))
-        (temporary / _STATE).write_text(json.dumps(asdict(last)))
+        state = {"trial_id": spec.id, "ray": ray.__version__, "progress": asdict(last)}
+        (temporary / _STATE).write_text(json.dumps(state))
         sums = {str(p.relative_to(temporary)): _checksum(p) for p in _files(temporary)}
         (temporary / checkpoint.MANIFEST).write_text(json.dumps({"sha256": sums}, indent=1))
         if place.exists():
@@ -246,25 +279,38 @@ def _save(resume: Path, algorithm: PPO, last: Progress) -> None:
         shutil.rmtree(old)
 
 
-def _restored(folder: Path, algorithm: PPO) -> Progress | None:
-    """Restores the newest sound state and returns where it stood, or None if there is none."""
-    for left in (folder / "resume").glob(".writing-*"):
+def _restored(resume: Path, spec: TrialSpec, algorithm: PPO) -> Progress | None:
+    """Restores the newest sound state and returns where it stood, or None if there is none.
+
+    RLlib's state is pickled, so it is read only where its checksums say that we wrote it, and by
+    the Ray that wrote it.
+    """
+    for left in resume.glob(".writing-*"):
         shutil.rmtree(left)
-    for place in sorted((folder / "resume").glob("[0-9]*"), reverse=True):
-        try:
-            sums = json.loads((place / checkpoint.MANIFEST).read_bytes())["sha256"]
-            sound = sums == {
-                str(p.relative_to(place)): _checksum(p)
-                for p in _files(place)
-                if p.name != checkpoint.MANIFEST or p.parent != place
-            }
-        except (OSError, ValueError, KeyError, TypeError):
-            sound = False
-        if sound:
+    for place in sorted(resume.glob("[0-9]*"), reverse=True):
+        state = _sound_state(place)
+        if state is None:
+            _log.warning("%s is damaged; falling back to an older state", place)
+        elif state["ray"] != ray.__version__:
+            _log.warning("%s is of Ray %s; training begins anew", place, state["ray"])
+            return None
+        elif state["trial_id"] != spec.id:
+            raise ValueError(f"{place} is of trial {state['trial_id']}, but this one is {spec.id}")
+        else:
             algorithm.restore_from_path(str((place / "rllib").absolute()))
-            return Progress(**json.loads((place / _STATE).read_bytes()))
-        _log.warning("%s is damaged; falling back to an older state", place)
+            return Progress(**state["progress"])
     return None
+
+
+def _sound_state(place: Path) -> dict[str, Any] | None:
+    try:
+        sums = json.loads((place / checkpoint.MANIFEST).read_bytes())["sha256"]
+        found = {str(p.relative_to(place)): _checksum(p) for p in _files(place)}
+        found.pop(checkpoint.MANIFEST)
+        state: dict[str, Any] = json.loads((place / _STATE).read_bytes())
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return state if sums == found else None
 
 
 def _files(folder: Path) -> list[Path]:
