@@ -54,6 +54,9 @@ def panel_of(levels: Levels) -> Panel:
     return Panel("drawn", "conflict", levels, steps, np.arange(len(levels)), "arrow", DESIGN)
 
 
+LONG = drawn(TURN_ABOUT, limit=12)
+
+
 def mazes(n: int = 60) -> Panel:
     """Mazes of rather different step limits, so that some rows end long before others."""
     levels = WORLD.generate(DESIGN, n, seed=3)
@@ -105,6 +108,25 @@ def test_what_is_never_touched_is_minus_one() -> None:
 def test_a_contact_in_the_very_last_step_counts_and_one_step_later_does_not() -> None:
     assert rollout(Compass(0), WORLD, drawn(TURN_ABOUT, limit=4)).contact[0, ARROW] == 4
     assert rollout(Compass(0), WORLD, drawn(TURN_ABOUT, limit=3)).contact[0, ARROW] == -1
+
+
+def test_a_level_that_is_over_is_not_played_on_beside_the_others() -> None:
+    levels = Levels.concatenate([drawn(TURN_ABOUT, limit=3).levels] + [LONG.levels] * 19)
+    contact = rollout(Compass(0), WORLD, panel_of(levels)).contact[:, ARROW]
+    assert contact.tolist() == [-1] + [4] * 19
+
+
+def test_an_actor_is_told_where_an_episode_begins_and_only_there() -> None:
+    told = []
+
+    class Listening(Random):
+        def act(self, obs, state, is_first, env, rng):  # type: ignore[no-untyped-def]
+            told.append(is_first.copy())
+            return super().act(obs, state, is_first, env, rng)
+
+    rollout(Listening(WORLD.num_actions), WORLD, mazes(10))
+    assert told[0].all()
+    assert not np.concatenate(told[1:]).any()
 
 
 def test_the_path_is_every_pose_from_the_start_to_the_last() -> None:
