@@ -213,7 +213,8 @@ def _score(given: argparse.Namespace) -> int:
 def _play(given: argparse.Namespace) -> int:
     if given.agent is not None and (given.world or given.set):
         raise ValueError("--world and --set are for --reference and --human: an agent has its own")
-    from whichgoal.play import cast_agent, cast_scripted, play
+    from whichgoal.cast import cast_agent, cast_scripted
+    from whichgoal.play import play
 
     if given.agent is not None:
         cast = cast_agent(given.agent, greedy=given.greedy)

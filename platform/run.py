@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whichgoal import ledger, tracking
+from whichgoal import ledger, tracking, tracking_uri
 from whichgoal.compare import Agent, answer
 from whichgoal.divergence.verdict import Scorecard
 from whichgoal.plan import plan
@@ -51,12 +51,12 @@ def run(
         Interrupted: On Ctrl-C or SIGTERM.
         Unfinished: If any trial ended without a result, or MLflow failed on the way.
     """
-    uri = tracking.tracking_uri(storage)
-    if uri == tracking.own_uri(storage):
+    uri = tracking_uri.given_uri(storage)
+    if uri == tracking_uri.own_uri(storage):
         storage.prepare()
-        tracking.check(uri)
+        tracking_uri.check(uri)
     else:
-        tracking.check(uri)
+        tracking_uri.check(uri)
         storage.prepare()
     with locked(storage.sweep(sweep.name), f"sweep {sweep.name!r} in {storage.root}"):
         trials = sweep.trials()

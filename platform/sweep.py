@@ -13,13 +13,18 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whichgoal.spec import BatterySpec, ModelSpec, PPOSpec, TrainSpec, TrialSpec, WorldSpec
+from whichgoal.spec import BatterySpec, ModelSpec, PPOSpec, Spec, TrainSpec, TrialSpec, WorldSpec
 
 if TYPE_CHECKING:
     from whichgoal.envs.contract import Design, World
     from whichgoal.models.sizes import Size
 
-SECTIONS = {"world": WorldSpec, "model": ModelSpec, "train": TrainSpec, "ppo": PPOSpec}
+SECTIONS: dict[str, type[Spec]] = {
+    "world": WorldSpec,
+    "model": ModelSpec,
+    "train": TrainSpec,
+    "ppo": PPOSpec,
+}
 """The sections of `base`, and of the dotted keys of `axes`."""
 
 TOP_KEYS = ("name", "question", "base", "axes", "seeds", "tune", "battery")

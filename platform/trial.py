@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -47,7 +47,7 @@ class Report:
     success: float | None = None
 
 
-def carry_out(spec: TrialSpec, battery: BatterySpec, folder: Path) -> Iterator[Report]:
+def carry_out(spec: TrialSpec, battery: BatterySpec, folder: Path) -> Generator[Report, None, None]:
     """Carries out every stage of the trial that is not done, and reports on the way.
 
     Raises:

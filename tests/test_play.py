@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from whichgoal.cast import cast_scripted, panel_of
 from whichgoal.cli import main
 from whichgoal.divergence.reference import reference
-from whichgoal.play import Episode, cast_scripted, panel_of, write_strip
+from whichgoal.play import Episode, write_strip
 from whichgoal.spec import BatterySpec
 from whichgoal.terminal import drawn
 

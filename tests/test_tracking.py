@@ -9,7 +9,8 @@ from whichgoal import ledger
 from whichgoal.spec import TrialSpec
 from whichgoal.storage import Storage
 from whichgoal.sweep import Sweep, load
-from whichgoal.tracking import Index, Tracker, own_uri
+from whichgoal.tracking import Index, Tracker
+from whichgoal.tracking_uri import own_uri
 
 pytestmark = pytest.mark.slow  # importing MLflow and making its store takes seconds
 

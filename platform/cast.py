@@ -1,0 +1,116 @@
+"""Who plays where: a trained agent, a scripted reference agent, or a person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from whichgoal.spec import BatterySpec, did_you_mean
+
+if TYPE_CHECKING:
+    from whichgoal.divergence.panels import Panel
+    from whichgoal.divergence.probe import Actor
+    from whichgoal.envs.contract import Design, World
+
+_SMALL = BatterySpec(episodes=64)
+"""The levels that agents without a trial are shown in."""
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Who plays where.
+
+    Attributes:
+        world: The world.
+        design: The design that the panels are built for.
+        actor: Who chooses the actions; None for a person.
+        name: Who it is, for the caption.
+        battery: How it is probed, so that its levels have the same numbers here.
+    """
+
+    world: World
+    design: Design
+    actor: Actor | None
+    name: str
+    battery: BatterySpec = _SMALL
+
+
+def cast_agent(path: Path, *, greedy: bool) -> Cast:
+    """Returns the agent in a checkpoint folder, or the newest of a trial folder, in its world.
+
+    Raises:
+        ValueError: There is no sound checkpoint at `path`.
+    """
+    if not path.exists():
+        raise ValueError(f"{path} does not exist; allowed: a checkpoint or a trial folder")
+    from whichgoal import checkpoint
+    from whichgoal.divergence.probe import PolicyActor
+    from whichgoal.score import battery_of
+    from whichgoal.sweep import design_of, world_named
+    from whichgoal.trial import last_checkpoint
+
+    battery = battery_of(path if (path / "spec.json").exists() else path.absolute().parent.parent)
+    if (path / "spec.json").exists():
+        path = last_checkpoint(path)
+    loaded = checkpoint.load(path)
+    spec = loaded.spec
+    name = f"{spec.model.arch} agent {spec.id} after {loaded.env_steps:,} env steps"
+    actor = PolicyActor(loaded.policy, greedy=greedy)
+    return Cast(world_named(spec.world.name), design_of(spec), actor, name, battery)
+
+
+def cast_scripted(reference: str | None, world: str, settings: list[str]) -> Cast:
+    """Returns a reference agent, or a person where `reference` is None, in a world of that name.
+
+    Args:
+        reference: Name of the reference agent.
+        world: Name of the world.
+        settings: `key=value` of the world's design, such as `agreement.arrow=0.5`.
+
+    Raises:
+        ValueError: There is no such agent, world or key.
+    """
+    from whichgoal.divergence.panels import movable_proxies
+    from whichgoal.divergence.reference import reference as reference_agent
+    from whichgoal.envs import WORLDS
+
+    if world not in WORLDS:
+        raise ValueError(f"unknown world {world!r}; {did_you_mean(world, WORLDS)}")
+    played, design = WORLDS[world], _design(WORLDS[world], settings)
+    if reference is None:
+        return Cast(played, design, None, "you")
+    proxy = movable_proxies(played, design)[0]
+    agent = reference_agent(reference, played, design, proxy)
+    return Cast(played, design, agent, f"reference agent {reference}")
+
+
+def _design(world: World, settings: list[str]) -> Design:
+    from pydantic import ValidationError
+
+    from whichgoal.explain import sentence
+    from whichgoal.sweep import nest
+    from whichgoal.sweep_file import value_of
+
+    leaves = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key:
+            raise ValueError(f"--set {setting} given; allowed: KEY=VALUE, such as size=9")
+        leaves[key.removeprefix("world.")] = value_of(value)
+    try:
+        return world.Design.model_validate(nest(leaves))
+    except ValidationError as error:
+        told = [sentence(problem, world.Design) for problem in error.errors()]
+        raise ValueError(f"--set: {'; '.join(told)}") from None
+
+
+def panel_of(cast: Cast, name: str) -> Panel:
+    """Returns the panel of that name or role. Raises `ValueError` if there is none."""
+    from whichgoal.divergence import panels
+
+    built = panels.build(cast.world, cast.design, cast.battery)
+    for panel in built.values():
+        if name in (panel.name, panel.role):
+            return panel
+    raise ValueError(f"no panel {name!r}; {did_you_mean(name, built)}")
