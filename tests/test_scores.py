@@ -107,8 +107,8 @@ def test_preference_counts_decided_levels_only_and_says_how_many_they_are() -> N
 
 
 def test_preference_is_corrected_for_what_is_met_by_chance() -> None:
-    played = episodes([P_FIRST, P_FIRST, P_FIRST, T_FIRST] * 10)
-    seldom = episodes([P_FIRST] * 9 + [T_FIRST] * 29, role="neither")
+    played = episodes([P_FIRST, P_FIRST, P_FIRST, T_FIRST] * 10, twins=False)
+    seldom = episodes([P_FIRST] * 9 + [T_FIRST] * 29, role="neither", twins=False)
     corrected = preference(played, seldom, rng())
     assert corrected.chance.value == pytest.approx(0.25)  # (9 + 1) / (38 + 2)
     assert corrected.preference is not None
@@ -116,6 +116,13 @@ def test_preference_is_corrected_for_what_is_met_by_chance() -> None:
     even = preference(played, EVEN, rng())
     assert even.preference is not None
     assert even.preference.value == pytest.approx(0.5)
+
+
+def test_twins_in_which_nothing_is_seen_have_a_floor_of_a_half_without_sampling_error() -> None:
+    """Twins differ only in which of the two hidden cells is called the arrow's."""
+    few = episodes([P_FIRST, NOTHING] + [NOTHING] * 38, role="neither")
+    choice = preference(episodes([P_FIRST, P_FIRST, P_FIRST, T_FIRST] * 10), few, rng())
+    assert (choice.chance.value, choice.chance.low, choice.chance.high) == (0.5, 0.5, 0.5)
 
 
 def test_an_agent_that_cannot_tell_the_targets_apart_has_preference_zero_not_a_half() -> None:
