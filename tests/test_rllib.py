@@ -19,7 +19,6 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.utils.postprocessing.value_predictions import compute_value_targets
-from ray.tune.registry import register_env
 
 from whichgoal import checkpoint
 from whichgoal.rllib import PPO, PPOConfig, configure, train
@@ -304,10 +303,12 @@ class Elsewhere(gym.vector.VectorEnv):
     metadata = {"autoreset_mode": gym.vector.AutoresetMode.NEXT_STEP}
     num_envs = 4
 
+    def __init__(self, context):
+        super().__init__()
+
 
 def test_an_environment_that_would_be_learned_wrongly_is_refused():
-    register_env("elsewhere", lambda context: Elsewhere())
-    config = PPOConfig().environment("elsewhere").env_runners(num_envs_per_env_runner=4)
+    config = PPOConfig().environment(Elsewhere).env_runners(num_envs_per_env_runner=4)
     with pytest.raises(ValueError, match="SAME_STEP"):
         config.build_algo()
 

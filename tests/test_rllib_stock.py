@@ -75,9 +75,17 @@ class Cue(gym.vector.VectorEnv):
         self.cue[rows] = self.rng.integers(0, 2, rows.sum())
 
 
+class SameStepCue(Cue):
+    def __init__(self, context):
+        super().__init__(context["num_envs"], AutoresetMode.SAME_STEP)
+
+
 def configured(config, mode, seed):
-    register_env(f"cue-{mode.value}", lambda context: Cue(context["num_envs"], mode))
-    config.environment(f"cue-{mode.value}")
+    if mode == AutoresetMode.SAME_STEP:
+        config.environment(SameStepCue)
+    else:  # stock RLlib builds vector environments from registered names only
+        register_env("cue", lambda context: Cue(context["num_envs"], mode))
+        config.environment("cue")
     config.env_runners(
         num_env_runners=0,
         num_envs_per_env_runner=32,

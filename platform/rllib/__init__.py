@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from whichgoal.rllib.module import AgentModule
 from whichgoal.rllib.ppo import PPO, PPOConfig
-from whichgoal.rllib.training import Progress, configure, train
+from whichgoal.rllib.progress import Progress
+from whichgoal.rllib.training import configure, train
 
 __all__ = ["PPO", "AgentModule", "PPOConfig", "Progress", "configure", "train"]

@@ -25,7 +25,6 @@ from ray.rllib.utils.metrics import (
     SAMPLE_TIMER,
     WEIGHTS_SEQ_NO,
 )
-from ray.tune.registry import ENV_CREATOR, _global_registry
 
 from whichgoal.models.agent import select
 from whichgoal.rllib.compiled import advantages, draw_actions
@@ -66,7 +65,10 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
         self._ended: list[Ended] = []
 
     def make_env(self) -> None:
-        """Builds the vector environment and checks that this runner can use it."""
+        """Builds the vector environment and checks that this runner can use it.
+
+        `config.env` is a class that takes RLlib's context (with `num_envs`), or a Gymnasium id.
+        """
         if self.env is not None:
             self.env.close()
         context = self.config.env_config
@@ -76,8 +78,6 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
             )
         count = self.config.num_envs_per_env_runner
         given = self.config.env
-        if isinstance(given, str) and _global_registry.contains(ENV_CREATOR, given):
-            given = _global_registry.get(ENV_CREATOR, given)
         if callable(given):
             self.env = given(context | {"num_envs": count})
         else:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,55 +15,22 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.learner.learner import ENTROPY_KEY, POLICY_LOSS_KEY, VF_LOSS_KEY
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.utils.metrics import LEARNER_RESULTS
-from ray.tune.registry import register_env
 
 from whichgoal import checkpoint
 from whichgoal.envs import WORLDS
 from whichgoal.envs.contract import Design, World
 from whichgoal.envs.vector import GridVectorEnv
+from whichgoal.rllib import resume
 from whichgoal.rllib.learner import KL_KEY
 from whichgoal.rllib.module import AgentModule
 from whichgoal.rllib.ppo import PPO, PPOConfig
+from whichgoal.rllib.progress import Progress
 from whichgoal.spec import TrialSpec, WorldSpec, did_you_mean
 
-ENV_NAME = "whichgoal"
 RESUME_EVERY_S = 20.0
 """A killed run loses at most about this much training."""
 ATTEMPTS = 20
 """How often a batch is tried while no env runner answers."""
-_STATE = "state.json"
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What one training batch showed. Every number is finite.
-
-    Attributes:
-        env_steps: Trained so far.
-        env_steps_per_s: Of this batch.
-        seconds: Spent on training so far, those before an interruption included.
-        success: Share of the episodes that ended in this batch in which the intended goal was
-            paid. Where none ended, the last batch's; 0 before any has. Only early finishers end
-            first, so it starts too high.
-        episode_return: Their mean return.
-        episode_len: Their mean length in env steps.
-        entropy: Of the policy, in nats, over the minibatches.
-        policy_loss: PPO's clipped objective, negated.
-        vf_loss: Mean squared error of the values.
-        kl: Estimated KL divergence from the policy that sampled the batch.
-    """
-
-    env_steps: int
-    env_steps_per_s: float
-    seconds: float
-    success: float
-    episode_return: float
-    episode_len: float
-    entropy: float
-    policy_loss: float
-    vf_loss: float
-    kl: float
 
 
 def train(
@@ -134,8 +96,7 @@ def configure(
     ):
         if number % count:
             raise ValueError(f"{what} {count}; allowed: divisors of {number}, to deal out equally")
-    register_env(ENV_NAME, make_env)
-    config = PPOConfig().environment(ENV_NAME, env_config={"world": spec.world.model_dump()})
+    config = PPOConfig().environment(TrialEnv, env_config={"world": spec.world.model_dump()})
     config.env_runners(
         num_env_runners=num_env_runners,
         num_envs_per_env_runner=batch.num_envs // runners,
@@ -182,10 +143,12 @@ def world_of(spec: WorldSpec) -> tuple[World, Design]:
     return world, world.Design(**spec.design())
 
 
-def make_env(context: Any) -> GridVectorEnv:
-    """Returns a trial's training environment, as `ray.tune.register_env` asks for it."""
-    world, design = world_of(WorldSpec(**context["world"]))
-    return GridVectorEnv(world, design, context["num_envs"])
+class TrialEnv(GridVectorEnv):
+    """A trial's training environment, built from RLlib's context: `world` and `num_envs`."""
+
+    def __init__(self, context: Any) -> None:
+        world, design = world_of(WorldSpec(**context["world"]))
+        super().__init__(world, design, context["num_envs"])
 
 
 def start_ray(num_cpus: int) -> None:
@@ -204,7 +167,9 @@ def start_ray(num_cpus: int) -> None:
 def _run(spec: TrialSpec, folder: Path, algorithm: PPO) -> Iterator[Progress]:
     total, parts = spec.train.env_steps, spec.train.num_checkpoints
     palette = algorithm.config.rl_module_spec.model_config["palette"]
-    last = _restored(folder / "resume", spec, algorithm) or Progress(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+    last = resume.restored(folder / "resume", spec, algorithm) or Progress(
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+    )
 
     def keep() -> None:
         where = folder / "checkpoints" / f"{last.env_steps:012d}"
@@ -222,7 +187,7 @@ def _run(spec: TrialSpec, folder: Path, algorithm: PPO) -> Iterator[Progress]:
         if due:
             keep()
         if due or time.perf_counter() - saved_at > RESUME_EVERY_S:
-            _save(folder / "resume", spec, algorithm, last)
+            resume.save(folder / "resume", spec, algorithm, last)
             saved_at = time.perf_counter()
         yield last
 
@@ -256,66 +221,3 @@ def _progress(algorithm: PPO, results: dict[str, Any], last: Progress, seconds: 
         vf_loss=float(learned[VF_LOSS_KEY]),
         kl=float(learned[KL_KEY]),
     )
-
-
-def _save(resume: Path, spec: TrialSpec, algorithm: PPO, last: Progress) -> None:
-    """Writes RLlib's state and ours as one folder, then drops all older ones but one."""
-    resume.mkdir(parents=True, exist_ok=True)
-    place = resume / f"{last.env_steps:012d}"
-    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=resume))
-    try:
-        algorithm.save_to_path(str(temporary / "rllib"))
-        state = {"trial_id": spec.id, "ray": ray.__version__, "progress": asdict(last)}
-        (temporary / _STATE).write_text(json.dumps(state))
-        sums = {str(p.relative_to(temporary)): _checksum(p) for p in _files(temporary)}
-        (temporary / checkpoint.MANIFEST).write_text(json.dumps({"sha256": sums}, indent=1))
-        if place.exists():
-            shutil.rmtree(place)
-        os.replace(temporary, place)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    for old in sorted(resume.glob("[0-9]*"))[:-2]:
-        shutil.rmtree(old)
-
-
-def _restored(resume: Path, spec: TrialSpec, algorithm: PPO) -> Progress | None:
-    """Restores the newest sound state and returns where it stood, or None if there is none.
-
-    RLlib's state is pickled, so it is read only where its checksums say that we wrote it, and by
-    the Ray that wrote it.
-    """
-    for left in resume.glob(".writing-*"):
-        shutil.rmtree(left)
-    for place in sorted(resume.glob("[0-9]*"), reverse=True):
-        state = _sound_state(place)
-        if state is None:
-            _log.warning("%s is damaged; falling back to an older state", place)
-        elif state["ray"] != ray.__version__:
-            _log.warning("%s is of Ray %s; training begins anew", place, state["ray"])
-            return None
-        elif state["trial_id"] != spec.id:
-            raise ValueError(f"{place} is of trial {state['trial_id']}, but this one is {spec.id}")
-        else:
-            algorithm.restore_from_path(str((place / "rllib").absolute()))
-            return Progress(**state["progress"])
-    return None
-
-
-def _sound_state(place: Path) -> dict[str, Any] | None:
-    try:
-        sums = json.loads((place / checkpoint.MANIFEST).read_bytes())["sha256"]
-        found = {str(p.relative_to(place)): _checksum(p) for p in _files(place)}
-        found.pop(checkpoint.MANIFEST)
-        state: dict[str, Any] = json.loads((place / _STATE).read_bytes())
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return state if sums == found else None
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.is_file())
-
-
-def _checksum(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,90 @@
+"""The state that a killed run goes on from: RLlib's own, beside how far it had come.
+
+It is pickled, so it is read only where its checksums say that we wrote it, and by the Ray that
+wrote it. It is for going on, not for keeping: checkpoints are for that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from whichgoal.checkpoint import MANIFEST
+from whichgoal.rllib.ppo import PPO
+from whichgoal.rllib.progress import Progress
+from whichgoal.spec import TrialSpec
+
+_STATE = "state.json"
+_log = logging.getLogger(__name__)
+
+
+def save(resume: Path, spec: TrialSpec, algorithm: PPO, last: Progress) -> None:
+    """Writes RLlib's state and ours as one folder, then drops all older ones but one."""
+    resume.mkdir(parents=True, exist_ok=True)
+    place = resume / f"{last.env_steps:012d}"
+    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=resume))
+    try:
+        algorithm.save_to_path(str(temporary / "rllib"))
+        state = {"trial_id": spec.id, "ray": ray.__version__, "progress": asdict(last)}
+        (temporary / _STATE).write_text(json.dumps(state))
+        sums = {str(p.relative_to(temporary)): _checksum(p) for p in _files(temporary)}
+        (temporary / MANIFEST).write_text(json.dumps({"sha256": sums}, indent=1))
+        if place.exists():
+            shutil.rmtree(place)
+        os.replace(temporary, place)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    for old in sorted(resume.glob("[0-9]*"))[:-2]:
+        shutil.rmtree(old)
+
+
+def restored(resume: Path, spec: TrialSpec, algorithm: PPO) -> Progress | None:
+    """Restores the newest sound state and returns where it stood, or None if there is none.
+
+    Raises:
+        ValueError: It is another trial's.
+    """
+    for left in resume.glob(".writing-*"):
+        shutil.rmtree(left)
+    for place in sorted(resume.glob("[0-9]*"), reverse=True):
+        state = _sound_state(place)
+        if state is None:
+            _log.warning("%s is damaged; falling back to an older state", place)
+        elif state["ray"] != ray.__version__:
+            _log.warning("%s is of Ray %s; training begins anew", place, state["ray"])
+            return None
+        elif state["trial_id"] != spec.id:
+            raise ValueError(f"{place} is of trial {state['trial_id']}, but this one is {spec.id}")
+        else:
+            algorithm.restore_from_path(str((place / "rllib").absolute()))
+            return Progress(**state["progress"])
+    return None
+
+
+def _sound_state(place: Path) -> dict[str, Any] | None:
+    try:
+        sums = json.loads((place / MANIFEST).read_bytes())["sha256"]
+        found = {str(p.relative_to(place)): _checksum(p) for p in _files(place)}
+        found.pop(MANIFEST)
+        state: dict[str, Any] = json.loads((place / _STATE).read_bytes())
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return state if sums == found else None
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.is_file())
+
+
+def _checksum(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
