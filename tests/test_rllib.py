@@ -19,11 +19,13 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.utils.postprocessing.value_predictions import compute_value_targets
+from ray.rllib.utils.torch_utils import clip_gradients
 
 from whichgoal import checkpoint
 from whichgoal.rllib import PPO, PPOConfig, configure, train
 from whichgoal.rllib.compiled import advantages, draw_actions
 from whichgoal.rllib.fragment import Fragment
+from whichgoal.rllib.learner import _clip_by_global_norm
 from whichgoal.rllib.module import IS_FIRST
 from whichgoal.spec import ModelSpec, PPOSpec, TrainSpec, TrialSpec, WorldSpec
 
@@ -143,6 +145,20 @@ def test_advantages_equal_rllibs():
                 lambda_=0.9,
             )[:-1]
             np.testing.assert_allclose(got[part, i] + values[part, i], targets, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [0.01, 10.0])
+def test_gradients_are_clipped_as_rllib_clips_them(scale):
+    made = torch.manual_seed(0)
+    ours = {name: scale * torch.randn(shape, generator=made) for name, shape in enumerate((3, 5))}
+    theirs = {name: part.clone() for name, part in ours.items()}
+    norms = [
+        clip(gradients, grad_clip=0.5, grad_clip_by="global_norm")
+        for clip, gradients in ((_clip_by_global_norm, ours), (clip_gradients, theirs))
+    ]
+    torch.testing.assert_close(*norms)
+    for name in ours:
+        torch.testing.assert_close(ours[name], theirs[name])
 
 
 def test_a_cut_episode_is_worth_what_its_true_last_observation_is_worth():

@@ -5,7 +5,7 @@ Shape suffixes: B rows of the minibatch (steps or sequences), T time, A actions.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -122,6 +122,11 @@ class BatchedPPOLearner(PPOTorchLearner):
         if SHUFFLE in state:
             self._shuffle().bit_generator.state = state[SHUFFLE]
 
+    @staticmethod
+    def _get_clip_function() -> Callable[..., Tensor]:
+        """Returns clipping by the global norm in a few calls for all gradients, not a few each."""
+        return _clip_by_global_norm
+
     def _shuffle(self) -> np.random.Generator:
         if not hasattr(self, "_rng"):
             seeds = [self.config.seed or 0, 1_000_000 + self._learner_index]
@@ -189,6 +194,16 @@ class BatchedPPOLearner(PPOTorchLearner):
         self.metrics.log_value(
             (ALL_MODULES, NUM_ENV_STEPS_TRAINED_LIFETIME), steps, reduce="lifetime_sum"
         )
+
+
+def _clip_by_global_norm(
+    gradients: dict[Any, Tensor], *, grad_clip: float, grad_clip_by: str
+) -> Tensor:
+    """Scales the gradients in place to a norm of at most `grad_clip`; returns the norm before."""
+    found = list(gradients.values())
+    norm = torch.nn.utils.get_total_norm(found)
+    torch._foreach_mul_(found, grad_clip / (norm + 1e-6).clamp(min=grad_clip))
+    return norm
 
 
 def _pick(rows: Batch, chosen: Tensor) -> Batch:

@@ -90,6 +90,7 @@ class PPOConfig(ppo.PPOConfig):
             "batch_mode 'complete_episodes'": not self.in_evaluation
             and self.batch_mode != "truncate_episodes",
             "use_kl_loss": self.use_kl_loss,
+            f"grad_clip_by {self.grad_clip_by!r}": self.grad_clip_by != "global_norm",
             "num_gpus_per_env_runner": self.num_gpus_per_env_runner,
         }
         for what, given in refused.items():
