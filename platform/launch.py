@@ -105,6 +105,7 @@ def _ray(address: str, num_cpus: int) -> Iterator[None]:
     try:
         ray.init(
             address="local",
+            _node_ip_address="127.0.0.1",
             num_cpus=num_cpus,
             include_dashboard=False,
             log_to_driver=False,

@@ -78,7 +78,7 @@ class TrainSpec(Spec):
     num_envs: PositiveInt = 256
     rollout_len: PositiveInt = 64
     max_seq_len: PositiveInt = 32
-    minibatch_size: PositiveInt = 4096
+    minibatch_size: PositiveInt = 1024
     num_checkpoints: PositiveInt = 4
 
     @model_validator(mode="after")
