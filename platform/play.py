@@ -230,6 +230,7 @@ def play(
         write_gif(pictures, gif, fps)
         say(f"wrote {gif}")
     if strip:
-        write_strip(pictures, strip, frames)
+        touched = [episode.now.touched.get(goal, episode.now.step) for goal in episode.targets]
+        write_strip(pictures[: min(touched) + 1], strip, frames)  # what it chose first
         say(f"wrote {strip}")
     say(episode.told())
