@@ -115,7 +115,12 @@ def _add_play_arguments(play: argparse.ArgumentParser) -> None:
     play.add_argument("--seed", type=int, default=0, help="of the actions drawn (default: 0)")
     play.add_argument("--greedy", action="store_true", help="take the most probable actions")
     play.add_argument("--gif", type=Path, metavar="FILE", help="write a GIF instead")
-    play.add_argument("--strip", type=Path, metavar="FILE", help="write a PNG of some frames, up to the first contact")
+    play.add_argument(
+        "--strip",
+        type=Path,
+        metavar="FILE",
+        help="write a PNG of some frames, up to the first contact",
+    )
     play.add_argument("--frames", type=_positive, default=6, help="frames in the strip (6)")
     play.add_argument("--fps", type=_positive, default=8, help="steps per second (default: 8)")
 
