@@ -19,7 +19,7 @@ lint: $(INSTALLED)
 	$(BIN)/mypy -p whichgoal
 
 bench: $(INSTALLED)
-	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/engine.py --json benchmarks/results/engine.json
 	$(BIN)/python benchmarks/training.py
 
 # The install is locked: constraints.txt holds the exact version of every package that was tested.

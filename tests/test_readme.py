@@ -1,0 +1,47 @@
+"""What the README shows is true: its code runs, its sweep file is one, its links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from whichgoal import sweep
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    found = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    assert found, language
+    return found
+
+
+def test_the_python_runs() -> None:
+    for block in blocks("python"):
+        exec(compile(block, "README.md", "exec"), {})
+
+
+def test_the_sweep_file_is_one(tmp_path: Path) -> None:
+    for block in blocks("yaml"):
+        file = tmp_path / "sweep.yaml"
+        file.write_text(block)
+        assert sweep.load(file).trials()
+
+
+@pytest.mark.parametrize("target", re.findall(r"\]\(([^)#:]+)\)", README))
+def test_links_lead_to_files(target: str) -> None:
+    assert (ROOT / target).exists()
+
+
+@pytest.mark.parametrize("file", re.findall(r"`((?:platform|tests|sweeps)/[\w/]+\.\w+)`", README))
+def test_named_files_exist(file: str) -> None:
+    assert (ROOT / file).exists()
+
+
+def test_every_make_target_that_is_named_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"`?make (?:PYTHON=\S+ )?(\w+)", README)):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
