@@ -1,7 +1,8 @@
 """The state that a killed run goes on from: RLlib's own, beside how far it had come.
 
-It is pickled, so it is read only where its checksums say that we wrote it, and by the Ray that
-wrote it. It is for going on, not for keeping: checkpoints are for that.
+It is pickled, and read only where its checksums hold and by the Ray that wrote it. A checksum
+detects damage; it is no authentication, so resume only folders that you trust. It is for going on,
+not for keeping: checkpoints are for that.
 """
 
 from __future__ import annotations
