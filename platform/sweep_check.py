@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ def checked(path: Path) -> Sweep:
     sweep = Sweep(_name(document), _question(document), base, axes, seeds, _battery(document))
     check_tune(document, axes)
     _check_world_names(document, base, axes, places)
+    _check_values_and_sections(document, base, axes, places)
     document.refuse_if_wrong()
     _check_trials(document, sweep, places)
     document.refuse_if_wrong()
@@ -168,13 +169,24 @@ def _battery(document: Document) -> BatterySpec:
             text = sentence(problem, BatterySpec)
             document.complain(("battery", *problem["loc"]), f"battery: {text}", at_key=unknown)
         return BatterySpec()
-    for key, value in given.items():
-        expected = wrong_type(value, getattr(battery, key))
+    record = battery.model_dump()
+    for path, value in _scalars(given):
+        expected = wrong_type(value, at_path(record, list(path)))
         if expected:
+            key = ".".join(("battery", *path))
             document.complain(
-                ("battery", key), f"battery.{key}: {shown(value)} given; allowed: {expected}"
+                ("battery", *path), f"{key}: {shown(value)} given; allowed: {expected}"
             )
     return battery
+
+
+def _scalars(record: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yields every value of nested dicts with its path of keys."""
+    for key, value in record.items():
+        if isinstance(value, Mapping):
+            yield from (((key, *path), inner) for path, inner in _scalars(value))
+        else:
+            yield (key,), value
 
 
 def _check_world_names(
@@ -185,11 +197,25 @@ def _check_world_names(
     given = [(places["world.name"], base["world.name"])] if "world.name" in base else []
     given += [(("axes", "world.name", i), v) for i, v in enumerate(axes.get("world.name", ()))]
     for where, name in given:
-        if name not in WORLDS:
+        if not isinstance(name, str) or name not in WORLDS:
             hint = did_you_mean(str(name), WORLDS)
             document.complain(where, f"unknown world {shown(name)}; {hint}")
     if not given:
         document.complain(("base", "world"), f"world.name is missing; {did_you_mean('', WORLDS)}")
+
+
+def _check_values_and_sections(
+    document: Document, base: Mapping[str, Any], axes: Mapping[str, Any], places: dict
+) -> None:
+    """Refuses a key that has a value, and elsewhere keys of its own."""
+    keys = base.keys() | axes.keys()
+    for key in sorted(keys):
+        parts = key.split(".")
+        for above in (".".join(parts[:n]) for n in range(2, len(parts))):
+            if above in keys:
+                where = ("axes", key) if key in axes else places[key]
+                text = f"{key} is given, but {above} has a value of its own; allowed: one of them"
+                document.complain(where, text, at_key=True)
 
 
 def _check_trials(document: Document, sweep: Sweep, places: dict[str, KeyPath]) -> None:
@@ -221,7 +247,7 @@ def _check_cell(
         document.complain(where, text, at_key=at_key and exact)
 
     arch = leaves.get("model.arch", "lstm")
-    if arch not in MODELS:
+    if not isinstance(arch, str) or arch not in MODELS:
         hint = did_you_mean(str(arch), MODELS)
         complain(("model", "arch"), f"unknown model.arch {shown(arch)}; {hint}")
         return None
