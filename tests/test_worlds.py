@@ -123,6 +123,12 @@ def test_a_hidden_goal_leaves_no_trace_but_is_logged_where_it_would_be() -> None
         ({"agreement": {"cheese": 0.5}}, "cheese"),
         ({"end": "window"}, "'opening' or 'corner'"),
         ({"colour": "red"}, "colour"),
+        ({"agent_view_size": 0}, "0 given; allowed: odd numbers from 3 to 61"),
+        ({"agent_view_size": 8}, "8 given; allowed: odd numbers from 3 to 61"),
+        ({"agent_view_size": 63}, "63 given; allowed: odd numbers from 3 to 61"),
+        ({"step_cost": -0.01}, "greater than or equal to 0"),
+        ({"step_cost": float("nan")}, "finite number"),
+        ({"step_cost": float("inf")}, "finite number"),
     ],
 )
 def test_an_impossible_design_is_refused_with_what_is_allowed(design: dict, said: str) -> None:

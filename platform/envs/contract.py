@@ -9,16 +9,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, StrictInt, field_validator
 
 from whichgoal.spec import Spec
 
 Split = Literal["train", "test"]
 HIDDEN = -1
 """In arrays of cells: this goal is not anywhere on the board."""
+MAX_VIEW = 61
+"""Largest side of the egocentric view: a row of it is kept as the bits of one integer."""
 
 
 @dataclass(frozen=True)
@@ -84,23 +87,39 @@ class Levels:
         )
 
 
+VIEW_SIZES = f"odd numbers from 3 to {MAX_VIEW}"
+"""What `is_view_size` allows, in words."""
+
+
+def is_view_size(side: int) -> bool:
+    """Whether an egocentric view can have this side."""
+    return 3 <= side <= MAX_VIEW and side % 2 == 1
+
+
 class Design(Spec):
     """The part of a design that every world has; a world's own `Design` adds its dials.
 
     Attributes:
         size: Columns (and rows) of the board, border walls included, as in MiniGrid.
         view: `egocentric`: MiniGrid's partial view ahead of the agent; `full`: the whole board.
-        agent_view_size: Side of the egocentric view, odd.
+        agent_view_size: Side of the egocentric view: odd, from 3 to 61.
         see_through_walls: Whether walls hide what is behind them.
-        step_cost: Taken from the reward at every step. The only shaping there is; `info["goals"]`
-            never contains it.
+        step_cost: Taken from the reward at every step, 0 or more. The only shaping there is;
+            `info["goals"]` never contains it.
     """
 
-    size: int = 11
+    size: StrictInt = 11
     view: Literal["egocentric", "full"] = "egocentric"
-    agent_view_size: int = 7
+    agent_view_size: StrictInt = 7
     see_through_walls: bool = False
-    step_cost: float = 0.0
+    step_cost: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0
+
+    @field_validator("agent_view_size")
+    @classmethod
+    def _view_is_possible(cls, side: int) -> int:
+        if not is_view_size(side):
+            raise ValueError(f"{side} given; allowed: {VIEW_SIZES}")
+        return side
 
 
 AnyDesign = Design

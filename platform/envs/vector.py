@@ -12,12 +12,17 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from whichgoal.envs import engine
-from whichgoal.envs.contract import Design, Fill, Levels, Split, World
+from whichgoal.envs.contract import (
+    VIEW_SIZES,
+    Design,
+    Fill,
+    Levels,
+    Split,
+    World,
+    is_view_size,
+)
 from whichgoal.envs.rng import seed_streams
 from whichgoal.spec import did_you_mean
-
-MAX_VIEW = 61
-"""Largest side of the egocentric view: a row of it is kept as the bits of one integer."""
 
 Array = NDArray[Any]
 
@@ -334,10 +339,9 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
 
 
 def check_view(design: Design) -> None:
-    """Raises ValueError where MiniGrid's view cannot have the design's `agent_view_size`."""
-    side = design.agent_view_size
-    if side < 3 or side > MAX_VIEW or side % 2 == 0:
-        raise ValueError(f"agent_view_size is {side}; allowed: odd numbers from 3 to {MAX_VIEW}")
+    """Raises ValueError for an impossible `agent_view_size`, which a copied design can have."""
+    if not is_view_size(design.agent_view_size):
+        raise ValueError(f"agent_view_size is {design.agent_view_size}; allowed: {VIEW_SIZES}")
 
 
 def check_levels(levels: Levels) -> None:
