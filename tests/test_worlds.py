@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from whichgoal.divergence.certify import shortest_steps
 from whichgoal.envs import WORLDS
@@ -134,6 +135,30 @@ def test_a_hidden_goal_leaves_no_trace_but_is_logged_where_it_would_be() -> None
 def test_an_impossible_design_is_refused_with_what_is_allowed(design: dict, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         ARROW_MAZE.Design(**design)
+
+
+@pytest.mark.parametrize("size", ["9", 9.0, True, 8, None])
+def test_a_wrong_size_is_told_about_size_and_nothing_else(size: object) -> None:
+    with pytest.raises(ValidationError) as error:
+        ARROW_MAZE.Design.model_validate({"size": size})
+    assert [problem["loc"] for problem in error.value.errors()] == [("size",)]
+
+
+def test_the_shift_boards_are_four_larger_and_the_default_is_part_of_the_dump() -> None:
+    assert ARROW_MAZE.Design().model_dump()["test_size"] == 15
+    design = ARROW_MAZE.Design(size=9)
+    assert design.model_dump()["test_size"] == 13
+    assert ARROW_MAZE.Design.model_validate(design.model_dump()) == design
+    assert ARROW_MAZE.shifted(design).size == 13
+    assert ARROW_MAZE.Design(size=9, test_size=11).model_dump()["test_size"] == 11
+
+
+def test_a_view_of_the_whole_board_keeps_one_size_of_boards() -> None:
+    design = ARROW_MAZE.Design(size=9, view="full")
+    assert design.model_dump()["test_size"] == ARROW_MAZE.shifted(design).size == 9
+    assert ARROW_MAZE.Design(size=9, view="full", test_size=9) == design
+    with pytest.raises(ValueError, match="13 given; allowed with view: full is size, 9, since"):
+        ARROW_MAZE.Design(size=9, view="full", test_size=13)
 
 
 def test_more_layouts_than_exist_is_an_error_that_says_so() -> None:

@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from pydantic import field_validator, model_validator
+from pydantic import StrictInt, ValidationInfo, field_validator, model_validator
 
 from whichgoal.envs import contract
 from whichgoal.envs.contract import HIDDEN, Levels, Split, World
@@ -51,38 +51,51 @@ class ArrowMazeDesign(contract.Design):
     """The training distribution of arrow mazes.
 
     Attributes:
-        test_size: Board size of the panels that shift; 4 more than `size` by default.
+        test_size: Board size of the panels that shift; by default 4 more than `size`, and `size`
+            itself for `view: full`, whose policies have that board for their input's shape.
         end: `opening`: a gap in the border wall; `corner`: the bottom right room, unmarked.
         loops: Share of the walls between rooms that are opened besides the spanning tree.
         start: `anywhere`, facing anywhere; or `entrance`: the top left room, facing east.
     """
 
-    test_size: int = 0
+    test_size: StrictInt = 15
     end: Literal["opening", "corner"] = "opening"
     agreement: Agreement = Agreement()
     loops: Probability = 0.0
     start: Literal["anywhere", "entrance"] = "anywhere"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _test_size_follows_size(cls, given: object) -> object:
+        if not isinstance(given, dict) or "test_size" in given:
+            return given
+        size = given.get("size", cls.model_fields["size"].default)
+        if not _is_maze_size(size):  # it is refused by itself, and test_size is not what is wrong
+            return given
+        return {**given, "test_size": size if given.get("view") == "full" else size + 4}
+
     @field_validator("size")
     @classmethod
     def _size_is_a_maze(cls, size: int) -> int:
-        if size < 7 or size > 99 or size % 2 == 0:
+        if not _is_maze_size(size):
             raise ValueError(f"size {size} is not a maze; allowed: odd numbers from 7 to 99")
         return size
 
-    @model_validator(mode="before")
-    @classmethod
-    def _test_boards_are_larger(cls, given: object) -> object:
-        if isinstance(given, dict) and not given.get("test_size"):
-            size = given.get("size", cls.model_fields["size"].default)
-            if isinstance(size, int):
-                return {**given, "test_size": size + 4}
-        return given
-
     @field_validator("test_size")
     @classmethod
-    def _test_size_is_a_maze(cls, size: int) -> int:
-        return cls._size_is_a_maze(size)
+    def _test_size_is_played(cls, size: int, info: ValidationInfo) -> int:
+        cls._size_is_a_maze(size)
+        trained = info.data.get("size", size)
+        if info.data.get("view") == "full" and size != trained:
+            raise ValueError(
+                f"{size} given; allowed with view: full is size, {trained}, since a policy that "
+                "sees the whole board plays boards of one size only"
+            )
+        return size
+
+
+def _is_maze_size(size: object) -> bool:
+    return type(size) is int and 7 <= size <= 99 and size % 2 == 1
 
 
 @njit(cache=True)
