@@ -140,7 +140,7 @@ MISTAKES = {
     "batch does not divide": (
         "{env_steps: 2_000_000}",
         "{num_envs: 35}",
-        "minibatch_size 4096 must",
+        "minibatch_size 1024 must",
     ),
     "world as a list": ("name: arrow_maze", "name: [a]", "4:17: unknown world ['a']"),
     "world axis of lists": (
@@ -158,12 +158,12 @@ MISTAKES = {
     "quoted threshold": (
         "episodes: 64",
         'thresholds: {trained: "0.9"}',
-        "11:47: battery.thresholds.trained: '0.9' given; allowed: a number",
+        "11:45: battery.thresholds.trained: '0.9' given; allowed: a number",
     ),
     "boolean for a threshold": (
         "episodes: 64",
         "thresholds: {trained: true}",
-        "11:47: battery.thresholds.trained: true given; allowed: a number",
+        "11:45: battery.thresholds.trained: true given; allowed: a number",
     ),
     "not YAML": ("seeds: 3", "seeds: [3", "not YAML 1.2"),
     "tab": ("  ppo:", "\tppo:", "6:1: not YAML 1.2"),
