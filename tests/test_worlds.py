@@ -122,6 +122,7 @@ def test_a_hidden_goal_leaves_no_trace_but_is_logged_where_it_would_be() -> None
         ({"test_size": 8}, "odd numbers from 7 to 99"),
         ({"agreement": {"arrow": 1.2}}, "less than or equal to 1"),
         ({"agreement": {"cheese": 0.5}}, "cheese"),
+        ({"agreement": 0.5}, r"0.5 given; allowed: \{arrow: 0..1\}"),
         ({"end": "window"}, "'opening' or 'corner'"),
         ({"colour": "red"}, "colour"),
         ({"agent_view_size": 0}, "0 given; allowed: odd numbers from 3 to 61"),

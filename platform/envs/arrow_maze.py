@@ -93,6 +93,13 @@ class ArrowMazeDesign(contract.Design):
             )
         return size
 
+    @field_validator("agreement", mode="before")
+    @classmethod
+    def _agreement_has_keys(cls, given: object) -> object:
+        if not isinstance(given, (dict, Agreement)):
+            raise ValueError(f"{given!r} given; allowed: {{arrow: 0..1}}, a share for each proxy")
+        return given
+
 
 def _is_maze_size(size: object) -> bool:
     return type(size) is int and 7 <= size <= 99 and size % 2 == 1
