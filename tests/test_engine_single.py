@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 
 import gymnasium as gym
@@ -105,6 +106,20 @@ def test_entry_points_refuse_unknown_worlds_and_keys() -> None:
         make_single("arow_maze")
     with pytest.raises(ValueError, match="did you mean 'size'"):
         make_vector("arrow_maze", num_envs=2, sise=9)
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"size": 8}, "size: size 8 is not a maze; allowed: odd numbers from 7 to 99"),
+        ({"agent_view_size": 8}, "agent_view_size: 8 given; allowed: odd numbers from 3 to 61"),
+        ({"agreement": {"arow": 1}}, "unknown key 'arow'; allowed: arrow; did you mean 'arrow'?"),
+    ],
+)
+def test_entry_points_refuse_impossible_values_in_one_line(keys: dict, said: str) -> None:
+    for make in (gym.make, gym.make_vec):
+        with pytest.raises(ValueError, match=f"^the design of arrow_maze: {re.escape(said)}$"):
+            make("whichgoal/ArrowMaze-v0", **keys)
 
 
 def test_both_entry_points_are_registered_with_gymnasium() -> None:

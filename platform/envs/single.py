@@ -12,10 +12,12 @@ from minigrid.core.mission import MissionSpace
 from minigrid.core.world_object import Floor, Wall, WorldObj
 from minigrid.minigrid_env import MiniGridEnv
 from minigrid.utils.rendering import fill_coords, point_in_rect, point_in_triangle
+from pydantic import ValidationError
 
 from whichgoal.envs import engine
 from whichgoal.envs.contract import Design, Levels, Split, World
 from whichgoal.envs.vector import GridVectorEnv, check_levels, check_view, goal_bits
+from whichgoal.explain import sentence
 from whichgoal.spec import did_you_mean
 
 
@@ -199,7 +201,11 @@ def _design(world: World, keys: dict[str, Any]) -> Design:
         if key not in world.Design.model_fields:
             known = did_you_mean(key, world.Design.model_fields)
             raise ValueError(f"the design of {world.name} has no key {key!r}; {known}")
-    return world.Design(**keys)
+    try:
+        return world.Design(**keys)
+    except ValidationError as error:
+        told = [sentence(problem, world.Design) for problem in error.errors()]
+        raise ValueError(f"the design of {world.name}: {'; '.join(told)}") from None
 
 
 _COLOR_NAMES = ("red", "green", "blue", "purple", "yellow", "grey")
