@@ -40,15 +40,14 @@ def cast_agent(path: Path, *, greedy: bool) -> Cast:
     """Returns the agent in a checkpoint folder, or the newest of a trial folder, in its world.
 
     Raises:
-        ValueError: There is no sound checkpoint at `path`.
+        ValueError: There is no sound checkpoint at `path`, or its world is not one of ours.
     """
     if not path.exists():
         raise ValueError(f"{path} does not exist; allowed: a checkpoint or a trial folder")
     from whichgoal import checkpoint
     from whichgoal.divergence.probe import PolicyActor
     from whichgoal.score import battery_of
-    from whichgoal.sweep import design_of, world_named
-    from whichgoal.trial import last_checkpoint
+    from whichgoal.trial import last_checkpoint, world_of
 
     battery = battery_of(path if (path / "spec.json").exists() else path.absolute().parent.parent)
     if (path / "spec.json").exists():
@@ -57,7 +56,7 @@ def cast_agent(path: Path, *, greedy: bool) -> Cast:
     spec = loaded.spec
     name = f"{spec.model.arch} agent {spec.id} after {loaded.env_steps:,} env steps"
     actor = PolicyActor(loaded.policy, greedy=greedy)
-    return Cast(world_named(spec.world.name), design_of(spec), actor, name, battery)
+    return Cast(*world_of(loaded), actor, name, battery)
 
 
 def cast_scripted(reference: str | None, world: str, settings: list[str]) -> Cast:
@@ -88,7 +87,7 @@ def cast_scripted(reference: str | None, world: str, settings: list[str]) -> Cas
 def _design(world: World, settings: list[str]) -> Design:
     from pydantic import ValidationError
 
-    from whichgoal.explain import sentence
+    from whichgoal.explain import told
     from whichgoal.sweep import nest
     from whichgoal.sweep_file import value_of
 
@@ -101,8 +100,7 @@ def _design(world: World, settings: list[str]) -> Design:
     try:
         return world.Design.model_validate(nest(leaves))
     except ValidationError as error:
-        told = [sentence(problem, world.Design) for problem in error.errors()]
-        raise ValueError(f"--set: {'; '.join(told)}") from None
+        raise ValueError(f"--set: {told(error, world.Design)}") from None
 
 
 def panel_of(cast: Cast, name: str) -> Panel:

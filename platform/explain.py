@@ -6,10 +6,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from whichgoal.spec import did_you_mean
+
+
+def told(error: ValidationError, model: type[BaseModel]) -> str:
+    """Returns one line for all that was wrong when `model` was validated."""
+    text = "; ".join(sentence(problem, model) for problem in error.errors())
+    return " ".join(text.split())
 
 
 def sentence(error: ErrorDetails, model: type[BaseModel]) -> str:

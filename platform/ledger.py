@@ -14,7 +14,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from whichgoal.spec import TrialSpec
+from pydantic import ValidationError
+
+from whichgoal.explain import told
+from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage import StorageError, write_json
 
 Stage = Literal["train", "probe", "score"]
@@ -47,6 +50,58 @@ def claim(folder: Path, spec: TrialSpec) -> None:
     write_json(path, ours)
 
 
+def claimed(folder: Path) -> TrialSpec:
+    """Returns the spec of the trial whose folder this is.
+
+    Raises:
+        StorageError: If its spec cannot be read, or is none; one line.
+    """
+    path = folder / "spec.json"
+    try:
+        return TrialSpec.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        reason = f"no trial's: {told(error, TrialSpec)}"
+    except OSError as error:
+        reason = f"not readable: {error.strerror}"
+    except ValueError as error:
+        reason = f"damaged: {error}"
+    raise StorageError(f"{path} is {reason}")
+
+
+def keep_battery(folder: Path, battery: BatterySpec) -> None:
+    """Writes beside the spec how the trial is to be scored, so that it is fixed before the run."""
+    record = battery.model_dump(mode="json")
+    path = folder / "battery.json"
+    try:
+        if json.loads(path.read_text(encoding="utf-8")) == record:
+            return
+    except (OSError, ValueError):
+        pass
+    write_json(path, record)
+
+
+def kept_battery(folder: Path) -> BatterySpec | None:
+    """Returns the battery of the sweep that claimed the folder last, None if none is known.
+
+    Raises:
+        StorageError: If it was kept, but is damaged: other thresholds would be another verdict.
+    """
+    path = folder / "battery.json"
+    try:
+        return BatterySpec.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        pass
+    except ValidationError as error:
+        raise StorageError(f"{path} is no battery: {told(error, BatterySpec)}") from None
+    except (OSError, ValueError):
+        raise StorageError(f"{path} is damaged; run its sweep again to write it anew") from None
+    try:
+        record = json.loads(_marker(folder, "score").read_text(encoding="utf-8"))
+        return BatterySpec.model_validate(record["inputs"]["battery"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def finish(folder: Path, stage: Stage, products: list[Path], inputs: dict[str, Any]) -> None:
     """Marks a stage as finished: `products` are its files, `inputs` what they were made from."""
     record = {
@@ -71,10 +126,20 @@ def finished(folder: Path, stage: Stage, inputs: dict[str, Any] | None = None) -
     record = json.loads(_marker(folder, stage).read_text(encoding="utf-8"))
     if inputs is not None and record["inputs"] != json.loads(json.dumps(inputs)):
         return False
-    try:
-        return all(checksum(folder / name) == digest for name, digest in products.items())
-    except OSError:
-        return False
+    return not damaged(folder, stage)
+
+
+def damaged(folder: Path, stage: Stage) -> list[str]:
+    """Returns the products of a finished stage that are lost or changed since."""
+    wrong = []
+    for name, digest in (recorded(folder, stage) or {}).items():
+        try:
+            sound = checksum(folder / name) == digest
+        except OSError:
+            sound = False
+        if not sound:
+            wrong.append(name)
+    return wrong
 
 
 def recorded(folder: Path, stage: Stage) -> dict[str, str] | None:

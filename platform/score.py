@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from whichgoal import ledger
 from whichgoal.divergence.verdict import Scorecard
-from whichgoal.spec import BatterySpec, TrialSpec
+from whichgoal.explain import told
+from whichgoal.spec import BatterySpec
 from whichgoal.storage import locked
 from whichgoal.trial import (
     evaluate_checkpoint,
@@ -69,7 +72,13 @@ def score_path(path: Path, episodes: int | None = None) -> Scored:
 
 def _score_trial(folder: Path, episodes: int | None) -> Scorecard:
     battery = battery_of(folder, episodes)
-    spec = TrialSpec.model_validate_json((folder / "spec.json").read_text(encoding="utf-8"))
+    spec = ledger.claimed(folder)
+    damaged = ledger.damaged(folder, "train")
+    if damaged:
+        raise ValueError(
+            f"the last checkpoint of trial {spec.id} is damaged ({folder / damaged[0]}); run its "
+            f"sweep again to train it anew from an earlier one, or score that one"
+        )
     if episodes is not None:
         return evaluate_checkpoint(last_checkpoint(folder), battery).card
     with locked(folder, f"trial {spec.id}"):
@@ -83,12 +92,15 @@ def _score_trial(folder: Path, episodes: int | None) -> Scorecard:
 
 
 def battery_of(folder: Path, episodes: int | None = None) -> BatterySpec:
-    """Returns the battery that the trial was scored with before, or else the default one."""
-    try:
-        record = json.loads((folder / "done" / "score.json").read_text(encoding="utf-8"))
-        battery = BatterySpec.model_validate(record["inputs"]["battery"])
-    except (OSError, ValueError, KeyError, TypeError):
-        battery = BatterySpec()
+    """Returns the battery of the trial's sweep, or else the default one.
+
+    Raises:
+        ValueError: The trial's battery is damaged.
+    """
+    battery = ledger.kept_battery(folder) or BatterySpec()
     if episodes is None:
         return battery
-    return BatterySpec.model_validate({**battery.model_dump(), "episodes": episodes})
+    try:
+        return BatterySpec.model_validate({**battery.model_dump(), "episodes": episodes})
+    except ValidationError as error:
+        raise ValueError(f"--{told(error, BatterySpec)}") from None

@@ -13,7 +13,18 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whichgoal.spec import BatterySpec, ModelSpec, PPOSpec, Spec, TrainSpec, TrialSpec, WorldSpec
+from pydantic import ValidationError
+
+from whichgoal.spec import (
+    BatterySpec,
+    ModelSpec,
+    PPOSpec,
+    Spec,
+    TrainSpec,
+    TrialSpec,
+    WorldSpec,
+    did_you_mean,
+)
 
 if TYPE_CHECKING:
     from whichgoal.envs.contract import Design, World
@@ -81,7 +92,7 @@ def trial_spec(leaves: Mapping[str, Any], seed: int) -> TrialSpec:
     """Builds the trial that dotted keys describe, with the world's defaults filled in.
 
     Raises:
-        KeyError: If there is no such world.
+        ValueError: If there is no such world.
         pydantic.ValidationError: If a key or value is not allowed.
     """
     nested: dict[str, Any] = nest(leaves)
@@ -93,15 +104,31 @@ def trial_spec(leaves: Mapping[str, Any], seed: int) -> TrialSpec:
 
 
 def world_named(name: str) -> World:
-    """Returns the registered world."""
+    """Returns the registered world.
+
+    Raises:
+        ValueError: If there is none of that name.
+    """
     from whichgoal.envs import WORLDS
 
+    if name not in WORLDS:
+        raise ValueError(f"unknown world {name!r}; {did_you_mean(name, WORLDS)}")
     return WORLDS[name]
 
 
 def design_of(trial: TrialSpec) -> Design:
-    """Returns the design of the trial's world."""
-    return world_named(trial.world.name).Design.model_validate(trial.world.design())
+    """Returns the design of the trial's world.
+
+    Raises:
+        ValueError: If there is no such world, or it has no such design; one line.
+    """
+    from whichgoal.explain import told
+
+    model = world_named(trial.world.name).Design
+    try:
+        return model.model_validate(trial.world.design())
+    except ValidationError as error:
+        raise ValueError(f"world {trial.world.name}: {told(error, model)}") from None
 
 
 def size_of(trial: TrialSpec) -> Size:

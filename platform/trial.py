@@ -21,9 +21,11 @@ from whichgoal.storage import locked, write_text
 from whichgoal.sweep import design_of, world_named
 
 if TYPE_CHECKING:
+    from whichgoal.checkpoint import Checkpoint
     from whichgoal.divergence.harness import Evaluation
     from whichgoal.divergence.panels import Panel
     from whichgoal.divergence.verdict import Scorecard
+    from whichgoal.envs.contract import Design, World
     from whichgoal.rllib import Progress
 
 _WAIT_S = 60.0
@@ -55,6 +57,7 @@ def carry_out(spec: TrialSpec, battery: BatterySpec, folder: Path) -> Generator[
     """
     with locked(folder, f"trial {spec.id}", _WAIT_S):
         ledger.claim(folder, spec)
+        ledger.keep_battery(folder, battery)
         try:
             if not trained(folder, spec):
                 yield from _train(spec, battery, folder)
@@ -169,26 +172,46 @@ def evaluate_checkpoint(path: Path, battery: BatterySpec) -> Evaluation:
     """Plays and scores the battery with the agent in a checkpoint folder; writes nothing.
 
     Raises:
-        CheckpointError: The checkpoint is damaged or foreign.
+        ValueError: The checkpoint is damaged or foreign, or its world is not one of ours.
     """
     from whichgoal import checkpoint
     from whichgoal.divergence.harness import evaluate
     from whichgoal.divergence.probe import PolicyActor
 
     loaded = checkpoint.load(path)
+    world, design = world_of(loaded)
     actors = {
         "sampled": PolicyActor(loaded.policy, greedy=False),
         "greedy": PolicyActor(loaded.policy, greedy=True),
     }
     return evaluate(
         actors,
-        world_named(loaded.spec.world.name),
-        design_of(loaded.spec),
+        world,
+        design,
         battery,
         trial=loaded.spec.id,
         env_steps=loaded.env_steps,
         panels=panels_of(loaded.spec.world.model_dump_json(), battery),
     )
+
+
+def world_of(loaded: Checkpoint) -> tuple[World, Design]:
+    """Returns the world and the design that a checkpoint's agent was trained in.
+
+    Raises:
+        ValueError: There is no such world or design, or the agent is not made for it; one line.
+    """
+    try:
+        world, design = world_named(loaded.spec.world.name), design_of(loaded.spec)
+    except ValueError as error:
+        raise ValueError(f"{loaded.path}: the agent's world cannot be made: {error}") from None
+    actions = loaded.policy.agent.policy.out_features
+    if actions != world.num_actions:
+        raise ValueError(
+            f"{loaded.path}: the agent has {actions} actions, world {world.name} has "
+            f"{world.num_actions}"
+        )
+    return world, design
 
 
 def score(battery: BatterySpec, folder: Path) -> Scorecard:
