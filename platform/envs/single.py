@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any, SupportsFloat
 
 import numpy as np
@@ -12,10 +13,12 @@ from minigrid.core.mission import MissionSpace
 from minigrid.core.world_object import Floor, Wall, WorldObj
 from minigrid.minigrid_env import MiniGridEnv
 from minigrid.utils.rendering import fill_coords, point_in_rect, point_in_triangle
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from whichgoal.envs import engine
 from whichgoal.envs.contract import Design, Levels, Split, World
+from whichgoal.envs.rng import seed_streams
 from whichgoal.envs.vector import GridVectorEnv, check_levels, check_view, goal_bits
 from whichgoal.explain import sentence
 from whichgoal.spec import did_you_mean
@@ -56,7 +59,8 @@ class LevelEnv(MiniGridEnv):
         world: The world that is played.
         design: Its design.
         levels: Play these rows in turn, from the first one after each seeded reset; otherwise each
-            reset generates a level. `reset(options={"row": r})` plays row r.
+            reset generates a level: after `reset(seed=s)` those of row 0 of a `GridVectorEnv` reset
+            with s, one after the other. `reset(options={"row": r})` plays row r.
         split: Which layouts are generated.
         ends_on: Names of the goals whose contact ends the episode; by default the intended one.
         render_mode: `rgb_array`, `human` or None.
@@ -77,6 +81,7 @@ class LevelEnv(MiniGridEnv):
             check_levels(levels)
         self.world, self.design = world, design
         self._levels, self._split, self._row = levels, split, -1
+        self._stream: NDArray[np.uint64] | None = None
         self._ends = goal_bits(world, ends_on)
         self._now: Levels | None = None
         self._touched = 0
@@ -104,6 +109,8 @@ class LevelEnv(MiniGridEnv):
                     allowed = f"0 to {len(self._levels) - 1}"
                 raise ValueError(f"options['row'] is {row}; allowed: {allowed}")
             self._row = row - 1
+        if seed is not None:
+            self._stream = seed_streams(seed, 1)
         super().reset(seed=seed)
         assert self._now is not None
         # MiniGrid's reset empties the agent's hand.
@@ -131,8 +138,7 @@ class LevelEnv(MiniGridEnv):
 
     def _gen_grid(self, width: int, height: int) -> None:
         if self._levels is None:
-            seed = int(self.np_random.integers(2**62))
-            self._now = self.world.generate(self.design, 1, seed, self._split)
+            self._now = self._generated(width, height)
         else:
             self._row = (self._row + 1) % len(self._levels)
             self._now = self._levels[self._row : self._row + 1]
@@ -146,6 +152,15 @@ class LevelEnv(MiniGridEnv):
         x, y, heading = (int(v) for v in now.start[0])
         self.agent_pos, self.agent_dir = (x, y), heading
         self.max_steps = int(now.limit[0])
+
+    def _generated(self, width: int, height: int) -> Levels:
+        if self._stream is None:  # never seeded: Gymnasium's own generator has a random state then
+            self._stream = seed_streams(int(self.np_random.integers(2**62)), 1)
+        level = Levels.empty(1, width, height)
+        arrays = [getattr(level, f.name) for f in fields(Levels)]
+        fill, params = self.world.fill(self.design, self._split)
+        fill(np.array(params, np.float64), self._stream, np.arange(1), *arrays)
+        return level
 
 
 def unpack_object(packed: int) -> WorldObj | None:
