@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 
 import gymnasium as gym
 import minigrid  # noqa: F401  (registers its environments)
 import numpy as np
 import pytest
 from minigrid.minigrid_env import MiniGridEnv
-from minigrid.wrappers import FullyObsWrapper
+from minigrid.wrappers import FullyObsWrapper, ImgObsWrapper, ViewSizeWrapper
 
+from whichgoal.envs import WORLDS
 from whichgoal.envs.contract import Design
 from whichgoal.envs.minigrid_levels import (
     MiniGridTask,
@@ -19,7 +21,7 @@ from whichgoal.envs.minigrid_levels import (
     levels_from,
     pack,
 )
-from whichgoal.envs.single import WalledGrid
+from whichgoal.envs.single import LevelEnv, WalledGrid
 
 IDS = sorted(name for name in gym.registry if name.startswith(("MiniGrid-", "BabyAI-")))
 QUICK = (
@@ -133,6 +135,102 @@ def test_every_episode_of_from_minigrid_starts_at_the_present_grid() -> None:
     assert truncated.all()
     assert np.array_equal(again, images)
     assert np.array_equal(images[0], inner.gen_obs()["image"])
+
+
+@pytest.mark.parametrize("ends_on", [None, (), ("arrow", "corner")])
+@pytest.mark.parametrize("first", [0, 6])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_from_minigrid_over_our_own_env_equals_it_step_for_step(
+    ends_on: tuple[str, ...] | None, first: int, wrapped: bool
+) -> None:
+    world = WORLDS["arrow_maze"]
+    design = world.Design(size=7, step_cost=0.01, agreement={"arrow": 0.3}, agent_view_size=5)
+    rng = np.random.default_rng(first)
+    single = LevelEnv(world, design, ends_on=ends_on)
+    env = FullyObsWrapper(single) if wrapped else single
+    paid = ended = 0
+    for seed in range(20):
+        seen, _ = env.reset(seed=seed)
+        for _ in range(first):
+            seen, *_ = env.step(rng.integers(2))  # turning touches nothing
+        if first:
+            seen, *_ = env.step(2)
+        ours = from_minigrid(env, 2)
+        assert (ours.world, ours.design.size) == (world, 7)
+        images, _ = ours.reset()
+        start = ours.pose[0].tolist()
+        single.step_count, single._touched = 0, 0  # as for an episode that starts here
+        over = False
+        while not over:
+            assert np.array_equal(images[1], seen["image"])
+            action = rng.choice(3, p=[0.2, 0.2, 0.6])
+            seen, reward, terminated, truncated, info = env.step(action)
+            images, rewards, ends, cuts, infos = ours.step(np.full(2, action))
+            over = terminated or truncated
+            paid += info["goals"].sum()
+            assert np.array_equal(infos["goals"], np.tile(info["goals"], (2, 1)))
+            assert (rewards == np.float32(reward)).all()
+            assert (ends == terminated).all()
+            assert (cuts == truncated).all()
+        ended += terminated
+        assert np.array_equal(infos["final_obs"][0], seen["image"])
+        assert ours.pose[0].tolist() == start
+        assert np.array_equal(ours.levels_now.layout, np.tile(single.level.layout, 2))
+    assert paid > 10
+    assert (ended > 0) == (ends_on != ())
+
+
+def test_from_minigrid_refuses_our_own_env_before_its_first_reset() -> None:
+    with pytest.raises(ValueError, match="call its reset"):
+        from_minigrid(gym.make("whichgoal/ArrowMaze-v0"), 2)
+
+
+def test_from_minigrid_takes_a_registered_env_of_ours() -> None:
+    env = gym.make("whichgoal/ArrowMaze-v0", max_episode_steps=7)
+    env.reset(seed=0)
+    ours = from_minigrid(env, 4)
+    ours.reset()
+    assert (ours.levels_now.limit == 7).all()
+    assert ours.single_action_space == env.action_space
+
+
+@pytest.mark.parametrize(
+    ("wrap", "shape"),
+    [
+        (FullyObsWrapper, (8, 8, 3)),
+        (lambda env: FullyObsWrapper(ViewSizeWrapper(env, 5)), (8, 8, 3)),
+        (lambda env: ViewSizeWrapper(FullyObsWrapper(env), 5), (5, 5, 3)),
+        (ImgObsWrapper, (7, 7, 3)),
+    ],
+)
+def test_from_minigrid_shows_what_the_observation_wrapper_shows(
+    wrap: Callable[[gym.Env], gym.Env], shape: tuple[int, ...]
+) -> None:
+    env = wrap(gym.make("MiniGrid-DoorKey-8x8-v0"))
+    seen, _ = env.reset(seed=3)
+    images, _ = from_minigrid(env, 2).reset()
+    for action in (0, 2, 1, 1, 2):
+        image = seen["image"] if isinstance(seen, dict) else seen
+        assert image.shape == shape
+        assert np.array_equal(images[0], image)
+        ours = from_minigrid(env, 2)
+        ours.reset()
+        images, *_ = ours.step(np.full(2, action))
+        seen, *_ = env.step(action)
+
+
+@pytest.mark.parametrize(("given", "limit"), [(7, 7), (10_000, 640), (None, 640)])
+def test_from_minigrid_keeps_the_lesser_step_limit(given: int | None, limit: int) -> None:
+    env = gym.make("MiniGrid-DoorKey-8x8-v0", max_episode_steps=given)
+    env.reset(seed=3)
+    assert levels_from(env).limit[0] == limit
+
+
+def test_from_minigrid_refuses_a_view_that_is_too_large() -> None:
+    env = gym.make("MiniGrid-Empty-5x5-v0", agent_view_size=63)
+    env.reset()
+    with pytest.raises(ValueError, match="agent_view_size 63; allowed: odd numbers from 3 to 61"):
+        from_minigrid(env, 2)
 
 
 def test_levels_from_refuses_what_is_no_minigrid_level() -> None:

@@ -47,11 +47,12 @@ def register() -> None:
 
 
 def from_minigrid(env: gymnasium.Env, num_envs: int) -> GridVectorEnv:
-    """Returns our vector env over a MiniGrid or BabyAI environment's present grid.
+    """Returns our vector env over a MiniGrid, BabyAI or our own environment's present grid.
 
-    Every episode of every one of the `num_envs` starts at that grid, pose, view size and step
-    limit; rules and observations are MiniGrid's own. Mission rewards of subclasses are not: the
-    one goal is MiniGrid's goal tile.
+    Every episode of every one of the `num_envs` starts at that grid, pose, view and step limit;
+    rules and observations are MiniGrid's own. Mission rewards of subclasses are not: the one goal
+    is MiniGrid's goal tile, except that our own worlds keep their goals, rewards and endings. For
+    wrappers and details see `minigrid_levels.from_minigrid`.
 
     Raises:
         ValueError: `env` is not a MiniGrid environment, or was not reset.

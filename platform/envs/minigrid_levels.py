@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import gymnasium as gym
+from gymnasium.wrappers import TimeLimit
 from minigrid.core.constants import COLOR_TO_IDX, OBJECT_TO_IDX
 from minigrid.core.world_object import Ball, Box, Door, Floor, Goal, Key, Lava, Wall, WorldObj
 from minigrid.minigrid_env import MiniGridEnv
+from minigrid.wrappers import FullyObsWrapper, ViewSizeWrapper
 
 from whichgoal.envs import contract
-from whichgoal.envs.contract import Levels, pack_object
+from whichgoal.envs.contract import VIEW_SIZES, Levels, is_view_size, pack_object
+from whichgoal.envs.single import Arrow, LevelEnv
 from whichgoal.envs.vector import GridVectorEnv
 
-_KINDS = (Wall, Floor, Door, Key, Ball, Box, Goal, Lava)
+_KINDS = (Wall, Floor, Door, Key, Ball, Box, Goal, Lava, Arrow)
 _MAX_STACK = 7
 """Objects in one packed stack: nine bits each in 63."""
 
@@ -54,7 +58,9 @@ def levels_from(env: gym.Env[Any, Any]) -> Levels:
     """Returns the present state of a MiniGrid or BabyAI environment as one level.
 
     Args:
-        env: A `MiniGridEnv`, possibly wrapped, that has been reset. `limit` is its `max_steps`.
+        env: A `MiniGridEnv`, possibly wrapped, that has been reset. `limit` is its `max_steps`, or
+            that of a `TimeLimit` around it where that is less. The goals are the goal objects,
+            and for our own `LevelEnv` those of the level that it plays, with its layout.
 
     Raises:
         ValueError: If it is no `MiniGridEnv`, was not reset, or holds an object with own rules.
@@ -70,34 +76,62 @@ def levels_from(env: gym.Env[Any, Any]) -> Levels:
                 levels.contents[0, x, y] = packed >> 9
             if packed & 15 == OBJECT_TO_IDX["goal"]:
                 levels.goal_map[0, x, y] = 1
+    if isinstance(inner, LevelEnv):
+        levels.goal_map[:] = inner.level.goal_map
+        levels.layout[:] = inner.level.layout
     levels.start[0] = *inner.agent_pos, inner.agent_dir
     levels.carrying[0] = pack(inner.carrying, "the agent's hand")
-    levels.limit[0] = inner.max_steps
+    cuts = [w._max_episode_steps for w in _wrappers(env) if isinstance(w, TimeLimit)]
+    levels.limit[0] = min([inner.max_steps, *cuts])
     return levels
 
 
 def from_minigrid(env: gym.Env[Any, Any], num_envs: int) -> GridVectorEnv:
     """Returns our vector env, each of whose episodes starts at `env`'s present grid and pose.
 
-    View size, `see_through_walls`, step limit and number of actions are the environment's own.
+    View, `see_through_walls`, step limit and number of actions are the environment's own; of its
+    wrappers, `FullyObsWrapper`, `ViewSizeWrapper` and `TimeLimit` are heeded, and no others.
     Rewards are MiniGrid's for goal objects; what a subclass pays for its mission is not known here.
+
+    For our own `LevelEnv` world, design and `ends_on` are its own, so that rewards, `info["goals"]`
+    and endings equal it step for step, as for an episode that starts here: all its steps are still
+    to be played, and a goal that was touched before pays again.
 
     Args:
         env: As in `levels_from`.
         num_envs: Number of environments in the batch.
 
     Raises:
-        ValueError: As `levels_from`.
+        ValueError: As `levels_from`, or the view's side is more than our engine can have.
     """
     levels = levels_from(env)
     inner = _minigrid(env)
-    design = contract.Design(
-        size=max(levels.width, levels.height),
-        agent_view_size=inner.agent_view_size,
-        see_through_walls=inner.see_through_walls,
-    )
+    seen: dict[str, Any] = {
+        "agent_view_size": int(inner.agent_view_size),
+        "see_through_walls": bool(inner.see_through_walls),
+    }
+    for wrapper in reversed(list(_wrappers(env))):  # each one draws anew, so the outermost counts
+        if isinstance(wrapper, FullyObsWrapper):
+            seen["view"] = "full"
+        elif isinstance(wrapper, ViewSizeWrapper):
+            seen |= {"view": "egocentric", "agent_view_size": int(wrapper.agent_view_size)}
+    if not is_view_size(seen["agent_view_size"]):
+        raise ValueError(
+            f"{env} has the agent_view_size {seen['agent_view_size']}; allowed: {VIEW_SIZES}"
+        )
+    if isinstance(inner, LevelEnv):
+        design = inner.design.model_copy(update=seen)
+        return GridVectorEnv(inner.world, design, num_envs, levels=levels, ends_on=inner.ends_on)
+    design = contract.Design(size=max(levels.width, levels.height), **seen)
     world = MiniGridTask(int(inner.action_space.n))
     return MiniGridVectorEnv(world, design, num_envs, levels=levels)
+
+
+def _wrappers(env: gym.Env[Any, Any]) -> Iterator[gym.Wrapper[Any, Any, Any, Any]]:
+    """Yields the wrappers around an environment, the outermost first."""
+    while isinstance(env, gym.Wrapper):
+        yield env
+        env = env.env
 
 
 def _minigrid(env: gym.Env[Any, Any]) -> MiniGridEnv:

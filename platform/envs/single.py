@@ -136,6 +136,22 @@ class LevelEnv(MiniGridEnv):
         reward = float(goals[0] - np.float32(self.design.step_cost))
         return obs, reward, terminated, truncated, {"goals": goals}
 
+    @property
+    def level(self) -> Levels:
+        """The level being played, one row, as it began.
+
+        Raises:
+            ValueError: Before the first `reset`.
+        """
+        if self._now is None:
+            raise ValueError("no level is played yet; call reset() first")
+        return self._now
+
+    @property
+    def ends_on(self) -> tuple[str, ...]:
+        """Names of the goals whose contact ends the episode."""
+        return tuple(goal for j, goal in enumerate(self.world.goals) if self._ends >> j & 1)
+
     def _gen_grid(self, width: int, height: int) -> None:
         if self._levels is None:
             self._now = self._generated(width, height)
