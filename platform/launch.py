@@ -23,7 +23,9 @@ from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage import Storage
 
 MAX_FAILURES = 1
-"""How often a crashed trial is started again; it goes on from its newest sound checkpoint."""
+"""How often a crashed trial is started again; it goes on from its newest sound checkpoint.
+
+A `ValueError` is no crash: the same trial would come to it again."""
 
 _REPORT_EVERY_S = 0.5
 _QUIET = {
@@ -56,6 +58,7 @@ def run_trials(
     trials: Sequence[TrialSpec],
     battery: BatterySpec,
     storage: Storage,
+    sweep: str,
     on_report: OnReport,
     on_failure: Callable[[str], None],
     *,
@@ -68,9 +71,11 @@ def run_trials(
         trials: What to carry out.
         battery: How their last checkpoints are scored.
         storage: Where their folders are.
+        sweep: Name of the sweep, for Tune's own state.
         on_report: Called in this process whenever a trial has news.
         on_failure: Called with the id of a trial that is given up.
-        max_concurrent: Trials at a time; by default as many as there are cores.
+        max_concurrent: Trials at a time; by default, and on this machine at most, as many as there
+            are cores.
         address: `local` for a Ray of our own on this machine, `auto` for the cluster that runs.
 
     Raises:
@@ -78,8 +83,10 @@ def run_trials(
         ConnectionError: With `auto`, if no cluster answers.
     """
     limit = max_concurrent or cores()
+    if address == "local":
+        limit = min(limit, cores())
     with _ray(address, min(limit, len(trials))):
-        _fit(trials, battery, storage, on_report, on_failure, limit)
+        _fit(trials, battery, storage, sweep, on_report, on_failure, limit)
 
 
 @contextmanager
@@ -123,6 +130,7 @@ def _fit(
     trials: Sequence[TrialSpec],
     battery: BatterySpec,
     storage: Storage,
+    sweep: str,
     on_report: OnReport,
     on_failure: Callable[[str], None],
     limit: int,
@@ -131,13 +139,14 @@ def _fit(
 
     for name in ("ray.tune", "ray.train", "ray.air"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    shutil.rmtree(storage.tune, ignore_errors=True)
+    shutil.rmtree(storage.tune(sweep), ignore_errors=True)
     jobs = [
         json.dumps(
             {
                 "spec": spec.model_dump(mode="json"),
                 "battery": battery.model_dump(mode="json"),
                 "folder": str(storage.trial(spec.id)),
+                "panels": str(storage.panels),
             }
         )
         for spec in trials
@@ -153,7 +162,7 @@ def _fit(
         ),
         run_config=tune.RunConfig(
             name="state",
-            storage_path=str(storage.tune),
+            storage_path=str(storage.tune(sweep)),
             checkpoint_config=tune.CheckpointConfig(
                 checkpoint_at_end=False
             ),  # they are the trial's
@@ -183,7 +192,8 @@ def _trainable() -> type:
             job = json.loads(config["job"])
             spec = TrialSpec.model_validate(job["spec"])
             battery = BatterySpec.model_validate(job["battery"])
-            self._reports = carry_out(spec, battery, Path(job["folder"]))
+            folder, panels = Path(job["folder"]), Path(job["panels"])
+            self._reports = carry_out(spec, battery, folder, panels)
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
             self._reports.close()
@@ -192,10 +202,13 @@ def _trainable() -> type:
 
         def step(self) -> dict[str, Any]:
             until = time.monotonic() + _REPORT_EVERY_S
-            for report in self._reports:
-                over = report.stage == "done"
-                if over or report.env_steps == 0 or time.monotonic() >= until:
-                    return {"report": asdict(report), "done": over}
+            try:
+                for report in self._reports:
+                    over = report.stage == "done"
+                    if over or report.env_steps == 0 or time.monotonic() >= until:
+                        return {"report": asdict(report), "done": over}
+            except ValueError:  # told in the trial's log; trying again would come to the same
+                return {"failed": True, "done": True}
             raise AssertionError("a trial ended without saying so")
 
         def cleanup(self) -> None:
@@ -218,7 +231,10 @@ def _news(on_report: OnReport, on_failure: Callable[[str], None]) -> Any:
         def on_trial_result(
             self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
         ) -> None:
-            self.report(_job_id(trial), result["report"])
+            if result.get("failed"):
+                self.failure(_job_id(trial))
+            else:
+                self.report(_job_id(trial), result["report"])
 
         def on_trial_error(
             self, iteration: int, trials: list[Any], trial: Any, **info: Any

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _PLAIN_EVERY_S = 10.0
 _SPEED_OVER_S = 30.0
+_SHOWN = ("train", "probe", "held")
+"""Stages at which a trial has a line of its own."""
 
 
 @dataclass
@@ -86,7 +88,7 @@ class Board:
         speed = self.env_steps_per_s
         if speed <= 0:
             return None
-        over = ("done", "failed", "probe")
+        over = ("done", "failed", "probe", "held")
         left = sum(
             max(0, row.target - row.env_steps)
             for row in self.rows.values()
@@ -101,7 +103,7 @@ class Board:
         parts = [
             f"{done}/{self.already_done + len(self.rows)} trials done",
             f"{running} running",
-            f"{self.count('waiting')} waiting",
+            f"{self.count('waiting', 'held')} waiting",
         ]
         if self.count("failed"):
             parts.append(f"{self.count('failed')} failed")
@@ -114,12 +116,14 @@ class Board:
 
     def lines(self) -> list[str]:
         """Returns the running trials, one line each."""
-        return [_line(row) for row in self.rows.values() if row.stage in ("train", "probe")]
+        return [_line(row) for row in self.rows.values() if row.stage in _SHOWN]
 
 
 def _line(row: Row) -> str:
     if row.stage == "probe":
         return f"{row.label}: scoring"
+    if row.stage == "held":
+        return f"{row.label}: waits for another process that works on the same trial"
     if not row.env_steps:
         return f"{row.label}: starting"
     success = "" if row.success is None else f", success {row.success:.0%}"
@@ -174,7 +178,7 @@ class Screen:
 
         table = Table.grid(padding=(0, 2))
         for row in self._board.rows.values():
-            if row.stage in ("train", "probe"):
+            if row.stage in _SHOWN:
                 bar = ProgressBar(total=row.target, completed=row.env_steps, width=24)
                 table.add_row(bar, _line(row))
         return Group(table, self._board.headline())

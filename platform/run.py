@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from whichgoal import ledger, tracking, tracking_uri
 from whichgoal.compare import Agent, answer
 from whichgoal.divergence.verdict import Scorecard
+from whichgoal.launch import cores, run_trials
 from whichgoal.plan import plan
+from whichgoal.prepare import build_panels
 from whichgoal.progress import Board, Row, Screen
 from whichgoal.spec import TrialSpec
 from whichgoal.storage import Storage, locked, write_json, write_text
@@ -48,6 +50,7 @@ def run(
     Raises:
         StorageError: The storage cannot be written to, is in use, or holds other trials.
         TrackingError: MLflow does not answer.
+        ValueError: A design cannot be tested with the sweep's battery.
         Interrupted: On Ctrl-C or SIGTERM.
         Unfinished: If any trial ended without a result, or MLflow failed on the way.
     """
@@ -69,6 +72,10 @@ def run(
             _carry_out_all(sweep, trials, storage, console, tracker, max_concurrent, address)
         except KeyboardInterrupt:
             _stop(sweep, trials, storage, tracker)
+        except Exception:
+            if tracker.started:
+                tracker.close("FAILED", "")
+            raise
         _finish(sweep, trials, storage, console, tracker, uri)
 
 
@@ -104,6 +111,14 @@ def _carry_out_all(
     )
     if not pending:
         return
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    at_once = cores()
+    if max_concurrent is not None and address == "local" and max_concurrent > at_once:
+        say(f"{max_concurrent} trials at a time asked for, {at_once} possible: one per core")
+    build_panels(pending, sweep.battery, storage.panels, say, at_once=at_once)
     by_id = {trial.id: trial for trial in pending}
     rows = {t.id: Row(label(sweep, t), t.train.env_steps) for t in pending}
     board = Board(rows, already_done=done)
@@ -124,12 +139,11 @@ def _carry_out_all(
             board.fail(trial_id)
             tracker.put(by_id[trial_id], "FAILED")
 
-        from whichgoal.launch import run_trials
-
         run_trials(
             pending,
             sweep.battery,
             storage,
+            sweep.name,
             on_report,
             on_failure,
             max_concurrent=max_concurrent,

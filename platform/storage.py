@@ -24,6 +24,10 @@ class StorageError(ValueError):
     """A storage root that cannot be used, or is in use; one clear line."""
 
 
+class InUseError(StorageError):
+    """Another process works in the folder."""
+
+
 @dataclass(frozen=True)
 class Storage:
     """A storage root on a local (or mounted) file system."""
@@ -56,9 +60,13 @@ class Storage:
         return self.root / "trials" / trial_id
 
     @property
-    def tune(self) -> Path:
-        """The folder of Ray Tune's own state, which may be deleted at any time."""
-        return self.root / "tune"
+    def panels(self) -> Path:
+        """The folder of the panels that trials share; it may be deleted, then they are rebuilt."""
+        return self.root / "panels"
+
+    def tune(self, sweep: str) -> Path:
+        """Returns the folder of Ray Tune's own state; between two runs it may be deleted."""
+        return self.root / "tune" / sweep
 
     def prepare(self) -> None:
         """Creates the root and proves that it can be written to.
@@ -104,7 +112,7 @@ def locked(folder: Path, what: str, wait_s: float = 0.0) -> Iterator[None]:
     The kernel lets go of the lock when its holder dies, so none is ever stale.
 
     Raises:
-        StorageError: If another process holds it for longer than `wait_s`.
+        InUseError: If another process holds it for longer than `wait_s`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     give_up = time.monotonic() + wait_s
@@ -117,7 +125,7 @@ def locked(folder: Path, what: str, wait_s: float = 0.0) -> Iterator[None]:
                 if time.monotonic() >= give_up:
                     file.seek(0)
                     holder = file.read().strip() or "another process"
-                    raise StorageError(f"{what} is being worked on by {holder}") from None
+                    raise InUseError(f"{what} is being worked on by {holder}") from None
                 time.sleep(0.2)
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")

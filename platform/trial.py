@@ -10,26 +10,25 @@ import json
 import time
 import traceback
 from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whichgoal import ledger
-from whichgoal.spec import BatterySpec, TrialSpec, WorldSpec
-from whichgoal.storage import locked, write_text
+from whichgoal.spec import BatterySpec, TrialSpec
+from whichgoal.storage import InUseError, locked, write_text
 from whichgoal.sweep import design_of, world_named
 
 if TYPE_CHECKING:
     from whichgoal.checkpoint import Checkpoint
     from whichgoal.divergence.harness import Evaluation
-    from whichgoal.divergence.panels import Panel
     from whichgoal.divergence.verdict import Scorecard
     from whichgoal.envs.contract import Design, World
     from whichgoal.rllib import Progress
 
-_WAIT_S = 60.0
-"""How long a trial waits for a killed driver's last process to let go of its folder."""
+_ASK_EVERY_S = 1.0
+"""How often a trial asks whether another process has let go of its folder."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,8 @@ class Report:
     """What a trial is doing now.
 
     Attributes:
-        stage: The stage at work; `done` when all are finished.
+        stage: The stage at work; `held` while another process works on the same trial; `done` when
+            all stages are finished.
         env_steps: Env steps trained so far.
         env_steps_per_s: Speed of training now.
         success: Share of training episodes that reach the goal; None before the first ended.
@@ -49,21 +49,39 @@ class Report:
     success: float | None = None
 
 
-def carry_out(spec: TrialSpec, battery: BatterySpec, folder: Path) -> Generator[Report, None, None]:
+def carry_out(
+    spec: TrialSpec, battery: BatterySpec, folder: Path, panels: Path | None = None
+) -> Generator[Report, None, None]:
     """Carries out every stage of the trial that is not done, and reports on the way.
 
+    While another process works in the folder (another sweep's, or a killed driver's last one) it
+    waits for it, and then does what is left.
+
+    Args:
+        spec: The trial.
+        battery: How its last checkpoint is scored.
+        folder: Where its files are.
+        panels: Where built panels are kept, if anywhere.
+
     Raises:
-        StorageError: The folder holds another trial, or another process works in it.
+        StorageError: The folder holds another trial.
     """
-    with locked(folder, f"trial {spec.id}", _WAIT_S):
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(locked(folder, f"trial {spec.id}"))
+                break
+            except InUseError:
+                yield Report("held", 0)
+                time.sleep(_ASK_EVERY_S)
         ledger.claim(folder, spec)
         ledger.keep_battery(folder, battery)
         try:
             if not trained(folder, spec):
-                yield from _train(spec, battery, folder)
+                yield from _train(spec, folder)
             if not probed(folder, battery):
                 yield Report("probe", spec.train.env_steps)
-                probe(battery, folder)
+                probe(battery, folder, panels)
             if not scored(folder, battery):
                 score(battery, folder)
         except Exception:
@@ -111,7 +129,7 @@ def read_progress(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _train(spec: TrialSpec, battery: BatterySpec, folder: Path) -> Iterator[Report]:
+def _train(spec: TrialSpec, folder: Path) -> Iterator[Report]:
     from whichgoal.rllib import train
 
     yield Report("train", 0)
@@ -121,8 +139,6 @@ def _train(spec: TrialSpec, battery: BatterySpec, folder: Path) -> Iterator[Repo
             curve = _keep_before(folder, progress.env_steps)
         _append(curve, progress)
         yield Report("train", progress.env_steps, progress.env_steps_per_s, progress.success)
-        # Panels that cannot be built are a reason not to train; afterwards they are at hand.
-        panels_of(spec.world.model_dump_json(), battery)
     last = last_checkpoint(folder)
     if int(last.name) < spec.train.env_steps:
         raise RuntimeError(f"training ended, but the newest sound checkpoint is {last}")
@@ -144,37 +160,30 @@ def last_checkpoint(folder: Path) -> Path:
     return newest.path
 
 
-@lru_cache(maxsize=1)
-def panels_of(world_json: str, battery: BatterySpec) -> dict[str, Panel]:
-    """Returns the battery's panels for a world's spec, as JSON; keeps the last ones built.
-
-    Raises:
-        ValueError: Too few levels of this design qualify.
-    """
-    from whichgoal.divergence import panels
-
-    world = WorldSpec.model_validate_json(world_json)
-    named = world_named(world.name)
-    return panels.build(named, named.Design.model_validate(world.design()), battery)
-
-
-def probe(battery: BatterySpec, folder: Path) -> None:
+def probe(battery: BatterySpec, folder: Path, panels: Path | None = None) -> None:
     """Plays the battery with the last checkpoint; writes `episodes.parquet` and marks it done."""
     from whichgoal import tables
 
     inputs = _probe_inputs(folder, battery)
-    found = evaluate_checkpoint(last_checkpoint(folder), battery)
+    found = evaluate_checkpoint(last_checkpoint(folder), battery, panels)
     tables.write(found.episodes, folder / "episodes.parquet", tables.EPISODES)
     ledger.finish(folder, "probe", [folder / "episodes.parquet"], inputs)
 
 
-def evaluate_checkpoint(path: Path, battery: BatterySpec) -> Evaluation:
-    """Plays and scores the battery with the agent in a checkpoint folder; writes nothing.
+def evaluate_checkpoint(path: Path, battery: BatterySpec, panels: Path | None = None) -> Evaluation:
+    """Plays and scores the battery with the agent in a checkpoint folder; writes nothing there.
+
+    Args:
+        path: The checkpoint's folder.
+        battery: What is played, and how it is scored.
+        panels: Where built panels are kept, if anywhere; without, they are built in memory.
 
     Raises:
         ValueError: The checkpoint is damaged or foreign, or its world is not one of ours.
     """
     from whichgoal import checkpoint
+    from whichgoal.divergence import panels as battery_panels
+    from whichgoal.divergence import panels_file
     from whichgoal.divergence.harness import evaluate
     from whichgoal.divergence.probe import PolicyActor
 
@@ -184,6 +193,10 @@ def evaluate_checkpoint(path: Path, battery: BatterySpec) -> Evaluation:
         "sampled": PolicyActor(loaded.policy, greedy=False),
         "greedy": PolicyActor(loaded.policy, greedy=True),
     }
+    if panels is None:
+        levels = battery_panels.build(world, design, battery)
+    else:
+        levels = panels_file.built(panels, world, design, battery)
     return evaluate(
         actors,
         world,
@@ -191,7 +204,7 @@ def evaluate_checkpoint(path: Path, battery: BatterySpec) -> Evaluation:
         battery,
         trial=loaded.spec.id,
         env_steps=loaded.env_steps,
-        panels=panels_of(loaded.spec.world.model_dump_json(), battery),
+        panels=levels,
     )
 
 

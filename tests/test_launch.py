@@ -1,16 +1,19 @@
 """Whole sweeps, run as a person runs them: by the command, in processes of their own."""
 
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from whichgoal import tables
+from whichgoal.sweep import load
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
 
@@ -205,12 +208,22 @@ def test_a_second_driver_of_the_same_sweep_is_refused_and_ctrl_c_says_what_is_ke
     assert "Traceback" not in err
 
 
-def test_a_trial_that_cannot_be_tested_is_named_with_its_log(tmp_path):
+def test_a_trial_that_fails_on_its_own_is_tried_once_and_named_with_its_log(tmp_path):
     sweep, runs = tmp_path / "tiny.yaml", tmp_path / "runs"
-    text = SWEEP.replace("[1.0, 0.5]", "[1.0]").replace("episodes: 16", "episodes: 1_000_000")
-    sweep.write_text(text)
+    sweep.write_text(SWEEP.replace("[1.0, 0.5]", "[1.0]"))
+    (trial,) = load(sweep).trials()
+    folder = runs / "trials" / trial.id
+    place = folder / "resume" / "000000001024"
+    place.mkdir(parents=True)
+    state = json.dumps({"trial_id": "another", "ray": version("ray"), "progress": {}}).encode()
+    (place / "state.json").write_bytes(state)
+    sums = {"state.json": hashlib.sha256(state).hexdigest()}
+    (place / "manifest.json").write_text(json.dumps({"sha256": sums}))
     code, _, err = ended(whichgoal("run", sweep, "--storage", runs))
     assert code == 1
     assert "Traceback" not in err
-    assert "ended without a result" in err
-    assert "trial.log" in err
+    assert f"trial {trial.id} (agreement.arrow 1.0, seed 0) ended without a result: Value" in err
+    assert "is of trial another" in err
+    log = folder / "trial.log"
+    assert f"see {log}" in err
+    assert log.read_text().count("Traceback (most recent call last)") == 1
