@@ -119,6 +119,12 @@ def test_in_shift_the_arrow_is_at_the_end_on_larger_boards() -> None:
     assert np.array_equal(shift.levels.goal_map >> END & 1, shift.levels.goal_map >> ARROW & 1)
 
 
+def test_a_policy_that_sees_the_whole_board_can_play_every_panel() -> None:
+    design = MAZE.Design(size=9, view="full")
+    shapes = {found.levels.board.shape[1:] for found in build(MAZE, design, BATTERY).values()}
+    assert shapes == {(9, 9, 3)}
+
+
 def test_no_panel_has_a_layout_of_training() -> None:
     trained = set(MAZE.generate(OPENING, 20_000, seed=5).layout.tolist())
     for found in build(MAZE, OPENING, BATTERY).values():
