@@ -60,13 +60,13 @@ def _parser() -> argparse.ArgumentParser:
 
     plan = commands.add_parser("plan", help="show the trials of a sweep file; train nothing")
     plan.add_argument("file", type=Path, metavar="FILE", help="a sweep file (YAML)")
-    plan.add_argument("--storage", help="also show what is done in this storage root")
+    plan.add_argument("--storage", help="also show what is done in this folder")
     plan.add_argument("--json", action="store_true", help="print JSON")
     plan.set_defaults(command=_plan)
 
     run = commands.add_parser("run", help="run a sweep file; what is done is skipped")
     run.add_argument("file", type=Path, metavar="FILE", help="a sweep file (YAML)")
-    run.add_argument("--storage", default="runs", help="where results go (default: ./runs)")
+    run.add_argument("--storage", default="runs", help="the folder for results (default: ./runs)")
     run.add_argument(
         "--max-concurrent", type=_positive, metavar="N", help="trials at a time (default: cores)"
     )

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import tempfile
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from whichgoal.storage import Storage
 
 _ANSWER_S = 3.0
+_ALLOWED = "allowed: sqlite:///FILE, http://HOST:PORT, or leave MLFLOW_TRACKING_URI unset"
 
 
 class TrackingError(RuntimeError):
@@ -31,37 +34,54 @@ def own_uri(storage: Storage) -> str:
 def check(uri: str) -> None:
     """Proves within seconds, without importing MLflow, that a tracking URI answers.
 
+    Creates nothing but the folder of our own sqlite store.
+
     Raises:
-        TrackingError: If it does not.
+        TrackingError: If it does not, or is of a kind that we cannot check.
     """
-    parts = urlsplit(uri)
-    if parts.scheme == "sqlite":
+    try:
+        scheme = urlsplit(uri).scheme
+    except ValueError as error:
+        raise TrackingError(f"MLflow at {uri!r} cannot be used: {error}; {_ALLOWED}") from None
+    if scheme == "sqlite":
         _check_sqlite(uri)
-    elif parts.scheme in ("http", "https"):
+    elif scheme in ("http", "https"):
         _check_server(uri)
-    elif parts.scheme in ("", "file"):
+    elif scheme in ("", "file"):
+        raise TrackingError(f"MLflow's file store is not supported: {uri} given; {_ALLOWED}")
+    else:
         raise TrackingError(
-            f"MLflow's file store is not supported: {uri} given; allowed: sqlite:///FILE, "
-            f"http://HOST:PORT, or leave MLFLOW_TRACKING_URI unset"
+            f"MLflow at {scheme}:// is not supported: {uri} given; {_ALLOWED}; a database is "
+            f"reached through an MLflow server"
         )
 
 
 def _check_sqlite(uri: str) -> None:
+    if not uri.startswith("sqlite:///") or not uri.removeprefix("sqlite:///").strip("/"):
+        raise TrackingError(f"MLflow store {uri} names no file; {_ALLOWED}")
     path = sqlite_path(uri)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = not path.exists()
-        connection = sqlite3.connect(path, timeout=_ANSWER_S)
+        if not path.exists():
+            _check_can_be_made(path)
+            return
+        connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=_ANSWER_S)
         try:
             connection.execute("SELECT count(*) FROM sqlite_master")
             connection.execute("BEGIN IMMEDIATE")
             connection.rollback()
         finally:
             connection.close()
-            if fresh:
-                path.unlink(missing_ok=True)
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, sqlite3.Error, ValueError) as error:
         raise TrackingError(f"MLflow store {uri} cannot be used: {error}") from None
+
+
+def _check_can_be_made(path: Path) -> None:
+    """Proves, leaving nothing behind, that a file and the folders above it can be made."""
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def _check_server(uri: str) -> None:
@@ -73,10 +93,11 @@ def _check_server(uri: str) -> None:
             f"MLflow server {uri} answers {error.code} {error.reason} "
             f"(403: start it with --allowed-hosts; 404: not an MLflow server)"
         ) from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
+    except (OSError, ValueError, HTTPException) as error:
+        reason = " ".join(str(getattr(error, "reason", "") or error).split())
         raise TrackingError(
-            f"MLflow server {uri} does not answer: {reason}; start it, or unset MLFLOW_TRACKING_URI"
+            f"MLflow server {uri} does not answer: {reason or type(error).__name__}; start it, or "
+            f"unset MLFLOW_TRACKING_URI"
         ) from None
 
 

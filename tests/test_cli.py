@@ -2,8 +2,11 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -138,6 +141,14 @@ def test_a_storage_that_cannot_be_written_to_is_told(sweep_file, root, capsys):
         ("http://no-such-host.invalid", "does not answer"),
         ("./mlruns", "file store is not supported"),
         ("sqlite:////dev/null/mlflow.db", "cannot be used"),
+        ("sqlite://", "names no file"),
+        ("sqlite:///", "names no file"),
+        ("foo://bar", "MLflow at foo:// is not supported"),
+        ("postgresql://127.0.0.1:1/x", "reached through an MLflow server"),
+        ("mysql://nohost/x", "reached through an MLflow server"),
+        ("http://127.0.0.1:notaport", "does not answer"),
+        ("http://[::1", "cannot be used"),
+        ("http://", "does not answer"),
     ],
 )
 def test_an_mlflow_that_cannot_be_used_is_told(
@@ -148,6 +159,37 @@ def test_an_mlflow_that_cannot_be_used_is_told(
     assert uri in line
     assert told in line
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.fixture
+def babbler() -> Iterator[int]:
+    """A port of this machine that answers, but not in HTTP."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"220 mail here\r\nand\nmore\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        yield server.getsockname()[1]
+
+
+def test_a_port_that_speaks_another_protocol_is_told(
+    babbler, sweep_file, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{babbler}")
+    told = refused(capsys, "run", sweep_file, "--storage", tmp_path / "runs")
+    assert "does not answer: 220 mail here" in told
+
+
+def test_a_bad_storage_beside_an_mlflow_store_elsewhere_leaves_nothing(
+    sweep_file, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/new/folder/mlflow.db")
+    refused(capsys, "run", sweep_file, "--storage", "/dev/null/runs")
+    assert [p.name for p in tmp_path.iterdir()] == ["two.yaml"]
 
 
 def test_a_damaged_mlflow_store_is_told(sweep_file, tmp_path, capsys, monkeypatch):

@@ -9,8 +9,9 @@ import sys
 import pytest
 
 from whichgoal import ledger
-from whichgoal.spec import TrialSpec, WorldSpec
+from whichgoal.spec import BatterySpec, TrialSpec, WorldSpec
 from whichgoal.storage import Storage, StorageError, locked, write_json
+from whichgoal.trial import Report, carry_out
 
 SPEC = TrialSpec(world=WorldSpec(name="arrow_maze"))
 INPUTS = {"trial": "abc", "levels": [1, 2]}
@@ -96,6 +97,11 @@ def test_an_unwritable_storage_is_refused_in_one_line(root):
     assert "\n" not in str(caught.value)
 
 
+def test_each_sweep_has_a_folder_of_its_own_for_tune(tmp_path):
+    assert Storage(tmp_path).tune("a") != Storage(tmp_path).tune("b")
+    assert Storage(tmp_path).tune("a").parent == tmp_path / "tune"
+
+
 def test_a_url_is_refused_clearly():
     with pytest.raises(StorageError, match="s3:// comes with a later version"):
         Storage.at("s3://bucket/runs")
@@ -143,3 +149,18 @@ def test_a_lock_is_free_again_after_use(tmp_path):
     for _ in range(2):
         with locked(tmp_path, "x"):
             pass
+
+
+def test_a_trial_waits_for_another_process_and_then_goes_on(tmp_path, holder, monkeypatch):
+    monkeypatch.setattr("whichgoal.trial._ASK_EVERY_S", 0.01)
+    monkeypatch.setattr("whichgoal.trial._train", lambda *_: iter([Report("train", 0)]))
+    reports = carry_out(SPEC, BatterySpec(), tmp_path)
+    assert [next(reports).stage for _ in range(3)] == ["held"] * 3
+    assert not (tmp_path / "spec.json").exists()
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    assert next(r.stage for r in reports if r.stage != "held") == "train"
+    assert ledger.claimed(tmp_path) == SPEC
+    reports.close()
+    with locked(tmp_path, "x"):
+        pass
