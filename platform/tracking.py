@@ -32,6 +32,7 @@ EXPERIMENT = "whichgoal"
 SWEEP_TAG = "whichgoal.sweep"
 TRIAL_TAG = "whichgoal.trial"
 DIGEST_TAG = "whichgoal.digest"
+AXIS_TAG = "axis "
 _BATCH = 900
 
 
@@ -48,6 +49,8 @@ class Index:
             logging.getLogger(name).setLevel(logging.ERROR)
         self._storage = storage
         self._sweep = sweep
+        if uri.startswith("sqlite:"):
+            sqlite_path(uri).parent.mkdir(parents=True, exist_ok=True)
         with locked(storage.root / "mlartifacts", "the MLflow store", wait_s=60):
             # Several processes that open a new sqlite store at once break it.
             self._client = MlflowClient(tracking_uri=uri)
@@ -55,6 +58,7 @@ class Index:
         self._runs = self._existing_runs()
         self._sent_steps: dict[str, int] = {}
         self._parent = self._runs.get("") or self._create_parent()
+        self._open_parent()
 
     def send(self, trial: TrialSpec, status: Status) -> None:
         """Brings the trial's run up to what its folder holds, and gives it the status."""
@@ -112,17 +116,23 @@ class Index:
 
     def _create_parent(self) -> Run:
         sweep = self._sweep
-        run = self._client.create_run(
-            self._experiment,
-            run_name=sweep.name,
-            tags={SWEEP_TAG: sweep.name, "mlflow.note.content": sweep.question},
-        )
-        for key, values in sweep.axes.items():
-            self._client.log_param(run.info.run_id, f"axis {key}", json.dumps(list(values)))
-        self._client.log_artifact(
-            run.info.run_id, str(self._storage.sweep(sweep.name) / "plan.json")
-        )
-        return run
+        tags = {SWEEP_TAG: sweep.name}
+        return self._client.create_run(self._experiment, run_name=sweep.name, tags=tags)
+
+    def _open_parent(self) -> None:
+        """Says that the sweep runs, and what it now asks: it may have grown since the last time.
+
+        Its axes are tags, for MLflow never lets a parameter change.
+        """
+        sweep, run_id = self._sweep, self._parent.info.run_id
+        self._client.update_run(run_id, status="RUNNING")
+        axes = {f"{AXIS_TAG}{key}": json.dumps(list(v)) for key, v in sweep.axes.items()}
+        for key in self._parent.data.tags:
+            if key.startswith(AXIS_TAG) and key not in axes:
+                self._client.delete_tag(run_id, key)
+        for key, value in {"mlflow.note.content": sweep.question, **axes}.items():
+            self._client.set_tag(run_id, key, value)
+        self._client.log_artifact(run_id, str(self._storage.sweep(sweep.name) / "plan.json"))
 
     def _create_run(self, trial: TrialSpec) -> Run:
         from mlflow.entities import Param

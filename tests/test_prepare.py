@@ -29,7 +29,7 @@ def trials(tmp_path):
     return load(path).trials()
 
 
-@pytest.mark.parametrize("at_once", [1, 2])
+@pytest.mark.parametrize("at_once", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_every_design_is_built_once(tmp_path, trials, at_once):
     said: list[str] = []
     battery = BatterySpec(episodes=16)
@@ -49,7 +49,7 @@ def test_a_lost_file_alone_is_built_again(tmp_path, trials):
     assert len(list((tmp_path / "panels").iterdir())) == 2
 
 
-@pytest.mark.parametrize("at_once", [1, 2])
+@pytest.mark.parametrize("at_once", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_design_that_cannot_be_tested_is_told_in_one_line(tmp_path, trials, at_once):
     battery = BatterySpec(episodes=20_000)
     with pytest.raises(ValueError, match="cannot be tested: ") as caught:
@@ -62,7 +62,7 @@ def test_a_run_that_cannot_be_tested_starts_nothing(tmp_path: Path, capsys, monk
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setattr("whichgoal.run.run_trials", None)
     sweep, runs = tmp_path / "two.yaml", tmp_path / "runs"
-    sweep.write_text(SWEEP + "battery: {episodes: 20_000}\n")
+    sweep.write_text(SWEEP.replace("[1.0, 0.5]", "[1.0]") + "battery: {episodes: 20_000}\n")
     assert main(["run", str(sweep), "--storage", str(runs)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "world arrow_maze (size: 7, test_size: 9) cannot be tested: " in line

@@ -60,6 +60,17 @@ def test_the_headline_counts_trials():
     assert shown.headline().startswith("2/3 trials done, 0 running, 0 waiting, 1 failed")
 
 
+def test_a_trial_that_another_process_works_on_is_said_to_wait():
+    shown, clock = board()
+    shown.update("b", report(0, "held"))
+    for clock.now, steps in ((0.0, 100), (4.0, 500)):
+        shown.update("a", report(steps))
+    assert "1 running, 1 waiting, 100 env steps/s, 5 s left" in shown.headline()
+    assert "arrow 0.5, seed 0: waits for another process that works on the same trial" in (
+        shown.lines()
+    )
+
+
 def test_a_log_gets_a_line_every_ten_seconds():
     shown, clock = board()
     text = io.StringIO()

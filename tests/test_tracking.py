@@ -1,6 +1,7 @@
 """MLflow shows what the storage root holds: found again, never doubled, sent late if need be."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -159,3 +160,28 @@ def test_a_tracker_that_fails_says_so_and_stops_nothing(storage, sweep):
     told = tracker.close("FINISHED", "")
     assert told is not None
     assert told.startswith("MLflow at sqlite:////dev/null/mlflow.db failed: ")
+
+
+def test_a_sweep_that_is_run_again_and_has_grown_is_shown_so(storage, sweep, client, runs):
+    def parent():
+        (run,) = [r for r in runs() if "whichgoal.trial" not in r.data.tags]
+        return run
+
+    Index(own_uri(storage), storage, sweep).close("FINISHED", "table")
+    assert parent().info.status == "FINISHED"
+    assert parent().data.tags["axis world.agreement.arrow"] == "[1.0, 0.5]"
+    axes = {"world.agreement.arrow": (1.0, 0.5, 0.9), "model.arch": ("mlp",)}
+    grown = replace(sweep, axes=axes, question="And at 0.9?")
+    plan = storage.sweep("two") / "plan.json"
+    plan.write_text('{"grown": true}')
+    index = Index(own_uri(storage), storage, grown)
+    assert parent().info.status == "RUNNING"
+    assert parent().data.tags["axis world.agreement.arrow"] == "[1.0, 0.5, 0.9]"
+    assert parent().data.tags["axis model.arch"] == '["mlp"]'
+    assert parent().data.tags["mlflow.note.content"] == "And at 0.9?"
+    kept = client.download_artifacts(parent().info.run_id, "plan.json")
+    assert Path(kept).read_text() == '{"grown": true}'
+    index.close("FAILED", "table")
+    assert parent().info.status == "FAILED"
+    Index(own_uri(storage), storage, sweep)
+    assert "axis model.arch" not in parent().data.tags
