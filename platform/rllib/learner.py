@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
 from ray.rllib.core import ALL_MODULES, DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
@@ -26,6 +25,7 @@ from ray.rllib.utils.metrics import (
 from torch import Tensor
 
 from whichgoal.rllib.fragment import Fragment
+from whichgoal.rllib.loss import Coefficients, Sampled, ppo_loss
 from whichgoal.rllib.module import IS_FIRST, AgentModule
 
 KL_KEY = "mean_kl_loss"
@@ -85,22 +85,23 @@ class BatchedPPOLearner(PPOTorchLearner):
         self, *, module_id: str, config: Any, batch: Batch, fwd_out: Batch
     ) -> Tensor:
         """Returns the loss of one minibatch; its parts are kept for the log."""
-        all_logp = F.log_softmax(fwd_out[Columns.ACTION_DIST_INPUTS], dim=-1)
-        logp = all_logp.gather(-1, batch[Columns.ACTIONS].unsqueeze(-1)).squeeze(-1)
-        log_ratio = logp - batch[Columns.ACTION_LOGP]
-        ratio = log_ratio.exp()
-        advantage = batch[Postprocessing.ADVANTAGES]
-        clipped = ratio.clamp(1 - config.clip_param, 1 + config.clip_param)
-        policy_loss = -torch.min(advantage * ratio, advantage * clipped).mean()
-        error = (fwd_out[Columns.VF_PREDS] - batch[Postprocessing.VALUE_TARGETS]).square()
-        vf_loss = error.clamp(max=config.vf_clip_param).mean()
-        entropy = -(all_logp.exp() * all_logp).sum(-1).mean()
-        coefficient = self.entropy_coeff_schedulers_per_module[module_id].get_current_value()
-        loss = policy_loss + config.vf_loss_coeff * vf_loss - coefficient * entropy
-        with torch.no_grad():
-            # Schulman's low-variance estimate of KL(old || new), http://joschu.net/blog/kl-approx.html
-            kl = (ratio - 1 - log_ratio).mean()
-            self._sums.append(torch.stack((policy_loss, vf_loss, entropy, kl, loss)))
+        loss, parts = ppo_loss(
+            fwd_out[Columns.ACTION_DIST_INPUTS],
+            fwd_out[Columns.VF_PREDS],
+            Sampled(
+                batch[Columns.ACTIONS],
+                batch[Columns.ACTION_LOGP],
+                batch[Postprocessing.ADVANTAGES],
+                batch[Postprocessing.VALUE_TARGETS],
+            ),
+            Coefficients(
+                config.clip_param,
+                config.vf_clip_param,
+                config.vf_loss_coeff,
+                self.entropy_coeff_schedulers_per_module[module_id].get_current_value(),
+            ),
+        )
+        self._sums.append(parts)
         return loss
 
     def get_state(
