@@ -49,10 +49,10 @@ class Index:
             logging.getLogger(name).setLevel(logging.ERROR)
         self._storage = storage
         self._sweep = sweep
-        if uri.startswith("sqlite:"):
-            sqlite_path(uri).parent.mkdir(parents=True, exist_ok=True)
         with locked(storage.root / "mlartifacts", "the MLflow store", wait_s=60):
             # Several processes that open a new sqlite store at once break it.
+            if uri.startswith("sqlite:"):
+                _make_sqlite_store(sqlite_path(uri))
             self._client = MlflowClient(tracking_uri=uri)
             self._experiment = self._experiment_id(uri)
         self._runs = self._existing_runs()
@@ -253,6 +253,23 @@ class Tracker:
         except Exception as error:  # an index that fails must not stop the training
             reason = (str(error) or type(error).__name__).splitlines()[0]
             self.error = f"MLflow at {self._args[0]} failed: {reason}"
+
+
+def _make_sqlite_store(path: Path) -> None:
+    """Makes a sqlite store that is missing under another name, then moves it into place.
+
+    A process that is killed while MLflow makes its tables would otherwise leave a store that
+    MLflow can neither use nor finish.
+    """
+    from mlflow import MlflowClient
+
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished.unlink(missing_ok=True)
+    MlflowClient(tracking_uri=f"sqlite:///{unfinished}").search_experiments()
+    os.replace(unfinished, path)
 
 
 def params_of(trial: TrialSpec) -> dict[str, Any]:

@@ -1,6 +1,9 @@
 """MLflow shows what the storage root holds: found again, never doubled, sent late if need be."""
 
 import json
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -185,3 +188,32 @@ def test_a_sweep_that_is_run_again_and_has_grown_is_shown_so(storage, sweep, cli
     assert parent().info.status == "FAILED"
     Index(own_uri(storage), storage, sweep)
     assert "axis model.arch" not in parent().data.tags
+
+
+def test_a_store_whose_making_was_cut_off_is_made_anew(tmp_path, sweep):
+    """The tables of a new store take MLflow seconds: a driver is easily killed in between."""
+    runs = Storage(tmp_path)
+    runs.prepare()
+    runs.sweep("two").mkdir()
+    (runs.sweep("two") / "plan.json").write_text("{}")
+    program = (
+        "import sys, threading, time, os, signal\n"
+        "from pathlib import Path\n"
+        "from whichgoal.tracking import _make_sqlite_store\n"
+        "store = Path(sys.argv[1])\n"
+        "def kill():\n"
+        "    half = store.with_name(store.name + '.unfinished')\n"
+        "    while not (half.exists() and half.stat().st_size):\n"
+        "        time.sleep(0.001)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "threading.Thread(target=kill).start()\n"
+        "_make_sqlite_store(store)\n"
+    )
+    store = tmp_path / "mlflow.db"
+    killed = subprocess.run([sys.executable, "-c", program, str(store)], capture_output=True)
+    assert killed.returncode == -signal.SIGKILL
+    assert not store.exists()
+    assert store.with_name("mlflow.db.unfinished").exists()
+    Index(own_uri(runs), runs, sweep).close("FINISHED", "")
+    assert store.exists()
+    assert not store.with_name("mlflow.db.unfinished").exists()
