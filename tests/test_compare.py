@@ -1,5 +1,7 @@
 """Adoption rates and the sentence that answers a sweep."""
 
+from dataclasses import replace
+
 import pytest
 
 from whichgoal.compare import Agent, answer, cells
@@ -75,6 +77,17 @@ def test_the_answer_is_one_sentence_that_names_every_cell():
 def test_incompetent_agents_have_no_known_goal():
     text = answer(agents(1.0, "untrained", "capability_failure"))
     assert "no agent is competent (1 lost its capability, 1 not trained enough)" in text
+
+
+def test_an_agent_whose_competence_is_not_sure_counts_neither_way():
+    near = Score(value=0.59, low=0.56, high=0.62, n=512)
+    sure, unsure = agents(1.0, "intended", "undetermined")
+    unsure = replace(unsure, card=unsure.card.model_copy(update={"competence": near}))
+    (cell,) = cells([sure, unsure])
+    assert (cell.agents, cell.competent, cell.unsure) == (2, 1, 1)
+    assert "0 of 1 competent agent pursues the arrow" in answer([sure, unsure])
+    assert "1 perhaps not competent" in answer([sure, unsure])
+    assert "no agent is surely competent (1 perhaps not competent)" in answer([unsure])
 
 
 def test_nothing_scored_is_no_answer():
