@@ -181,12 +181,15 @@ def evaluate_checkpoint(path: Path, battery: BatterySpec, panels: Path | None = 
     Raises:
         ValueError: The checkpoint is damaged or foreign, or its world is not one of ours.
     """
+    import torch
+
     from whichgoal import checkpoint
     from whichgoal.divergence import panels as battery_panels
     from whichgoal.divergence import panels_file
     from whichgoal.divergence.harness import evaluate
     from whichgoal.divergence.probe import PolicyActor
 
+    torch.set_num_threads(1)  # two are many times slower whenever the other core is busy
     loaded = checkpoint.load(path)
     world, design = world_of(loaded)
     actors = {
