@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
 
@@ -85,12 +85,17 @@ class Storage:
             ) from None
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a file so that it holds the old text or the whole new one, never a part."""
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Opens a file for writing so that `path` holds the old content or the whole new, never a part.
+
+    Raises:
+        OSError: The folder cannot be written to.
+    """
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.chmod(name, 0o644)
@@ -98,6 +103,17 @@ def write_text(path: Path, text: str) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file so that it holds the old text or the whole new one, never a part."""
+    with replacing(path) as file:
+        file.write(text.encode())
 
 
 def write_json(path: Path, record: Any) -> None:

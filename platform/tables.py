@@ -5,14 +5,14 @@ A field's meaning is written in the file itself, as the field's `description`.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+
+from whichgoal.storage import replacing
 
 NEVER = -1
 """In `first_contact`: the goal was never touched. In `shortest`: it is not there, or no way leads
@@ -150,22 +150,8 @@ def write(table: pa.Table, path: Path | str, schema: pa.Schema) -> None:
     path = Path(path)
     columns = check(table, schema, "the table to be written").columns
     table = pa.Table.from_arrays(columns, schema=schema)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            pq.write_table(table, file, compression="zstd")
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    with replacing(path) as file:
+        pq.write_table(table, file, compression="zstd")
 
 
 def read(path: Path | str, schema: pa.Schema) -> pa.Table:

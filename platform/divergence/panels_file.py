@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import os
-import tempfile
 import zipfile
 import zlib
 from dataclasses import fields
@@ -21,6 +18,7 @@ from whichgoal.divergence import panels
 from whichgoal.divergence.panels import Panel
 from whichgoal.envs.contract import Design, Levels, World
 from whichgoal.spec import BatterySpec
+from whichgoal.storage import replacing
 
 _ABOUT = "about"
 _LEVELS = tuple(field.name for field in fields(Levels))
@@ -61,20 +59,9 @@ def save(made: dict[str, Panel], path: Path) -> None:
         arrays[f"{i}/shortest"], arrays[f"{i}/base"] = panel.shortest, panel.base
     text = json.dumps({"key": path.stem, "panels": about})
     arrays[_ABOUT] = np.frombuffer(text.encode(), np.uint8)
-    data = io.BytesIO()
-    np.savez_compressed(data, **arrays)  # type: ignore[arg-type]
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data.getvalue())
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with replacing(path) as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 def load(path: Path, world: World) -> dict[str, Panel] | None:
