@@ -45,7 +45,7 @@ from whichgoal.envs import WORLDS
 from whichgoal.envs.single import LevelEnv
 from whichgoal.envs.vector import GridVectorEnv
 from whichgoal.models.agent import Agent
-from whichgoal.models.encoder import Encoder
+from whichgoal.models.sight import Sight
 from whichgoal.rllib import configure
 from whichgoal.rllib.compiled import draw_actions
 from whichgoal.spec import ModelSpec, PPOSpec, TrainSpec, TrialSpec, WorldSpec
@@ -127,7 +127,7 @@ def stable_baselines(arch: str, env: VecEnv) -> tuple[OneBatch, int]:
 
 def ceiling(arch: str) -> tuple[OneBatch, int]:
     """Returns forward, backward, optimizer and env steps in bare torch, and nothing else."""
-    agent = Agent((7, 7, 3), WORLD.num_actions, PALETTE, MODEL[arch], WIDTH)
+    agent = Agent((7, 7, 3), WORLD.num_actions, PALETTE, MODEL[arch], dimensions=(WIDTH, WIDTH))
     optimizer = torch.optim.Adam(agent.parameters(), lr=1e-3, fused=True)
     env = GridVectorEnv(WORLD, DESIGN, ENVS)
     rng, seq_len = np.random.default_rng(0), SEQ_LEN if arch == "lstm" else 1
@@ -148,7 +148,7 @@ def ceiling(arch: str) -> tuple[OneBatch, int]:
                 draw_actions(logits.numpy(), rng.random(ENVS, np.float32), actions, logp)
                 now["obs"], _, terminated, truncated, _ = env.step(actions)
                 now["first"] = terminated | truncated
-        codes, first = agent.encoder.codes(torch.stack(seen)), torch.stack(firsts)
+        codes, first = agent.sight(torch.stack(seen)), torch.stack(firsts)
         if arch == "lstm":
             codes, first = (
                 x.unflatten(0, (-1, seq_len)).transpose(1, 2).flatten(0, 1) for x in (codes, first)
@@ -173,7 +173,7 @@ class Planes(BaseFeaturesExtractor):
 
     def __init__(self, observation_space: gym.Space[Any], hidden: int = 0) -> None:
         super().__init__(observation_space, hidden or 49 * len(PALETTE))
-        self.look_up = [Encoder((7, 7, 3), PALETTE, 1)]  # in a list: its weights are not ours
+        self.sight = Sight((7, 7, 3), PALETTE)
         self.layer = (
             torch.nn.Sequential(torch.nn.Linear(49 * len(PALETTE), hidden), torch.nn.ReLU())
             if hidden
@@ -181,9 +181,8 @@ class Planes(BaseFeaturesExtractor):
         )
 
     def forward(self, obs: torch.Tensor) -> torch.Tensor:
-        encoder = self.look_up[0]
-        planes = torch.nn.functional.embedding(encoder.codes(obs.view(-1, 7, 7, 3)), encoder.planes)
-        return self.layer(planes.flatten(1))
+        codes = self.sight(obs.view(-1, 7, 7, 3))
+        return self.layer(torch.nn.functional.embedding(codes, self.sight.planes).flatten(1))
 
 
 class Image(gym.ObservationWrapper):
@@ -348,7 +347,7 @@ def _configured(arch: str) -> Any:
         ppo=PPOSpec(num_epochs=EPOCHS),
     )
     config = configure(spec)
-    config.rl_module_spec.model_config["width"] = WIDTH
+    config.rl_module_spec.model_config["dimensions"] = (WIDTH, WIDTH)
     return config
 
 

@@ -26,7 +26,7 @@ from safetensors.torch import save as save_tensors
 
 from whichgoal.models.agent import Agent
 from whichgoal.models.contract import State
-from whichgoal.models.encoder import Palette
+from whichgoal.models.sight import Palette
 from whichgoal.spec import TrialSpec
 
 FORMAT = "whichgoal checkpoint"
@@ -50,7 +50,7 @@ class Policy:
         self.agent = agent.eval().requires_grad_(False)
 
     def initial_state(self, n: int) -> State:
-        """Returns the state of n new episodes."""
+        """Returns the state of n new episodes on boards of the size of training."""
         return self.agent.initial_state(n)
 
     def step(
@@ -60,21 +60,24 @@ class Policy:
 
         Args:
             obs: `uint8 [n, columns, rows, 3]`.
-            state: What the step before returned, or `initial_state(n)`.
+            state: What the step before returned, or `initial_state(n)`; where all episodes begin
+                here it is not looked at, so boards may be larger than those of training.
             is_first: `bool [n]`, whether an episode begins here; then its state is replaced.
 
         Returns:
             Logits `float32 [n, A]` and the next state.
 
         Raises:
-            ValueError: The observations have another shape or type than the agent was trained on.
+            ValueError: The observations have another type than those that the agent was trained
+                on, or a shape that it cannot be run on.
         """
-        shape = self.agent.encoder.obs_shape
-        if obs.dtype != np.uint8 or obs.shape[1:] != shape:
+        if obs.dtype != np.uint8 or not self.agent.takes(obs.shape[1:]):
+            shape = ", ".join(map(str, self.agent.sight.obs_shape))
             raise ValueError(
-                f"observations are {obs.dtype} {obs.shape}; "
-                f"this agent takes uint8 (n, {', '.join(map(str, shape))})"
+                f"observations are {obs.dtype} {obs.shape}; this agent takes uint8 (n, {shape})"
             )
+        if is_first.all():
+            state = self.agent.initial_state(len(obs), (obs.shape[1], obs.shape[2]))
         with torch.inference_mode():
             logits, _, state = self.agent.step(
                 torch.from_numpy(np.ascontiguousarray(obs)), state, torch.from_numpy(is_first)
@@ -117,9 +120,11 @@ def save(
         "trunk_parameters": agent.size.trunk_parameters,
         "flops": agent.size.flops,
         "depth": agent.size.depth,
+        "state_size": agent.size.state_size,
         "features": agent.size.features,
         "width": agent.size.width,
-        "obs_shape": list(agent.encoder.obs_shape),
+        "view": agent.sight.view,
+        "obs_shape": list(agent.sight.obs_shape),
         "num_actions": agent.policy.out_features,
         "palette": None if palette is None else [list(map(int, code)) for code in palette],
         "versions": _versions(),
@@ -145,7 +150,8 @@ def load(path: Path | str) -> Checkpoint:
     try:
         spec = TrialSpec.model_validate(record["spec"])
         palette = record["palette"]
-        agent = Agent(record["obs_shape"], record["num_actions"], palette, spec.model)
+        shape, actions = record["obs_shape"], record["num_actions"]
+        agent = Agent(shape, actions, palette, spec.model, record["view"])
         env_steps, parameters = int(record["env_steps"]), int(record["parameters"])
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise CheckpointError(f"{path}/{TRIAL}: not a trial of ours: {_line(error)}") from error

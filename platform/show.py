@@ -27,7 +27,8 @@ def plan_table(plan: Mapping[str, Any]) -> Table:
     axes = [key for key in plan["axes"] if key not in ("model.arch", "model.capacity")]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     heads = [axis.split(".", 1)[1].replace(".", " ") for axis in axes]
-    for name in ("trial", "arch", "capacity", "parameters", "width", *heads, "seed", "env steps"):
+    sizes = ("capacity", "parameters", "widths", "flops")
+    for name in ("trial", "arch", *sizes, *heads, "seed", "env steps"):
         table.add_column(name, justify="left" if name in ("trial", "arch") else "right")
     table.add_column("done", justify="center")
     for trial in plan["trials"]:
@@ -36,7 +37,8 @@ def plan_table(plan: Mapping[str, Any]) -> Table:
             trial["arch"],
             f"{trial['capacity']:,}",
             f"{trial['parameters']:,}",
-            str(trial["width"]),
+            f"{trial['features']}x{trial['width']}",
+            _short(trial["flops"]),
             *(str(trial["choices"][key]) for key in axes),
             str(trial["seed"]),
             _short(trial["env_steps"]),

@@ -43,15 +43,25 @@ class WorldSpec(Spec):
 
 
 class ModelSpec(Spec):
-    """The network: architecture and capacity.
+    """The network: architecture, capacity, and what some architectures have besides.
 
     `capacity` is the number of trainable parameters, met within 5 % by the solver in
-    `whichgoal.models.sizes`. `critic` says whether the value function shares the trunk.
+    `whichgoal.models.sizes`. `critic` says whether the value function shares the trunk, has one
+    like it of its own, or has a `fixed` one: an LSTM of 64 units whatever the policy is, which
+    `capacity` does not count, so that only the policy differs between the cells of a sweep.
+
+    `layers`, `ticks` and `memory` leave the number of parameters to `capacity`; None is the
+    architecture's default (`whichgoal.models.sizes.OPTIONS`), and the only value where it has no
+    such thing. `ticks` is compute: how often a planner thinks per env step. `memory` is how many
+    past steps a transformer's layer attends to.
     """
 
     arch: str = "lstm"
     capacity: PositiveInt = 50_000
-    critic: Literal["shared", "separate"] = "shared"
+    critic: Literal["shared", "separate", "fixed"] = "shared"
+    layers: Annotated[int, Field(gt=0, le=16)] | None = None
+    ticks: Annotated[int, Field(gt=0, le=256)] | None = None
+    memory: Annotated[int, Field(gt=0, le=1024)] | None = None
 
 
 class PPOSpec(Spec):

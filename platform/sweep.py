@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from whichgoal.models.defaults import with_defaults
 from whichgoal.spec import (
     BatterySpec,
     ModelSpec,
@@ -89,13 +90,13 @@ def load(path: str | Path) -> Sweep:
 
 
 def trial_spec(leaves: Mapping[str, Any], seed: int) -> TrialSpec:
-    """Builds the trial that dotted keys describe, with the world's defaults filled in.
+    """Builds the trial that dotted keys describe, and fills in world's and architecture's defaults.
 
     Raises:
         ValueError: If there is no such world.
         pydantic.ValidationError: If a key or value is not allowed.
     """
-    nested: dict[str, Any] = nest(leaves)
+    nested: dict[str, Any] = nest(with_defaults(leaves))
     world = dict(nested.get("world", {}))
     name = world.pop("name")
     design = world_named(name).Design.model_validate(world)
@@ -140,18 +141,36 @@ def size_of(trial: TrialSpec) -> Size:
     return _size(trial.world.model_dump_json(), trial.model)
 
 
+def check_boards(trial: TrialSpec) -> None:
+    """Raises `ValueError` where the agent could not be run on the boards that it is tested on."""
+    from whichgoal.models import sizes
+
+    design, world = design_of(trial), world_named(trial.world.name)
+    tested = world.shifted(design).size
+    if (
+        design.view == "full"
+        and tested != design.size
+        and not sizes.architecture(trial.model).any_board
+    ):
+        able = [name for name, one in sizes.ARCHITECTURES.items() if one.any_board]
+        raise ValueError(
+            f"boards of size {tested} at test, but {trial.model.arch!r} sees the whole board "
+            f"through a layer made for size {design.size}; allowed: test_size {design.size}, "
+            f"view: egocentric, or model.arch {', '.join(able)}"
+        )
+
+
 @cache
 def _size(world_json: str, model: ModelSpec) -> Size:
-    from whichgoal.models.sizes import solve
+    from whichgoal.models import sizes
+    from whichgoal.models.arithmetic import Seen
 
     spec = WorldSpec.model_validate_json(world_json)
     world = world_named(spec.name)
     design = world.Design.model_validate(spec.design())
     side = design.agent_view_size if design.view == "egocentric" else design.size
-    codes = len(world.palette(design))
-    return solve(
-        model.arch, model.capacity, (side, side, 3), world.num_actions, codes, model.critic
-    )
+    seen = Seen(side, side, len(world.palette(design)), design.view)
+    return sizes.solve(model, seen, world.num_actions)
 
 
 def nest(leaves: Mapping[str, Any]) -> dict[str, Any]:

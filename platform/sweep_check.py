@@ -11,8 +11,18 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from whichgoal.explain import at_path, sentence, shown, wrong_type
+from whichgoal.models.defaults import with_defaults
 from whichgoal.spec import BatterySpec, TrialSpec, did_you_mean
-from whichgoal.sweep import SECTIONS, TOP_KEYS, Sweep, nest, size_of, trial_spec, world_named
+from whichgoal.sweep import (
+    SECTIONS,
+    TOP_KEYS,
+    Sweep,
+    check_boards,
+    nest,
+    size_of,
+    trial_spec,
+    world_named,
+)
 from whichgoal.sweep_file import Document, KeyPath, read
 from whichgoal.sweep_tune import check_tune
 
@@ -240,7 +250,7 @@ def _check_trials(document: Document, sweep: Sweep, places: dict[str, KeyPath]) 
 def _check_cell(
     document: Document, leaves: Mapping[str, Any], places: Mapping[str, KeyPath]
 ) -> TrialSpec | None:
-    from whichgoal.models import MODELS
+    from whichgoal.models import MODELS, sizes
 
     def complain(path: tuple[str, ...], text: str, *, at_key: bool = False) -> None:
         where, exact = _place(path, places)
@@ -266,9 +276,20 @@ def _check_cell(
             complain(tuple(key.split(".")), f"{key}: {shown(value)} given; allowed: {allowed}")
             return None
     try:
+        sizes.architecture(trial.model)
+    except ValueError as error:
+        option = next(name for name in sizes.OPTIONS if str(error).startswith(name))
+        complain(("model", option), f"model.{error}")
+        return None
+    try:
         size_of(trial)
     except ValueError as error:
         complain(("model", "capacity"), f"model.capacity: {error}")
+        return None
+    try:
+        check_boards(trial)
+    except ValueError as error:
+        complain(("world", "test_size"), f"world.test_size: {error}")
         return None
     return trial
 
@@ -286,7 +307,7 @@ def _wrong_design(leaves: Mapping[str, Any]) -> list[tuple[str, str, bool]]:
 
 def _wrong_trial(leaves: Mapping[str, Any]) -> list[tuple[str, str, bool]]:
     """Returns what is wrong with all other keys."""
-    nested = {**nest(leaves), "world": {"name": "any"}}
+    nested = {**nest(with_defaults(leaves)), "world": {"name": "any"}}
     try:
         TrialSpec.model_validate(nested)
     except ValidationError as error:

@@ -280,6 +280,8 @@ def params_of(trial: TrialSpec) -> dict[str, Any]:
         **flat(trial.world.design()),
         **trial.model.model_dump(mode="json"),
         "parameters": size.parameters,
+        "trunk_parameters": size.trunk_parameters,
+        "features": size.features,
         "width": size.width,
         "env_steps": trial.train.env_steps,
         "seed": trial.seed,

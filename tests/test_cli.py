@@ -56,7 +56,11 @@ def test_plan_prints_json_that_others_rely_on(sweep_file, capsys):
         "capacity",
         "parameters",
         "trunk_parameters",
+        "features",
         "width",
+        "flops",
+        "depth",
+        "state_size",
         "world",
         "env_steps",
         "done",
@@ -119,7 +123,8 @@ def test_a_mistake_in_a_sweep_file_is_told_with_its_place(sweep_file, capsys):
     sweep_file.write_text(SWEEP.replace("mlp", "mpl"))
     told = refused(capsys, "plan", sweep_file)
     assert told == (
-        f"{sweep_file}:5:17: unknown model.arch 'mpl'; allowed: lstm, mlp; did you mean 'mlp'?"
+        f"{sweep_file}:5:17: unknown model.arch 'mpl'; "
+        "allowed: gtrxl, lstm, mlp, planner, vin; did you mean 'mlp'?"
     )
 
 

@@ -113,7 +113,7 @@ def configured(config, mode, seed):
             model_config={
                 "model": {"arch": "lstm"},
                 "palette": PALETTE,
-                "width": 16,
+                "dimensions": (16, 16),
                 "max_seq_len": 16,
             },
         )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from whichgoal.models.defaults import DEFAULTS
 from whichgoal.sweep import load, size_of
 from whichgoal.sweep_file import SweepError
 
@@ -104,7 +105,11 @@ MISTAKES = {
     "unknown world": ("name: arrow_maze", "name: arow_maze", "4:17: unknown world 'arow_maze'"),
     "likely world": ("name: arrow_maze", "name: arow_maze", "did you mean 'arrow_maze'?"),
     "unknown arch": ("[mlp, lstm]", "[mlp, lstn]", "9:21: unknown model.arch 'lstn'"),
-    "likely arch": ("[mlp, lstm]", "[mlp, lstn]", "allowed: lstm, mlp; did you mean 'lstm'?"),
+    "likely arch": (
+        "[mlp, lstm]",
+        "[mlp, lstn]",
+        "allowed: gtrxl, lstm, mlp, planner, vin; did you mean 'lstm'?",
+    ),
     "unknown key of the world": ("size: 9}", "sise: 9}", "4:29: world: unknown key 'sise'"),
     "likely key": ("size: 9}", "sise: 9}", "did you mean 'size'?"),
     "unknown key of training": ("env_steps", "env_stebs", "5:11: unknown key 'env_stebs'"),
@@ -235,3 +240,47 @@ def test_every_shipped_sweep_file_parses_and_asks_a_question():
         assert sweep.trials()
         assert sweep.question.endswith("?"), path
         assert sweep.name == path.stem
+
+
+def test_each_architecture_has_hyper_parameters_of_its_own_which_the_file_overrides(read):
+    def trials(extra):
+        text = GOOD.replace("  ppo: {lr: 1e-4}\n", extra)
+        text = text.replace("[mlp, lstm]", "[planner, lstm]")
+        return {t.model.arch: t for t in read(text).trials()}
+
+    usual = trials("")
+    assert usual["planner"].ppo.num_epochs == DEFAULTS["planner"]["ppo.num_epochs"]
+    assert usual["planner"].ppo != usual["lstm"].ppo
+    given = trials("  ppo: {num_epochs: 5}\n")
+    assert {trial.ppo.num_epochs for trial in given.values()} == {5}
+
+
+def test_ticks_and_memory_are_axes_of_their_own(read):
+    text = GOOD.replace("[mlp, lstm]", "[planner]").replace("0.9, 1.0", "1.0")
+    trials = read(text.replace("seeds: 3", "  model.ticks: [1, 3, 9]\nseeds: 1")).trials()
+    assert [trial.model.ticks for trial in trials] == [1, 3, 9]
+    assert len({size_of(trial).parameters for trial in trials}) == 1
+    assert len({size_of(trial).flops for trial in trials}) == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ("memory: 0", "model.memory: 0 given; allowed: a number greater than 0"),
+        ("ticks: 0", "model.ticks: 0 given; allowed: a number greater than 0"),
+        ("ticks: 3", "model.ticks 3: 'mlp' has no ticks; allowed with: planner, vin"),
+    ],
+)
+def test_an_option_that_cannot_be_is_refused_where_it_stands(refused, given, complaint):
+    (first, *_) = refused(GOOD.replace("axes:", f"  model: {{{given}}}\naxes:"))
+    assert complaint in first
+    assert first.startswith("7:")
+
+
+def test_boards_that_a_policy_could_not_be_run_on_are_refused_before_anything_starts(refused, read):
+    text = GOOD.replace("size: 9}", "size: 9, view: full, test_size: 13}")
+    (problem,) = refused(text.replace("0.9, 1.0", "1.0"))
+    assert problem.startswith("4:")
+    assert "boards of size 13 at test, but 'mlp' sees the whole board through" in problem
+    assert "allowed: test_size 9, view: egocentric, or model.arch lstm, gtrxl" in problem
+    assert read(text.replace("mlp, lstm", "lstm, gtrxl")).trials()

@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from pydantic import StrictInt, ValidationInfo, field_validator, model_validator
+from pydantic import StrictInt, field_validator, model_validator
 
 from whichgoal.envs import contract
 from whichgoal.envs.contract import HIDDEN, Levels, Split, World
@@ -51,8 +51,7 @@ class ArrowMazeDesign(contract.Design):
     """The training distribution of arrow mazes.
 
     Attributes:
-        test_size: Board size of the panels that shift; by default 4 more than `size`, and `size`
-            itself for `view: full`, whose policies have that board for their input's shape.
+        test_size: Board size of the panels that shift; by default 4 more than `size`.
         end: `opening`: a gap in the border wall; `corner`: the bottom right room, unmarked.
         loops: Share of the walls between rooms that are opened besides the spanning tree.
         start: `anywhere`, facing anywhere; or `entrance`: the top left room, facing east.
@@ -72,7 +71,7 @@ class ArrowMazeDesign(contract.Design):
         size = given.get("size", cls.model_fields["size"].default)
         if not _is_maze_size(size):  # it is refused by itself, and test_size is not what is wrong
             return given
-        return {**given, "test_size": size if given.get("view") == "full" else size + 4}
+        return {**given, "test_size": size + 4}
 
     @field_validator("size")
     @classmethod
@@ -83,15 +82,8 @@ class ArrowMazeDesign(contract.Design):
 
     @field_validator("test_size")
     @classmethod
-    def _test_size_is_played(cls, size: int, info: ValidationInfo) -> int:
-        cls._size_is_a_maze(size)
-        trained = info.data.get("size", size)
-        if info.data.get("view") == "full" and size != trained:
-            raise ValueError(
-                f"{size} given; allowed with view: full is size, {trained}, since a policy that "
-                "sees the whole board plays boards of one size only"
-            )
-        return size
+    def _test_size_is_a_maze(cls, size: int) -> int:
+        return cls._size_is_a_maze(size)
 
     @field_validator("agreement", mode="before")
     @classmethod

@@ -3,7 +3,7 @@
 `MODELS` names each architecture's class as "module:Class", so that reading the registry or the
 sizes (`whichgoal.models.sizes`) does not import torch. `whichgoal.models.agent.core_class` is the
 one place that resolves a name. To add an architecture: write its file, add its line here and its
-line of arithmetic in `sizes.CORES`.
+arithmetic in `arithmetic.py`.
 """
 
 from __future__ import annotations
@@ -11,4 +11,7 @@ from __future__ import annotations
 MODELS: dict[str, str] = {
     "mlp": "whichgoal.models.mlp:MLP",
     "lstm": "whichgoal.models.lstm:LSTM",
+    "gtrxl": "whichgoal.models.gtrxl:GTrXL",
+    "planner": "whichgoal.models.planner:Planner",
+    "vin": "whichgoal.models.vin:VIN",
 }

@@ -1,7 +1,7 @@
-"""The whole network: encoder, core, policy head, value head.
+"""The whole network: core, policy head, value head, and a critic of its own where one is asked for.
 
-Shape suffixes: B batch, T time, A actions; `...` is the observation, `uint8 [columns, rows, 3]`,
-or its codes (`Encoder.codes`), `int32 [cells]`.
+Shape suffixes: B batch, T time, A actions; `...` is the observation: `uint8 [columns, rows, 3]`,
+its codes (`Sight.forward`) `int32 [columns, rows]`, or a vector.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from whichgoal.models import MODELS, sizes
+from whichgoal.models.arithmetic import Seen
 from whichgoal.models.contract import Core, State
-from whichgoal.models.encoder import Encoder, Palette
+from whichgoal.models.sight import Board, Palette, Sight, View
 from whichgoal.spec import ModelSpec, did_you_mean
 
 _CRITIC = "critic_"
@@ -33,14 +34,17 @@ class Agent(nn.Module):
     """An actor and its critic.
 
     Args:
-        obs_shape: `(columns, rows, 3)`.
+        obs_shape: `(columns, rows, 3)`, or `(n,)` for vectors.
         num_actions: Discrete actions, A.
         palette: The codes that can be seen (`World.palette`); `None`: MiniGrid's planes, factored.
-        model: Architecture, capacity, and whether the critic has a trunk of its own.
-        width: Units of encoder and core; `None`: as `model.capacity` asks (`sizes.solve`).
+        model: Architecture, capacity, options, and what the critic is.
+        view: Whether a MiniGrid view moves with the agent or is the whole board.
+        dimensions: `(features, width)` of the core; `None`: as `model.capacity` asks
+            (`sizes.solve`).
 
     Raises:
-        ValueError: Unknown architecture, a capacity that cannot be met, or not a MiniGrid view.
+        ValueError: Unknown architecture, a capacity that cannot be met, an option that it does not
+            have, or an observation that it cannot see.
     """
 
     def __init__(
@@ -49,36 +53,52 @@ class Agent(nn.Module):
         num_actions: int,
         palette: Palette | None,
         model: ModelSpec,
-        width: int | None = None,
+        view: View = "egocentric",
+        dimensions: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
         core = core_class(model.arch)
-        codes = None if palette is None else len(palette)
-        shape = tuple(int(n) for n in obs_shape)
-        if width is None:
-            size = sizes.solve(model.arch, model.capacity, shape, num_actions, codes, model.critic)
+        self.sight = Sight(obs_shape, palette, view)
+        seen = Seen(*self.sight.board, self.sight.num_planes, view)
+        if self.sight.is_vector:
+            seen = Seen(1, 1, self.sight.obs_shape[0], "vector")
+        if dimensions is None:
+            self.size = sizes.solve(model, seen, num_actions)
         else:
-            size = sizes.count(model.arch, width, width, shape, num_actions, codes, model.critic)
-        self.size = size
-        self.separate = model.critic == "separate"
-        self.encoder = Encoder(shape, palette, size.features, copies=2 if self.separate else 1)
-        self.core = core(size.features, size.width)
-        self.critic_core = core(size.features, size.width) if self.separate else None
+            self.size = sizes.count(model, seen, num_actions, *dimensions)
+        model = sizes.completed(model)
+        self.core = core(self.sight, self.size.features, self.size.width, model)
+        self.critic_core: Core | None = None
+        if model.critic == "separate":
+            self.critic_core = core(self.sight, self.size.features, self.size.width, model)
+        elif model.critic == "fixed":
+            units = sizes.CRITIC_UNITS
+            self.critic_core = core_class("lstm")(self.sight, units, units, ModelSpec())
         self.policy = nn.Linear(self.core.out_features, num_actions)
-        self.value = nn.Linear(self.core.out_features, 1)
+        self.value = nn.Linear((self.critic_core or self.core).out_features, 1)
         # A nearly uniform first policy (Andrychowicz et al. 2021, "What matters in on-policy RL").
         nn.init.orthogonal_(self.policy.weight, 0.01)
         nn.init.orthogonal_(self.value.weight, 1.0)
         nn.init.zeros_(self.policy.bias)
         nn.init.zeros_(self.value.bias)
+        self._any_board = sizes.architecture(model).any_board
 
-    def initial_state(self, n: int) -> State:
-        """Returns the state of n new episodes; empty for an agent without memory."""
-        state = self.core.initial_state(n)
-        if self.critic_core is not None:
-            own = self.critic_core.initial_state(n)
-            state |= {_CRITIC + name: part for name, part in own.items()}
-        return state
+    def takes(self, obs_shape: Sequence[int]) -> bool:
+        """Whether the network can be run on observations of this shape."""
+        trained = tuple(obs_shape) == self.sight.obs_shape
+        return trained or (self._any_board and self.sight.takes(obs_shape))
+
+    def initial_state(self, n: int, board: Board | None = None) -> State:
+        """Returns the state of n new episodes; empty for an agent without memory.
+
+        Args:
+            n: How many.
+            board: Columns and rows of what they see; by default those of training.
+        """
+        state = self.core.initial_state(n, board)
+        if self.critic_core is None:
+            return state
+        return _joined(state, self.critic_core.initial_state(n, board))
 
     def step(self, obs: Tensor, state: State, is_first_B: Tensor) -> tuple[Tensor, Tensor, State]:
         """Advances one step.
@@ -91,15 +111,14 @@ class Agent(nn.Module):
         Returns:
             Logits `[B, A]`, values `[B]` and the next state.
         """
-        x = self.encoder(obs)
+        seen = self.sight(obs)
         if self.critic_core is None:
-            y, state = self.core.step(x, state, is_first_B)
+            y, state = self.core.step(self.core.encode(seen), state, is_first_B)
             return self.policy(y), self.value(y).squeeze(-1), state
-        x_actor, x_critic = x.chunk(2, dim=-1)
         own, critics = _split(state)
-        y, after = self.core.step(x_actor, own, is_first_B)
-        z, critics = self.critic_core.step(x_critic, critics, is_first_B)
-        return self.policy(y), self.value(z).squeeze(-1), _joined(after, critics)
+        y, own = self.core.step(self.core.encode(seen), own, is_first_B)
+        z, critics = self.critic_core.step(self.critic_core.encode(seen), critics, is_first_B)
+        return self.policy(y), self.value(z).squeeze(-1), _joined(own, critics)
 
     def unroll(
         self, obs: Tensor, state: State, is_first_BT: Tensor
@@ -114,15 +133,14 @@ class Agent(nn.Module):
         Returns:
             Logits `[B, T, A]`, values `[B, T]` and the state after the last step.
         """
-        x = self.encoder(obs)
+        seen = self.sight(obs)
         if self.critic_core is None:
-            y, state = self.core.unroll(x, state, is_first_BT)
+            y, state = self.core.unroll(self.core.encode(seen), state, is_first_BT)
             return self.policy(y), self.value(y).squeeze(-1), state
-        x_actor, x_critic = x.chunk(2, dim=-1)
         own, critics = _split(state)
-        y, after = self.core.unroll(x_actor, own, is_first_BT)
-        z, critics = self.critic_core.unroll(x_critic, critics, is_first_BT)
-        return self.policy(y), self.value(z).squeeze(-1), _joined(after, critics)
+        y, own = self.core.unroll(self.core.encode(seen), own, is_first_BT)
+        z, critics = self.critic_core.unroll(self.critic_core.encode(seen), critics, is_first_BT)
+        return self.policy(y), self.value(z).squeeze(-1), _joined(own, critics)
 
 
 def _split(state: State) -> tuple[State, State]:

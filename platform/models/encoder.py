@@ -1,34 +1,98 @@
-"""From MiniGrid's uint8 view to features: one-hot planes, then one linear layer and a ReLU.
+"""From what is seen in one step to features: what cores without a board of their own begin with.
 
-Shape suffixes: B any batch shape, S cells of the view, P planes per cell, F features.
+Shape suffixes: B any batch shape, X columns, Y rows, S cells of the view, P planes, F features.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numba import njit
 from torch import Tensor, nn
 
-Palette = Sequence[Sequence[int]]
-OBJECTS, COLORS, STATES = 11, 6, 4
-"""MiniGrid's codes: object types, colors, and door states or headings."""
-_ROWS = (OBJECTS + 1) * (COLORS + 1) * (STATES + 1)
+from whichgoal.models.readout import Readout
+from whichgoal.models.sight import Sight
 
 
-@njit(cache=True)
-def _look_up(obs: np.ndarray, table: np.ndarray, codes: np.ndarray) -> None:
-    """Writes the table's entry of each cell of `obs` (`uint8 [m, 3]`) to `codes` (`int32 [m]`)."""
-    for i in range(len(obs)):
-        kind = min(obs[i, 0], OBJECTS)
-        color = min(obs[i, 1], COLORS)
-        state = min(obs[i, 2], STATES)
-        codes[i] = table[(kind * (COLORS + 1) + color) * (STATES + 1) + state]
+def encoder_for(sight: Sight, features: int) -> nn.Module:
+    """Returns the encoder that fits what is seen: `[B..., ...]` to features `[B..., F]`.
+
+    An egocentric view has one size whatever the board, so one linear layer may take all of it. The
+    whole board gets convolutions and a read-out at the agent's cell, so that boards may grow.
+    """
+    if sight.is_vector:
+        return VectorEncoder(sight, features)
+    return (
+        FlatEncoder(sight, features)
+        if sight.view == "egocentric"
+        else BoardEncoder(sight, features)
+    )
+
+
+class VectorEncoder(nn.Module):
+    """One linear layer and a ReLU, for observations that are vectors."""
+
+    def __init__(self, sight: Sight, features: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(sight.obs_shape[0], features)
+        nn.init.orthogonal_(self.layer.weight, math.sqrt(2))
+        nn.init.zeros_(self.layer.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Returns features `[B..., F]` of vectors `[B..., n]`."""
+        return F.relu(self.layer(x))
+
+
+class FlatEncoder(nn.Module):
+    """One linear layer over the one-hot planes of all cells, and a ReLU."""
+
+    def __init__(self, sight: Sight, features: int) -> None:
+        super().__init__()
+        self.sight = sight
+        self.cells = sight.board[0] * sight.board[1]
+        self.weight = nn.Parameter(torch.empty(self.cells, sight.num_planes, features))
+        self.bias = nn.Parameter(torch.zeros(features))
+        nn.init.orthogonal_(self.weight.data.view(-1, features), math.sqrt(2))
+
+    def forward(self, codes_BXY: Tensor) -> Tensor:
+        """Returns features `[B..., F]` of codes `int32 [B..., X, Y]`."""
+        flat_BS = codes_BXY.reshape(-1, self.cells)
+        if self.sight.one_hot:
+            y_BF = _OneHotLinear.apply(flat_BS, self.weight, self.sight.planes)
+        else:
+            planes_BF = F.embedding(flat_BS, self.sight.planes).flatten(1)
+            y_BF = planes_BF @ self.weight.flatten(0, 1)
+        y_BF = (y_BF + self.bias).relu_()
+        return y_BF.view(*codes_BXY.shape[:-2], -1)
+
+
+class BoardEncoder(nn.Module):
+    """Two 3x3 convolutions with ReLUs, a read-out that knows no board size, a linear layer."""
+
+    def __init__(self, sight: Sight, features: int) -> None:
+        super().__init__()
+        self.sight = sight
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(sight.num_planes, features, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(features, features, 3, padding=1),
+            nn.ReLU(),
+        )
+        for layer in self.convolutions:
+            if isinstance(layer, nn.Conv2d):
+                nn.init.orthogonal_(layer.weight, math.sqrt(2))
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        self.readout = Readout(features, features)
+
+    def forward(self, codes_BXY: Tensor) -> Tensor:
+        """Returns features `[B..., F]` of codes `int32 [B..., X, Y]`."""
+        lead, board = codes_BXY.shape[:-2], codes_BXY.shape[-2:]
+        codes_BXY = codes_BXY.reshape(-1, *board)
+        planes_BPXY = F.embedding(codes_BXY, self.sight.planes).permute(0, 3, 1, 2)
+        x_BCXY = self.convolutions(planes_BPXY)
+        return self.readout(x_BCXY, self.sight.agent_cell(codes_BXY)).view(*lead, -1)
 
 
 class _OneHotLinear(torch.autograd.Function):
@@ -51,115 +115,3 @@ class _OneHotLinear(torch.autograd.Function):
         codes_BS, planes = ctx.saved_tensors
         x = F.embedding(codes_BS, planes).flatten(1)
         return None, (x.t() @ grad_BF).view(codes_BS.shape[1], planes.shape[1], -1), None
-
-
-class Encoder(nn.Module):
-    """One-hot planes of every cell, a linear layer over all of them, a ReLU.
-
-    With a palette, a cell has one plane per code that can be seen at all. Without, it has
-    MiniGrid's 11 + 6 + 4 planes of object, color and state. A code that is not in the palette
-    lights no plane: it is never read as another one.
-
-    Args:
-        obs_shape: `(columns, rows, 3)`.
-        palette: The (object, color, state) codes that can be seen; `None`: the factored planes.
-        features: Outputs.
-        copies: How many encoders share the look-up (the outputs are laid side by side).
-
-    Raises:
-        ValueError: The observation is not a MiniGrid view, or the palette is empty, holds a code
-            twice or holds one that MiniGrid does not have.
-    """
-
-    table: Tensor
-    planes: Tensor
-
-    def __init__(
-        self,
-        obs_shape: Sequence[int],
-        palette: Palette | None,
-        features: int,
-        copies: int = 1,
-    ) -> None:
-        super().__init__()
-        if len(obs_shape) != 3 or obs_shape[2] != 3:
-            raise ValueError(
-                f"observation of shape {tuple(obs_shape)}; allowed: (columns, rows, 3), "
-                "MiniGrid's image; likely meant: the image alone, without the mission"
-            )
-        self.obs_shape = tuple(int(n) for n in obs_shape)
-        self.cells = self.obs_shape[0] * self.obs_shape[1]
-        table, planes = _factored_planes() if palette is None else _palette_planes(palette)
-        self.one_hot = palette is not None
-        self.register_buffer("table", table, persistent=False)
-        self.register_buffer("planes", planes, persistent=False)
-        self.out_features = features * copies
-        self.weight = nn.Parameter(torch.empty(self.cells, planes.shape[1], features * copies))
-        self.bias = nn.Parameter(torch.zeros(features * copies))
-        with torch.no_grad():
-            for part in self.weight.view(-1, features * copies).split(features, dim=1):
-                part.copy_(nn.init.orthogonal_(torch.empty(part.shape), math.sqrt(2)))
-
-    def codes(self, obs: Tensor) -> Tensor:
-        """Returns each cell's row of `planes`, `int32 [B..., S]`, of views `[B..., w, h, 3]`.
-
-        Codes can be passed to `forward` instead of observations, which saves looking them up again
-        in every epoch. They are valid for encoders of the same palette only.
-        """
-        if obs.dtype != torch.uint8:
-            obs = obs.to(torch.uint8)
-        shape = (*obs.shape[:-3], self.cells)
-        if obs.device.type == "cpu":
-            codes = np.empty(obs.numel() // 3, np.int32)
-            _look_up(obs.contiguous().view(-1, 3).numpy(), self.table.numpy(), codes)
-            return torch.from_numpy(codes).view(shape)
-        o, c, s = obs.long().unbind(-1)
-        row = o.clamp(max=OBJECTS) * (COLORS + 1) + c.clamp(max=COLORS)
-        return self.table[row * (STATES + 1) + s.clamp(max=STATES)].view(shape)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Returns features `[B..., F]` of views `[B..., w, h, 3]` or codes `int32 [B..., S]`."""
-        codes = x if x.dtype == torch.int32 else self.codes(x)
-        flat_BS = codes.reshape(-1, self.cells)
-        if self.one_hot:
-            y_BF = _OneHotLinear.apply(flat_BS, self.weight, self.planes)
-        else:
-            y_BF = F.embedding(flat_BS, self.planes).flatten(1) @ self.weight.flatten(0, 1)
-        y_BF = (y_BF + self.bias).relu_()
-        return y_BF.view(*codes.shape[:-1], self.out_features)
-
-
-def _row(kind: int, color: int, state: int) -> int:
-    return (kind * (COLORS + 1) + color) * (STATES + 1) + state
-
-
-def _palette_planes(palette: Palette) -> tuple[Tensor, Tensor]:
-    """Returns code -> index (`int32 [rows]`) and index -> planes; the last index lights none."""
-    codes = [tuple(int(part) for part in code) for code in palette]
-    if not codes or len(set(codes)) < len(codes):
-        raise ValueError(f"palette {codes}: it must hold at least one code, and each code once")
-    table = torch.full((_ROWS,), len(codes), dtype=torch.int32)
-    for i, (kind, color, state) in enumerate(codes):
-        if not (0 <= kind < OBJECTS and 0 <= color < COLORS and 0 <= state < STATES):
-            raise ValueError(
-                f"palette code {(kind, color, state)}; allowed: object below {OBJECTS}, "
-                f"color below {COLORS}, state below {STATES}"
-            )
-        table[_row(kind, color, state)] = i
-    return table, torch.cat([torch.eye(len(codes)), torch.zeros(1, len(codes))])
-
-
-def _factored_planes() -> tuple[Tensor, Tensor]:
-    """Returns the identity and, per code, its object's, color's and state's plane."""
-    planes = torch.zeros(_ROWS, OBJECTS + COLORS + STATES)
-    for kind in range(OBJECTS + 1):
-        for color in range(COLORS + 1):
-            for state in range(STATES + 1):
-                row = planes[_row(kind, color, state)]
-                if kind < OBJECTS:
-                    row[kind] = 1
-                if color < COLORS:
-                    row[OBJECTS + color] = 1
-                if state < STATES:
-                    row[OBJECTS + COLORS + state] = 1
-    return torch.arange(_ROWS, dtype=torch.int32), planes

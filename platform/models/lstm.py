@@ -15,6 +15,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from whichgoal.models.contract import Core, State
+from whichgoal.models.encoder import encoder_for
+from whichgoal.models.sight import Board, Sight
+from whichgoal.spec import ModelSpec
 
 
 def _gates(a_BG: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -96,20 +99,13 @@ class _Unroll(torch.autograd.Function):
 
 
 class LSTM(Core):
-    """One LSTM layer.
+    """An encoder of `features` units and one LSTM layer of `width` units."""
 
-    Args:
-        in_features: Inputs, F.
-        width: Units and outputs, D.
-    """
-
-    depth = 1
-
-    def __init__(self, in_features: int, width: int) -> None:
-        super().__init__()
-        self.in_features = in_features
+    def __init__(self, sight: Sight, features: int, width: int, model: ModelSpec) -> None:
+        super().__init__(sight, features, width, model)
         self.out_features = width
-        self.weight_x = nn.Parameter(torch.empty(4 * width, in_features))
+        self.encoder = encoder_for(sight, features)
+        self.weight_x = nn.Parameter(torch.empty(4 * width, features))
         self.weight_h = nn.Parameter(torch.empty(4 * width, width))
         self.bias = nn.Parameter(torch.zeros(4 * width))
         for weight in (self.weight_x, self.weight_h):
@@ -118,16 +114,21 @@ class LSTM(Core):
         # An open forget gate lets early gradients through (Jozefowicz et al. 2015).
         self.bias.data[width : 2 * width] = 1.0
 
-    def initial_state(self, n: int) -> State:
+    def encode(self, seen: Tensor) -> Tensor:
+        """Returns features `[..., F]`."""
+        y: Tensor = self.encoder(seen)
+        return y
+
+    def initial_state(self, n: int, board: Board | None = None) -> State:
         """Returns zeros: `h` and `c`, each `[n, D]`."""
         zeros = self.weight_h.new_zeros(n, self.out_features)
         return {"h": zeros, "c": zeros.clone()}
 
-    def step(self, x_BF: Tensor, state: State, is_first_B: Tensor) -> tuple[Tensor, State]:
+    def step(self, x: Tensor, state: State, is_first_B: Tensor) -> tuple[Tensor, State]:
         """Returns `h` `[B, D]` and the next state."""
-        keep_B1 = (~is_first_B).to(x_BF.dtype)[:, None]
+        keep_B1 = (~is_first_B).to(x.dtype)[:, None]
         a_BG = F.linear(state["h"] * keep_B1, self.weight_h, self.bias)
-        a_BG = torch.addmm(a_BG, x_BF, self.weight_x.t())
+        a_BG = torch.addmm(a_BG, x, self.weight_x.t())
         if a_BG.requires_grad:
             i, f, g, o = a_BG.chunk(4, dim=1)
             i, f, g, o = i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
@@ -137,10 +138,10 @@ class LSTM(Core):
         h = o * c.tanh()
         return h, {"h": h, "c": c}
 
-    def unroll(self, x_BTF: Tensor, state: State, is_first_BT: Tensor) -> tuple[Tensor, State]:
+    def unroll(self, x: Tensor, state: State, is_first_BT: Tensor) -> tuple[Tensor, State]:
         """Returns `h` of every step `[B, T, D]` and the state after the last."""
-        x_TBF = x_BTF.transpose(0, 1)
+        x_TBF = x.transpose(0, 1)
         in_TBG = F.linear(x_TBF.contiguous(), self.weight_x, self.bias)
-        keep_TB1 = (~is_first_BT).to(x_BTF.dtype).t().contiguous()[..., None]
+        keep_TB1 = (~is_first_BT).to(x.dtype).t().contiguous()[..., None]
         h_TBD, c_BD = _Unroll.apply(in_TBG, self.weight_h, state["h"], state["c"], keep_TB1)
         return h_TBD.transpose(0, 1), {"h": h_TBD[-1], "c": c_BD}

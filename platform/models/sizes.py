@@ -1,8 +1,7 @@
-"""How many parameters a network has, and which width meets a number of them: torch-free arithmetic.
+"""How many parameters a network has, and which dimensions meet a number of them: torch-free.
 
-Every network here is an encoder (a linear layer of `features` outputs over the one-hot view), a
-core of `width` units, a policy head and a value head. The arithmetic is tested equal to what torch
-counts.
+A network is a core (`arithmetic.py`), which has `features` and a `width`, a policy head and a value
+head. `ARCHITECTURES` says, per architecture, how the two grow together.
 """
 
 from __future__ import annotations
@@ -10,23 +9,53 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
-from whichgoal.spec import did_you_mean
+from whichgoal.models import arithmetic
+from whichgoal.models.arithmetic import Cost, Seen
+from whichgoal.spec import ModelSpec, did_you_mean
 
-Critic = Literal["shared", "separate"]
 TOLERANCE = 0.05
 FACTORED_PLANES = 11 + 6 + 4
 """Planes per cell without a palette: MiniGrid's objects, colors and states, each one-hot."""
+CRITIC_UNITS = 64
+"""Features and width of the LSTM that is a `fixed` critic."""
+OPTIONS: dict[str, int] = {"layers": 1, "ticks": 1, "memory": 1}
+"""The fields of `ModelSpec` that only some architectures have, and the least value of each."""
 
-CORES: dict[str, Callable[[int, int], int]] = {
-    "mlp": lambda features, width: features * width + width,
-    "lstm": lambda features, width: 4 * width * (features + width + 1),
+
+@dataclass(frozen=True)
+class Architecture:
+    """How an architecture's size is chosen.
+
+    Attributes:
+        cost: Its arithmetic: (seen, features, width, model) -> `Cost`.
+        ratio: `width` is about so many times `features`.
+        grain: `features` is a multiple of this.
+        options: Default of each of `OPTIONS` that it has.
+        any_board: Whether a policy can play boards of other sizes than those of training though it
+            sees all of them.
+        vectors: Whether it takes observations that are vectors.
+    """
+
+    cost: Callable[[Seen, int, int, ModelSpec], Cost]
+    ratio: float = 1.0
+    grain: int = 1
+    options: tuple[tuple[str, int], ...] = ()
+    any_board: bool = True
+    vectors: bool = True
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "mlp": Architecture(arithmetic.mlp, any_board=False),
+    "lstm": Architecture(arithmetic.lstm),
+    "gtrxl": Architecture(
+        arithmetic.gtrxl, ratio=2.0, grain=4, options=(("layers", 2), ("memory", 32))
+    ),
+    "vin": Architecture(arithmetic.vin, ratio=4.0, options=(("ticks", 20),), vectors=False),
+    "planner": Architecture(
+        arithmetic.planner, ratio=64.0, options=(("layers", 1), ("ticks", 3)), vectors=False
+    ),
 }
-"""Architecture -> parameters of its core, from its inputs and its width."""
-
-DEPTHS: dict[str, int] = {"mlp": 1, "lstm": 1}
-"""Architecture -> layers of its core that one env step passes through."""
 
 
 @dataclass(frozen=True)
@@ -34,95 +63,130 @@ class Size:
     """A network's dimensions and what they cost.
 
     Attributes:
-        width: Units of the core.
-        features: Units of the encoder.
+        features: Units, or channels, of the encoder.
+        width: The core's second dimension.
         parameters: All trainable parameters.
+        capacity: Those that `ModelSpec.capacity` counts: all but a fixed critic's.
         trunk_parameters: Those of the policy's encoder and core, without the heads and without the
             value function's own trunk.
-        flops: Multiply-adds times two of one env step's forward pass, the one-hot layer counted as
-            a dense one.
-        depth: Layers that one env step passes through, encoder and head included.
+        flops: Of one env step's forward pass, see `arithmetic.py`.
+        depth: Layers that one env step passes through one after another, the head included.
+        state_size: Numbers carried from one env step to the next.
     """
 
-    width: int
     features: int
+    width: int
     parameters: int
+    capacity: int
     trunk_parameters: int
     flops: int
     depth: int
+    state_size: int
 
 
-def count(
-    arch: str,
-    features: int,
-    width: int,
-    obs_shape: tuple[int, ...],
-    num_actions: int,
-    num_codes: int | None,
-    critic: Critic = "shared",
-) -> Size:
+def architecture(model: ModelSpec) -> Architecture:
+    """Returns how a network's architecture is sized.
+
+    Raises:
+        ValueError: There is none of that name, or it does not have an option that is given.
+    """
+    if model.arch not in ARCHITECTURES:
+        raise ValueError(f"unknown arch {model.arch!r}; {did_you_mean(model.arch, ARCHITECTURES)}")
+    found = ARCHITECTURES[model.arch]
+    for name in OPTIONS:
+        if getattr(model, name) is not None and name not in dict(found.options):
+            having = sorted(a for a, one in ARCHITECTURES.items() if name in dict(one.options))
+            raise ValueError(
+                f"{name} {getattr(model, name)}: {model.arch!r} has no {name}; "
+                f"allowed with: {', '.join(having)}"
+            )
+    return found
+
+
+def completed(model: ModelSpec) -> ModelSpec:
+    """Returns the model with its architecture's defaults for what is None. Raises `ValueError`."""
+    defaults = dict(architecture(model).options)
+    missing = {name: n for name, n in defaults.items() if getattr(model, name) is None}
+    return model.model_copy(update=missing)
+
+
+def count(model: ModelSpec, seen: Seen, num_actions: int, features: int, width: int) -> Size:
     """Returns the size of a network of given dimensions.
 
     Args:
-        arch: A key of `CORES`.
-        features: Units of the encoder.
-        width: Units of the core.
-        obs_shape: `(columns, rows, 3)` of the observation.
+        model: Architecture, critic and options; its capacity is not looked at.
+        seen: The shape of what is seen.
         num_actions: Discrete actions.
-        num_codes: Codes in the palette; `None` for the factored encoding.
-        critic: `separate` doubles encoder and core.
+        features: Units of the encoder.
+        width: The core's second dimension.
 
     Raises:
-        ValueError: The architecture is unknown.
+        ValueError: The architecture is unknown, lacks an option or cannot see this.
     """
-    if arch not in CORES:
-        raise ValueError(f"unknown arch {arch!r}; {did_you_mean(arch, CORES)}")
-    planes = FACTORED_PLANES if num_codes is None else num_codes
-    inputs = obs_shape[0] * obs_shape[1] * planes
-    trunk = inputs * features + features + CORES[arch](features, width)
-    trunks = trunk * (2 if critic == "separate" else 1)
-    parameters = trunks + width * num_actions + num_actions + width + 1
-    return Size(width, features, parameters, trunk, 2 * parameters, DEPTHS[arch] + 2)
+    arch = architecture(model)
+    if seen.view == "vector" and not arch.vectors:
+        having = sorted(name for name, one in ARCHITECTURES.items() if one.vectors)
+        raise ValueError(
+            f"observations that are vectors: {model.arch!r} works on a board; "
+            f"allowed with: {', '.join(having)}"
+        )
+    core = arch.cost(seen, features, width, completed(model))
+    heads = arithmetic.dense(core.outputs, num_actions)
+    critic, value_inputs = Cost(0, 0, 0, 0, 0), core.outputs
+    if model.critic == "separate":
+        critic = core
+    elif model.critic == "fixed":
+        critic = arithmetic.lstm(seen, CRITIC_UNITS, CRITIC_UNITS, ModelSpec())
+        value_inputs = critic.outputs
+    value = arithmetic.dense(value_inputs, 1)
+    parameters = core.parameters + critic.parameters + heads + value
+    not_counted = critic.parameters + value if model.critic == "fixed" else 0
+    return Size(
+        features=features,
+        width=width,
+        parameters=parameters,
+        capacity=parameters - not_counted,
+        trunk_parameters=core.parameters,
+        flops=core.flops + critic.flops + 2 * core.outputs * num_actions + 2 * value_inputs,
+        depth=core.depth + 1,
+        state_size=core.state + critic.state,
+    )
 
 
-def solve(
-    arch: str,
-    capacity: int,
-    obs_shape: tuple[int, ...],
-    num_actions: int,
-    num_codes: int | None,
-    critic: Critic = "shared",
-) -> Size:
-    """Returns the network of an architecture whose parameters are nearest to `capacity`.
+def solve(model: ModelSpec, seen: Seen, num_actions: int) -> Size:
+    """Returns the network of an architecture whose parameters are nearest to its capacity.
 
-    The encoder gets the most units that a network with as many core units affords; the core gets
-    what is left. So parameters and encoder never shrink as capacity grows.
+    `features` is the largest whose network, with the width that goes with it, does not exceed the
+    capacity; `width` gets what is left. So parameters and features never shrink as capacity grows.
 
     Args:
-        arch: A key of `CORES`.
-        capacity: Trainable parameters wanted.
-        obs_shape: `(columns, rows, 3)` of the observation.
+        model: Architecture, capacity, critic and options.
+        seen: The shape of what is seen.
         num_actions: Discrete actions.
-        num_codes: Codes in the palette; `None` for the factored encoding.
-        critic: Whether the value function has a trunk of its own.
 
     Raises:
-        ValueError: The architecture is unknown, or no width comes within 5 % of `capacity`; then
-            the nearest number that can be met is named.
+        ValueError: What `count` raises, or no dimensions come within 5 % of the capacity; then the
+            nearest number that can be met is named.
     """
+    arch = architecture(model)
 
     def size(features: int, width: int) -> Size:
-        return count(arch, features, width, obs_shape, num_actions, num_codes, critic)
+        return count(model, seen, num_actions, features, width)
 
-    features = _most(lambda n: size(n, n).parameters, capacity)
-    width = _most(lambda n: size(features, n).parameters, capacity, least=features)
-    around = [size(features, width), size(features, width + 1), size(features + 1, features + 1)]
-    best = min(around, key=lambda s: abs(s.parameters - capacity))
-    if abs(best.parameters - capacity) > TOLERANCE * capacity:
+    def paired(n: int) -> Size:
+        return size(n * arch.grain, max(1, round(n * arch.grain * arch.ratio)))
+
+    n = _most(lambda n: paired(n).capacity, model.capacity)
+    least = paired(n)
+    width = _most(lambda w: size(least.features, w).capacity, model.capacity, least.width)
+    around = [size(least.features, width), size(least.features, width + 1), paired(n + 1)]
+    best = min(around, key=lambda s: abs(s.capacity - model.capacity))
+    if abs(best.capacity - model.capacity) > TOLERANCE * model.capacity:
+        what = "vector" if seen.view == "vector" else f"{seen.view} view"
         raise ValueError(
-            f"capacity {capacity}: no {arch!r} network with {critic} critic on a view of "
-            f"{obs_shape[0]}x{obs_shape[1]} comes within {TOLERANCE:.0%}; "
-            f"the nearest has {best.parameters} parameters"
+            f"capacity {model.capacity}: no {model.arch!r} network with {model.critic} critic on a "
+            f"{what} of {seen.columns}x{seen.rows}x{seen.planes} comes within {TOLERANCE:.0%}; "
+            f"the nearest has {best.capacity} parameters"
         )
     return best
 

@@ -160,9 +160,9 @@ class BatchedPPOLearner(PPOTorchLearner):
             x = x.unflatten(0, (-1, seq_len)).transpose(1, 2).flatten(0, 1)
             return x.contiguous().to(self._device)
 
-        codes = module.agent.encoder.codes(torch.from_numpy(fragment.obs).to(self._device))
+        seen = module.agent.sight(torch.from_numpy(fragment.obs).to(self._device))
         rows: Batch = {
-            Columns.OBS: arranged(codes),
+            Columns.OBS: arranged(seen),
             Columns.ACTIONS: arranged(torch.from_numpy(fragment.actions)),
             Columns.ACTION_LOGP: arranged(torch.from_numpy(fragment.logp)),
             Postprocessing.ADVANTAGES: arranged(torch.from_numpy(fragment.advantages)),

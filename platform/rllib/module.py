@@ -19,11 +19,14 @@ cuts sequences where episodes begin."""
 
 
 class AgentModule(TorchRLModule, ValueFunctionAPI):
-    """An actor and critic on MiniGrid views.
+    """An actor and critic on MiniGrid views, or (some architectures) on vectors.
 
-    `model_config` has the keys `model` (a `ModelSpec` as a dict), `palette`, `width` (or None), and
-    RLlib's `max_seq_len`. Batches are `[B, ...]`, or `[B, T, ...]` for sequences. The value head is
-    part of inference: the env runner takes values from the forward pass that gives the actions.
+    `model_config` has these keys, all optional: `model` (a `ModelSpec` as a dict: `arch`,
+    `capacity`, ...), `palette` (the MiniGrid codes that can be seen), `view` (`egocentric` or
+    `full`), `dimensions` (`(features, width)` instead of a capacity), and RLlib's `max_seq_len`,
+    over which gradients flow back through time. Batches are `[B, ...]`, or `[B, T, ...]` for
+    sequences. The value head is part of inference: the env runner takes values from the forward
+    pass that gives the actions.
     """
 
     agent: Agent
@@ -34,9 +37,10 @@ class AgentModule(TorchRLModule, ValueFunctionAPI):
         self.agent = Agent(
             self.observation_space.shape,
             int(self.action_space.n),
-            given["palette"],
-            ModelSpec(**given["model"]),
-            given.get("width"),
+            given.get("palette"),
+            ModelSpec(**given.get("model", {})),
+            given.get("view", "egocentric"),
+            given.get("dimensions"),
         )
 
     def get_initial_state(self) -> dict[str, Any]:
@@ -53,7 +57,7 @@ class AgentModule(TorchRLModule, ValueFunctionAPI):
 
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         obs = batch[Columns.OBS]
-        lead = obs.shape[:-1] if obs.dtype == torch.int32 else obs.shape[:-3]
+        lead = self.agent.sight.lead(obs)
         first = batch.get(IS_FIRST)
         if first is None:
             first = torch.zeros(lead, dtype=torch.bool, device=obs.device)

@@ -1,0 +1,205 @@
+"""The value iteration network: that it is the paper's, that it plans, and what it costs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from whichgoal.models import arithmetic, sizes, vin
+from whichgoal.models.arithmetic import Seen
+from whichgoal.models.sight import Sight
+from whichgoal.models.vin import VIN
+from whichgoal.spec import ModelSpec
+
+UNSEEN, EMPTY, WALL, GOAL = (0, 0, 0), (1, 0, 0), (2, 5, 0), (8, 1, 0)
+AGENTS = [(10, 0, heading) for heading in range(4)]
+PALETTE = [UNSEEN, EMPTY, WALL, GOAL, *AGENTS]
+NEVER = torch.zeros(1, dtype=torch.bool)
+DETOUR = """
+#########
+#...#...#
+#.#.#.#.#
+#G#...#.#
+#########
+"""
+
+
+def a_network(board=(7, 6), ticks=5, features=5, width=11, palette=PALETTE, view="full"):
+    torch.manual_seed(0)
+    sight = Sight((*board, 3), palette, view)
+    return VIN(sight, features, width, ModelSpec(arch="vin", ticks=ticks)).double()
+
+
+def with_random_weights(core):
+    for p in core.parameters():
+        torch.nn.init.normal_(p, std=1.0 if p.ndim < 3 else 0.3)
+    torch.nn.init.normal_(core.kernel_v, std=2.0)
+    return core
+
+
+def some_boards(core, n, board=(7, 6)):
+    """Boards of random objects with one agent on each, as codes."""
+    rng = np.random.default_rng(0)
+    views = np.array(PALETTE[:4], np.uint8)[rng.integers(0, 4, (n, *board))]
+    views[np.arange(n), rng.integers(0, board[0], n), rng.integers(0, board[1], n)] = np.array(
+        AGENTS, np.uint8
+    )[rng.integers(0, 4, n)]
+    return core.sight(torch.from_numpy(views))
+
+
+def drawn(core, maze, agent=None):
+    """The codes of an ASCII maze, x from left to right, y from top to bottom."""
+    meanings = {"#": WALL, ".": EMPTY, "G": GOAL}
+    rows = maze.strip().splitlines()
+    view = np.array([[meanings[cell] for cell in row] for row in rows], np.uint8).swapaxes(0, 1)
+    if agent is not None:
+        view[agent] = AGENTS[0]
+    return core.sight(torch.from_numpy(view[None].copy()))
+
+
+def that_plans(board, ticks):
+    """Weights by hand: r is 1 at the goal and -10 at walls, moves cost a tenth of the value."""
+    core = a_network(board, ticks, features=2)
+    with torch.no_grad():
+        for p in core.parameters():
+            p.zero_()
+        core.weight[4, PALETTE.index(GOAL), 0] = 1.0
+        core.weight[4, PALETTE.index(WALL), 1] = 1.0
+        core.reward.copy_(torch.tensor([1.0, -10.0]))
+        for channel, cell in enumerate(vin.MOVES):
+            core.kernel_r[channel, 1, 1] = 1.0 / vin.KERNEL_UNIT
+            core.kernel_v[channel][cell] = 0.9 / vin.KERNEL_UNIT
+    return core
+
+
+def test_it_computes_what_the_equations_say():
+    core = with_random_weights(a_network())
+    codes = some_boards(core, 3)
+    columns, rows = codes.shape[1:]
+    kernel_r, kernel_v = core.kernel_r * 0.1, core.kernel_v * 0.1
+
+    def around(board_XY, x, y):
+        return F.pad(board_XY, (1, 1, 1, 1))[x : x + 3, y : y + 3]
+
+    for codes_XY, y_D in zip(codes, core.step(codes, {}, NEVER)[0], strict=True):
+        lit_PXY = torch.stack([(codes_XY == p).double() for p in range(len(PALETTE))])
+        h, r = {}, torch.zeros(columns, rows, dtype=torch.float64)
+        for x in range(columns):
+            for y in range(rows):
+                near_9P = torch.stack([around(lit_XY, x, y).flatten() for lit_XY in lit_PXY], 1)
+                h[x, y] = torch.relu((near_9P[..., None] * core.weight).sum((0, 1)) + core.bias)
+                r[x, y] = h[x, y] @ core.reward
+        v = torch.zeros_like(r)
+        for _ in range(core.ticks):
+            q = {
+                (x, y): (kernel_r * around(r, x, y)).sum((1, 2))
+                + (kernel_v * around(v, x, y)).sum((1, 2))
+                for x in range(columns)
+                for y in range(rows)
+            }
+            v = torch.stack([q[x, y].max() for x in range(columns) for y in range(rows)])
+            v = v.view(columns, rows)
+        ((x, y),) = (codes_XY >= PALETTE.index(AGENTS[0])).nonzero().tolist()
+        expected = torch.relu(core.hidden(torch.cat((q[x, y], h[x, y]))))
+        torch.testing.assert_close(y_D, expected, atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("ticks", [1, 2, 3, 9])
+@pytest.mark.parametrize(("palette", "view"), [(PALETTE, "full"), (None, "egocentric")])
+def test_the_compiled_path_equals_the_plain_one_forward_and_backward(ticks, palette, view):
+    core = with_random_weights(a_network(ticks=ticks, palette=palette, view=view))
+    codes = some_boards(core, 50)
+    found = []
+    for path in (core._compiled, core._plain):
+        core.zero_grad()
+        q, h = path(codes)
+        torch.relu(core.hidden(torch.cat((q, h), 1))).square().sum().backward()
+        # In one tick v is not used at all: its kernel has no gradient, or one of zeros.
+        grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in core.parameters()]
+        found.append([q.detach(), h.detach(), *(grad.clone() for grad in grads)])
+    for compiled, plain in zip(*found, strict=True):
+        torch.testing.assert_close(compiled, plain, atol=1e-9, rtol=1e-9)
+
+
+def test_it_runs_in_single_precision_too_with_and_without_gradients():
+    core = with_random_weights(a_network()).float()
+    codes = some_boards(core, 50)
+    with torch.no_grad():
+        alone = core._compiled(codes)
+    for one, other, plain in zip(core._compiled(codes), alone, core._plain(codes), strict=True):
+        assert torch.equal(one, other)
+        torch.testing.assert_close(one, plain, atol=1e-4, rtol=1e-4)
+
+
+def test_every_parameter_gets_a_gradient_from_the_first_weights_on():
+    core = a_network(ticks=20)
+    core.step(some_boards(core, 50), {}, NEVER)[0].square().sum().backward()
+    for name, p in core.named_parameters():
+        assert p.grad is not None, name
+        assert (p.grad != 0).float().mean() > 0.5, name
+
+
+def test_value_falls_off_with_the_distance_around_walls():
+    core = that_plans((9, 5), ticks=200)
+    codes = drawn(core, DETOUR)
+    value = core.value_map(codes)[0]
+    path = [(1, 3), (1, 2), (1, 1), (2, 1), (3, 1), (3, 2), (3, 3), (4, 3), (5, 3), (5, 2), (5, 1)]
+    along = torch.stack([value[cell] for cell in path])
+    torch.testing.assert_close(along[1:] / along[:-1], torch.full((10,), 0.9).double())
+    assert value[3, 3] < value[1, 1]  # two columns from the goal, but there is a wall between
+    assert core.reward_map(codes)[0].argmax() == 1 * 5 + 3
+
+
+def test_value_reaches_as_many_cells_as_there_are_ticks():
+    for ticks in (1, 4, 7):
+        core = that_plans((9, 5), ticks)
+        value = core.value_map(drawn(core, DETOUR))[0]
+        path = [(1, 3), (1, 2), (1, 1), (2, 1), (3, 1), (3, 2), (3, 3), (4, 3), (5, 3)]
+        assert [bool(value[cell] > 0) for cell in path] == [i < ticks for i in range(9)]
+
+
+def test_the_read_out_says_which_move_is_best_where_the_agent_stands():
+    core = that_plans((9, 5), ticks=30)
+    for agent, best in (((3, 3), (1, 0)), ((5, 1), (1, 2)), ((2, 1), (0, 1)), ((1, 1), (1, 2))):
+        q, _ = core._compiled(drawn(core, DETOUR, agent))
+        assert vin.MOVES[int(q.argmax())] == best
+
+
+def test_it_plays_larger_boards_than_it_was_built_for():
+    core = with_random_weights(a_network())
+    codes = some_boards(core, 5, board=(13, 10))
+    for one, other in zip(core._compiled(codes), core._plain(codes), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-9, rtol=1e-9)
+    assert core.value_map(codes).shape == core.reward_map(codes).shape == (5, 13, 10)
+
+
+def test_unrolling_is_stepping():
+    core = with_random_weights(a_network())
+    codes = some_boards(core, 12).view(3, 4, 7, 6)
+    y, state = core.unroll(codes, core.initial_state(3), torch.zeros(3, 4, dtype=torch.bool))
+    assert state == {}
+    for t in range(4):
+        torch.testing.assert_close(y[:, t], core.step(codes[:, t], {}, NEVER)[0])
+
+
+@pytest.mark.parametrize(("palette", "planes"), [(PALETTE, 8), (None, 21)])
+def test_the_arithmetic_equals_what_torch_counts(palette, planes):
+    core = a_network(ticks=9, palette=palette)
+    seen, model = Seen(7, 6, planes, "full"), ModelSpec(arch="vin", ticks=9)
+    cost = arithmetic.vin(seen, 5, 11, model)
+    assert cost.parameters == sum(p.numel() for p in core.parameters())
+    codes = torch.zeros(1, 7, 6, dtype=torch.int32, device="meta")
+    with FlopCounterMode(display=False) as counter:  # off the CPU it is the plain path
+        core.to("meta").step(codes, {}, NEVER)
+    assert cost.flops == counter.get_total_flops()
+    assert (cost.state, cost.outputs) == (0, core.out_features)
+
+
+@pytest.mark.parametrize("view", ["full", "egocentric"])
+def test_the_solver_meets_capacities_from_5k_to_5m(view):
+    for capacity in (5_000, 20_000, 50_000, 333_333, 1_000_000, 5_000_000):
+        size = sizes.solve(ModelSpec(arch="vin", capacity=capacity), Seen(7, 7, 8, view), 3)
+        assert abs(size.parameters - capacity) <= 0.05 * capacity

@@ -1,0 +1,115 @@
+"""Every architecture as a plain RLlib module: stock PPOConfig, env runner and learner, any env."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import ray
+import torch
+from ray.rllib.algorithms.ppo import PPOConfig
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+
+from whichgoal.models import MODELS
+from whichgoal.rllib import AgentModule
+
+EMPTY, BALL, BOX, KEY = (1, 0, 0), (6, 2, 0), (7, 2, 0), (5, 4, 0)
+
+
+class Recall(gym.Env):
+    """Shows a ball or a box, then nothing twice, then a key: 1 for action 0 after a ball, else 1.
+
+    An ordinary Gymnasium environment with MiniGrid's observations; the best that can be had without
+    memory is 1/2.
+    """
+
+    def __init__(self, config=None):
+        self.observation_space = gym.spaces.Box(0, 255, (3, 3, 3), np.uint8)
+        self.action_space = gym.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.shown, self.clock = int(self.np_random.integers(2)), 0
+        return self.see(), {}
+
+    def see(self):
+        view = np.tile(np.array(EMPTY, np.uint8), (3, 3, 1))
+        view[1, 1] = ((BALL, BOX)[self.shown], EMPTY, EMPTY, KEY, EMPTY)[self.clock]
+        return view
+
+    def step(self, action):
+        asked, self.clock = self.clock == 3, self.clock + 1
+        return self.see(), float(asked and action == self.shown), asked, False, {}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ray():
+    os.environ["RAY_AUTH_MODE"] = "disabled"
+    torch.set_num_threads(1)
+    ray.init(
+        address="local",
+        num_cpus=1,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        object_store_memory=100 * 2**20,
+    )
+    yield
+    ray.shutdown()
+
+
+def stock(env, arch, lr=3e-3, **model):
+    config = PPOConfig().environment(env)
+    config.env_runners(num_env_runners=0, num_envs_per_env_runner=32, rollout_fragment_length=16)
+    config.training(
+        lr=lr,
+        gamma=0.9,
+        lambda_=0.95,
+        clip_param=0.2,
+        entropy_coeff=0.01,
+        vf_loss_coeff=0.5,
+        use_kl_loss=False,
+        grad_clip=0.5,
+        num_epochs=4,
+        minibatch_size=256,
+        train_batch_size_per_learner=512,
+    )
+    given = {"model": {"arch": arch, "capacity": 6_000, **model}, "max_seq_len": 8}
+    config.rl_module(rl_module_spec=RLModuleSpec(module_class=AgentModule, model_config=given))
+    config.debugging(seed=0, log_level="ERROR")
+    return config.build_algo()
+
+
+def returns(algorithm, batches, enough):
+    """Returns the mean return of the last batches; stops when it is enough for five of them."""
+    found = []
+    for _ in range(batches):
+        found.append(algorithm.train()["env_runners"].get("episode_return_mean", 0.0))
+        if len(found) >= 5 and min(found[-5:]) > enough:
+            break
+    algorithm.stop()
+    return float(np.mean(found[-5:]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", sorted(MODELS))
+def test_what_has_memory_learns_to_recall_in_stock_rllib_and_what_has_none_does_not(arch):
+    options = {"gtrxl": {"layers": 1, "memory": 4}, "vin": {"ticks": 2}}.get(arch, {})
+    algorithm = stock(Recall, arch, **options)
+    has_memory = algorithm.get_module().is_stateful()
+    assert has_memory == (arch not in ("mlp", "vin"))
+    if has_memory:
+        assert returns(algorithm, batches=80, enough=0.97) > 0.95
+    else:
+        assert returns(algorithm, batches=20, enough=0.97) < 0.65
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", ["mlp", "lstm", "gtrxl"])
+def test_vectors_of_an_ordinary_environment_are_seen_in_stock_rllib(arch):
+    algorithm = stock("CartPole-v1", arch)
+    first = algorithm.train()["env_runners"]["episode_return_mean"]
+    assert returns(algorithm, batches=80, enough=40) > 1.5 * first
