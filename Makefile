@@ -21,6 +21,7 @@ lint: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/engine.py --json benchmarks/results/engine.json
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/architectures.py
 
 # The install is locked: constraints.txt holds the exact version of every package that was tested.
 # torch comes first and exact, so that nothing pulls another build of it.

@@ -65,27 +65,27 @@ OneBatch = Callable[[], object]
 """Trains on one batch of `BATCH` env steps."""
 
 
-def ours(arch: str) -> tuple[OneBatch, int]:
+def ours(config: Any) -> tuple[OneBatch, int]:
     """Returns our training, and its parameters."""
-    algorithm = _configured(arch).build_algo()
+    algorithm = config.build_algo()
     return algorithm.train, _count(algorithm.get_module())
 
 
-def stock_rllib(arch: str, env: str) -> tuple[OneBatch, int]:
-    """Returns RLlib's own runner, learner and algorithm with our module on `env`."""
-    given = _configured(arch)
+def stock_rllib(given: Any, env: str) -> tuple[OneBatch, int]:
+    """Returns RLlib's own runner, learner and algorithm with the module of our config on `env`."""
     config = ppo.PPOConfig().environment(env)
     mode = "sync" if env == "minigrid" else "vector_entry_point"
     config.env_runners(
         num_env_runners=0,
-        num_envs_per_env_runner=ENVS,
-        rollout_fragment_length=ROLLOUT,
+        num_envs_per_env_runner=given.num_envs_per_env_runner,
+        rollout_fragment_length=given.rollout_fragment_length,
         gym_env_vectorize_mode=mode,
     )
     same = ("lr", "gamma", "lambda_", "clip_param", "entropy_coeff", "vf_loss_coeff", "grad_clip")
     same += ("num_epochs", "minibatch_size", "vf_clip_param", "use_kl_loss", "kl_coeff")
     config.training(
-        train_batch_size_per_learner=BATCH, **{name: getattr(given, name) for name in same}
+        train_batch_size_per_learner=given.train_batch_size_per_learner,
+        **{name: getattr(given, name) for name in same},
     )
     config.rl_module(rl_module_spec=given.rl_module_spec).debugging(seed=0, log_level="ERROR")
     algorithm = config.build_algo()
@@ -125,40 +125,49 @@ def stable_baselines(arch: str, env: VecEnv) -> tuple[OneBatch, int]:
     return lambda: model.learn(BATCH, reset_num_timesteps=False), _count(model.policy)
 
 
-def ceiling(arch: str) -> tuple[OneBatch, int]:
+def ceiling(config: Any) -> tuple[OneBatch, int]:
     """Returns forward, backward, optimizer and env steps in bare torch, and nothing else."""
-    agent = Agent((7, 7, 3), WORLD.num_actions, PALETTE, MODEL[arch], dimensions=(WIDTH, WIDTH))
+    model = config.rl_module_spec.model_config
+    agent = Agent(
+        (7, 7, 3),
+        WORLD.num_actions,
+        PALETTE,
+        ModelSpec(**model["model"]),
+        dimensions=model.get("dimensions"),
+    )
     optimizer = torch.optim.Adam(agent.parameters(), lr=1e-3, fused=True)
-    env = GridVectorEnv(WORLD, DESIGN, ENVS)
-    rng, seq_len = np.random.default_rng(0), SEQ_LEN if arch == "lstm" else 1
-    now = {"obs": env.reset(seed=0)[0], "first": np.ones(ENVS, bool)}
-    now["state"] = agent.initial_state(ENVS)
-    actions, logp = np.empty(ENVS, np.int64), np.empty(ENVS, np.float32)
+    envs, rollout = config.num_envs_per_env_runner, config.rollout_fragment_length
+    env = GridVectorEnv(WORLD, DESIGN, envs)
+    rng, recurrent = np.random.default_rng(0), bool(agent.initial_state(1))
+    seq_len = model["max_seq_len"] if recurrent else 1
+    now = {"obs": env.reset(seed=0)[0], "first": np.ones(envs, bool)}
+    now["state"] = agent.initial_state(envs)
+    actions, logp = np.empty(envs, np.int64), np.empty(envs, np.float32)
 
     def one_batch() -> None:
         seen, firsts, states = [], [], []
         with torch.inference_mode():
-            for t in range(ROLLOUT):
+            for t in range(rollout):
                 obs, first = torch.from_numpy(now["obs"]), torch.from_numpy(now["first"])
                 seen.append(obs)
                 firsts.append(first)
                 if t % seq_len == 0:
                     states.append(now["state"])
                 logits, _, now["state"] = agent.step(obs, now["state"], first)
-                draw_actions(logits.numpy(), rng.random(ENVS, np.float32), actions, logp)
+                draw_actions(logits.numpy(), rng.random(envs, np.float32), actions, logp)
                 now["obs"], _, terminated, truncated, _ = env.step(actions)
                 now["first"] = terminated | truncated
         codes, first = agent.sight(torch.stack(seen)), torch.stack(firsts)
-        if arch == "lstm":
+        if recurrent:
             codes, first = (
                 x.unflatten(0, (-1, seq_len)).transpose(1, 2).flatten(0, 1) for x in (codes, first)
             )
             state = {k: torch.cat([s[k] for s in states]).clone() for k in states[0]}
         else:
             codes, first, state = codes.flatten(0, 1), first.flatten(), {}
-        go = agent.unroll if arch == "lstm" else agent.step
-        for _ in range(EPOCHS):
-            for rows in torch.randperm(len(codes)).split(MINIBATCH[arch] // seq_len):
+        go = agent.unroll if recurrent else agent.step
+        for _ in range(config.num_epochs):
+            for rows in torch.randperm(len(codes)).split(config.minibatch_size // seq_len):
                 part = {name: value[rows] for name, value in state.items()}
                 logits, values, _ = go(codes[rows], part, first[rows])
                 optimizer.zero_grad()
@@ -247,16 +256,16 @@ class NextStep(gym.vector.VectorEnv):
 
     metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}
 
-    def __init__(self) -> None:
-        self.env = GridVectorEnv(WORLD, DESIGN, ENVS)
-        self.num_envs = ENVS
+    def __init__(self, num_envs: int) -> None:
+        self.env = GridVectorEnv(WORLD, DESIGN, num_envs)
+        self.num_envs = num_envs
         for name in ("single_observation_space", "single_action_space"):
             setattr(self, name, getattr(self.env, name))
         self.observation_space = self.env.observation_space
         self.action_space = self.env.action_space
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
-        self.over = np.zeros(ENVS, bool)
+        self.over = np.zeros(self.num_envs, bool)
         return self.env.reset(seed=seed)[0], {}
 
     def step(self, actions: np.ndarray) -> Any:
@@ -273,29 +282,17 @@ def compare(arch: str, rounds: int) -> dict[str, Any]:
     """Returns rates (median env steps/s), ratios and settings of all systems."""
     sb3 = "SB3" if arch == "mlp" else "sb3-contrib"
     builders: dict[str, Callable[[], tuple[OneBatch, int]]] = {
-        "ours": lambda: ours(arch),
-        "bare-torch ceiling": lambda: ceiling(arch),
+        "ours": lambda: ours(_configured(arch)),
+        "bare-torch ceiling": lambda: ceiling(_configured(arch)),
         "SB3, our vector env": lambda: stable_baselines(arch, ForSB3()),
-        "stock RLlib, our vector env": lambda: stock_rllib(arch, "vector"),
+        "stock RLlib, our vector env": lambda: stock_rllib(_configured(arch), "vector"),
         "SB3, MiniGrid": lambda: stable_baselines(
             arch, DummyVecEnv([lambda: Image(LevelEnv(WORLD, DESIGN), flat=True)] * ENVS)
         ),
-        "stock RLlib, MiniGrid": lambda: stock_rllib(arch, "minigrid"),
+        "stock RLlib, MiniGrid": lambda: stock_rllib(_configured(arch), "minigrid"),
     }
-    systems = {name: build() for name, build in builders.items()}
-    for one_batch, _ in systems.values():
-        one_batch()  # compiles, allocates, spreads the episodes' ends over time
-    wall: dict[str, list[float]] = {name: [] for name in systems}
-    cpu: dict[str, list[float]] = {name: [] for name in systems}
-    for _ in range(rounds):
-        for name, (one_batch, _) in systems.items():
-            # Quick systems are measured over several batches: a single one is at the clock's mercy.
-            repeats = 1 if "MiniGrid" in name else 3
-            start, start_cpu = time.perf_counter(), time.process_time()
-            for _ in range(repeats):
-                one_batch()
-            wall[name].append(repeats * BATCH / (time.perf_counter() - start))
-            cpu[name].append(repeats * BATCH / (time.process_time() - start_cpu))
+    repeats = {name: 1 if "MiniGrid" in name else 3 for name in builders}
+    measured = measure(builders, BATCH, rounds, repeats)
     return {
         "network": "separate policy and value nets 2x64" if arch == "mlp" else "LSTM 64",
         "peers": f"SB3 is {sb3}",
@@ -307,12 +304,43 @@ def compare(arch: str, rounds: int) -> dict[str, Any]:
             "epochs": EPOCHS,
             "max_seq_len": SEQ_LEN if arch == "lstm" else None,
         },
+        **measured,
+        "targets": TARGETS[arch],
+    }
+
+
+def measure(
+    builders: dict[str, Callable[[], tuple[OneBatch, int]]],
+    batch: int,
+    rounds: int,
+    repeats: dict[str, int],
+) -> dict[str, Any]:
+    """Lets the systems take turns; returns parameters, median rates, and ratios of the first.
+
+    Args:
+        builders: Name -> what builds it; the first is ours.
+        batch: Env steps per batch.
+        rounds: Turns of each.
+        repeats: Batches in a turn; a single quick one is at the clock's mercy.
+    """
+    systems = {name: build() for name, build in builders.items()}
+    for one_batch, _ in systems.values():
+        one_batch()  # compiles, allocates, spreads the episodes' ends over time
+    wall: dict[str, list[float]] = {name: [] for name in systems}
+    cpu: dict[str, list[float]] = {name: [] for name in systems}
+    for _ in range(rounds):
+        for name, (one_batch, _) in systems.items():
+            start, start_cpu = time.perf_counter(), time.process_time()
+            for _ in range(repeats[name]):
+                one_batch()
+            wall[name].append(repeats[name] * batch / (time.perf_counter() - start))
+            cpu[name].append(repeats[name] * batch / (time.process_time() - start_cpu))
+    return {
         "parameters": {name: parameters for name, (_, parameters) in systems.items()},
         "env_steps_per_s": {name: statistics.median(rates) for name, rates in wall.items()},
         "env_steps_per_cpu_s": {name: statistics.median(rates) for name, rates in cpu.items()},
         "ours_over": _ratios(wall),
         "ours_over_cpu": _ratios(cpu),
-        "targets": TARGETS[arch],
         "rounds": {"wall": wall, "cpu": cpu},
     }
 
@@ -362,6 +390,28 @@ def _ratios(rates: dict[str, list[float]]) -> dict[str, float]:
     }
 
 
+def begin(core: int | None) -> None:
+    """Starts Ray, registers the environments of stock RLlib, pins this process to one core."""
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)
+    torch.set_num_threads(1)
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+    if hasattr(os, "sched_setaffinity"):  # after Ray's own processes, which may run elsewhere
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0)) if core is None else core})
+    register_env("minigrid", lambda context: Image(LevelEnv(WORLD, DESIGN)))
+    register_env("vector", lambda context: NextStep(context["num_envs"]))
+
+
+def conditions() -> dict[str, Any]:
+    """Returns what figures depend on besides the code."""
+    packages = ("ray", "torch", "stable_baselines3", "sb3_contrib", "minigrid", "numpy")
+    return {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, one used",
+        "load_at_start": os.getloadavg(),
+        "versions": {package: version(package) for package in packages},
+    }
+
+
 def main() -> None:
     """Measures, prints, and keeps the figures as JSON."""
     parser = argparse.ArgumentParser(description="Training speed beside peers.")
@@ -371,23 +421,8 @@ def main() -> None:
     default = Path(__file__).parent / "results" / "training.json"
     parser.add_argument("--json", type=Path, default=default)
     given = parser.parse_args()
-    warnings.filterwarnings("ignore")
-    logging.disable(logging.WARNING)
-    torch.set_num_threads(1)
-    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
-    if hasattr(os, "sched_setaffinity"):  # after Ray's own processes, which may run elsewhere
-        core = max(os.sched_getaffinity(0)) if given.core is None else given.core
-        os.sched_setaffinity(0, {core})
-    register_env("minigrid", lambda context: Image(LevelEnv(WORLD, DESIGN)))
-    register_env("vector", lambda context: NextStep())
-    results: dict[str, Any] = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, one used",
-        "load_at_start": os.getloadavg(),
-        "versions": {
-            p: version(p)
-            for p in ("ray", "torch", "stable_baselines3", "sb3_contrib", "minigrid", "numpy")
-        },
-    }
+    begin(given.core)
+    results: dict[str, Any] = conditions()
     for arch in [given.arch] if given.arch else ["mlp", "lstm"]:
         results[arch] = compare(arch, given.rounds)
         show(arch, results[arch])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,7 +24,16 @@ def blocks(language: str) -> list[str]:
 
 def test_the_python_runs() -> None:
     for block in blocks("python"):
-        exec(compile(block, "README.md", "exec"), {})
+        if "ray.rllib" not in block:
+            exec(compile(block, "README.md", "exec"), {})
+
+
+@pytest.mark.slow
+def test_the_python_that_uses_rllib_runs() -> None:
+    (block,) = (block for block in blocks("python") if "ray.rllib" in block)
+    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "OMP_NUM_THREADS": "1"}
+    run = [sys.executable, "-c", "import ray; ray.init(address='local', num_cpus=1)\n" + block]
+    subprocess.run(run, check=True, env=environment, cwd=ROOT, timeout=200)
 
 
 def test_the_sweep_file_is_one(tmp_path: Path) -> None:

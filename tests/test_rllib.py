@@ -22,6 +22,7 @@ from ray.rllib.utils.postprocessing.value_predictions import compute_value_targe
 from ray.rllib.utils.torch_utils import clip_gradients
 
 from whichgoal import checkpoint
+from whichgoal.models import MODELS
 from whichgoal.rllib import PPO, PPOConfig, configure, train
 from whichgoal.rllib.compiled import advantages, draw_actions
 from whichgoal.rllib.fragment import Fragment
@@ -92,7 +93,12 @@ def learner_outputs(algorithm, fragment, change=lambda batch: batch):
 
 
 @pytest.mark.parametrize(
-    ("arch", "critic"), itertools.product(["mlp", "lstm"], ["shared", "separate"])
+    ("arch", "critic"),
+    [
+        *itertools.product(["mlp", "lstm"], ["shared", "separate", "fixed"]),
+        *((arch, "shared") for arch in ("gtrxl", "planner", "vin")),
+        ("planner", "fixed"),
+    ],
 )
 def test_the_learner_sees_what_the_sampler_saw(arch, critic):
     algorithm = an_algorithm(a_trial(arch, critic=critic))
@@ -106,7 +112,7 @@ def test_the_learner_sees_what_the_sampler_saw(arch, critic):
     assert fragment.is_first[1:].any(), "episodes must begin inside sequences"
     logp, batch = learner_outputs(algorithm, fragment)
     torch.testing.assert_close(logp, batch[Columns.ACTION_LOGP], atol=2e-5, rtol=0)
-    if arch == "lstm":
+    if arch not in ("mlp", "vin"):
 
         def without_state(batch):
             state = {k: torch.zeros_like(v) for k, v in batch[Columns.STATE_IN].items()}
@@ -292,8 +298,11 @@ def test_evaluation_plays_equally_many_episodes_in_each_environment():
     algorithm.stop()
 
 
-def test_the_saved_policy_is_the_trained_one(tmp_path):
-    spec = a_trial("lstm", batches=1)
+@pytest.mark.parametrize("view", ["egocentric", "full"])
+@pytest.mark.parametrize("arch", sorted(MODELS))
+def test_the_saved_policy_is_the_trained_one(arch, view, tmp_path):
+    spec = a_trial(arch, batches=1)
+    spec = spec.model_copy(update={"world": WorldSpec(name="arrow_maze", size=7, view=view)})
     list(train(spec, tmp_path))
     algorithm = an_algorithm(spec)
     algorithm.train()  # same spec, same weights
@@ -307,7 +316,7 @@ def test_the_saved_policy_is_the_trained_one(tmp_path):
         batch = {Columns.OBS: torch.from_numpy(obs), IS_FIRST: torch.from_numpy(first)}
         out = module.forward_inference(batch | ours)
         np.testing.assert_allclose(logits, out[Columns.ACTION_DIST_INPUTS].numpy(), atol=1e-6)
-        ours = {Columns.STATE_IN: out[Columns.STATE_OUT]}
+        ours = {Columns.STATE_IN: out.get(Columns.STATE_OUT, {})}
         obs, _, terminated, truncated, _ = env.step(logits.argmax(1))
         first = terminated | truncated
     algorithm.stop()

@@ -19,7 +19,9 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "ppo.num_epochs": 2,  # a third costs a third of the time and gained nothing per env step
         "ppo.gamma": 0.995,  # Taufeeque et al. 2024, for Sokoban
     },
-    "vin": {},
+    "vin": {
+        "ppo.lr": 2e-3,  # its iterated kernels are kept in units of 0.1, see vin.py
+    },
 }
 
 

@@ -7,7 +7,7 @@ plays Sokoban"). With i_t the board as one-hot planes and every convolution 3x3,
 
     e_t = conv(conv(i_t))                                       encoder, no nonlinearity
     b = h_{d-1} of this tick, or for d = 1 h_D of the tick before      (top-down skip)
-    p = mix_mean * mean_xy(h_d) + mix_max * max_xy(h_d)                (pool and inject, per channel)
+    p = mix_mean * mean_xy(h_d) + mix_max * max_xy(h_d)            (pool and inject, per channel)
     f, i, o, g = conv([e_t, b, p, h_d, border])                        all four gates
     c_d = sigmoid(f) * c_d + sigmoid(i) * tanh(g)
     h_d = tanh(o) * tanh(c_d)                                          after each tick

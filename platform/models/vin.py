@@ -229,7 +229,9 @@ def _find_patches(codes, outside, ids):
     padded = np.full((columns + 2, rows + 2), outside, np.int64)
     triples = np.empty((columns + 2, rows), np.int64)
     for b in range(boards):
-        padded[1:-1, 1:-1] = codes[b]
+        for x in range(columns):
+            for y in range(rows):
+                padded[x + 1, y + 1] = codes[b, x, y]
         for x in range(columns + 2):
             for y in range(rows):
                 triples[x, y] = (padded[x, y] * base + padded[x, y + 1]) * base + padded[x, y + 2]
