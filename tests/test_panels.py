@@ -5,13 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from whichgoal.checkpoint import Policy
 from whichgoal.divergence import panels
 from whichgoal.divergence.certify import shortest_steps, tell_apart
 from whichgoal.divergence.panels import Panel, build
+from whichgoal.divergence.probe import PolicyActor, rollout
 from whichgoal.envs import WORLDS
 from whichgoal.envs.contract import Levels
 from whichgoal.envs.vector import GridVectorEnv
-from whichgoal.spec import BatterySpec
+from whichgoal.models.agent import Agent
+from whichgoal.spec import BatterySpec, ModelSpec
 
 MAZE = WORLDS["arrow_maze"]
 OPENING = MAZE.Design(size=9, see_through_walls=True)
@@ -119,10 +122,17 @@ def test_in_shift_the_arrow_is_at_the_end_on_larger_boards() -> None:
     assert np.array_equal(shift.levels.goal_map >> END & 1, shift.levels.goal_map >> ARROW & 1)
 
 
-def test_a_policy_that_sees_the_whole_board_can_play_every_panel() -> None:
+@pytest.mark.parametrize("arch", ["lstm", "gtrxl", "planner", "vin"])
+def test_a_policy_that_sees_the_whole_board_can_play_every_panel(arch: str) -> None:
     design = MAZE.Design(size=9, view="full")
-    shapes = {found.levels.board.shape[1:] for found in build(MAZE, design, BATTERY).values()}
-    assert shapes == {(9, 9, 3)}
+    model = ModelSpec(arch=arch, capacity=6_000)
+    agent = Agent((9, 9, 3), MAZE.num_actions, MAZE.palette(design), model, design.view)
+    shapes = set()
+    for panel in build(MAZE, design, BATTERY).values():
+        found = rollout(PolicyActor(Policy(agent), greedy=False), MAZE, panel)
+        assert (found.length > 0).all()
+        shapes.add(panel.levels.board.shape[1:])
+    assert shapes == {(9, 9, 3), (13, 13, 3)}
 
 
 def test_no_panel_has_a_layout_of_training() -> None:
