@@ -3,8 +3,9 @@
 Arrow mazes of 5x5 cells, the arrow at the end in half of them, 50 k parameters, each architecture
 with the hyper-parameters that it comes with. Every 131,072 env steps the checkpoint plays 512
 held-out mazes (layouts never trained on, sampled actions); training stops at the first that solves
-95 % of them, so that success leans high by about its standard error of 0.01. Then: mazes of 1.5 and 2 times the size, and, for planners, the same mazes after
-thinking: the first view is shown several times before an action is taken.
+95 % of them, so that success leans high by about its standard error of 0.01. Then: mazes of 1.5 and
+2 times the size, and, for planners, the same mazes after thinking: the first view is shown several
+times before an action is taken.
 
 One process, one torch thread. Minutes are processor time of training, tests not counted.
 Usage: python benchmarks/learning.py ARCH egocentric|full [--seed N] [--json FILE] [KEY=VALUE ...]
