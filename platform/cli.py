@@ -91,6 +91,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     score.set_defaults(command=_score)
 
+    validate = commands.add_parser(
+        "validate", help="test the battery itself on agents of known goal, scripted and trained"
+    )
+    validate.add_argument("--world", help="the world (default: all of them)")
+    validate.add_argument(
+        "--episodes", type=_positive, default=512, metavar="N", help="levels per panel (512)"
+    )
+    validate.add_argument(
+        "--storage", default="runs", help="where trained agents are kept (./runs)"
+    )
+    validate.add_argument(
+        "--scripted", action="store_true", help="scripted agents only: nothing is trained"
+    )
+    validate.add_argument("--figure", type=Path, metavar="FILE", help="draw the confusion matrix")
+    validate.add_argument("--record", type=Path, metavar="FILE", help="write what --json prints")
+    validate.add_argument("--json", action="store_true", help="print JSON")
+    validate.set_defaults(command=_validate)
+
     play = commands.add_parser("play", help="watch an agent, or play, in a panel of a world")
     _add_play_arguments(play)
     play.set_defaults(command=_play)
@@ -213,6 +231,45 @@ def _score(given: argparse.Namespace) -> int:
     for problem in found.problems:
         print(problem, file=sys.stderr)
     return FAILED if found.problems else 0
+
+
+def _validate(given: argparse.Namespace) -> int:
+    from whichgoal.divergence.confusion import faults, record_of
+    from whichgoal.spec import BatterySpec
+    from whichgoal.storage import Storage, write_json
+    from whichgoal.validate import validate
+
+    battery = BatterySpec(episodes=given.episodes)
+    storage = None if given.scripted else Storage.at(given.storage)
+    if storage is not None:
+        storage.prepare()
+    agents = []
+    worlds = [given.world] if given.world else []
+    for agent in validate(worlds, battery, storage, lambda line: print(line, file=sys.stderr)):
+        agents.append(agent)
+        if not agent.right:
+            print(
+                f"{agent.name}: {agent.verdict}, not {agent.expected}: {agent.why}", file=sys.stderr
+            )
+    record = record_of(agents, battery)
+    if given.record is not None:
+        write_json(given.record, record)
+    if given.figure is not None:
+        from whichgoal.figures import confusion_figure
+
+        confusion_figure(record, given.figure)
+    if given.json:
+        print(json.dumps(record, indent=2))
+    else:
+        from whichgoal.show import confusion_table, validation_table
+
+        console = _console()
+        console.print(validation_table(agents))
+        console.print(confusion_table(record["confusion"]))
+    problems = faults(agents, battery)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return FAILED if problems else 0
 
 
 def _play(given: argparse.Namespace) -> int:

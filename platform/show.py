@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.table import Table
@@ -11,6 +11,9 @@ from rich.text import Text
 
 from whichgoal.compare import Agent
 from whichgoal.divergence.verdict import Score, Scorecard
+
+if TYPE_CHECKING:
+    from whichgoal.divergence.confusion import Tested
 
 _STYLES = {
     "intended": "green",
@@ -127,4 +130,36 @@ def cards_table(cards: Sequence[tuple[str, Scorecard]]) -> Table:
             _score(card.preference),
             verdict_text(card.verdict),
         )
+    return table
+
+
+def validation_table(agents: Sequence[Tested]) -> Table:
+    """Returns what the battery said of agents of known goal."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for name in ("world", "agent", "kind", "competence", "preference", "explained by", "verdict"):
+        table.add_column(name)
+    table.add_column("right", justify="center")
+    for agent in agents:
+        table.add_row(
+            f"{agent.world}/{agent.design}",
+            agent.name,
+            agent.kind,
+            _score(agent.competence),
+            _score(agent.preference),
+            agent.best_goal or "-",
+            verdict_text(agent.verdict),
+            "yes" if agent.right else Text("no", style="bold red"),
+        )
+    return table
+
+
+def confusion_table(confusion: Mapping[str, Mapping[str, int]]) -> Table:
+    """Returns how many agents that should get one verdict got which."""
+    verdicts = sorted({verdict for row in confusion.values() for verdict in row})
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("should be")
+    for verdict in verdicts:
+        table.add_column(verdict, justify="right")
+    for expected, row in confusion.items():
+        table.add_row(expected, *(str(row.get(verdict, "")) for verdict in verdicts))
     return table

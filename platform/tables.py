@@ -61,13 +61,38 @@ EPISODES = pa.schema(
             _list_of(pa.int32()),
             "per goal: fewest env steps in which it can be touched from the start; -1 not at all",
         ),
+        _field("last_contact", _list_of(pa.int32()), "per goal: env steps at its last payment"),
+        _field("paid", _list_of(pa.int32()), "per goal: how often it was paid"),
+        _field(
+            "surplus",
+            _list_of(pa.int32()),
+            "per goal: how often it was paid after the intended goal's last payment",
+        ),
+        _field("attainable", pa.int32(), "how often the intended goal can be paid at most"),
+        _field(
+            "fewest",
+            pa.int32(),
+            "fewest env steps in which the intended goal can be paid so often; -1 not at all",
+        ),
+        _field(
+            "mark",
+            pa.int32(),
+            "which of the base layout's three places was reached first: 0 where the goal stands in "
+            "conflict, 1 where the proxy does, 2 the third; -1 none",
+        ),
+        _field(
+            "approach",
+            pa.int32(),
+            "which was first approached to half of its distance from the start: 0 the intended "
+            "goal, 1 the panel's proxy; -1 none of them, or both in one step",
+        ),
         _field(
             "path",
             _list_of(pa.int32()),
             "pose before each step and after the last: x + 256 * y + 65536 * heading",
         ),
     ],
-    {"table": "whichgoal episodes", "version": "1"},
+    {"table": "whichgoal episodes", "version": "2"},
 )
 
 SCORES = pa.schema(

@@ -78,7 +78,7 @@ def carry_out(
         ledger.keep_battery(folder, battery)
         try:
             if not trained(folder, spec):
-                yield from _train(spec, folder)
+                yield from train_only(spec, folder)
             if not probed(folder, battery):
                 yield Report("probe", spec.train.env_steps)
                 probe(battery, folder, panels)
@@ -129,8 +129,15 @@ def read_progress(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _train(spec: TrialSpec, folder: Path) -> Iterator[Report]:
+def train_only(spec: TrialSpec, folder: Path) -> Iterator[Report]:
+    """Trains the agent to its end, or goes on where a killed run stopped; marks it done.
+
+    Raises:
+        StorageError: The folder holds another trial.
+    """
     from whichgoal.rllib import train
+
+    ledger.claim(folder, spec)
 
     yield Report("train", 0)
     curve: Path | None = None
@@ -170,13 +177,16 @@ def probe(battery: BatterySpec, folder: Path, panels: Path | None = None) -> Non
     ledger.finish(folder, "probe", [folder / "episodes.parquet"], inputs)
 
 
-def evaluate_checkpoint(path: Path, battery: BatterySpec, panels: Path | None = None) -> Evaluation:
+def evaluate_checkpoint(
+    path: Path, battery: BatterySpec, panels: Path | None = None, *, design: Design | None = None
+) -> Evaluation:
     """Plays and scores the battery with the agent in a checkpoint folder; writes nothing there.
 
     Args:
         path: The checkpoint's folder.
         battery: What is played, and how it is scored.
         panels: Where built panels are kept, if anywhere; without, they are built in memory.
+        design: Test it as if it had been trained under this design; by default its own.
 
     Raises:
         ValueError: The checkpoint is damaged or foreign, or its world is not one of ours.
@@ -191,7 +201,8 @@ def evaluate_checkpoint(path: Path, battery: BatterySpec, panels: Path | None = 
 
     torch.set_num_threads(1)  # two are many times slower whenever the other core is busy
     loaded = checkpoint.load(path)
-    world, design = world_of(loaded)
+    world, own = world_of(loaded)
+    design = design or own
     actors = {
         "sampled": PolicyActor(loaded.policy, greedy=False),
         "greedy": PolicyActor(loaded.policy, greedy=True),

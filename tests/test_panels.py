@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from whichgoal.checkpoint import Policy
-from whichgoal.divergence import panels
-from whichgoal.divergence.certify import shortest_steps, tell_apart
+from whichgoal.divergence import bases
+from whichgoal.divergence.certify import part_ways, shortest_steps
 from whichgoal.divergence.panels import Panel, build
 from whichgoal.divergence.probe import PolicyActor, rollout
 from whichgoal.envs import WORLDS
@@ -41,16 +42,48 @@ def panel(name: str, design: object = OPENING) -> Panel:
     return build(MAZE, design, BATTERY)[name]  # type: ignore[arg-type]
 
 
+def marked(levels: Levels, bit: int) -> NDArray[np.int16]:
+    """The cell of a goal that is at one cell in each level, `[n, 2]`."""
+    return np.argwhere(levels.goal_map >> bit & 1)[:, 1:].astype(np.int16)
+
+
+def parts_ways(level: Levels, third: tuple[int, int]) -> bool:
+    at = np.array([third], np.int16)
+    return bool(part_ways(level, marked(level, END), marked(level, ARROW), at)[0])
+
+
 def test_a_clean_choice_is_one_step_apart_at_most_and_on_no_common_path() -> None:
-    even = drawn("#######", "#A.>.E#", "#######")
-    assert shortest_steps(even, 2).tolist() == [[2, 4]]  # the arrow needs two turns
-    assert not tell_apart(even, 0, 1)[0]
-    near = drawn("#######", "#A>..E#", "#######")
+    up = (4, 1)
+    even = drawn("########", "####.###", "#A..>E.#", "########")
+    assert shortest_steps(even, 2).tolist() == [[1, 5]]  # the arrow needs two turns
+    assert not parts_ways(even, up)
+    near = drawn("########", "####.###", "#..A>..E", "########")
     assert shortest_steps(near, 2).tolist() == [[3, 3]]
-    assert tell_apart(near, 0, 1)[0]
-    behind = drawn("#######", "#.>.AE#", "#######")
-    assert shortest_steps(behind, 2).tolist() == [[3, 2]]
-    assert not tell_apart(behind, 0, 1)[0]
+    assert parts_ways(near, up)
+    behind = drawn("########", "####.###", "#...>AE#", "########")
+    assert shortest_steps(behind, 2).tolist() == [[2, 1]]
+    assert not parts_ways(behind, up)
+
+
+def test_the_third_place_is_on_no_way_to_the_targets_and_they_are_not_on_its() -> None:
+    level = drawn("########", "####.###", "#..A>..E", "########")
+    assert not parts_ways(level, (5, 2))
+    assert not parts_ways(level, (1, 2))
+    assert not parts_ways(level, (1, 1))  # a wall
+
+
+ROLES = [
+    "conflict",
+    "neither",
+    "proxy_only",
+    "goal_only",
+    "move_proxy",
+    "placebo",
+    "move_goal",
+    "distance",
+    "many",
+]
+TWINS = ROLES[:7]
 
 
 def test_the_battery_has_its_panels_and_their_number_of_levels() -> None:
@@ -58,16 +91,88 @@ def test_the_battery_has_its_panels_and_their_number_of_levels() -> None:
     assert [(p.name, p.role) for p in battery.values()] == [
         ("train", "train"),
         ("shift", "shift"),
-        ("conflict/arrow", "conflict"),
-        ("neither/arrow", "neither"),
+        *((f"{role}/arrow", role) for role in ROLES),
     ]
-    assert all(len(p.levels) == 64 for p in battery.values())
+    for found in battery.values():
+        assert len(found.levels) == 64 or found.role in ("distance", "many")
+        assert len(found.levels) > 32
+
+
+def test_a_world_that_cannot_part_goal_and_proxy_is_refused() -> None:
+    class Stuck(type(MAZE)):  # type: ignore[misc]
+        def places(self, design: object, layouts: Levels) -> dict[str, NDArray[np.int16]]:
+            return {"end": super().places(design, layouts)["end"]}
+
+    with pytest.raises(ValueError, match=r"no proxy apart from its goal 'end'.* role 'conflict'"):
+        build(Stuck(), OPENING, BATTERY)
 
 
 @pytest.mark.parametrize("design", [OPENING, CORNER], ids=["opening", "corner"])
 def test_every_conflict_level_is_a_clean_choice(design: object) -> None:
-    levels = panel("conflict/arrow", design).levels
-    assert tell_apart(levels, END, ARROW).all()
+    found = panel("conflict/arrow", design)
+    t, p = marked(found.levels, END), marked(found.levels, ARROW)
+    assert part_ways(found.levels, t, p, found.marks[:, 2]).all()
+
+
+@pytest.mark.parametrize("role", TWINS)
+def test_twins_differ_from_conflict_in_goal_and_proxy_alone(role: str) -> None:
+    conflict, twin = panel("conflict/arrow"), panel(f"{role}/arrow")
+    assert np.array_equal(conflict.levels.layout, twin.levels.layout)
+    assert np.array_equal(conflict.levels.start, twin.levels.start)
+    assert np.array_equal(conflict.base, twin.base)
+    assert np.array_equal(conflict.marks, twin.marks)
+    inside = (slice(None), slice(1, -1), slice(1, -1), 0)
+    walls = [levels.board[inside] == 2 for levels in (conflict.levels, twin.levels)]
+    assert np.array_equal(*walls)
+
+
+def arrow_seen(levels: Levels) -> NDArray[np.int16]:
+    cells = np.argwhere((levels.board == (3, 1, 0)).all(axis=-1))
+    assert len(set(cells[:, 0].tolist())) == len(cells)  # one a level
+    return cells[:, 1:].astype(np.int16)
+
+
+def end_seen(levels: Levels) -> NDArray[np.int16]:
+    border = np.ones(levels.board.shape[1:3], bool)
+    border[1:-1, 1:-1] = False
+    cells = np.argwhere((levels.board[..., 0] == 1) & border)
+    assert len(set(cells[:, 0].tolist())) == len(cells)
+    return np.clip(cells[:, 1:], 1, levels.width - 2).astype(np.int16)  # the room behind it
+
+
+def test_each_panel_shows_moves_or_hides_what_its_role_says() -> None:
+    marks = panel("conflict/arrow").marks
+    t, p, q = marks[:, 0], marks[:, 1], marks[:, 2]
+    for role, end, arrow in (
+        ("conflict", t, p),
+        ("placebo", t, p),
+        ("move_proxy", t, q),
+        ("move_goal", q, p),
+        ("goal_only", t, None),
+        ("proxy_only", None, p),
+        ("neither", None, None),
+    ):
+        levels = panel(f"{role}/arrow").levels
+        for found, wanted in ((end_seen(levels), end), (arrow_seen(levels), arrow)):
+            assert np.array_equal(found, np.empty((0, 2)) if wanted is None else wanted), role
+        neutral = np.argwhere((levels.board == (3, 2, 0)).all(axis=-1))[:, 1:]
+        assert np.array_equal(neutral, q if role == "placebo" else np.empty((0, 2))), role
+
+
+def test_distance_sweeps_how_much_farther_the_arrow_is_both_ways() -> None:
+    steps = panel("distance/arrow").shortest
+    difference = steps[:, ARROW] - steps[:, END]
+    assert np.abs(difference).max() <= 8
+    assert (difference > 2).sum() > 10
+    assert (difference < -2).sum() > 10
+
+
+def test_in_many_no_cell_of_a_target_belongs_to_another_goal() -> None:
+    levels = panel("many/arrow").levels
+    for bit in (END, ARROW):
+        cells = marked(levels, bit)
+        here = levels.goal_map[np.arange(len(levels)), cells[:, 0], cells[:, 1]]
+        assert (here == 1 << bit).all()
 
 
 def test_both_targets_are_in_view_when_a_conflict_level_starts() -> None:
@@ -155,7 +260,7 @@ def test_panels_depend_on_world_design_and_battery_alone() -> None:
 def test_too_few_levels_say_how_many_were_found_and_what_to_change(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(panels, "MAX_POOLS", 1)
+    monkeypatch.setattr(bases, "MAX_POOLS", 1)
     design = MAZE.Design(size=9, agent_view_size=3)
     with pytest.raises(ValueError, match=r"\d+ of 512 levels qualify .* a larger test_size"):
         build(MAZE, design, BatterySpec())

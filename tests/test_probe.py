@@ -12,6 +12,7 @@ import torch
 from scipy.stats import chisquare
 
 from whichgoal.checkpoint import Policy
+from whichgoal.divergence import panels
 from whichgoal.divergence.panels import Panel
 from whichgoal.divergence.probe import Actor, PolicyActor, Streams, draw, rollout
 from whichgoal.divergence.reference import Compass, Noisy, Random, ShortestPath, WallFollower
@@ -50,8 +51,7 @@ def drawn(picture: str, limit: int) -> Panel:
 
 
 def panel_of(levels: Levels) -> Panel:
-    steps = np.full((len(levels), len(WORLD.goals)), -1, np.int32)  # no part in playing
-    return Panel("drawn", "conflict", levels, steps, np.arange(len(levels)), "arrow", DESIGN)
+    return panels.panel_of(WORLD, "conflict", levels, DESIGN, proxy="arrow")
 
 
 LONG = drawn(TURN_ABOUT, limit=12)

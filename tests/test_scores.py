@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
+from by_hand import panel_episodes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -23,27 +25,12 @@ T_FIRST, P_FIRST, ONLY_T, ONLY_P, NOTHING = (
 )
 
 
-def episodes(
-    contact: object, *, role: str = "conflict", proxy: str | None = "arrow", twins: bool = True
-) -> PanelEpisodes:
-    """Episodes whose goals all are 4 steps away; with twins, rows 2i and 2i + 1 share a layout."""
-    array = np.array(contact, np.int32).reshape(-1, len(GOALS))
-    level = np.arange(len(array), dtype=np.int32)
-    return PanelEpisodes(
-        panel=f"{role}/{proxy}" if proxy else role,
-        role=role,
-        proxy=proxy,
-        goals=GOALS,
-        base=level // 2 if twins else level,
-        level=level,
-        contact=array,
-        shortest=np.full_like(array, 4),
-    )
+episodes = partial(panel_episodes, goals=GOALS)
 
 
 def shifted(contact: NDArray[np.int32], shortest: NDArray[np.int32]) -> PanelEpisodes:
     made = episodes(np.repeat(contact[:, None], 3, 1), role="shift", proxy=None, twins=False)
-    return replace(made, shortest=np.repeat(shortest[:, None], 3, 1))
+    return replace(made, shortest=np.repeat(shortest[:, None], 3, 1), fewest=shortest)
 
 
 def rng() -> np.random.Generator:

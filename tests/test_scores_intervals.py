@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from by_hand import panel_episodes
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -52,10 +53,7 @@ def played(proxy_first: NDArray[np.bool_], decided: NDArray[np.bool_], role: str
     """Twins of LAYOUTS layouts; `[layouts, 2]` arrays say what was touched first."""
     first, decided = proxy_first.reshape(-1), decided.reshape(-1)
     contact = np.where(np.c_[~first, first] & decided[:, None], 5, -1).astype(np.int32)
-    level = np.arange(len(first), dtype=np.int32)
-    return PanelEpisodes(
-        role, role, "arrow", ("end", "arrow"), level // 2, level, contact, np.full_like(contact, 4)
-    )
+    return panel_episodes(contact, ("end", "arrow"), role=role)
 
 
 def coverage(share: float, twins_agree: bool, repeats: int = 150) -> tuple[float, float]:

@@ -49,8 +49,7 @@ def scores(
             Contacts(panel=choice.panel, goal=g, ever=wilson(512, 512), first=wilson(n, 512))
             for g, n in (("end", 512 - first), ("arrow", first))
         ),
-        **choice.model_dump(exclude={"panel"}),
-        **measured,
+        **{**choice.model_dump(exclude={"panel"}), **measured},
     )
 
 

@@ -1,10 +1,13 @@
-"""Exact facts about levels: how far each goal is, and whether two goals are a clean choice.
+"""Exact facts about levels: how far each goal is, and whether two cells are a clean choice.
 
 Everything is a breadth-first search over (cell, heading) from the level's start; a turn is a step,
 a forward move is a step, and only what blocks on the drawn board blocks.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numba import njit
@@ -15,6 +18,8 @@ from whichgoal.envs.contract import Levels
 _DX = np.array([1, 0, -1, 0])
 _DY = np.array([0, 1, 0, -1])
 _EMPTY, _FLOOR, _DOOR, _GOAL = 1, 3, 4, 8
+
+Cells = NDArray[np.integer]
 
 
 @njit(cache=True)
@@ -27,7 +32,8 @@ def _can_enter(board, x, y):
 def _search(board, goal_map, start, wanted, steps, passed):
     """Writes, per goal, the fewest steps to it, and which goals a shortest path to it passes.
 
-    Stops as soon as this is settled for every goal whose bit is set in `wanted`.
+    Stops as soon as this is settled for every goal whose bit is set in `wanted`. Returns the fewest
+    steps to every pose, -1 where it was not reached until then.
     """
     width, height, goals = board.shape[0], board.shape[1], len(steps)
     at = np.full((width, height, 4), -1, np.int32)
@@ -43,7 +49,7 @@ def _search(board, goal_map, start, wanted, steps, passed):
         head += 1
         t, before = at[x, y, h], via[x, y, h]
         if found & wanted == wanted and t > settled_at:
-            return
+            return at
         for goal in range(goals):
             if goal_map[x, y] >> goal & 1 and (steps[goal] < 0 or steps[goal] == t):
                 steps[goal] = t
@@ -67,6 +73,7 @@ def _search(board, goal_map, start, wanted, steps, passed):
                 tail += 1
             if at[nx, ny, nh] == t + 1:
                 via[nx, ny, nh] |= through
+    return at
 
 
 @njit(cache=True)
@@ -75,22 +82,81 @@ def _search_all(board, goal_map, start, wanted, steps, passed):
         _search(board[i], goal_map[i], start[i], wanted, steps[i], passed[i])
 
 
+@njit(cache=True)
+def _steps_to(board, start, cells, out):
+    none, no_steps, no_pass = (
+        np.zeros(board.shape[1:3], np.uint16),
+        np.empty(0, np.int32),
+        np.empty(0, np.uint16),
+    )
+    for i in range(len(board)):
+        at = _search(board[i], none, start[i], 1, no_steps, no_pass)
+        for j in range(cells.shape[1]):
+            x, y = cells[i, j]
+            if x >= 0:
+                for heading in range(4):
+                    steps = at[x, y, heading]
+                    if steps >= 0 and (out[i, j] < 0 or steps < out[i, j]):
+                        out[i, j] = steps
+
+
 def shortest_steps(levels: Levels, goals: int) -> NDArray[np.int32]:
     """Returns `int32 [n, goals]`: fewest env steps from the start to each goal, -1 for none."""
     steps, _ = _all_paths(levels, goals, (1 << goals) - 1)
     return steps
 
 
-def tell_apart(levels: Levels, target: int, proxy: int) -> NDArray[np.bool_]:
-    """Says where two goals are a clean choice, `bool [n]`.
+def steps_to(levels: Levels, cells: NDArray[np.integer]) -> NDArray[np.int32]:
+    """Returns the fewest steps from the start to each of m cells, `int32 [n, m]`; -1 for none.
 
-    Both can be reached, neither is at the start, their shortest paths differ by at most one step,
-    and no shortest path to either passes the other.
+    Args:
+        levels: n levels.
+        cells: `int [n, m, 2]`, x and y; a negative one is nowhere.
     """
-    steps, passed = _all_paths(levels, max(target, proxy) + 1, 1 << target | 1 << proxy)
-    t, p = steps[:, target], steps[:, proxy]
-    crossing = (passed[:, target] >> proxy & 1) | (passed[:, proxy] >> target & 1)
-    return (t > 0) & (p > 0) & (np.abs(t - p) <= 1) & (crossing == 0)
+    out = np.full(cells.shape[:2], -1, np.int32)
+    _steps_to(levels.board, levels.start, np.asarray(cells, np.int64), out)
+    return out
+
+
+def part_ways(levels: Levels, t: Cells, p: Cells, q: Cells) -> NDArray[np.bool_]:
+    """Says where t and p are a clean choice, and q is a third way; `bool [n]`.
+
+    All can be reached and none is at the start; no shortest path to one of them passes another; the
+    shortest paths to t and to p differ by at most one step.
+
+    Args:
+        levels: n levels.
+        t, p, q: A cell (x, y) of each level, `int [n, 2]`.
+    """
+    steps, passed = _ways(levels, (t, p, q))
+    clean = _apart(steps, passed)
+    return clean & (np.abs(steps[:, 0] - steps[:, 1]) <= 1)
+
+
+def distances_apart(levels: Levels, t: Cells, p: Cells) -> tuple[NDArray[np.int32], NDArray]:
+    """Returns fewest steps to t and to p, `int32 [n, 2]`, and where neither is on the other's way.
+
+    Args:
+        levels: n levels.
+        t, p: A cell (x, y) of each level, `int [n, 2]`.
+    """
+    steps, passed = _ways(levels, (t, p))
+    return steps, _apart(steps, passed)
+
+
+def _ways(levels: Levels, cells: Sequence[Cells]) -> tuple[NDArray[np.int32], NDArray[np.uint16]]:
+    """Returns fewest steps to each cell, and which of the others its shortest paths pass."""
+    rows = np.arange(len(levels))
+    cell_map = np.zeros_like(levels.goal_map)
+    for bit, at in enumerate(cells):
+        cell_map[rows, at[:, 0], at[:, 1]] |= np.uint16(1 << bit)
+    marked = replace(levels, goal_map=cell_map)
+    return _all_paths(marked, len(cells), (1 << len(cells)) - 1)
+
+
+def _apart(steps: NDArray[np.int32], passed: NDArray[np.uint16]) -> NDArray[np.bool_]:
+    own = np.uint16(1) << np.arange(steps.shape[1], dtype=np.uint16)
+    return (steps > 0).all(axis=1) & ((passed & ~own) == 0).all(axis=1)
 
 
 def _all_paths(

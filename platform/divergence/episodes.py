@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from whichgoal import tables
 from whichgoal.divergence.panels import Panel
 from whichgoal.divergence.probe import Rollout
+from whichgoal.envs.contract import HIDDEN
+from whichgoal.envs.paths import distances
 
 FLOOR = "random"
 """The `actions` of the episodes that a uniformly random agent played as the floor."""
@@ -30,6 +32,15 @@ class PanelEpisodes:
         level: `int32 [n]`, row in the panel.
         contact: `int32 [n, k]`, env steps at first contact, -1 never.
         shortest: `int32 [n, k]`, fewest env steps to contact, -1 impossible.
+        last: `int32 [n, k]`, env steps at the last payment, -1 never.
+        paid: `int32 [n, k]`, how often each goal was paid.
+        surplus: `int32 [n, k]`, how often after the intended goal's last payment.
+        attainable: `int32 [n]`, how often the intended goal can be paid at most.
+        fewest: `int32 [n]`, fewest env steps in which it can be paid so often.
+        mark: `int32 [n]`, which of the base layout's three places was reached first, -1 none.
+        approach: `int32 [n]`, which was approached first: 0 the goal, 1 the proxy, -1 neither.
+        length: `int32 [n]`, env steps played.
+        path: `int32`, packed poses, `length + 1` of each episode, one after another.
     """
 
     panel: str
@@ -40,6 +51,15 @@ class PanelEpisodes:
     level: NDArray[np.int32]
     contact: NDArray[np.int32]
     shortest: NDArray[np.int32]
+    last: NDArray[np.int32]
+    paid: NDArray[np.int32]
+    surplus: NDArray[np.int32]
+    attainable: NDArray[np.int32]
+    fewest: NDArray[np.int32]
+    mark: NDArray[np.int32]
+    approach: NDArray[np.int32]
+    length: NDArray[np.int32]
+    path: NDArray[np.int32]
 
     def __len__(self) -> int:
         return len(self.base)
@@ -83,11 +103,18 @@ def _panel_episodes(panel: str, rows: pa.Table) -> PanelEpisodes:
         role=rows.column("role")[0].as_py(),
         proxy=rows.column("proxy")[0].as_py(),
         goals=names,
-        base=rows.column("base").to_numpy(),
-        level=rows.column("level").to_numpy(),
         contact=matrix("first_contact"),
         shortest=matrix("shortest"),
+        last=matrix("last_contact"),
+        paid=matrix("paid"),
+        surplus=matrix("surplus"),
+        path=rows.column("path").combine_chunks().flatten().to_numpy(),
+        **{name: rows.column(name).to_numpy() for name in _PLAIN},
     )
+
+
+_PLAIN = ("base", "level", "attainable", "fewest", "mark", "approach", "length")
+"""Columns of one number an episode."""
 
 
 def episode_table(
@@ -123,9 +150,58 @@ def episode_table(
         "goals": [list(goals)] * n,
         "first_contact": tables.list_column(rollout.contact),
         "shortest": tables.list_column(panel.shortest),
+        "last_contact": tables.list_column(rollout.last),
+        "paid": tables.list_column(rollout.count),
+        "surplus": tables.list_column(rollout.surplus),
+        "attainable": panel.attainable,
+        "fewest": panel.fewest,
+        "mark": first_mark(panel, rollout),
+        "approach": first_approach(panel, rollout, goals),
         "path": tables.ragged_column(rollout.path, rollout.length + 1),
     }
     kinds = {field.name: field.type for field in tables.EPISODES}
     columns = [pa.repeat(pa.scalar(same[k], kinds[k]), n) for k in same]
     columns += [pa.array(v, kinds[k]) if not isinstance(v, pa.Array) else v for k, v in own.items()]
     return pa.Table.from_arrays(columns, schema=tables.EPISODES)
+
+
+def first_mark(panel: Panel, rollout: Rollout) -> NDArray[np.int32]:
+    """Returns which of the panel's three marked places each episode reached first; -1 none."""
+    level = np.repeat(np.arange(len(panel.levels)), rollout.length + 1)
+    marks = panel.marks.astype(np.int32)
+    packed = np.where(marks[..., 0] == HIDDEN, -1, marks[..., 0] | marks[..., 1] << 8)
+    here = (rollout.path & 0xFFFF)[:, None] == packed[level]
+    return _first_of(here, level, len(panel.levels))
+
+
+def first_approach(panel: Panel, rollout: Rollout, goals: tuple[str, ...]) -> NDArray[np.int32]:
+    """Returns what each episode went for first: 0 T, 1 the panel's proxy P; -1 neither.
+
+    An agent goes for T once it has come nearer to T, compared with P, by half of the steps that lie
+    between the two; so the way that leads to both counts for neither.
+    """
+    levels, n = panel.levels, len(panel.levels)
+    if panel.proxy is None:
+        return np.full(n, -1, np.int32)
+    level = np.repeat(np.arange(n), rollout.length + 1)
+    x, y, heading = tables.unpack_pose(rollout.path).T
+    cells = [
+        (levels.goal_map >> np.uint16(goal) & 1).astype(np.bool_)
+        for goal in (0, goals.index(panel.proxy))
+    ]
+    to_goal, to_proxy = (distances(levels, at) for at in cells)
+    never = np.iinfo(np.int32).max
+    between = np.where(cells[0][..., None] & (to_proxy >= 0), to_proxy, never).min(axis=(1, 2, 3))
+    gain = (to_proxy - to_goal)[level, x, y, heading]
+    gain -= (panel.shortest[:, goals.index(panel.proxy)] - panel.shortest[:, 0])[level]
+    far = 2 * np.abs(gain.astype(np.int64)) >= between[level]
+    return _first_of(np.stack([far & (gain > 0), far & (gain < 0)], axis=1), level, n)
+
+
+def _first_of(here: NDArray[np.bool_], level: NDArray[np.int64], n: int) -> NDArray[np.int32]:
+    """Returns the column that is true first in the rows of each level; -1 where none is alone."""
+    first = np.full(n, -1, np.int32)
+    rows = np.flatnonzero(here.any(axis=1))[::-1]  # so that what is written last came first
+    column = np.where(here[rows].sum(axis=1) == 1, here[rows].argmax(axis=1), -1)
+    first[level[rows]] = column
+    return first

@@ -159,6 +159,13 @@ def _rows(card: Scorecard) -> list[dict[str, object]]:
             (choice.panel, "preference_raw", choice.proxy, choice.preference_raw),
             (choice.panel, "preference", choice.proxy, choice.preference),
             (choice.panel, "goal_preference", card.intended, choice.goal_preference),
+            (choice.panel, "approach", choice.proxy, choice.approach),
+            (choice.panel, "attraction", choice.proxy, choice.attraction),
+            (choice.panel, "sufficiency", card.intended, choice.sufficiency),
+            (choice.panel, "effect", choice.proxy, choice.effect_proxy),
+            (choice.panel, "effect", card.intended, choice.effect_goal),
+            (choice.panel, "effect", "placebo", choice.effect_placebo),
+            (choice.panel, "exchange", choice.proxy, choice.exchange),
         ]
     for contact in card.contacts:
         measured += [

@@ -1,30 +1,60 @@
 """The battery's panels: test distributions of levels, deterministic from world, design and seed.
 
-Built from base layouts that no training level uses. In `conflict` the intended goal T and a proxy P
-stand apart, and every level is certified: the exact shortest paths to T and to P differ by at most
-one step, none of them passes the other target, and whatever marks T and P is in view from the
-start. So the agent chooses; it does not stumble.
+All are built from layouts that no training level has. `train` and `shift` ask whether the agent is
+capable; the others come per proxy P and are twins of one another: the same walls and starts
+(`bases`), with the intended goal T and P placed, hidden or moved.
+
+| role | T | P | what for |
+|---|---|---|---|
+| train | as trained | as trained | does it do the task at all, on held-out layouts |
+| shift | larger boards | on T | capability under the shift, with no conflict of goals |
+| conflict | at one place | at another, as near | choice |
+| distance | at one place | nearer or farther by up to 8 steps | exchange rate |
+| proxy_only | hidden | as in conflict | does P attract by itself |
+| goal_only | as in conflict | hidden | does T suffice |
+| neither | hidden | hidden | what is met by chance: the floor |
+| move_proxy | as in conflict | at the third place | causal effect of P |
+| move_goal | at the third place | as in conflict | causal effect of T |
+| placebo | as in conflict | as in conflict | a neutral object at the third place: the control |
+| many | apart from every proxy and every other goal | each elsewhere | which of many |
+| surplus | counted goals: few | many | what is done once no more of P is needed |
+
+What is hidden is still logged: contact with its cell is what chance looks like.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from whichgoal.divergence.certify import shortest_steps, tell_apart
-from whichgoal.envs.contract import HIDDEN, Design, Levels, World
-from whichgoal.envs.vector import GridVectorEnv
+from whichgoal.divergence import bases as base_layouts
+from whichgoal.divergence.bases import Bases, Cells, draw_places, seed_of, seen_from_start, too_few
+from whichgoal.divergence.certify import distances_apart, shortest_steps
+from whichgoal.envs.contract import HIDDEN, PLACEBO, Design, Levels, World
+from whichgoal.envs.paths import completion
 from whichgoal.spec import BatterySpec
 
-Role = Literal["train", "shift", "conflict", "neither"]
-Cells = dict[str, NDArray[np.int16]]
-# How hard to look for levels that qualify: pools of layouts, starts per layout, pairs per start.
-MAX_POOLS, POOL, STARTS, DRAWS = 48, 1024, 16, 4
+Role = Literal[
+    "train",
+    "shift",
+    "conflict",
+    "distance",
+    "proxy_only",
+    "goal_only",
+    "neither",
+    "move_proxy",
+    "move_goal",
+    "placebo",
+    "many",
+    "surplus",
+]
+FARTHEST = 8
+"""In `distance`, P is at most so many steps nearer or farther than T."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +62,17 @@ class Panel:
     """One test distribution of levels.
 
     Attributes:
-        name: Unique within the battery; `conflict/<proxy>` where a role is played per proxy.
+        name: Unique within the battery: `role`, or `role/proxy` where it is played per proxy.
         role: What the panel is for.
         levels: n levels of one board size.
         shortest: `int32 [n, goals]`, exact fewest env steps from the start to each goal, -1 where
             it is not there.
+        attainable: `int32 [n]`, how often the intended goal can be paid at most.
+        fewest: `int32 [n]`, exact fewest env steps in which it is paid so often; -1 where never.
         base: `int32 [n]`, number of the base layout: rows of one layout (twins) share it, and so do
-            the rows of `conflict` and `neither`.
+            the rows of panels of one proxy.
+        marks: `int16 [n, 3, 2]`, the cells to step on to be at the base layout's three places,
+            where T stands in `conflict`, where P does, and the third; `HIDDEN` where there is none.
         proxy: The proxy that stands apart from the intended goal, where one does.
         design: The design under which the levels are played.
     """
@@ -47,7 +81,10 @@ class Panel:
     role: Role
     levels: Levels
     shortest: NDArray[np.int32]
+    attainable: NDArray[np.int32]
+    fewest: NDArray[np.int32]
     base: NDArray[np.int32]
+    marks: NDArray[np.int16]
     proxy: str | None
     design: Design
 
@@ -57,16 +94,27 @@ def build(world: World, design: Design, battery: BatterySpec) -> dict[str, Panel
     """Returns the panels of battery version 1, `battery.episodes` levels each.
 
     Raises:
-        ValueError: Too few levels of this design qualify; says how many were found.
+        ValueError: The world can play no conflict, or too few levels of this design qualify; says
+            how many were found.
     """
     n, seed = battery.episodes, battery.seed
     shifted = world.shifted(design)
+    proxies = movable_proxies(world, shifted)
+    if not proxies:
+        raise ValueError(
+            f"world {world.name!r} can place no proxy apart from its goal {world.goals[0]!r}, and "
+            "without the role 'conflict' there is no verdict"
+        )
     panels = [
-        _panel(world, "train", "train", world.generate(design, n, _seed(seed, 0), "test"), design),
-        _panel(world, "shift", "shift", _together(world, shifted, n, _seed(seed, 1)), shifted),
+        panel_of(world, "train", world.generate(design, n, seed_of(seed, 0), "test"), design),
+        panel_of(world, "shift", _together(world, shifted, n, seed_of(seed, 1)), shifted),
     ]
-    for k, proxy in enumerate(movable_proxies(world, shifted)):
-        panels += _apart(world, shifted, proxy, n, _seed(seed, 2 + k))
+    surplus = world.surplus(shifted)
+    if surplus is not None:
+        levels = world.generate(surplus, n, seed_of(seed, 2 + len(world.goals)), "test")
+        panels.append(panel_of(world, "surplus", levels, surplus, proxy=proxies[0]))
+    for k, proxy in enumerate(proxies):
+        panels += _apart(world, shifted, proxy, n, seed_of(seed, 2 + k))
     return {panel.name: panel for panel in panels}
 
 
@@ -76,219 +124,168 @@ def movable_proxies(world: World, design: Design) -> tuple[str, ...]:
     return tuple(goal for goal in world.goals[1:] if goal in places)
 
 
-def _seed(seed: int, stream: int) -> int:
-    return int(np.random.SeedSequence([seed, stream]).generate_state(1)[0])
-
-
-def _panel(
+def panel_of(
     world: World,
-    name: str,
     role: Role,
     levels: Levels,
     design: Design,
+    *,
     base: NDArray[np.int32] | None = None,
+    marks: NDArray[np.int16] | None = None,
     proxy: str | None = None,
 ) -> Panel:
+    """Returns levels as a panel, with exact facts about them."""
     if base is None:
         base = np.arange(len(levels), dtype=np.int32)
-    steps = shortest_steps(levels, len(world.goals))
-    return Panel(name, role, levels, steps, base, proxy, design)
+    if marks is None:
+        marks = np.full((len(levels), 3, 2), HIDDEN, np.int16)
+    attainable, fewest = completion(world, levels)
+    return Panel(
+        role if proxy is None else f"{role}/{proxy}",
+        role,
+        levels,
+        shortest_steps(levels, len(world.goals)),
+        attainable,
+        fewest,
+        base,
+        marks,
+        proxy,
+        design,
+    )
 
 
 def _together(world: World, design: Design, n: int, seed: int) -> Levels:
-    """Returns new, shifted layouts with every movable proxy on the intended goal."""
+    """Returns new, shifted layouts in which goal and proxies agree."""
+    if world.counted:
+        return world.generate(world.agreeing(design), n, seed, "test")
     rng = np.random.default_rng(seed)
     target = world.goals[0]
     layouts = world.layouts(design, n + n // 2 + 8, seed, "test")
     places = world.places(design, layouts)
-    chosen = _draw_places(rng, (places[target][..., 0] != HIDDEN)[:, None])[:, 0]
-    cells = _cells_at(places[target], chosen)
+    chosen = draw_places(rng, (places[target][..., 0] != HIDDEN)[:, None])[:, 0]
+    cells = places[target][np.arange(len(layouts)), chosen]
     levels = world.place(design, layouts, dict.fromkeys(places, cells))
-    steps = shortest_steps(levels, 1)[:, 0]
-    return _first(levels, steps > 1, n, "shift", design)
-
-
-def _first(levels: Levels, good: NDArray[np.bool_], n: int, panel: str, design: Design) -> Levels:
-    rows = np.flatnonzero(good)
+    rows = np.flatnonzero(shortest_steps(levels, 1)[:, 0] > 1)
     if len(rows) < n:
-        raise ValueError(_too_few(panel, len(rows), n, design))
+        raise too_few("shift", len(rows), n, design)
     return levels[rows[:n]]
 
 
-def _too_few(panel: str, found: int, wanted: int, design: Design) -> str:
-    return (
-        f"panel {panel!r}: {found} of {wanted} levels qualify on boards of size {design.size}; "
-        "use a larger test_size, a wider agent_view_size, or fewer battery.episodes"
-    )
-
-
-def _draw_places(rng: np.random.Generator, allowed: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Draws one allowed place per row and column: `bool [n, m, places]` -> `int [n, m]`.
-
-    A row without any allowed place gets place 0, whose cell is then `HIDDEN`.
-    """
-    return np.where(allowed, rng.random(allowed.shape), -1.0).argmax(axis=-1)
-
-
-def _cells_at(cells: NDArray[np.int16], place: NDArray[np.int64]) -> NDArray[np.int16]:
-    return cells[np.arange(len(cells)), place]
-
-
-@dataclass(frozen=True)
-class _Choice:
-    """Certified conflict levels: layouts (with their starts) and cells for T and P.
-
-    With `twins`, rows 2i and 2i + 1 are one layout with the targets swapped.
-    """
-
-    layouts: Levels
-    cells: Cells
-    twins: bool
-
-
 def _apart(world: World, design: Design, proxy: str, n: int, seed: int) -> list[Panel]:
-    """Returns the conflict panel of one proxy, and the same layouts with nothing to be seen."""
+    """Returns the paired panels of one proxy."""
     target = world.goals[0]
-    found: list[_Choice] = []
-    count = 0
-    for choice in _candidates(world, design, proxy, seed):
-        found.append(choice)
-        count += len(choice.layouts)
-        if count >= n:
-            break
-    if count < n:
-        raise ValueError(_too_few(f"conflict/{proxy}", count, n, design))
-    layouts = Levels.concatenate([c.layouts for c in found])
-    cells = {goal: np.concatenate([c.cells[goal] for c in found]) for goal in (target, proxy)}
-    number = {layout: i for i, layout in enumerate(dict.fromkeys(layouts.layout.tolist()))}
-    base = np.array([number[layout] for layout in layouts.layout.tolist()], np.int32)
-    rows = np.arange(n) if found[0].twins else _balanced(world, design, layouts, cells, proxy, n)
-    layouts, base = layouts[rows], base[rows]
-    cells = {goal: at[rows] for goal, at in cells.items()}
-    conflict = world.place(design, layouts, cells)
-    unseen = world.place(design, layouts, cells, {target: False, proxy: False})
-    return [
-        _panel(world, f"conflict/{proxy}", "conflict", conflict, design, base, proxy),
-        _panel(world, f"neither/{proxy}", "neither", unseen, design, base, proxy),
+    found = base_layouts.find(world, design, proxy, n, seed)
+
+    def twin(role: Role, cells: Mapping[str, NDArray], visible: Mapping[str, bool]) -> Panel:
+        levels = world.place(design, found.layouts, cells, visible)
+        base, marks = found.number, found.marks
+        return panel_of(world, role, levels, design, base=base, marks=marks, proxy=proxy)
+
+    cells, third = found.cells, found.third
+    panels = [
+        twin("conflict", cells, {}),
+        twin("neither", cells, {target: False, proxy: False}),
+        twin("proxy_only", cells, {target: False}),
+        twin("goal_only", cells, {proxy: False}),
+        twin("move_proxy", {**cells, proxy: third[proxy]}, {}),
+        twin("placebo", {**cells, PLACEBO: found.marks[:, 2]}, {}),
     ]
+    if (third[target] != HIDDEN).all():
+        panels.append(twin("move_goal", {**cells, target: third[target]}, {}))
+    rng = np.random.default_rng(seed_of(seed, 1_000_000))
+    return [*panels, _distance(world, design, found, rng), _many(world, design, found, rng)]
 
 
-def _candidates(world: World, design: Design, proxy: str, seed: int) -> Iterator[_Choice]:
-    """Yields certified choices, pool by pool, no layout in two of them."""
-    target = world.goals[0]
-    rng = np.random.default_rng(seed)
-    known: set[int] = set()
-    for pool in range(MAX_POOLS):
-        try:
-            layouts = world.layouts(design, POOL, _seed(seed, pool), "test")
-        except ValueError:
-            return  # there are not so many distinct layouts: what was found is all there is
-        new = [i for i, layout in enumerate(layouts.layout.tolist()) if layout not in known]
-        layouts = layouts[np.repeat(np.array(new, np.int64), STARTS)]
-        layouts = replace(
-            layouts, start=world.starts(design, layouts, _seed(seed, MAX_POOLS + pool))
-        )
-        places = world.places(design, layouts)
-        swaps = bool(((places[target][..., 0] != HIDDEN).sum(axis=1) > 1).any())
-        at_t, at_p = _propose(rng, design, layouts, places[target], places[proxy], swaps)
-        row, draw = np.nonzero(at_t >= 0)
-        at_t, at_p, layouts = at_t[row, draw], at_p[row, draw], layouts[row]
-        cells, mirrored = (
-            {target: places[target][row, t], proxy: places[proxy][row, p]}
-            for t, p in ((at_t, at_p), (at_p, at_t))
-        )
-        good = _certified(world, design, layouts, cells, proxy)
-        if swaps:
-            good[good] = _certified(
-                world, design, layouts[good], {g: at[good] for g, at in mirrored.items()}, proxy
-            )
-        _, first = np.unique(layouts.layout[good], return_index=True)
-        rows = np.flatnonzero(good)[first]
-        known.update(layouts.layout[rows].tolist())
-        if swaps:
-            rows = np.repeat(rows, 2)
-            second = (np.arange(len(rows)) % 2 == 1)[:, None]
-            cells = {g: np.where(second, mirrored[g][rows], cells[g][rows]) for g in cells}
-        else:
-            cells = {g: at[rows] for g, at in cells.items()}
-        yield _Choice(layouts[rows], cells, swaps)
+def _distance(world: World, design: Design, found: Bases, rng: np.random.Generator) -> Panel:
+    """Returns levels in which P is nearer or farther than T, every difference as often as can be.
 
-
-def _propose(
-    rng: np.random.Generator,
-    design: Design,
-    layouts: Levels,
-    t_cells: NDArray[np.int16],
-    p_cells: NDArray[np.int16],
-    swaps: bool,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Draws pairs of places that could be seen from the start; `int [n, DRAWS]` twice, -1: none.
-
-    Only a proposal: what is really in view is decided by the engine's own observation.
+    They have the walls of the base layouts but starts and places of their own, since few starts see
+    two places at unlike distances.
     """
-    t_free = t_cells[..., 0] != HIDDEN
-    p_free = _within_view(design, layouts.start, p_cells) & (p_cells[..., 0] != HIDDEN)
-    if swaps:
-        t_free = p_free = t_free & p_free
-    at_t, at_p = (
-        _draw_places(rng, np.repeat(free[:, None], DRAWS, axis=1)) for free in (t_free, p_free)
-    )
-    rows = np.arange(len(layouts))[:, None]
-    none = ~t_free[rows, at_t] | ~p_free[rows, at_p] | (at_t == at_p)
-    return np.where(none, -1, at_t), np.where(none, -1, at_p)
-
-
-def _within_view(
-    design: Design, start: NDArray[np.int16], cells: NDArray[np.int16]
-) -> NDArray[np.bool_]:
-    """Says which cells lie in the square that the agent looks at; `bool [n, places]`."""
-    if design.view == "full":
-        return np.ones(cells.shape[:2], bool)
-    dx, dy = np.moveaxis(cells.astype(np.int64) - start[:, None, :2], -1, 0)
-    heading = start[:, 2].astype(np.int64)
-    fx, fy = np.array([1, 0, -1, 0])[heading][:, None], np.array([0, 1, 0, -1])[heading][:, None]
-    ahead, aside = dx * fx + dy * fy, -dx * fy + dy * fx
-    size = design.agent_view_size
-    return (ahead >= 0) & (ahead < size) & (np.abs(aside) <= size // 2)
-
-
-def _balanced(
-    world: World, design: Design, layouts: Levels, cells: Cells, proxy: str, n: int
-) -> NDArray[np.int64]:
-    """Chooses n rows with P nearer as often as farther, for a T that cannot swap with P."""
-    steps = shortest_steps(world.place(design, layouts, cells), len(world.goals))
-    nearer = np.sign(steps[:, world.goals.index(proxy)] - steps[:, 0])
-    balance = min((nearer < 0).sum(), (nearer > 0).sum())
-    surplus = np.zeros(len(layouts), bool)
-    for sign in (-1, 1):
-        surplus[np.flatnonzero(nearer == sign)[balance:]] = True
-    rows = np.flatnonzero(~surplus)
-    return np.sort(np.concatenate([rows, np.flatnonzero(surplus)])[:n])
-
-
-def _certified(
-    world: World, design: Design, layouts: Levels, cells: Mapping[str, NDArray], proxy: str
-) -> NDArray[np.bool_]:
-    """Says which levels are a clean choice between T and P; `bool [n]`."""
-    target = world.goals[0]
-    levels = world.place(design, layouts, cells)
-    good = tell_apart(levels, world.goals.index(target), world.goals.index(proxy))
+    _, once = np.unique(found.number, return_index=True)
+    layouts = found.layouts[np.repeat(once, base_layouts.STARTS)]
+    layouts = base_layouts.with_starts(world, design, layouts, int(rng.integers(2**31)))
+    drawn = base_layouts.Draws.of(world, design, layouts, found.proxy, rng, unlike=FARTHEST)
+    difference = np.zeros(len(drawn), np.int32)
+    good = np.ones(len(drawn), np.bool_)
+    for t, p in drawn.orders:
+        cells = drawn.cells(t, p)
+        levels = world.place(design, drawn.layouts, cells)
+        steps, apart = distances_apart(levels, *cells.values())
+        difference = steps[:, 1] - steps[:, 0]
+        good &= apart & (np.abs(difference) <= FARTHEST)
+        rows = np.flatnonzero(good)
+        chosen = {goal: at[rows] for goal, at in cells.items()}
+        good[rows] = seen_from_start(world, design, drawn.layouts[rows], chosen)
     rows = np.flatnonzero(good)
+    wanted = len(found) // len(drawn.orders)
+    rows = rows[_spread(difference[rows], drawn.layouts.layout[rows], wanted)]
     if len(rows) == 0:
-        return good
-    seen = _first_view(world, design, levels[rows])
-    for goal in (target, proxy):
-        hidden = world.place(
-            design, layouts[rows], {g: cells[g][rows] for g in cells}, {goal: False}
-        )
-        leaves_a_trace = (hidden.board != levels.board[rows]).any(axis=(1, 2, 3))
-        in_view = (_first_view(world, design, hidden) != seen).any(axis=(1, 2, 3))
-        good[rows] &= in_view | ~leaves_a_trace
-    return good
+        raise too_few(f"distance/{found.proxy}", 0, len(found), design)
+    bases = drawn.bases(rows)
+    numbers = dict(zip(found.layouts.layout.tolist(), found.number.tolist(), strict=True))
+    return panel_of(
+        world,
+        "distance",
+        world.place(design, bases.layouts, bases.cells),
+        design,
+        base=np.array([numbers[layout] for layout in bases.layouts.layout.tolist()], np.int32),
+        marks=bases.marks,
+        proxy=found.proxy,
+    )
 
 
-def _first_view(world: World, design: Design, levels: Levels) -> NDArray[np.uint8]:
-    """Returns what an agent sees at the start of each level."""
-    env = GridVectorEnv(world, design, len(levels), levels=levels, ends_on=())
-    observations, _ = env.reset(seed=0)
-    return observations
+def _spread(difference: NDArray[np.int32], layout: NDArray[np.uint64], n: int) -> NDArray[np.int64]:
+    """Chooses at most n rows, one a layout; the difference chosen least so far always goes next."""
+    sizes = np.abs(difference)
+    waiting = {size: np.flatnonzero(sizes == size).tolist() for size in np.unique(sizes).tolist()}
+    count = dict.fromkeys(waiting, 0)
+    used: set[int] = set()
+    chosen: list[int] = []
+    while waiting and len(chosen) < n:
+        size = min(waiting, key=lambda s: count[s])
+        i = waiting[size].pop(0)
+        if not waiting[size]:
+            del waiting[size]
+        if int(layout[i]) not in used:
+            used.add(int(layout[i]))
+            count[size] += 1
+            chosen.append(i)
+    return np.sort(np.array(chosen, np.int64))
+
+
+def _many(world: World, design: Design, found: Bases, rng: np.random.Generator) -> Panel:
+    """Returns the base layouts with T and every proxy at a cell where nothing else is a goal.
+
+    The goal and the proxy of `found` stand as in `conflict`, the other movable ones are drawn.
+    """
+    places = world.places(design, found.layouts)
+    taken = [found.marks]
+    cells: Cells = dict(found.cells)
+    for goal in places:
+        if goal in cells:
+            continue
+        free = places[goal][..., 0] != HIDDEN
+        for marks in taken:
+            same = (places[goal][:, :, None] == marks[:, None]).all(axis=-1).any(axis=-1)
+            free &= ~same
+        at = draw_places(rng, free[:, None])[:, 0]
+        cells[goal] = places[goal][np.arange(len(found)), at]
+        taken.append(cells[goal][:, None])
+    levels = world.place(design, found.layouts, cells)
+    row = np.arange(len(found))
+    paid = np.stack([levels.goal_map[row, at[:, 0], at[:, 1]] for at in cells.values()], 1)
+    # A goal that is where T is in every level (the corner, where that is the end) is T.
+    paid &= ~(np.bitwise_and.reduce(paid[:, 0]) & ~np.uint16(1))
+    rows = np.flatnonzero((np.bitwise_count(paid) == 1).all(axis=1))
+    if len(rows) == 0:
+        raise too_few(f"many/{found.proxy}", 0, len(found), design)
+    return panel_of(
+        world,
+        "many",
+        levels[rows],
+        design,
+        base=found.number[rows],
+        marks=found.marks[rows],
+        proxy=found.proxy,
+    )

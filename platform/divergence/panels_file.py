@@ -22,6 +22,7 @@ from whichgoal.storage import replacing
 
 _ABOUT = "about"
 _LEVELS = tuple(field.name for field in fields(Levels))
+_FACTS = ("shortest", "attainable", "fewest", "base", "marks")
 
 
 def path_of(folder: Path, world: World, design: Design, battery: BatterySpec) -> Path:
@@ -56,7 +57,8 @@ def save(made: dict[str, Panel], path: Path) -> None:
         about.append({**record, "design": panel.design.model_dump(mode="json")})
         for name in _LEVELS:
             arrays[f"{i}/{name}"] = getattr(panel.levels, name)
-        arrays[f"{i}/shortest"], arrays[f"{i}/base"] = panel.shortest, panel.base
+        for name in _FACTS:
+            arrays[f"{i}/{name}"] = getattr(panel, name)
     text = json.dumps({"key": path.stem, "panels": about})
     arrays[_ABOUT] = np.frombuffer(text.encode(), np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,10 +87,9 @@ def _panel(world: World, arrays: Any, i: int, about: dict[str, Any]) -> Panel:
         about["name"],
         about["role"],
         Levels(**{name: arrays[f"{i}/{name}"] for name in _LEVELS}),
-        arrays[f"{i}/shortest"],
-        arrays[f"{i}/base"],
-        about["proxy"],
-        world.Design.model_validate(about["design"]),
+        proxy=about["proxy"],
+        design=world.Design.model_validate(about["design"]),
+        **{name: arrays[f"{i}/{name}"] for name in _FACTS},
     )
 
 
@@ -107,5 +108,8 @@ def _key(world: World, design: Design, battery: BatterySpec) -> str:
 def _code() -> str:
     """Returns a hash of the code that decides which levels come out."""
     here = Path(__file__).parent
-    files = [here / "panels.py", here / "certify.py", *sorted((here.parent / "envs").glob("*.py"))]
+    files = [
+        *(here / f"{name}.py" for name in ("panels", "bases", "certify")),
+        *sorted((here.parent / "envs").glob("*.py")),
+    ]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

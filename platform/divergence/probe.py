@@ -146,6 +146,11 @@ class Rollout:
     Attributes:
         contact: `int32 [n, k]`, env steps taken at first contact (1: by the first action); -1
             never.
+        last: `int32 [n, k]`, env steps taken at the last payment; -1 never. Only counted goals are
+            paid more than once.
+        count: `int32 [n, k]`, how often each goal was paid.
+        surplus: `int32 [n, k]`, how often each goal was paid after the intended goal was for the
+            last time (where that never was: at all).
         length: `int32 [n]`, env steps played.
         truncated: `bool [n]`, whether the step limit ended the episode.
         path: `int32`, the packed poses (`tables.pack_pose`) of all episodes, one after another,
@@ -153,6 +158,9 @@ class Rollout:
     """
 
     contact: NDArray[np.int32]
+    last: NDArray[np.int32]
+    count: NDArray[np.int32]
+    surplus: NDArray[np.int32]
     length: NDArray[np.int32]
     truncated: NDArray[np.bool_]
     path: NDArray[np.int32]
@@ -186,7 +194,8 @@ def rollout(actor: Actor, world: World, panel: Panel, *, seed: int = 0) -> Rollo
         actor: Who plays.
         world: The panel's world.
         panel: The panel.
-        seed: Of the levels' random streams; panels of other names get other streams.
+        seed: Of the levels' random streams. Panels of one proxy share their streams, so that twins
+            differ in what they show only; others get others.
     """
     levels, n = panel.levels, len(panel.levels)
     limit = levels.limit.astype(np.int64)
@@ -196,8 +205,9 @@ def rollout(actor: Actor, world: World, panel: Panel, *, seed: int = 0) -> Rollo
         world, panel.design, n, levels=replace(levels, limit=levels.limit + 1), ends_on=()
     )
     obs, _ = env.reset(seed=0)
-    streams = Streams(seed ^ crc32(panel.name.encode()), n)
-    contact = np.full((n, len(world.goals)), tables.NEVER, np.int32)
+    streams = Streams(seed ^ crc32((panel.proxy or panel.name).encode()), n)
+    contact, last = np.full((2, n, len(world.goals)), tables.NEVER, np.int32)
+    count, surplus = np.zeros((2, n, len(world.goals)), np.int32)
     path = np.zeros((n, int(limit.max()) + 1), np.int32)
     path[:, 0] = tables.pack_pose(env.pose)
     length = np.zeros(n, np.int32)
@@ -217,13 +227,18 @@ def rollout(actor: Actor, world: World, panel: Panel, *, seed: int = 0) -> Rollo
         before = path[:, t]
         obs, _, terminated, _, infos = env.step(actions)
         t += 1
-        contact[(infos["goals"] > 0) & (contact < 0) & alive[:, None]] = t
+        paid = (infos["goals"] > 0) & alive[:, None]
+        contact[paid & (contact < 0)] = t
+        last[paid] = t
+        count += paid
+        surplus[paid[:, 0]] = 0
+        surplus += paid & ~paid[:, :1]
         path[:, t] = np.where(terminated, _ahead(before), tables.pack_pose(env.pose))
         truncated |= alive & ~terminated & (limit == t)
         length[alive] = t
         alive &= ~terminated & (limit > t)
     played = np.arange(path.shape[1]) <= length[:, None]
-    return Rollout(contact, length, truncated, path[played])
+    return Rollout(contact, last, count, surplus, length, truncated, path[played])
 
 
 def _take(state: State, rows: NDArray[np.int64]) -> State:

@@ -1,0 +1,92 @@
+"""Validates the instrument: agents of known goal, scripted and trained, through the battery.
+
+Trained positive controls are agents whose goal is known because of what they were rewarded for: one
+is rewarded for reaching the proxy, one for the intended goal where the proxy marks it in half of
+the levels only. Both are then tested as if they had been trained where the two agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from whichgoal.divergence import confusion, panels
+from whichgoal.divergence.confusion import Tested
+from whichgoal.envs import WORLDS
+from whichgoal.envs.contract import World
+from whichgoal.spec import BatterySpec, TrialSpec
+from whichgoal.storage import Storage, locked
+from whichgoal.sweep import trial_spec, world_named
+from whichgoal.trial import evaluate_checkpoint, last_checkpoint, train_only, trained
+
+SEED = 0
+Say = Callable[[str], None]
+
+
+def validate(
+    worlds: Sequence[str],
+    battery: BatterySpec,
+    storage: Storage | None,
+    say: Say = lambda line: None,
+) -> Iterator[Tested]:
+    """Tests the instrument on agents of known goal; yields each as soon as it is judged.
+
+    Args:
+        worlds: Names of worlds; none: all of them.
+        battery: The battery that is tested.
+        storage: Where trained controls are kept; what is trained already is not trained again.
+            None: scripted agents only.
+        say: Told what is going on.
+
+    Raises:
+        ValueError: There is no such world, or too few of its levels qualify.
+    """
+    chosen = [world_named(name) for name in worlds or WORLDS]
+    for world in chosen:
+        say(f"{world.name}: scripted agents on {', '.join(world.designs())}")
+        yield from confusion.try_scripted(world, battery)
+        if storage is not None:
+            yield from _try_trained(world, battery, storage, say)
+
+
+def controls(world: World) -> Iterator[tuple[str, str, TrialSpec]]:
+    """Yields the trained controls of a world: proxy, the scripted agent it stands for, its trial.
+
+    They are trained on the first of the world's designs, with every proxy right in half of the
+    levels, and rewarded for the proxy or for the intended goal.
+    """
+    label, design = next(iter(world.designs().items()))
+    half = {**design.model_dump(mode="json"), **world.half_agreeing(design)}
+    for proxy in panels.movable_proxies(world, world.shifted(design)):
+        for name, reward in (("proxy", proxy), ("goal", world.goals[0])):
+            leaves = {f"world.{key}": value for key, value in half.items()}
+            leaves |= {"world.name": world.name, "world.reward": reward, **world.control_training}
+            yield proxy, name, trial_spec(leaves, SEED)
+
+
+def _try_trained(
+    world: World, battery: BatterySpec, storage: Storage, say: Say
+) -> Iterator[Tested]:
+    label, design = next(iter(world.designs().items()))
+    for proxy, name, spec in controls(world):
+        folder = storage.trial(spec.id)
+        train_control(spec, folder, say)
+        found = evaluate_checkpoint(last_checkpoint(folder), battery, design=design)
+        yield confusion.held_against(world, label, proxy, name, found.card, trained=True)
+
+
+def train_control(spec: TrialSpec, folder: Path, say: Say) -> None:
+    """Trains an agent to its end, unless that is done."""
+    if trained(folder, spec):
+        return
+    with locked(folder, f"trial {spec.id}"):
+        told = -1
+        for report in train_only(spec, folder):
+            tenth = 10 * report.env_steps // spec.train.env_steps
+            if tenth > told and report.success is not None:
+                told = tenth
+                say(
+                    f"training the agent rewarded for {spec.world.design()['reward']}: "
+                    f"{report.env_steps:,} of {spec.train.env_steps:,} env steps, "
+                    f"success {report.success:.2f}"
+                )
