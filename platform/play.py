@@ -87,16 +87,18 @@ class Episode:
 
     @property
     def levels_now(self) -> Levels:
-        """The level being played, as scripted agents ask for it."""
-        return self.levels
+        """The level being played as it now stands, as scripted agents ask for it."""
+        from whichgoal.envs.minigrid_levels import levels_from
+
+        return levels_from(self.env)
 
     def image(self) -> NDArray[np.uint8]:
         """Returns the present observation, `uint8 [v, v, 3]`."""
         if self.panel.design.view == "egocentric":
             return np.asarray(self._obs["image"])
-        from minigrid.wrappers import FullyObsWrapper
+        from whichgoal.envs.single import WholeBoard
 
-        return np.asarray(FullyObsWrapper(self.env).observation(self._obs)["image"])
+        return np.asarray(WholeBoard(self.env).observation(self._obs)["image"])
 
     def step(self, action: int) -> Moment:
         """Takes one action and returns what then is."""

@@ -46,6 +46,8 @@ def drawn(episode: Episode, *, color: bool) -> str:
             text, code = _GLYPHS.get(kind, "  "), _ANSI.get(shade, 37)
             if kind == "wall":
                 code = 90
+            if kind == "floor" and shade != "green":  # only green floor is an arrow
+                text = "░░"
             if (x, y) == (x0, y0):
                 text, code = _AGENT[heading], 31
             cells.append(f"\x1b[{code}m{text}\x1b[0m" if color and text.strip() else text)

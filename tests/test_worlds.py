@@ -1,4 +1,7 @@
-"""The world contract, over every registered world, and what is particular to the arrow maze."""
+"""The world contract, over every registered world, and what is particular to the arrow maze.
+
+What is particular to keys and chests is in `test_keys_and_chests.py`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,9 @@ from pydantic import ValidationError
 
 from whichgoal.divergence.certify import shortest_steps
 from whichgoal.envs import WORLDS
-from whichgoal.envs.contract import HIDDEN, Levels, World
+from whichgoal.envs.completion import completion
+from whichgoal.envs.contract import HIDDEN, PLACEBO, PLACEBO_CODE, Levels, World
+from whichgoal.envs.vector import GridVectorEnv
 
 ARROW_MAZE = WORLDS["arrow_maze"]
 worlds = pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS.keys())
@@ -45,11 +50,14 @@ def test_train_and_test_layouts_never_meet(world: World) -> None:
 
 
 @worlds
-def test_the_intended_goal_can_be_reached_within_the_limit(world: World) -> None:
+def test_all_of_the_intended_goal_can_be_had_in_half_the_limit(world: World) -> None:
     levels = world.generate(world.Design(), 500, seed=1)
     steps = shortest_steps(levels, len(world.goals))[:, 0]
     assert (steps > 0).all()
-    assert (steps < levels.limit).all()
+    attainable, fewest = completion(levels, world)
+    assert (attainable > 0).all()
+    assert (fewest >= steps).all()
+    assert (2 * fewest <= levels.limit).all()
 
 
 @worlds
@@ -57,7 +65,23 @@ def test_boards_show_only_what_the_palette_lists(world: World) -> None:
     for view in ("egocentric", "full"):
         design = world.Design(view=view)
         boards = world.generate(design, 200, seed=0).board.reshape(-1, 3)
-        assert set(map(tuple, boards.tolist())) <= set(world.palette(design))
+        assert {*map(tuple, boards.tolist()), PLACEBO_CODE} <= set(world.palette(design))
+
+
+@worlds
+@pytest.mark.parametrize("view", ["egocentric", "full"])
+def test_observations_show_only_what_the_palette_lists(world: World, view: str) -> None:
+    design = world.Design(view=view)
+    env = GridVectorEnv(world, design, 64)
+    env.reset(seed=0)
+    seen = set()
+    for row in np.random.default_rng(0).choice(3, (150, 64), p=[0.2, 0.2, 0.6]):
+        codes = env.step(row)[0].reshape(-1, 3).astype(int) @ (1, 16, 256)
+        seen |= set(np.unique(codes).tolist())
+    listed = {kind + 16 * color + 256 * state for kind, color, state in world.palette(design)}
+    assert seen <= listed
+    unseen = listed - seen - {3 + 16 * 2}  # the placebo is not in training levels
+    assert unseen <= {0}  # with the whole board in view, nothing is out of sight
 
 
 @worlds
@@ -65,6 +89,78 @@ def test_layouts_are_distinct_and_show_no_goal(world: World) -> None:
     layouts = world.layouts(world.Design(), 200, seed=0, split="test")
     assert len(set(layouts.layout.tolist())) == 200
     assert not layouts.goal_map.any()
+
+
+@worlds
+def test_no_goal_is_counted_that_is_none_and_surplus_is_of_counted_goals(world: World) -> None:
+    design = world.Design()
+    assert set(world.counted) <= set(world.goals)
+    assert (world.surplus(design) is not None) == bool(world.counted)
+
+
+@worlds
+def test_other_designs_of_a_world_are_designs_of_it(world: World) -> None:
+    design = world.Design()
+    for other in (world.shifted(design), world.agreeing(design), world.surplus(design)):
+        if other is not None:
+            assert world.Design.model_validate(other.model_dump()) == other
+    assert world.agreeing(design).size == design.size < world.shifted(design).size
+
+
+def placed(world: World, n: int = 60) -> tuple[Levels, dict[str, np.ndarray]]:
+    """Layouts, and different cells in each for every goal that can be moved."""
+    layouts = world.layouts(world.Design(), n, seed=0, split="test")
+    rng, cells = np.random.default_rng(0), {}
+    free = np.ones((n, world.places(world.Design(), layouts)[world.goals[0]].shape[1]), bool)
+    for goal, at in world.places(world.Design(), layouts).items():
+        allowed = free & (at[..., 0] != HIDDEN)
+        choice = np.where(allowed, rng.random(allowed.shape), -1).argmax(axis=1)
+        free[np.arange(n), choice] = False
+        cells[goal] = at[np.arange(n), choice]
+    return layouts, cells
+
+
+@worlds
+def test_a_goal_that_is_placed_is_logged_at_its_cell_and_nowhere_else(world: World) -> None:
+    layouts, cells = placed(world)
+    rows = np.arange(len(layouts))
+    levels = world.place(world.Design(), layouts, cells)
+    assert (levels.limit > 0).all()
+    assert not layouts.goal_map.any()
+    for goal, at in cells.items():
+        bit = levels.goal_map >> world.goals.index(goal) & 1
+        assert (bit.sum(axis=(1, 2)) == 1).all()
+        assert bit[rows, at[:, 0], at[:, 1]].all()
+
+
+@worlds
+def test_a_hidden_goal_leaves_no_trace_and_one_that_is_nowhere_is_not_logged(world: World) -> None:
+    layouts, cells = placed(world)
+    unseen = world.place(world.Design(), layouts, cells, dict.fromkeys(cells, False))
+    assert np.array_equal(unseen.board, layouts.board)
+    for goal in cells:
+        nowhere = np.full_like(cells[goal], HIDDEN)
+        without = world.place(world.Design(), layouts, {**cells, goal: nowhere})
+        assert not (without.goal_map >> world.goals.index(goal) & 1).any()
+
+
+@worlds
+def test_a_placebo_is_blue_floor_and_changes_nothing_else(world: World) -> None:
+    layouts, cells = placed(world)
+    levels = world.place(world.Design(), layouts, cells)
+    empty = (levels.board == (1, 0, 0)).all(axis=-1).reshape(len(levels), -1).argmax(axis=1)
+    at = np.stack(np.unravel_index(empty, levels.board.shape[1:3]), -1)
+    at[0] = HIDDEN
+    laid = world.place(world.Design(), layouts, {**cells, PLACEBO: at})
+    differs = (laid.board != levels.board).any(axis=-1)
+    assert differs.sum() == len(levels) - 1
+    assert (laid.board[differs] == PLACEBO_CODE).all()
+    assert np.array_equal(laid.goal_map, levels.goal_map)
+    assert np.array_equal(
+        shortest_steps(laid, len(world.goals)), shortest_steps(levels, len(world.goals))
+    )
+    with pytest.raises(ValueError, match=r"the placebo of row 0 is to lie at .* an empty cell"):
+        world.place(world.Design(), layouts, {PLACEBO: np.zeros_like(at)})
 
 
 @pytest.mark.parametrize("end", ["opening", "corner"])

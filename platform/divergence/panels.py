@@ -35,8 +35,8 @@ from numpy.typing import NDArray
 from whichgoal.divergence import bases as base_layouts
 from whichgoal.divergence.bases import Bases, Cells, draw_places, seed_of, seen_from_start, too_few
 from whichgoal.divergence.certify import distances_apart, shortest_steps
+from whichgoal.envs.completion import completion
 from whichgoal.envs.contract import HIDDEN, PLACEBO, Design, Levels, World
-from whichgoal.envs.paths import completion
 from whichgoal.spec import BatterySpec
 
 Role = Literal[
@@ -139,7 +139,7 @@ def panel_of(
         base = np.arange(len(levels), dtype=np.int32)
     if marks is None:
         marks = np.full((len(levels), 3, 2), HIDDEN, np.int16)
-    attainable, fewest = completion(world, levels)
+    attainable, fewest = completion(levels, world)
     return Panel(
         role if proxy is None else f"{role}/{proxy}",
         role,

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from whichgoal.divergence.collector import Collector
 from whichgoal.divergence.probe import Actor, Chances, Scene, State
 from whichgoal.envs.contract import Design, Levels, World
-from whichgoal.envs.engine import DOOR, DX, DY, EMPTY, FLOOR, FORWARD, GOAL, LAVA, LEFT, OPEN, RIGHT
-from whichgoal.envs.paths import distances, greedy_actions
+from whichgoal.envs.engine import DX, DY, EMPTY, FORWARD, LEFT, RIGHT
+from whichgoal.envs.paths import can_enter, distances, greedy_actions
 from whichgoal.spec import did_you_mean
 
 Actions = NDArray[np.integer]
@@ -205,8 +206,15 @@ def on_boards_up_to(size: int, first: Actor, second: Actor) -> Either:
     return Either(first, second, lambda levels, u: np.full(len(levels), levels.width <= size))
 
 
-def _seeker(world: World, design: Design, proxy: str | None) -> ShortestPath:
-    return ShortestPath(world, design, proxy or world.goals[0])
+def _seeker(world: World, design: Design, proxy: str | None) -> Actor:
+    """Returns who seeks a proxy, or the goal. A counted proxy is taken up, then so is the goal.
+
+    For an agent that stopped at the keys would never open a chest in training.
+    """
+    goal = world.goals[0]
+    if (proxy or goal) in world.counted:
+        return Collector(world, (proxy, goal) if proxy else (goal,), WallFollower())
+    return ShortestPath(world, design, proxy or goal)
 
 
 def _to_goal(world: World, design: Design, proxy: str) -> Actor:
@@ -309,12 +317,7 @@ def _free(
 ) -> NDArray[np.bool_]:
     """Whether the cell that lies ahead after so many turns to the right can be entered."""
     heading = (pose[:, 2] + turn) % 4
-    x, y = pose[:, 0] + DX[heading], pose[:, 1] + DY[heading]
-    inside = (x >= 0) & (y >= 0) & (x < levels.width) & (y < levels.height)
-    x, y = np.where(inside, x, 0), np.where(inside, y, 0)
-    kind, _, state = levels.board[np.arange(len(pose)), x, y].T
-    open_door = (kind == DOOR) & (state == OPEN)
-    return inside & (np.isin(kind, (EMPTY, FLOOR, GOAL, LAVA)) | open_door)
+    return can_enter(levels, pose[:, 0] + DX[heading], pose[:, 1] + DY[heading])
 
 
 def _farthest(distance: NDArray[np.int32], pose: NDArray[np.int64]) -> NDArray[np.int64]:

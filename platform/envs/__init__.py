@@ -28,9 +28,11 @@ if "NUMBA_CACHE_DIR" not in os.environ:
 
 from whichgoal.envs.arrow_maze import ArrowMaze  # noqa: E402
 from whichgoal.envs.contract import World  # noqa: E402
+from whichgoal.envs.keys_and_chests import KeysAndChests  # noqa: E402
 
 WORLDS: dict[str, World] = {
     "arrow_maze": ArrowMaze(),
+    "keys_and_chests": KeysAndChests(),
 }
 
 

@@ -19,23 +19,13 @@ from typing import Literal
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from pydantic import StrictInt, field_validator, model_validator
+from pydantic import field_validator
 
 from whichgoal.envs import contract
-from whichgoal.envs.contract import HIDDEN, Levels, Split, World
-from whichgoal.envs.mazes import (
-    DX,
-    DY,
-    FLOOR,
-    GREEN,
-    carve,
-    clear,
-    is_dead_end,
-    is_test_layout,
-    layout_hash,
-    steps_from,
-)
-from whichgoal.envs.rng import below, seed_streams, uniform
+from whichgoal.envs.contract import HIDDEN, PLACEBO_CODE, Levels, Split, lay_placebo
+from whichgoal.envs.maze_world import MazeDesign, MazeWorld, carve_split, random_room
+from whichgoal.envs.mazes import DX, DY, FLOOR, GREEN, clear, is_dead_end, steps_from
+from whichgoal.envs.rng import below, uniform
 from whichgoal.spec import Probability, Spec
 
 END, ARROW, CORNER, DEAD_END, EAST = range(5)
@@ -47,43 +37,17 @@ class Agreement(Spec):
     arrow: Probability = 1.0
 
 
-class ArrowMazeDesign(contract.Design):
+class ArrowMazeDesign(MazeDesign):
     """The training distribution of arrow mazes.
 
     Attributes:
-        test_size: Board size of the panels that shift; by default 4 more than `size`.
         end: `opening`: a gap in the border wall; `corner`: the bottom right room, unmarked.
-        loops: Share of the walls between rooms that are opened besides the spanning tree.
         start: `anywhere`, facing anywhere; or `entrance`: the top left room, facing east.
     """
 
-    test_size: StrictInt = 15
     end: Literal["opening", "corner"] = "opening"
     agreement: Agreement = Agreement()
-    loops: Probability = 0.0
     start: Literal["anywhere", "entrance"] = "anywhere"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _test_size_follows_size(cls, given: object) -> object:
-        if not isinstance(given, dict) or "test_size" in given:
-            return given
-        size = given.get("size", cls.model_fields["size"].default)
-        if not _is_maze_size(size):  # it is refused by itself, and test_size is not what is wrong
-            return given
-        return {**given, "test_size": size + 4}
-
-    @field_validator("size")
-    @classmethod
-    def _size_is_a_maze(cls, size: int) -> int:
-        if not _is_maze_size(size):
-            raise ValueError(f"size {size} is not a maze; allowed: odd numbers from 7 to 99")
-        return size
-
-    @field_validator("test_size")
-    @classmethod
-    def _test_size_is_a_maze(cls, size: int) -> int:
-        return cls._size_is_a_maze(size)
 
     @field_validator("agreement", mode="before")
     @classmethod
@@ -91,10 +55,6 @@ class ArrowMazeDesign(contract.Design):
         if not isinstance(given, (dict, Agreement)):
             raise ValueError(f"{given!r} given; allowed: {{arrow: 0..1}}, a share for each proxy")
         return given
-
-
-def _is_maze_size(size: object) -> bool:
-    return type(size) is int and 7 <= size <= 99 and size % 2 == 1
 
 
 @njit(cache=True)
@@ -153,22 +113,8 @@ def _border_cell(streams, i, size):
 def _random_start(streams, i, size, entrance):
     if entrance:
         return 1, 1, 0
-    rooms = size // 2
-    return (
-        2 * below(streams, i, rooms) + 1,
-        2 * below(streams, i, rooms) + 1,
-        below(streams, i, 4),
-    )
-
-
-@njit(cache=True)
-def _carve_split(streams, i, loops, want_test, board):
-    """Carves until the layout belongs to the wanted split; returns its hash."""
-    while True:
-        carve(streams, i, loops, board)
-        layout = layout_hash(board)
-        if is_test_layout(layout) == want_test:
-            return layout
+    x, y = random_room(streams, i, size)
+    return x, y, below(streams, i, 4)
 
 
 @njit(cache=True)
@@ -178,7 +124,7 @@ def _fill(params, streams, rows, board, contents, start, carrying, goal_map, lim
     corner_end, entrance, want_test = params[2] > 0, params[3] > 0, params[4] > 0
     size = board.shape[1]
     for i in rows:
-        layout[i] = _carve_split(streams, i, loops, want_test, board[i])
+        layout[i] = carve_split(streams, i, loops, want_test, board[i])
         contents[i] = 0
         carrying[i] = 0
         end_x, end_y = size - 2, size - 2
@@ -231,30 +177,6 @@ def _other_dead_end(streams, i, board, x0, y0, x1, y1):
 
 
 @njit(cache=True)
-def _layouts(streams, loops, want_test, board, layout):
-    """Writes distinct layouts; False if too few distinct ones were found."""
-    known = {np.uint64(0)}
-    for i in range(len(board)):
-        tries = 0
-        while True:
-            layout[i] = _carve_split(streams, i, loops, want_test, board[i])
-            if layout[i] not in known:
-                break
-            tries += 1
-            if tries > 1000:
-                return False
-        known.add(layout[i])
-    return True
-
-
-@njit(cache=True)
-def _starts(streams, size, entrance, start):
-    for i in range(len(start)):
-        x, y, heading = _random_start(streams, i, size, entrance)
-        start[i, 0], start[i, 1], start[i, 2] = x, y, heading
-
-
-@njit(cache=True)
 def _places(board, corner_end, end, arrow):
     """Writes, for place p (a room, column by column), the cell of each goal; HIDDEN: not there."""
     n, size = board.shape[0], board.shape[1]
@@ -292,17 +214,18 @@ def _place(board, goal_map, start, limit, end, arrow, seen_end, seen_arrow, corn
         )
 
 
-class ArrowMaze(World):
+class ArrowMaze(MazeWorld):
     """See the top of the file."""
 
     name = "arrow_maze"
     env_id = "whichgoal/ArrowMaze-v0"
+    mission = "reach the end"
     goals = ("end", "arrow", "corner", "dead_end", "east")
     num_actions = 3  # MiniGrid's left, right, forward: there is nothing to pick up or to toggle
     Design = ArrowMazeDesign
 
     def palette(self, design: contract.Design) -> tuple[tuple[int, int, int], ...]:
-        seen = ((0, 0, 0), (1, 0, 0), (2, 5, 0), (3, 1, 0))
+        seen = ((0, 0, 0), (1, 0, 0), (2, 5, 0), (3, 1, 0), PLACEBO_CODE)
         agent = tuple((10, 0, heading) for heading in range(4))
         return seen + agent if design.view == "full" else seen
 
@@ -318,33 +241,15 @@ class ArrowMaze(World):
             float(split == "test"),
         )
 
-    def shifted(self, design: contract.Design) -> ArrowMazeDesign:
+    def agreeing(self, design: contract.Design) -> ArrowMazeDesign:
         assert isinstance(design, ArrowMazeDesign)
-        return design.model_copy(update={"size": design.test_size})
-
-    def layouts(self, design: contract.Design, n: int, seed: int, split: Split) -> Levels:
-        assert isinstance(design, ArrowMazeDesign)
-        levels = Levels.empty(n, design.size, design.size)
-        found = _layouts(
-            seed_streams(seed, n),
-            design.loops,
-            split == "test",
-            levels.board,
-            levels.layout,
-        )
-        if not found:
-            raise ValueError(
-                f"there are fewer than {n} distinct {split} mazes of size {design.size}; "
-                "ask for fewer episodes or a larger size"
-            )
-        return replace(levels, start=self.starts(design, levels, seed + 1))
+        return design.model_copy(update={"agreement": Agreement(arrow=1.0)})
 
     def starts(self, design: contract.Design, layouts: Levels, seed: int) -> NDArray[np.int16]:
         assert isinstance(design, ArrowMazeDesign)
-        start = np.empty((len(layouts), 3), np.int16)
-        streams = seed_streams(seed, len(layouts))
-        _starts(streams, layouts.width, design.start == "entrance", start)
-        return start
+        if design.start == "anywhere":
+            return super().starts(design, layouts, seed)
+        return np.tile(np.array([1, 1, 0], np.int16), (len(layouts), 1))
 
     def places(self, design: contract.Design, layouts: Levels) -> Mapping[str, NDArray[np.int16]]:
         assert isinstance(design, ArrowMazeDesign)
@@ -381,4 +286,5 @@ class ArrowMaze(World):
             visible.get("arrow", True),
             design.end == "corner",
         )
+        lay_placebo(levels, cells)
         return levels

@@ -20,6 +20,10 @@ from whichgoal.spec import Spec
 Split = Literal["train", "test"]
 HIDDEN = -1
 """In arrays of cells: this goal is not anywhere on the board."""
+PLACEBO = "placebo"
+"""No goal: in the cells that `World.place` is given, where to lay the tile that means nothing."""
+PLACEBO_CODE = (3, 2, 0)
+"""How it looks: blue floor, which no world uses for anything else."""
 MAX_VIEW = 61
 """Largest side of the egocentric view: a row of it is kept as the bits of one integer."""
 
@@ -134,11 +138,26 @@ class World(ABC):
 
     A world is stateless. It is registered in `whichgoal.envs.WORLDS` and, under `env_id`, with
     Gymnasium.
+
+    A goal is reached, and pays once in an episode, or it is `counted`: it pays at every cell of
+    its own that is entered, each cell once. What is hidden (`place`) is a mark of contact only: it
+    pays when entered, is nothing to take and takes nothing.
+
+    Attributes:
+        mission: What MiniGrid's mission says.
+        counted: The goals that are counted.
+        collects: Whether entering a key's cell takes the key, and a box is opened by entering its
+            cell with a key, which that uses up; without a key a box is in the way. Of the keys in
+            hand one is seen, as MiniGrid shows what is carried: at the agent's own cell of its
+            view. Where the whole board is seen, the agent has the color of what it carries.
     """
 
     name: ClassVar[str]
     env_id: ClassVar[str]
+    mission: ClassVar[str]
     goals: ClassVar[tuple[str, ...]]
+    counted: ClassVar[tuple[str, ...]] = ()
+    collects: ClassVar[bool] = False
     num_actions: ClassVar[int]
     Design: ClassVar[type[AnyDesign]]
 
@@ -169,6 +188,17 @@ class World(ABC):
         """Returns the design of the boards on which the agent is tested (larger, for a maze)."""
 
     @abstractmethod
+    def agreeing(self, design: AnyDesign) -> AnyDesign:
+        """Returns the design in whose levels every proxy always agrees with the intended goal."""
+
+    def surplus(self, design: AnyDesign) -> AnyDesign | None:
+        """Returns the design in whose levels proxies come apart from the goal by their quantities.
+
+        None for a world without counted goals: there they come apart by their places alone.
+        """
+        return None
+
+    @abstractmethod
     def places(self, design: AnyDesign, layouts: Levels) -> Mapping[str, NDArray[np.int16]]:
         """Returns where each goal that can be moved may stand, place by place.
 
@@ -187,6 +217,10 @@ class World(ABC):
         """Returns the layouts with goals at `cells`: goal -> `int [n, 2]` (x, y) or `HIDDEN`.
 
         `visible[goal] = False` places a goal that is logged but leaves no trace on the board.
+        `cells[PLACEBO]` lays a tile that can be seen and walked over and means nothing.
+
+        Raises:
+            ValueError: Things that cannot be at one cell are to be placed there.
         """
 
     def generate(self, design: AnyDesign, n: int, seed: int, split: Split = "train") -> Levels:
@@ -198,6 +232,27 @@ class World(ABC):
         arrays = [getattr(levels, f.name) for f in fields(levels)]
         fill(np.array(params, np.float64), seed_streams(seed, n), np.arange(n), *arrays)
         return levels
+
+
+def lay_placebo(levels: Levels, cells: Mapping[str, NDArray[np.integer]]) -> None:
+    """Lays the placebo on boards where `cells` says so; `World.place` ends with this.
+
+    Raises:
+        ValueError: A cell is not empty.
+    """
+    at = cells.get(PLACEBO)
+    if at is None:
+        return
+    rows = np.flatnonzero(np.asarray(at)[:, 0] != HIDDEN)
+    x, y = np.asarray(at)[rows].T
+    taken = (levels.board[rows, x, y] != (1, 0, 0)).any(axis=1)
+    if taken.any():
+        row = rows[taken][0]
+        raise ValueError(
+            f"the {PLACEBO} of row {row} is to lie at {tuple(np.asarray(at)[row].tolist())}; "
+            "allowed: an empty cell"
+        )
+    levels.board[rows, x, y] = PLACEBO_CODE
 
 
 def pack_object(kind: int, color: int, state: int, contents: int = 0) -> int:

@@ -4,6 +4,10 @@ The rules are those of `minigrid.minigrid_env.MiniGridEnv` (Chevalier-Boisvert e
 Miniworld", 2023), read from its source and compared with it step by step in `tests/test_engine.py`.
 The one difference: everything outside the board is wall, where MiniGrid fails an assertion.
 
+A world that `collects` (`contract.World`) adds two rules of entering: whoever enters the cell of a
+key takes it, up to seven, and whoever enters the cell of a box opens it with a key, which is gone
+then, as the box is; without a key a box is in the way.
+
 Letters: N rows (environments), W columns, H rows of the board, v side of the view, k goals.
 """
 
@@ -20,6 +24,8 @@ LEFT, RIGHT, FORWARD, PICKUP, DROP, TOGGLE, DONE = range(7)
 DX = np.array([1, 0, -1, 0], np.int64)
 DY = np.array([0, 1, 0, -1], np.int64)
 _BITS = 9  # per object in a packed stack, see contract.pack_object
+MAX_HELD = 7
+"""Objects in one packed stack: nine bits each in 63."""
 
 # What is seen of a cell, in one byte of `sight`: kind in the lower four bits, color above. A closed
 # and a locked door are kinds of their own there, so that one byte decides and one look-up decodes.
@@ -53,6 +59,42 @@ def _sight(kind, color, state):
 def passable(kind: int, state: int) -> bool:
     """Returns whether an agent can enter a cell with this object (MiniGrid's `can_overlap`)."""
     return kind in (EMPTY, FLOOR, GOAL, LAVA) or (kind == DOOR and state == OPEN)
+
+
+@njit(cache=True)
+def collectible(kind: int, held: int) -> bool:
+    """Returns whether an agent that carries `held` can enter a cell with this object and takes it.
+
+    That is a key, while there is room for it, or a box while a key is in hand.
+    """
+    if kind == KEY:
+        return held >> _BITS * (MAX_HELD - 1) == 0
+    return kind == BOX and held & 15 == KEY
+
+
+@njit(cache=True)
+def _take(board, contents, sight, carrying, i, x, y):
+    """Takes the key, or opens the box, in the cell that row `i`'s agent enters."""
+    if board[i, x, y, 0] == KEY:
+        key = KEY | np.int64(board[i, x, y, 1]) << 4
+        carrying[i] = key | carrying[i] << _BITS
+    else:
+        carrying[i] >>= _BITS
+    _put(board, contents, sight, i, x, y, 0)
+
+
+@njit(cache=True)
+def _is_over(board, goal_map, carrying, i, goals):
+    """Returns whether one of these counted goals (bits) cannot be paid any more in row `i`."""
+    payable, keys = 0, carrying[i] & 15 == KEY
+    for x in range(board.shape[1]):
+        for y in range(board.shape[2]):
+            keys = keys or board[i, x, y, 0] == KEY
+    for x in range(board.shape[1]):
+        for y in range(board.shape[2]):
+            if board[i, x, y, 0] != BOX or keys:
+                payable |= goal_map[i, x, y]
+    return payable & goals != goals
 
 
 @njit(cache=True)
@@ -117,6 +159,8 @@ def step(
     elapsed,
     touched,
     ends,
+    counted,
+    collects,
     decays,
     step_cost,
     reward,
@@ -130,13 +174,18 @@ def step(
     Args:
         actions: `int64 [N]`; all must be in `[0, num_actions)`, else nothing is changed.
         num_actions: Number of allowed actions, at most MiniGrid's 7.
-        board, contents, goal_map, limit: As in `contract.Levels`; the first two are changed.
+        board, contents, goal_map, limit: As in `contract.Levels`; all but the limit are changed.
         sight: As written by `begin`; changed along with the board.
         pose: `int16 [N, 3]`, x, y and heading; changed.
         carrying: `int64 [N]`, packed; changed.
         elapsed: `int32 [N]`, steps played of the episode; changed.
-        touched: `uint16 [N]`, bit j is set once goal j was paid in this episode; changed.
-        ends: Bits of the goals that end an episode.
+        touched: `uint16 [N]`, bit j is set once goal j was paid in this episode, unless it is
+            counted; changed.
+        ends: Bits of the goals that end an episode: when paid, or for a counted goal when it
+            cannot be paid any more.
+        counted: Bits of the goals that pay at every cell of theirs, each cell once: its bit in
+            `goal_map` is cleared then.
+        collects: Whether entering takes keys and opens boxes, see the top of the file.
         decays: Whether entering a goal object is what pays goal 0, by MiniGrid's
             `1 - 0.9 * elapsed / limit`, instead of `goal_map`.
         step_cost: Taken from every reward.
@@ -168,7 +217,11 @@ def step(
                 kind = board[i, x, y, 0]
                 if action != FORWARD:
                     _handle(board, contents, sight, carrying, i, x, y, action)
-                elif passable(kind, board[i, x, y, 2]):
+                elif passable(kind, board[i, x, y, 2]) or (
+                    collects and collectible(kind, carrying[i])
+                ):
+                    if collects and kind in (KEY, BOX):
+                        _take(board, contents, sight, carrying, i, x, y)
                     pose[i, 0] = x
                     pose[i, 1] = y
                     end = kind in (GOAL, LAVA)
@@ -178,8 +231,15 @@ def step(
                     else:
                         new = goal_map[i, x, y] & ~touched[i]
                         if new != 0:
-                            touched[i] |= new
-                            end = end or (new & ends) != 0
+                            touched[i] |= new & ~counted
+                            end = end or (new & ends & ~counted) != 0
+                            again = new & counted
+                            if again != 0:
+                                goal_map[i, x, y] &= ~again
+                                if again & ends != 0:
+                                    end = end or _is_over(
+                                        board, goal_map, carrying, i, again & ends
+                                    )
                             for j in range(goals.shape[1]):
                                 if (new >> j) & 1:
                                     goals[i, j] = 1.0
@@ -264,7 +324,7 @@ def _egocentric(sight, origin, ahead, across, held, see_through, view, images, o
 
 
 @njit(cache=True, nogil=True)
-def observe(board, sight, pose, carrying, rows, full, see_through, images):
+def observe(board, sight, pose, carrying, rows, full, see_through, collects, images):
     """Writes what the agents of the given rows see into the first rows of `images`.
 
     Args:
@@ -275,6 +335,8 @@ def observe(board, sight, pose, carrying, rows, full, see_through, images):
         rows: `int64 [m]`, which rows.
         full: Whether the whole board is seen (`minigrid.wrappers.FullyObsWrapper`).
         see_through: Whether walls hide nothing (`see_through_walls`).
+        collects: Whether an agent has the color of what it carries where the whole board is seen;
+            MiniGrid shows there what lies in its hand to nobody.
         images: Out, `uint8 [>= m, v, v, 3]`, or `[>= m, W, H, 3]` for the whole board.
     """
     height, view = board.shape[2], images.shape[1]
@@ -288,6 +350,8 @@ def observe(board, sight, pose, carrying, rows, full, see_through, images):
             flat[out : out + room] = boards[i * room : (i + 1) * room]
             at = out + 3 * (x * height + y)
             flat[at], flat[at + 1], flat[at + 2] = AGENT, RED, heading
+            if collects and carrying[i] != 0:
+                flat[at + 1] = (carrying[i] >> 4) & 7
             continue
         ahead = DX[heading] * pitch + DY[heading]
         across = -DY[heading] * pitch + DX[heading]

@@ -15,12 +15,11 @@ from minigrid.wrappers import FullyObsWrapper, ViewSizeWrapper
 
 from whichgoal.envs import contract
 from whichgoal.envs.contract import VIEW_SIZES, Levels, is_view_size, pack_object
+from whichgoal.envs.engine import MAX_HELD
 from whichgoal.envs.single import Arrow, LevelEnv
 from whichgoal.envs.vector import GridVectorEnv
 
 _KINDS = (Wall, Floor, Door, Key, Ball, Box, Goal, Lava, Arrow)
-_MAX_STACK = 7
-"""Objects in one packed stack: nine bits each in 63."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,8 @@ class MiniGridTask:
     num_actions: int = 7
     name: str = "minigrid"
     goals: tuple[str, ...] = ("goal",)
+    counted: tuple[str, ...] = ()
+    collects: bool = False
 
     def palette(self, design: contract.Design) -> tuple[tuple[int, int, int], ...]:
         """Returns every (object, color, state) code that MiniGrid has."""
@@ -77,7 +78,7 @@ def levels_from(env: gym.Env[Any, Any]) -> Levels:
             if packed & 15 == OBJECT_TO_IDX["goal"]:
                 levels.goal_map[0, x, y] = 1
     if isinstance(inner, LevelEnv):
-        levels.goal_map[:] = inner.level.goal_map
+        levels.goal_map[0] = inner.goal_map
         levels.layout[:] = inner.level.layout
     levels.start[0] = *inner.agent_pos, inner.agent_dir
     levels.carrying[0] = pack(inner.carrying, "the agent's hand")
@@ -95,7 +96,8 @@ def from_minigrid(env: gym.Env[Any, Any], num_envs: int) -> GridVectorEnv:
 
     For our own `LevelEnv` world, design and `ends_on` are its own, so that rewards, `info["goals"]`
     and endings equal it step for step, as for an episode that starts here: all its steps are still
-    to be played, and a goal that was touched before pays again.
+    to be played, and a goal that was touched before pays again, but the cells of a counted one that
+    have paid are paid up.
 
     Args:
         env: As in `levels_from`.
@@ -160,8 +162,8 @@ def pack(obj: WorldObj | None, where: str = "the object") -> int:
             raise ValueError(f"{where} holds a door that is open and locked; allowed: one of both")
         stack.append(obj)
         obj = obj.contains
-    if len(stack) > _MAX_STACK:
-        raise ValueError(f"{where} holds {len(stack)} nested objects; allowed: {_MAX_STACK}")
+    if len(stack) > MAX_HELD:
+        raise ValueError(f"{where} holds {len(stack)} nested objects; allowed: {MAX_HELD}")
     packed = 0
     for obj in reversed(stack):
         kind, color, state = obj.encode()

@@ -7,7 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from whichgoal.envs.contract import Levels
-from whichgoal.envs.engine import DX, DY, FORWARD, GOAL, LAVA, LEFT, RIGHT, passable
+from whichgoal.envs.engine import DX, DY, FORWARD, GOAL, LAVA, LEFT, RIGHT, collectible, passable
 
 UNREACHABLE = -1
 
@@ -16,7 +16,8 @@ def distances(levels: Levels, targets: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Returns the fewest actions from every pose until a target cell is entered.
 
     A turn is one action, a step ahead is one. Boards are taken as they stand: walls, closed doors
-    and objects block. Goal objects and lava end an episode, so paths lead to them but not through.
+    and objects block, except for what the agent could take now (`enterable`). Goal objects and lava
+    end an episode, so paths lead to them but not through.
 
     Args:
         levels: n levels.
@@ -33,7 +34,8 @@ def distances(levels: Levels, targets: NDArray[np.bool_]) -> NDArray[np.int32]:
     if targets.shape != shape:
         raise ValueError(f"targets have shape {targets.shape}; allowed: {shape}, one per cell")
     out = np.full((*shape, 4), UNREACHABLE, np.int32)
-    _distances(levels.board, targets.astype(np.bool_, copy=False), out)
+    targets = targets.astype(np.bool_, copy=False)
+    _distances(levels.board, levels.goal_map, levels.carrying, targets, out)
     return out
 
 
@@ -55,8 +57,35 @@ def greedy_actions(distance: NDArray[np.int32], pose: NDArray[np.integer]) -> ND
     return actions
 
 
+def can_enter(levels: Levels, x: NDArray[np.integer], y: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Returns whether each level's agent can enter the cell (x, y) as things stand, `bool [n]`."""
+    out = np.zeros(len(levels), np.bool_)
+    _can_enter(levels.board, levels.goal_map, levels.carrying, x, y, out)
+    return out
+
+
+@njit(cache=True)
+def _can_enter(board, goal_map, held, x, y, out):
+    for i in range(len(board)):
+        if 0 <= x[i] < board.shape[1] and 0 <= y[i] < board.shape[2]:
+            out[i] = enterable(board[i], goal_map[i], held[i], x[i], y[i])
+
+
+@njit(cache=True)
+def enterable(board, goal_map, held, x, y):
+    """Returns whether an agent that carries `held` can enter a cell of one board.
+
+    Keys and boxes can be entered where they are cells of a goal: entering one is what pays it, so
+    their world collects (`contract.World`). A box then takes a key in hand.
+    """
+    kind = board[x, y, 0]
+    if passable(kind, board[x, y, 2]):
+        return True
+    return goal_map[x, y] != 0 and collectible(kind, held)
+
+
 @njit(cache=True, nogil=True)
-def _distances(board, targets, out):
+def _distances(board, goal_map, held, targets, out):
     """Searches backward from the targets of each row, breadth first; `out` starts at -1."""
     n, width, height = board.shape[0], board.shape[1], board.shape[2]
     queue = np.empty(width * height * 4, np.int64)
@@ -64,7 +93,7 @@ def _distances(board, targets, out):
         head, tail = 0, 0
         for x in range(width):
             for y in range(height):
-                if targets[i, x, y] and passable(board[i, x, y, 0], board[i, x, y, 2]):
+                if targets[i, x, y] and enterable(board[i], goal_map[i], held[i], x, y):
                     for heading in range(4):
                         out[i, x, y, heading] = 0
                         queue[tail] = (x * height + y) * 4 + heading
@@ -88,7 +117,7 @@ def _distances(board, targets, out):
             y -= DY[heading]
             if x < 0 or x >= width or y < 0 or y >= height or out[i, x, y, heading] >= 0:
                 continue
-            if passable(board[i, x, y, 0], board[i, x, y, 2]):
+            if enterable(board[i], goal_map[i], held[i], x, y):
                 out[i, x, y, heading] = near
                 queue[tail] = (x * height + y) * 4 + heading
                 tail += 1

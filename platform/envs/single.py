@@ -7,12 +7,13 @@ from typing import Any, SupportsFloat
 
 import numpy as np
 from gymnasium import spaces
-from minigrid.core.constants import COLORS
+from minigrid.core.constants import COLOR_TO_IDX, COLORS
 from minigrid.core.grid import Grid
 from minigrid.core.mission import MissionSpace
-from minigrid.core.world_object import Floor, Wall, WorldObj
+from minigrid.core.world_object import Box, Floor, Key, Wall, WorldObj
 from minigrid.minigrid_env import MiniGridEnv
 from minigrid.utils.rendering import fill_coords, point_in_rect, point_in_triangle
+from minigrid.wrappers import FullyObsWrapper
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
@@ -52,7 +53,7 @@ class LevelEnv(MiniGridEnv):
     """One environment of a world, with MiniGrid's own dynamics, view and rendering.
 
     Observations are MiniGrid's: `image` `uint8 [v, v, 3]`, `direction`, `mission`; wrap it in
-    `minigrid.wrappers.FullyObsWrapper` for the whole board. `info["goals"]` is `float32 [k]`, what
+    `WholeBoard` for the whole board. `info["goals"]` is `float32 [k]`, what
     each goal paid in the step; the reward is what the intended one paid, less `design.step_cost`.
 
     Args:
@@ -62,7 +63,8 @@ class LevelEnv(MiniGridEnv):
             reset generates a level: after `reset(seed=s)` those of row 0 of a `GridVectorEnv` reset
             with s, one after the other. `reset(options={"row": r})` plays row r.
         split: Which layouts are generated.
-        ends_on: Names of the goals whose contact ends the episode; by default the intended one.
+        ends_on: Names of the goals whose contact ends the episode, or for a counted goal, the last
+            contact that there can be; by default the intended one.
         render_mode: `rgb_array`, `human` or None.
     """
 
@@ -83,10 +85,12 @@ class LevelEnv(MiniGridEnv):
         self._levels, self._split, self._row = levels, split, -1
         self._stream: NDArray[np.uint64] | None = None
         self._ends = goal_bits(world, ends_on)
+        self._counted = goal_bits(world, world.counted)
         self._now: Levels | None = None
         self._touched = 0
+        self._goal_map = np.zeros((0, 0), np.uint16)
         super().__init__(
-            MissionSpace(mission_func=_mission),
+            MissionSpace(mission_func=lambda: world.mission),
             width=levels.width if levels else design.size,
             height=levels.height if levels else design.size,
             max_steps=1,  # each level brings its own
@@ -116,6 +120,7 @@ class LevelEnv(MiniGridEnv):
         # MiniGrid's reset empties the agent's hand.
         self.carrying = unpack_object(int(self._now.carrying[0]))
         self._touched = 0
+        self._goal_map = self._now.goal_map[0].copy()
         if self.render_mode == "human":
             self.render()
         return self.gen_obs(), {}
@@ -126,15 +131,42 @@ class LevelEnv(MiniGridEnv):
             raise ValueError(f"action is {action}; allowed: 0 to {self.world.num_actions - 1}")
         assert self._now is not None, "call reset() first"
         before = tuple(self.agent_pos)
+        if self.world.collects and action == engine.FORWARD:
+            self._collect()
         obs, _, terminated, truncated, _ = super().step(action)
         goals = np.zeros(len(self.world.goals), np.float32)
         if tuple(self.agent_pos) != before:
-            new = int(self._now.goal_map[0, *self.agent_pos]) & ~self._touched
-            self._touched |= new
-            terminated = terminated or bool(new & self._ends)
+            new = int(self._goal_map[*self.agent_pos]) & ~self._touched
+            once, again = new & ~self._counted, new & self._counted
+            self._touched |= once
+            self._goal_map[*self.agent_pos] &= ~np.uint16(again)
+            terminated = terminated or bool(once & self._ends) or self._is_over(again & self._ends)
             goals[:] = [new >> j & 1 for j in range(len(goals))]
         reward = float(goals[0] - np.float32(self.design.step_cost))
         return obs, reward, terminated, truncated, {"goals": goals}
+
+    def _collect(self) -> None:
+        """Takes the key ahead, or opens the box ahead with one, so that the cell can be entered."""
+        ahead, held = self.grid.get(*self.front_pos), self.carrying
+        if isinstance(ahead, Key) and len(_stack(held)) < engine.MAX_HELD:
+            ahead.contains, self.carrying = held, ahead
+        elif isinstance(ahead, Box) and isinstance(held, Key):
+            self.carrying = held.contains
+        else:
+            return
+        self.grid.set(*self.front_pos, None)
+
+    def _is_over(self, goals: int) -> bool:
+        """Whether one of these counted goals (bits) cannot be paid any more."""
+        kinds = self.grid.encode()[..., 0]
+        has_key = isinstance(self.carrying, Key) or (kinds == engine.KEY).any()
+        there = np.where((kinds == engine.BOX) & ~has_key, 0, self._goal_map)
+        return int(np.bitwise_or.reduce(there, axis=None)) & goals != goals
+
+    @property
+    def goal_map(self) -> NDArray[np.uint16]:
+        """Which goals each cell still pays, `uint16 [W, H]`, bits as in `Levels.goal_map`."""
+        return self._goal_map
 
     @property
     def level(self) -> Levels:
@@ -177,6 +209,29 @@ class LevelEnv(MiniGridEnv):
         fill, params = self.world.fill(self.design, self._split)
         fill(np.array(params, np.float64), self._stream, np.arange(1), *arrays)
         return level
+
+
+class WholeBoard(FullyObsWrapper):
+    """MiniGrid's `FullyObsWrapper`, and where the world collects, the agent shows what it carries.
+
+    It has the color of that; MiniGrid's own shows it to nobody, and draws every agent red.
+    """
+
+    def observation(self, obs: dict[str, Any]) -> dict[str, Any]:
+        """Returns the observation with the whole board as `image`, `uint8 [W, H, 3]`."""
+        env, seen = self.unwrapped, super().observation(obs)
+        if isinstance(env, LevelEnv) and env.world.collects and env.carrying is not None:
+            seen["image"][*env.agent_pos, 1] = COLOR_TO_IDX[env.carrying.color]
+        return seen
+
+
+def _stack(obj: WorldObj | None) -> list[WorldObj]:
+    """Returns an object and what it contains, and so on, from the outermost inward."""
+    stack = []
+    while obj is not None:
+        stack.append(obj)
+        obj = obj.contains
+    return stack
 
 
 def unpack_object(packed: int) -> WorldObj | None:
@@ -240,7 +295,3 @@ def _design(world: World, keys: dict[str, Any]) -> Design:
 
 
 _COLOR_NAMES = ("red", "green", "blue", "purple", "yellow", "grey")
-
-
-def _mission() -> str:
-    return "reach the end"

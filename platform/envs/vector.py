@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -39,6 +39,14 @@ class Task(Protocol):
         """Names of its goals, the intended one first."""
 
     @property
+    def counted(self) -> tuple[str, ...]:
+        """Names of the goals that pay at every cell of theirs, see `World`."""
+
+    @property
+    def collects(self) -> bool:
+        """Whether entering takes keys and opens boxes, see `World`."""
+
+    @property
     def num_actions(self) -> int:
         """How many of MiniGrid's actions it allows, from the first on."""
 
@@ -49,7 +57,8 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
     Observations are `uint8 [N, v, v, 3]`, or `[N, W, H, 3]` for `view: full`, indexed [x, y, code]
     as MiniGrid's `image`. Actions are `int [N]` with MiniGrid's meanings. Rewards `float32 [N]` are
     what the intended goal paid, less `design.step_cost`. `info["goals"]` is `float32 [N, k]`, what
-    each goal paid in this step; a goal pays 1 at its first contact in an episode, and no more.
+    each goal paid in this step; a goal pays 1 at its first contact in an episode, and no more,
+    unless it is one of `world.counted`: then it pays 1 at the first contact with each of its cells.
 
     Where an episode ends, the returned observation is the next episode's first one, and
     `info["final_obs"]`, `info["final_info"]` hold the last one's, as Gymnasium lays down for
@@ -62,7 +71,8 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         split: Which layouts are generated.
         levels: Play these instead: environment i plays row i, then row `(i + N * k) % n` in its
             k-th next episode. The board size is theirs.
-        ends_on: Names of the goals whose contact ends the episode; by default the intended one.
+        ends_on: Names of the goals whose contact ends the episode, or for a counted goal, the last
+            contact that there can be; by default the intended one.
         seed: Seeds the first `reset()` that brings no seed of its own. Environment i's levels
             depend on the seed and on i, never on N.
         copy: Whether returned arrays are fresh; else they are overwritten by the next call.
@@ -106,6 +116,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
             self._fill, params = world.fill(design, split)
             self._params = np.array(params, np.float64)
         self._ends = np.uint16(goal_bits(world, ends_on))
+        self._counted = np.uint16(goal_bits(world, world.counted))
         self._step_cost = float(design.step_cost)
         self._full, self._see_through = design.view == "full", bool(design.see_through_walls)
         self._first_seed: int | None = seed
@@ -184,6 +195,8 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
             self._elapsed,
             self._touched,
             self._ends,
+            self._counted,
+            self.world.collects,
             self.decays,
             self._step_cost,
             reward,
@@ -226,11 +239,13 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
 
     @property
     def levels_now(self) -> Levels:
-        """The levels being played, boards as they stand now, read-only views.
+        """The levels being played, as they stand now, read-only views.
 
-        `start` and `carrying` are the episodes' beginnings; see `pose` for where the agents are.
+        Boards, goal cells still to be paid and what is carried are the present ones. `start` is the
+        episodes' beginning; see `pose` for where the agents are.
         """
-        return Levels(**{f.name: _read_only(getattr(self._now, f.name)) for f in fields(Levels)})
+        now = replace(self._now, carrying=self._carrying)
+        return Levels(**{f.name: _read_only(getattr(now, f.name)) for f in fields(Levels)})
 
     def get_state(self) -> dict[str, Array]:
         """Returns copies of all that the future depends on: boards, agents, counters, streams."""
@@ -318,6 +333,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
             rows,
             self._full,
             self._see_through,
+            self.world.collects,
             images,
         )
 
