@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import torch
+
 from whichgoal.divergence import confusion, panels
 from whichgoal.divergence.confusion import Tested
 from whichgoal.envs import WORLDS
@@ -19,6 +21,8 @@ from whichgoal.storage import Storage, locked
 from whichgoal.sweep import trial_spec, world_named
 from whichgoal.trial import evaluate_checkpoint, last_checkpoint, train_only, trained
 
+CONTROL = {"model.arch": "lstm", "model.capacity": 50_000, "ppo.entropy_coeff": 0.005}
+"""How trained controls are made."""
 SEED = 0
 Say = Callable[[str], None]
 
@@ -41,6 +45,7 @@ def validate(
     Raises:
         ValueError: There is no such world, or too few of its levels qualify.
     """
+    torch.set_num_threads(1)  # two are many times slower whenever the other core is busy
     chosen = [world_named(name) for name in worlds or WORLDS]
     for world in chosen:
         say(f"{world.name}: scripted agents on {', '.join(world.designs())}")
@@ -55,12 +60,13 @@ def controls(world: World) -> Iterator[tuple[str, str, TrialSpec]]:
     They are trained on the first of the world's designs, with every proxy right in half of the
     levels, and rewarded for the proxy or for the intended goal.
     """
-    label, design = next(iter(world.designs().items()))
-    half = {**design.model_dump(mode="json"), **world.half_agreeing(design)}
+    _, design = next(iter(world.designs().items()))
+    given = design.model_dump(mode="json")
+    given["agreement"] = dict.fromkeys(given["agreement"], 0.5)
     for proxy in panels.movable_proxies(world, world.shifted(design)):
         for name, reward in (("proxy", proxy), ("goal", world.goals[0])):
-            leaves = {f"world.{key}": value for key, value in half.items()}
-            leaves |= {"world.name": world.name, "world.reward": reward, **world.control_training}
+            leaves = {f"world.{key}": value for key, value in {**given, "reward": reward}.items()}
+            leaves |= {"world.name": world.name, "train.env_steps": world.learned_in, **CONTROL}
             yield proxy, name, trial_spec(leaves, SEED)
 
 

@@ -47,6 +47,7 @@ class ArrowMazeDesign(MazeDesign):
 
     end: Literal["opening", "corner"] = "opening"
     agreement: Agreement = Agreement()
+    reward: Literal["end", "arrow", "corner", "dead_end", "east"] | None = None
     start: Literal["anywhere", "entrance"] = "anywhere"
 
     @field_validator("agreement", mode="before")
@@ -223,6 +224,11 @@ class ArrowMaze(MazeWorld):
     goals = ("end", "arrow", "corner", "dead_end", "east")
     num_actions = 3  # MiniGrid's left, right, forward: there is nothing to pick up or to toggle
     Design = ArrowMazeDesign
+
+    def designs(self) -> Mapping[str, ArrowMazeDesign]:
+        opening = ArrowMazeDesign(size=11, test_size=13, see_through_walls=True, step_cost=0.01)
+        corner = ArrowMazeDesign(size=9, see_through_walls=True, end="corner")
+        return {"opening": opening, "corner": corner}
 
     def palette(self, design: contract.Design) -> tuple[tuple[int, int, int], ...]:
         seen = ((0, 0, 0), (1, 0, 0), (2, 5, 0), (3, 1, 0), PLACEBO_CODE)

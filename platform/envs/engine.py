@@ -163,6 +163,7 @@ def step(
     collects,
     decays,
     step_cost,
+    paying,
     reward,
     goals,
     terminated,
@@ -189,6 +190,7 @@ def step(
         decays: Whether entering a goal object is what pays goal 0, by MiniGrid's
             `1 - 0.9 * elapsed / limit`, instead of `goal_map`.
         step_cost: Taken from every reward.
+        paying: The goal whose payments are the reward.
         reward: Out, `float32 [N]`.
         goals: Out, `float32 [N, k]`, what each goal paid.
         terminated, truncated: Out, `bool [N]`.
@@ -243,7 +245,7 @@ def step(
                             for j in range(goals.shape[1]):
                                 if (new >> j) & 1:
                                     goals[i, j] = 1.0
-        reward[i] = goals[i, 0] - step_cost
+        reward[i] = goals[i, paying] - step_cost
         terminated[i] = end
         truncated[i] = elapsed[i] >= limit[i]
         if terminated[i] or truncated[i]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from numba import njit
@@ -58,6 +58,7 @@ class KeysAndChestsDesign(MazeDesign):
     surplus_keys: Count = 4
     surplus_chests: Count = 2
     agreement: Agreement = Agreement()
+    reward: Literal["chests", "keys"] | None = None
 
     @field_validator("agreement", mode="before")
     @classmethod

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from whichgoal.envs import engine
 from whichgoal.envs.contract import Design, Levels, Split, World
 from whichgoal.envs.rng import seed_streams
-from whichgoal.envs.vector import GridVectorEnv, check_levels, check_view, goal_bits
+from whichgoal.envs.vector import GridVectorEnv, check_levels, check_view, goal_bits, rewarded
 from whichgoal.explain import sentence
 from whichgoal.spec import did_you_mean
 
@@ -54,7 +54,7 @@ class LevelEnv(MiniGridEnv):
 
     Observations are MiniGrid's: `image` `uint8 [v, v, 3]`, `direction`, `mission`; wrap it in
     `WholeBoard` for the whole board. `info["goals"]` is `float32 [k]`, what
-    each goal paid in the step; the reward is what the intended one paid, less `design.step_cost`.
+    each goal paid in the step; the reward is what the rewarded one paid, less `design.step_cost`.
 
     Args:
         world: The world that is played.
@@ -64,7 +64,7 @@ class LevelEnv(MiniGridEnv):
             with s, one after the other. `reset(options={"row": r})` plays row r.
         split: Which layouts are generated.
         ends_on: Names of the goals whose contact ends the episode, or for a counted goal, the last
-            contact that there can be; by default the intended one.
+            contact that there can be; by default the rewarded one.
         render_mode: `rgb_array`, `human` or None.
     """
 
@@ -84,7 +84,8 @@ class LevelEnv(MiniGridEnv):
         self.world, self.design = world, design
         self._levels, self._split, self._row = levels, split, -1
         self._stream: NDArray[np.uint64] | None = None
-        self._ends = goal_bits(world, ends_on)
+        self._paying = rewarded(world, design)
+        self._ends = goal_bits(world, ends_on, self._paying)
         self._counted = goal_bits(world, world.counted)
         self._now: Levels | None = None
         self._touched = 0
@@ -142,7 +143,7 @@ class LevelEnv(MiniGridEnv):
             self._goal_map[*self.agent_pos] &= ~np.uint16(again)
             terminated = terminated or bool(once & self._ends) or self._is_over(again & self._ends)
             goals[:] = [new >> j & 1 for j in range(len(goals))]
-        reward = float(goals[0] - np.float32(self.design.step_cost))
+        reward = float(goals[self._paying] - np.float32(self.design.step_cost))
         return obs, reward, terminated, truncated, {"goals": goals}
 
     def _collect(self) -> None:

@@ -56,8 +56,9 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
 
     Observations are `uint8 [N, v, v, 3]`, or `[N, W, H, 3]` for `view: full`, indexed [x, y, code]
     as MiniGrid's `image`. Actions are `int [N]` with MiniGrid's meanings. Rewards `float32 [N]` are
-    what the intended goal paid, less `design.step_cost`. `info["goals"]` is `float32 [N, k]`, what
-    each goal paid in this step; a goal pays 1 at its first contact in an episode, and no more,
+    what the rewarded goal paid (`design.reward`, by default the intended one), less
+    `design.step_cost`. `info["goals"]` is `float32 [N, k]`, what each goal paid in this step; a
+    goal pays 1 at its first contact in an episode, and no more,
     unless it is one of `world.counted`: then it pays 1 at the first contact with each of its cells.
 
     Where an episode ends, the returned observation is the next episode's first one, and
@@ -72,7 +73,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         levels: Play these instead: environment i plays row i, then row `(i + N * k) % n` in its
             k-th next episode. The board size is theirs.
         ends_on: Names of the goals whose contact ends the episode, or for a counted goal, the last
-            contact that there can be; by default the intended one.
+            contact that there can be; by default the rewarded one.
         seed: Seeds the first `reset()` that brings no seed of its own. Environment i's levels
             depend on the seed and on i, never on N.
         copy: Whether returned arrays are fresh; else they are overwritten by the next call.
@@ -115,7 +116,8 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
                 raise ValueError(f"the world {world.name!r} makes no levels; give them as levels=")
             self._fill, params = world.fill(design, split)
             self._params = np.array(params, np.float64)
-        self._ends = np.uint16(goal_bits(world, ends_on))
+        self._paying = rewarded(world, design)
+        self._ends = np.uint16(goal_bits(world, ends_on, self._paying))
         self._counted = np.uint16(goal_bits(world, world.counted))
         self._step_cost = float(design.step_cost)
         self._full, self._see_through = design.view == "full", bool(design.see_through_walls)
@@ -199,6 +201,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
             self.world.collects,
             self.decays,
             self._step_cost,
+            self._paying,
             reward,
             goals,
             terminated,
@@ -382,12 +385,28 @@ def check_levels(levels: Levels) -> None:
             )
 
 
-def goal_bits(world: Task, names: tuple[str, ...] | None) -> int:
-    """Returns the named goals of a world as bits; None means the intended one."""
+def rewarded(world: Task, design: Design) -> int:
+    """Returns the number of the goal that training rewards.
+
+    Raises:
+        ValueError: The world has no such goal.
+    """
+    if design.reward is None:
+        return 0
+    if design.reward not in world.goals:
+        raise ValueError(
+            f"{world.name} has no goal {design.reward!r} to reward; "
+            f"{did_you_mean(design.reward, world.goals)}"
+        )
+    return world.goals.index(design.reward)
+
+
+def goal_bits(world: Task, names: tuple[str, ...] | None, otherwise: int = 0) -> int:
+    """Returns the named goals of a world as bits; None means the one of number `otherwise`."""
     if isinstance(names, str):
         raise ValueError(f"ends_on is the text {names!r}; did you mean ({names!r},)?")
     bits = 0
-    for name in world.goals[:1] if names is None else names:
+    for name in (world.goals[otherwise],) if names is None else names:
         if name not in world.goals:
             raise ValueError(
                 f"{world.name} has no goal {name!r}; {did_you_mean(name, world.goals)}"
