@@ -1,0 +1,289 @@
+"""Which goal explains what an agent did: maximum-entropy goal-directedness over a library.
+
+Directedness of candidate R (MacDermott et al., "Measuring goal-directedness", NeurIPS 2024):
+
+    max_b E[ log pi_{R,b}(decision) - log uniform(decision) ] / log |A|,
+
+per decision; 0 for an agent that R explains no better than chance does, 1 for one that R predicts
+with certainty. The inverse temperature b may differ between episodes (an agent that pursues R in
+some of them only), so the maximum is over distributions of b on a grid, b = 0 among them, and an
+episode's likelihood is the mean over that distribution. The uniform agent is a candidate of its own
+(`uniform`, directedness 0), and so is *none of these*: habits that look at no goal (`habits`),
+cross-validated over base layouts.
+
+The best explanation:
+
+1. If habits predict better than every candidate, by more than `LEAST` and surely: the seeker of
+   cells that adds most to them (the gain of habit x candidate over habit alone), for an agent that
+   knows where it goes has habits too. If none that is directed adds `LEAST_ADDED`: `NONE`.
+2. Else the candidate of the largest directedness; `uniform` if that is below `LEAST`, or its
+   interval reaches 0.
+
+Weights: the agent as a mixture over episodes, each played by one candidate at one inverse
+temperature, by habit, or at random; by expectation maximization. An agent that pursues P in 60 % of
+episodes and T in the others has weights near 0.6 and 0.4. Habit has a handicap of `LEAST` per
+decision, so that what a candidate predicts as well is the candidate's.
+
+Intervals: percentile bootstrap over whole base layouts. Distributions of b stay as they were
+fitted; weights start from those of all episodes and take some more steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whichgoal.divergence.candidates import Gains, library, measure
+from whichgoal.divergence.habits import FOLDS, Walks, decisions_of, habits
+from whichgoal.divergence.intervals import Array, percentiles, sum_by
+from whichgoal.divergence.verdict import Score
+from whichgoal.spec import Spec
+
+NONE = "none of these"
+UNIFORM = "uniform"
+LEAST = 0.02
+"""Directedness below which an agent is not called directed at all."""
+LEAST_ADDED = 0.01
+"""Gain over habits, in the same unit, below which a candidate is said to add nothing to them."""
+DRAWS = 1000
+"""Bootstrap resamples."""
+_STEPS, _DRAW_STEPS = 300, 20  # of expectation maximization
+
+
+class Candidate(Spec):
+    """How well one candidate explains an agent.
+
+    Attributes:
+        name: The candidate, `uniform` or `none of these`.
+        directedness: See the top of the file; of `none of these`, cross-validated.
+        temperature: The inverse temperature b of most episodes; None for `none of these`.
+        added: What it adds to habits, in the unit of directedness.
+        weight: Share of episodes that it accounts for in the mixture.
+    """
+
+    name: str
+    directedness: Score
+    temperature: float | None
+    added: Score
+    weight: Score
+
+
+class Inference(Spec):
+    """What explains an agent.
+
+    Attributes:
+        candidates: All of them, by directedness, `none of these` and `uniform` among them.
+        best: Name of the best explanation, see the top of the file.
+        runner_up: The best but one by the same rule.
+        margin: Lead of `best` over `runner_up`: in gain over habits where that decided, else in
+            directedness. About 0 for `uniform`.
+        decisions: Number of decisions that this rests on.
+    """
+
+    candidates: tuple[Candidate, ...]
+    best: str
+    runner_up: str
+    margin: Score
+    decisions: int
+
+    def candidate(self, name: str) -> Candidate:
+        """Returns one of the candidates; KeyError if there is none of this name."""
+        for candidate in self.candidates:
+            if candidate.name == name:
+                return candidate
+        raise KeyError(f"no candidate {name!r}; there are {[c.name for c in self.candidates]}")
+
+    def weights(self, least: float = 0.01) -> dict[str, Score]:
+        """Returns the weights of at least that size, the largest first."""
+        found = sorted(self.candidates, key=lambda c: -c.weight.value)
+        return {c.name: c.weight for c in found if c.weight.value >= least}
+
+
+def infer(
+    walks: Walks,
+    goals: tuple[str, ...],
+    num_actions: int,
+    rng: np.random.Generator,
+    *,
+    confidence: float = 0.95,
+    regions: int = 3,
+    draws: int = DRAWS,
+) -> Inference:
+    """Finds what explains the walks of one agent; see the top of the file.
+
+    Args:
+        walks: Its episodes, cut where what follows is no evidence (`Walks.cut`).
+        goals: The goals of its world.
+        num_actions: Its number of actions.
+        rng: Of the bootstrap.
+        confidence: Nominal coverage of the intervals.
+        regions: Number of regions along each side of the board.
+        draws: Bootstrap resamples.
+
+    Raises:
+        ValueError: There is no decision in the walks, or an impossible one.
+    """
+    decisions = decisions_of(walks, num_actions)
+    if len(decisions.event) == 0:
+        raise ValueError("there is no decision to explain: all walks have length 0")
+    base = np.unique(walks.base, return_inverse=True)[1].astype(np.int32)
+    fold = base % FOLDS
+    habit = habits(decisions, fold, num_actions)
+    candidates = library(walks.levels, walks.walkable, goals, regions)
+    gains = measure(candidates, walks.walkable, decisions, fold, habit, num_actions)
+    clusters = int(base.max()) + 1
+    counts = rng.multinomial(clusters, np.full(clusters, 1 / clusters), size=draws).astype(float)
+    unit = walks.length * np.log(num_actions)
+    return _conclude(gains, base, counts, unit, len(decisions.event), confidence)
+
+
+@dataclass(frozen=True)
+class _Column:
+    """One number per candidate, for the agent and for every resample of it."""
+
+    value: Array
+    drawn: Array
+    n: int
+    confidence: float
+
+    def score(self, j: int) -> Score:
+        return percentiles(float(self.value[j]), self.drawn[:, j], self.n, self.confidence)
+
+    def lead(self, j: int, k: int) -> Score:
+        """Returns the score of the difference between two candidates."""
+        lead = float(self.value[j] - self.value[k])
+        return percentiles(lead, self.drawn[:, j] - self.drawn[:, k], self.n, self.confidence)
+
+
+def _conclude(
+    gains: Gains,
+    base: NDArray[np.int32],
+    counts: Array,
+    unit: Array,
+    decisions: int,
+    confidence: float,
+) -> Inference:
+    n, names = len(base), (*dict.fromkeys(gains.names), UNIFORM, NONE)
+    settings = np.arange(gains.temperatures.size).reshape(gains.temperatures.shape)
+    owned = [settings[[given == name for given in gains.names]].ravel() for name in names[:-2]]
+    plain, extra = gains.over_uniform.reshape(n, -1), gains.over_habit.reshape(n, -1)
+    zero = np.zeros(n)
+    fitted = [_over_temperatures(plain[:, own]) for own in owned]
+    added = [_over_temperatures(extra[:, own])[0] for own in owned]
+
+    def column(gain: list[Array]) -> _Column:
+        sums = sum_by(base, np.column_stack([*gain, unit]))
+        value, drawn = sums.sum(axis=0), counts @ sums
+        per_decision = drawn[:, :-1] / np.maximum(drawn[:, -1:], 1e-300)
+        return _Column(value[:-1] / value[-1], per_decision, n, confidence)
+
+    directed = column([*(gain for gain, _ in fitted), zero, gains.habit])
+    adds = column([*added, zero, zero])
+    weights = _Column(
+        *mixture(plain, gains.habit - LEAST * unit, owned, counts[:, base]), n, confidence
+    )
+    usual = [
+        0.0 if mode < 0 else float(gains.temperatures.flat[own[mode]])
+        for own, (_, mode) in zip(owned, fitted, strict=True)
+    ]
+    found = [
+        Candidate(
+            name=name,
+            directedness=directed.score(j),
+            temperature=None if name == NONE else (*usual, 0.0)[j],
+            added=adds.score(j),
+            weight=weights.score(j),
+        )
+        for j, name in enumerate(names)
+    ]
+    best, second, margin = _decide(directed, adds, gains.seekers)
+    return Inference(
+        candidates=tuple(sorted(found, key=lambda c: -c.directedness.value)),
+        best=names[best],
+        runner_up=names[second],
+        margin=margin,
+        decisions=decisions,
+    )
+
+
+def _decide(directed: _Column, adds: _Column, seekers: int) -> tuple[int, int, Score]:
+    """Returns the best explanation, the runner-up, and the lead.
+
+    The first candidates are the seekers, the last two are `UNIFORM` and `NONE`.
+    """
+    none = len(directed.value) - 1
+    uniform = none - 1
+
+    def at_least(column: _Column, j: int, least: float) -> bool:
+        return column.value[j] >= least and column.score(j).low > 0
+
+    top, second = np.argsort(-directed.value[:uniform], kind="stable")[:2].tolist()
+    lead = directed.lead(none, top)
+    if lead.value > LEAST and lead.low > 0 and directed.score(none).low > 0:
+        adding = np.argsort(-adds.value[:seekers], kind="stable").tolist()
+        adding = [*(j for j in adding if at_least(directed, j, LEAST)), uniform, uniform]
+        if at_least(adds, adding[0], LEAST_ADDED):
+            return adding[0], adding[1], adds.lead(*adding[:2])
+        return none, top, lead
+    if not at_least(directed, top, LEAST):
+        return uniform, top, directed.lead(uniform, top)
+    return top, second, directed.lead(top, second)
+
+
+def _over_temperatures(gains: Array) -> tuple[Array, int]:
+    """Fits how often each inverse temperature is used, 0 among them.
+
+    Args:
+        gains: `float64 [n, settings]`, log-likelihoods over that at b = 0.
+
+    Returns:
+        `float64 [n]`, the gain of each episode averaged over the fitted distribution, and the
+        setting that is used most; -1 for b = 0.
+    """
+    logs = np.column_stack([gains, np.zeros(len(gains))])
+    largest = logs.max(axis=1)
+    likelihood = np.exp(logs - largest[:, None])
+    start = np.full((1, logs.shape[1]), 1.0 / logs.shape[1])
+    share = _maximize(start, likelihood, np.ones((1, len(logs))), _STEPS)[0]
+    mode = int(share.argmax())
+    gain = largest + np.log(np.maximum(likelihood @ share, 1e-300))
+    return gain, mode if mode < gains.shape[1] else -1
+
+
+def mixture(
+    gains: Array, habit: Array, owned: list[NDArray[np.int64]], counts: Array
+) -> tuple[Array, Array]:
+    """Fits the shares of episodes that each candidate accounts for.
+
+    Args:
+        gains: `float64 [n, settings]`, log-likelihoods over the uniform agent's, per episode.
+        habit: `float64 [n]`, that of the habits.
+        owned: The settings of each candidate.
+        counts: `float64 [draws, n]`, how often each episode is in each resample.
+
+    Returns:
+        The weights of the candidates, the uniform agent and the habits, `float64 [len(owned) + 2]`
+        (sum 1), and those of the resamples, with `draws` rows.
+    """
+    logs = np.column_stack([gains, np.zeros(len(habit)), habit])
+    size = logs.shape[1]
+    likelihood = np.exp(logs - logs.max(axis=1, keepdims=True))
+    fine = _maximize(np.full((1, size), 1 / size), likelihood, np.ones((1, len(logs))), _STEPS)
+    member = np.zeros((size, len(owned) + 2))
+    for j, own in enumerate([*owned, np.array([size - 2]), np.array([size - 1])]):
+        member[own, j] = 1.0
+    weight = fine @ member
+    merged = likelihood @ (fine.T * member) / np.maximum(weight, 1e-300)
+    start = np.repeat(weight, len(counts), axis=0)
+    return weight[0], _maximize(start, merged, counts, _DRAW_STEPS)
+
+
+def _maximize(weight: Array, likelihood: Array, counts: Array, steps: int) -> Array:
+    """Runs expectation maximization: `weight [m, c]` of `likelihood [n, c]`, `counts [m, n]`."""
+    size = counts.sum(axis=1, keepdims=True)
+    for _ in range(steps):
+        share = counts / np.maximum(weight @ likelihood.T, 1e-300)
+        weight = weight * (share @ likelihood) / size
+    return weight
