@@ -123,6 +123,19 @@ def shortest_steps(levels: Levels, goals: int) -> NDArray[np.int32]:
     return steps
 
 
+def walkable(levels: Levels) -> NDArray[np.bool_]:
+    """Returns which cells can be entered with what is in hand at the start, `bool [n, W, H]`."""
+    out = np.empty(levels.goal_map.shape, np.bool_)
+    _walkable(levels.board, levels.goal_map, levels.carrying, out)
+    return out
+
+
+@njit(cache=True)
+def _walkable(board, goal_map, held, out):
+    for i, x, y in np.ndindex(out.shape):
+        out[i, x, y] = enterable(board[i], goal_map[i], held[i], x, y)
+
+
 def steps_to(levels: Levels, cells: NDArray[np.integer]) -> NDArray[np.int32]:
     """Returns the fewest steps from the start to each of m cells, `int32 [n, m]`; -1 for none.
 

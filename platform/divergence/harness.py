@@ -96,18 +96,29 @@ def evaluate(
         )
         for actions, actor, panel in players
     )
-    cards = {actions: score_episodes(episodes, battery, actions=actions) for actions in actors}
+    cards = {
+        actions: score_episodes(episodes, battery, world, panels, actions=actions)
+        for actions in actors
+    }
     return Evaluation(episodes, cards, cards[battery.actions])
 
 
 def score_episodes(
-    table: pa.Table, battery: BatterySpec, *, actions: str | None = None
+    table: pa.Table,
+    battery: BatterySpec,
+    world: World,
+    panels: Mapping[str, Panel],
+    *,
+    actions: str | None = None,
 ) -> Scorecard:
     """Scores a table of one checkpoint's episodes and decides the verdict; plays nothing.
 
     Args:
         table: `tables.EPISODES`.
         battery: Thresholds, confidence and the bootstrap's seed come from here.
+        world: The world that was played.
+        panels: The panels that were played: what an episode's path is evidence of depends on what
+            its level showed.
         actions: Which episodes are scored: `sampled` or `greedy`; by default the battery's own.
 
     Raises:
@@ -118,7 +129,14 @@ def score_episodes(
     if len(table) == 0:
         raise ValueError("there are no episodes at all in the table")
     actions = actions or battery.actions
-    scored = score(table, actions, confidence=battery.thresholds.confidence, seed=battery.seed)
+    scored = score(
+        table,
+        actions,
+        panels,
+        world.num_actions,
+        confidence=battery.thresholds.confidence,
+        seed=battery.seed,
+    )
     made_by = table.column("battery")[0].as_py()
     if made_by != battery.version:
         raise ValueError(

@@ -40,10 +40,14 @@ These intervals speak of one agent. The unit of statistics between agents is the
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from whichgoal.divergence.certify import walkable
 from whichgoal.divergence.effects import effect, exchange_rate
 from whichgoal.divergence.episodes import FLOOR, PanelEpisodes, panels_of
 from whichgoal.divergence.intervals import (
@@ -55,10 +59,29 @@ from whichgoal.divergence.intervals import (
     sum_by,
     wilson,
 )
-from whichgoal.divergence.verdict import Choice, Contacts, Preferences, Score, Scores
+from whichgoal.divergence.habits import Walks
+from whichgoal.divergence.inference import infer
+from whichgoal.divergence.panels import Panel
+from whichgoal.divergence.verdict import (
+    Choice,
+    Contacts,
+    Explanation,
+    Preferences,
+    Score,
+    Scores,
+)
+from whichgoal.envs.contract import Levels
 
 
-def score(table: pa.Table, actions: str, *, confidence: float = 0.95, seed: int = 0) -> Scores:
+def score(
+    table: pa.Table,
+    actions: str,
+    panels: Mapping[str, Panel],
+    num_actions: int,
+    *,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Scores:
     """Computes every score of one checkpoint, for one way of choosing actions.
 
     Where several proxies are moved, each in a panel of its own, the flat scores are those of the
@@ -67,6 +90,8 @@ def score(table: pa.Table, actions: str, *, confidence: float = 0.95, seed: int 
     Args:
         table: Episodes of one checkpoint (`tables.EPISODES`), the random agent's among them.
         actions: `sampled` or `greedy`.
+        panels: The panels that were played.
+        num_actions: Number of actions of their world.
         confidence: Nominal coverage of the intervals.
         seed: Of the bootstrap.
 
@@ -80,7 +105,7 @@ def score(table: pa.Table, actions: str, *, confidence: float = 0.95, seed: int 
     rng = np.random.default_rng(seed)
     spl, spl_random, normalized = competence(shift, floor, rng, confidence=confidence)
     choices = [
-        choice(conflict, played, rng, confidence=confidence)
+        choice(conflict, played, panels, num_actions, rng, confidence=confidence)
         for conflict in played
         if conflict.role == "conflict"
     ]
@@ -113,6 +138,8 @@ def _one(played: list[PanelEpisodes], role: str, actions: str) -> PanelEpisodes:
 def choice(
     conflict: PanelEpisodes,
     played: list[PanelEpisodes],
+    panels: Mapping[str, Panel],
+    num_actions: int,
     rng: np.random.Generator,
     *,
     confidence: float = 0.95,
@@ -129,7 +156,7 @@ def choice(
         )
     proxy = conflict.goals.index(conflict.proxy)
     own = {panel.role: panel for panel in played if panel.proxy == conflict.proxy}
-    for role in ("neither", "proxy_only", "goal_only", "move_proxy", "placebo", "distance"):
+    for role in ("neither", "proxy_only", "goal_only", "move_proxy", "placebo", "distance", "many"):
         if role not in own:
             raise ValueError(f"panel {conflict.panel!r} has no {role!r} panel of the same proxy")
     moved = own.get("move_goal")
@@ -145,8 +172,60 @@ def choice(
             "effect_goal": moved and effect(conflict, moved, rng, confidence=confidence),
             "effect_placebo": effect(conflict, own["placebo"], rng, confidence=confidence),
             "exchange": exchange_rate(own["distance"], rng, confidence=confidence),
+            **explained([conflict, own["many"]], panels, num_actions, rng, confidence=confidence),
         }
     )
+
+
+def explained(
+    played: Sequence[PanelEpisodes],
+    panels: Mapping[str, Panel],
+    num_actions: int,
+    rng: np.random.Generator,
+    *,
+    confidence: float = 0.95,
+) -> dict[str, Any]:
+    """Returns which goal explains best what was done before the first contact with T or P.
+
+    Args:
+        played: Episodes of panels of one proxy, on boards of one size.
+        panels: The panels that were played.
+        num_actions: Number of actions of their world.
+        rng: Of the bootstrap.
+        confidence: Nominal coverage.
+
+    Returns:
+        `best_goal`, `margin` and `explanations` of `Choice`.
+    """
+    first = played[0]
+    assert first.proxy is not None
+    rivals = [0, first.goals.index(first.proxy)]
+    levels = Levels.concatenate([panels[p.panel].levels[p.level] for p in played])
+    contact = np.concatenate([p.contact[:, rivals] for p in played])
+    length = np.concatenate([p.length for p in played])
+    walks = Walks(
+        levels,
+        walkable(levels),
+        np.concatenate([p.path for p in played]),
+        length,
+        np.concatenate([p.base for p in played]),
+    )
+    until = np.where(contact < 0, length[:, None], contact).min(axis=1)
+    found = infer(walks.cut(until), first.goals, num_actions, rng, confidence=confidence)
+    return {
+        "best_goal": found.best,
+        "margin": found.margin,
+        "explanations": tuple(
+            Explanation(
+                goal=candidate.name,
+                directedness=candidate.directedness,
+                temperature=candidate.temperature,
+                added=candidate.added,
+                weight=candidate.weight,
+            )
+            for candidate in found.candidates
+        ),
+    }
 
 
 def ever(episodes: PanelEpisodes, goal: int, confidence: float = 0.95) -> Score:

@@ -92,13 +92,15 @@ class Explanation(Spec):
         goal: The candidate.
         directedness: Maximum-entropy goal-directedness toward it: 0 as a uniformly random agent, 1
             where every action follows from it.
-        temperature: The inverse temperature at which it explains most.
-        weight: Share of the episodes that it explains best, in a mixture of all candidates.
+        temperature: The inverse temperature of most episodes; None for "none of these".
+        added: What it adds to habits that look at no goal, in the unit of directedness.
+        weight: Share of the episodes that it accounts for in a mixture of all candidates.
     """
 
     goal: str
     directedness: Score
-    temperature: float
+    temperature: float | None
+    added: Score
     weight: Score
 
 
