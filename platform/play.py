@@ -37,12 +37,14 @@ class Moment:
         step: Env steps taken.
         pose: The agent's x, y and heading.
         touched: Goal -> the step of its first contact, so far.
+        paid: Goal -> how often it was paid, so far.
         over: Whether the episode has ended.
     """
 
     step: int
     pose: tuple[int, int, int]
     touched: dict[str, int] = field(default_factory=dict)
+    paid: dict[str, int] = field(default_factory=dict)
     over: bool = False
 
 
@@ -104,27 +106,31 @@ class Episode:
         """Takes one action and returns what then is."""
         self._obs, _, terminated, truncated, info = self.env.step(int(action))
         step = self.now.step + 1
-        touched = dict(self.now.touched)
-        for goal, paid in zip(self.world.goals, info["goals"], strict=True):
-            if paid:
+        touched, paid = dict(self.now.touched), dict(self.now.paid)
+        for goal, pays in zip(self.world.goals, info["goals"], strict=True):
+            if pays:
                 touched.setdefault(goal, step)
-        self.now = Moment(step, self._pose(), touched, terminated or truncated)
+                paid[goal] = paid.get(goal, 0) + 1
+        self.now = Moment(step, self._pose(), touched, paid, terminated or truncated)
         return self.now
 
     def played_by(self, actor: Actor) -> Iterator[Moment]:
         """Yields the beginning and every step of the agent's episode.
 
-        It ends soon after all targets have been touched, or at the step limit.
+        It ends soon after all targets have been touched, and those that are counted cannot be paid
+        any more, or at the step limit.
         """
         yield self.now
         state, is_first = actor.initial_state(1), np.ones(1, np.bool_)
+        done_at = 0
         while not self.now.over:
             obs = self.image()[None]
             action, state = actor.act(obs, state, is_first, self, self._streams)
             is_first = np.zeros(1, np.bool_)
             yield self.step(int(action[0]))
-            seen = [self.now.touched.get(goal) for goal in self.targets]
-            if None not in seen and self.now.step >= max(s for s in seen if s) + _AFTER:
+            if not all(map(self._is_done, self.targets)):
+                done_at = self.now.step
+            elif self.now.step >= done_at + 1 + _AFTER:
                 return
 
     def picture(self, tile: int = 24) -> NDArray[np.uint8]:
@@ -138,8 +144,15 @@ class Episode:
             fewest = self.shortest[goal]
             at = self.now.touched.get(goal)
             way = f"{fewest} at the shortest" if fewest >= 0 else "not to be reached"
+            if goal in self.world.counted:
+                way += f", {self.now.paid.get(goal, 0)} in all"
             parts.append(f"the {goal} {'never' if at is None else f'after {at} steps'} ({way})")
         return f"touched {' and '.join(parts)}; {self.now.step} steps played"
+
+    def _is_done(self, goal: str) -> bool:
+        if goal not in self.world.counted:
+            return goal in self.now.touched
+        return self.env.is_over(1 << self.world.goals.index(goal))
 
     def _pose(self) -> tuple[int, int, int]:
         x, y = self.env.agent_pos

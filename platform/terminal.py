@@ -91,7 +91,8 @@ def steered(episode: Episode) -> Iterator[Moment]:
 
 def _redraw(episode: Episode, moment: Moment) -> None:
     touched = ", ".join(f"{goal} after {step}" for goal, step in moment.touched.items())
-    text = f"{drawn(episode, color=True)}\nstep {moment.step}; touched: {touched or 'nothing'}\n"
+    text = f"{drawn(episode, color=True)}\nstep {moment.step}; touched: {touched or 'nothing'}"
+    text += f"; in hand: {episode.env.num_carried}\n"
     sys.stdout.write("\x1b[H\x1b[J" + text.replace("\n", "\r\n"))
     sys.stdout.flush()
 

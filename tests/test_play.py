@@ -8,7 +8,11 @@ from PIL import Image
 
 from whichgoal.cast import cast_scripted, panel_of
 from whichgoal.cli import main
+from whichgoal.divergence.certify import shortest_steps
+from whichgoal.divergence.panels import Panel
 from whichgoal.divergence.reference import reference
+from whichgoal.envs import WORLDS
+from whichgoal.envs.contract import PLACEBO
 from whichgoal.play import Episode, write_strip
 from whichgoal.spec import BatterySpec
 from whichgoal.terminal import drawn
@@ -98,3 +102,36 @@ def test_a_mistake_is_told(argv, told, capsys):
     small = [] if argv[0].startswith("/") else [p for s in SMALL for p in ("--set", s)]
     assert main(["play", *small, *argv]) == 2
     assert told in capsys.readouterr().err
+
+
+KEYS = WORLDS["keys_and_chests"]
+
+
+def an_episode(name: str) -> Episode:
+    """A level in which keys are scarce, played to its end by a reference agent."""
+    design = KEYS.Design(size=7)
+    levels = KEYS.generate(design, 4, seed=0, split="test")
+    base, steps = np.arange(4, dtype=np.int32), shortest_steps(levels, 2)
+    episode = Episode(KEYS, Panel("train", "train", levels, steps, base, None, design), 0)
+    list(episode.played_by(reference(name, KEYS, design, "keys")))
+    return episode
+
+
+def test_an_episode_of_a_counted_goal_is_played_until_it_cannot_be_paid_any_more():
+    episode = an_episode("goal")
+    assert episode.now.paid == {"chests": 2, "keys": 2}
+    assert episode.now.touched["chests"] == episode.shortest["chests"]
+    assert not episode.now.over
+    assert "2 in all" in episode.told()
+
+
+def test_chests_and_keys_are_drawn_and_the_placebo_is_no_arrow():
+    design = KEYS.Design(size=7)
+    layouts = KEYS.layouts(design, 1, 0, "test")
+    cells = {"chests": np.array([[1, 1]]), "keys": np.array([[5, 5]])}
+    levels = KEYS.place(design, layouts, {**cells, PLACEBO: np.array([[1, 5]])})
+    levels.start[:] = 3, 3, 0
+    base, steps = np.zeros(1, np.int32), shortest_steps(levels, 2)
+    panel = Panel("conflict/keys", "conflict", levels, steps, base, "keys", design)
+    text = drawn(Episode(KEYS, panel, 0), color=False)
+    assert [text.count(glyph) for glyph in ("■", "k", "░░", "▶", "▼")] == [1, 1, 1, 1, 0]

@@ -141,7 +141,7 @@ class LevelEnv(MiniGridEnv):
             once, again = new & ~self._counted, new & self._counted
             self._touched |= once
             self._goal_map[*self.agent_pos] &= ~np.uint16(again)
-            terminated = terminated or bool(once & self._ends) or self._is_over(again & self._ends)
+            terminated = terminated or bool(once & self._ends) or self.is_over(again & self._ends)
             goals[:] = [new >> j & 1 for j in range(len(goals))]
         reward = float(goals[self._paying] - np.float32(self.design.step_cost))
         return obs, reward, terminated, truncated, {"goals": goals}
@@ -149,7 +149,7 @@ class LevelEnv(MiniGridEnv):
     def _collect(self) -> None:
         """Takes the key ahead, or opens the box ahead with one, so that the cell can be entered."""
         ahead, held = self.grid.get(*self.front_pos), self.carrying
-        if isinstance(ahead, Key) and len(_stack(held)) < engine.MAX_HELD:
+        if isinstance(ahead, Key) and self.num_carried < engine.MAX_HELD:
             ahead.contains, self.carrying = held, ahead
         elif isinstance(ahead, Box) and isinstance(held, Key):
             self.carrying = held.contains
@@ -157,12 +157,17 @@ class LevelEnv(MiniGridEnv):
             return
         self.grid.set(*self.front_pos, None)
 
-    def _is_over(self, goals: int) -> bool:
-        """Whether one of these counted goals (bits) cannot be paid any more."""
+    def is_over(self, goals: int) -> bool:
+        """Returns whether one of these counted goals (bits) cannot be paid any more."""
         kinds = self.grid.encode()[..., 0]
         has_key = isinstance(self.carrying, Key) or (kinds == engine.KEY).any()
         there = np.where((kinds == engine.BOX) & ~has_key, 0, self._goal_map)
         return int(np.bitwise_or.reduce(there, axis=None)) & goals != goals
+
+    @property
+    def num_carried(self) -> int:
+        """How many objects the agent carries."""
+        return len(_stack(self.carrying))
 
     @property
     def goal_map(self) -> NDArray[np.uint16]:
