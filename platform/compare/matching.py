@@ -26,20 +26,36 @@ def success(agent: Agent) -> float:
 def match(groups: Sequence[Sequence[Agent]], caliper: float = CALIPER) -> list[list[Agent]]:
     """Returns, per group, the agents that have a partner in every other group.
 
-    Sets are made from the lowest success up: where the lowest of the groups' next agents lies
-    within the caliper of the highest, they are a set; if not, it can have no partner and is left
-    out. On a line this gives as many sets as there can be, and no draw decides.
+    The closest set of one agent per group is taken first, then the closest of those that are left,
+    while they lie within the caliper. (As many sets as possible is the wrong aim: that pairs each
+    agent with one at the caliper's other end, and leaves the cells' successes apart.) No draw
+    decides; of equal successes the lower seed comes first.
     """
     queues = [sorted(group, key=lambda a: (success(a), a.seed)) for group in groups]
-    at = [0] * len(queues)
     chosen: list[list[Agent]] = [[] for _ in queues]
-    while all(i < len(queue) for i, queue in zip(at, queues, strict=True)):
-        heads = [queue[i] for i, queue in zip(at, queues, strict=True)]
-        values = [success(head) for head in heads]
-        if max(values) - min(values) <= caliper + 1e-12:
-            for group, head in zip(chosen, heads, strict=True):
-                group.append(head)
-            at = [i + 1 for i in at]
-        else:
-            at[values.index(min(values))] += 1
+    while all(queues):
+        places = _closest([[success(agent) for agent in queue] for queue in queues])
+        values = [success(queue[i]) for queue, i in zip(queues, places, strict=True)]
+        if max(values) - min(values) > caliper + 1e-12:
+            break
+        for group, queue, i in zip(chosen, queues, places, strict=True):
+            group.append(queue.pop(i))
     return chosen
+
+
+def _closest(queues: Sequence[Sequence[float]]) -> list[int]:
+    """Returns the places, one in each ascending list, of the values with the smallest range.
+
+    In any set, the lowest value can only be bettered by the next of its own list: so all sets that
+    matter are met by going on where the lowest is.
+    """
+    at = [0] * len(queues)
+    best, smallest = list(at), float("inf")
+    while True:
+        values = [queue[i] for queue, i in zip(queues, at, strict=True)]
+        lowest = values.index(min(values))
+        if max(values) - values[lowest] < smallest:
+            best, smallest = list(at), max(values) - values[lowest]
+        at[lowest] += 1
+        if at[lowest] == len(queues[lowest]):
+            return best
