@@ -59,6 +59,7 @@ def _tables(found: Comparison) -> Iterator[tuple[str, Table]]:
             yield _contrasts_title(family, found), contrasts_table(family)
     if found.doses:
         title = f"Disagreement at which half the competent agents adopt the {found.goal} (a50)"
+        title += "; .. is beyond all that was tried"
         if zero := found.doses[0].raw.zero_as:
             title += f"; 0 is put at {zero:g}"
         yield title, doses_table(found)

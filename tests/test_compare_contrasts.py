@@ -24,6 +24,7 @@ def test_fishers_p_is_scipys(n_a, n_b, data):
     assert fisher_exact(a, n_a, b, n_b) == pytest.approx(theirs, rel=1e-9)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_holms_correction_is_statsmodels(p_values):
     assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])

@@ -4,7 +4,10 @@ import random
 
 import numpy as np
 import pytest
+from scipy.stats import permutation_test
+from statsmodels.stats.contingency_tables import Table
 
+from whichgoal.compare.contrasts import fisher_exact
 from whichgoal.compare.dose import dose_response, floor_of, shift_of_a50
 from whichgoal.compare.trend import trend, trend_p
 
@@ -99,6 +102,7 @@ def holds(found, truth: float) -> bool:
     return bool(low <= truth <= high)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("truth", "slope", "seeds"), [(0.02, 1.0, 10), (0.02, 3.0, 10), (0.02, 1.0, 5), (0.05, 2.0, 20)]
 )
@@ -150,15 +154,29 @@ def test_no_trend_is_found_in_five_of_a_hundred_or_fewer():
 
 
 def test_the_trend_of_two_equal_cells_is_fishers_test():
-    from whichgoal.compare.contrasts import fisher_exact
+    p = trend_p(np.array([0.0, 1.0]), np.array([2, 8]), np.array([10, 10]), rng())
+    assert p == pytest.approx(fisher_exact(2, 10, 8, 10))
 
-    p = trend_p(np.array([0.0, 1.0]), np.array([2, 8]), np.array([10, 10]), rng(), 100_000)
-    assert p == pytest.approx(fisher_exact(2, 10, 8, 10), abs=0.003)
+
+def test_the_trends_p_is_scipys_permutation_test():
+    hits, n = np.array([5, 3, 1]), np.array([6, 7, 5])
+    outcome = np.concatenate([[1] * h + [0] * (m - h) for h, m in zip(hits, n, strict=True)])
+    x = np.repeat(np.log(SIZES), n)
+    far = abs(outcome @ x - hits.sum() * x.mean()) - 1e-9
+    theirs = permutation_test(
+        (outcome,),
+        lambda dealt: abs(dealt @ x - hits.sum() * x.mean()) >= far,
+        permutation_type="pairings",
+        n_resamples=20_000,
+        rng=rng(2),
+        alternative="greater",
+    )
+    assert trend_p(np.log(SIZES), hits, n, rng()) == pytest.approx(
+        np.mean(theirs.null_distribution), abs=0.006
+    )
 
 
 def test_the_trends_p_is_that_of_cochran_and_armitage_where_agents_are_many():
-    from statsmodels.stats.contingency_tables import Table
-
     x, hits, n = np.log(SIZES), np.array([50, 40, 30]), np.array([90, 80, 85])
     table = Table(np.column_stack([hits, n - hits]), shift_zeros=False)
     theirs = table.test_ordinal_association(row_scores=x).pvalue

@@ -7,6 +7,7 @@ in every other cell that is compared (`matching.py`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy as copy
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -29,7 +30,10 @@ Members = list[Agent]
 
 @dataclass(frozen=True)
 class Settings:
-    """What every estimate is made with."""
+    """What every estimate is made with.
+
+    Raw and matched get copies of one generator: where matching drops nobody they are the same.
+    """
 
     rng: np.random.Generator
     confidence: float
@@ -114,7 +118,7 @@ def doses_over(found: Sequence[Cell], axis: str, settings: Settings) -> Iterator
                 _disagreements(group, axis),
                 _hits(view, "intended"),
                 _sizes(view),
-                rng,
+                copy(rng),
                 settings.confidence,
                 settings.draws,
                 zero_as,
@@ -138,7 +142,7 @@ def shifts_over(found: Sequence[Cell], axis: str, settings: Settings) -> Iterato
                 np.array([size_of(cell) for cell in group]),
                 _hits(view, "intended"),
                 _sizes(view),
-                rng,
+                copy(rng),
                 settings.confidence,
                 settings.draws,
             )
@@ -159,7 +163,7 @@ def trends_of(found: Sequence[Cell], proxy: str, settings: Settings) -> list[Siz
                     np.array([size_of(cell) for cell in group]),
                     _hits(view, adoption(proxy)),
                     _sizes(view),
-                    rng,
+                    copy(rng),
                     settings.confidence,
                     settings.draws,
                 )
