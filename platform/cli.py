@@ -1,4 +1,4 @@
-"""The command line: `whichgoal plan | run | score | play`.
+"""The command line: `whichgoal plan | run | score | compare | play`.
 
 Everything heavy is imported only by the command that needs it, so that `--help` and `plan` answer
 at once. A user's mistake is one clear line on stderr and exit code 2; work that failed is 1.
@@ -109,10 +109,38 @@ def _parser() -> argparse.ArgumentParser:
     validate.add_argument("--json", action="store_true", help="print JSON")
     validate.set_defaults(command=_validate)
 
+    compare = commands.add_parser("compare", help="compare the agents of a sweep; train nothing")
+    _add_compare_arguments(compare)
+    compare.set_defaults(command=_compare)
+
     play = commands.add_parser("play", help="watch an agent, or play, in a panel of a world")
     _add_play_arguments(play)
     play.set_defaults(command=_play)
     return parser
+
+
+def _add_compare_arguments(compare: argparse.ArgumentParser) -> None:
+    compare.add_argument(
+        "path", type=Path, metavar="PATH", help="a sweep's folder, a sweep file or a storage root"
+    )
+    compare.add_argument(
+        "--storage", default="runs", help="where a sweep file's results are (default: ./runs)"
+    )
+    compare.add_argument("--json", action="store_true", help="print JSON")
+    compare.add_argument(
+        "--interval",
+        default="wilson",
+        choices=("wilson", "exact"),
+        help="of shares: Wilson's (default), or Clopper and Pearson's",
+    )
+    compare.add_argument(
+        "--caliper",
+        type=float,
+        default=0.01,
+        metavar="X",
+        help="how far apart the successes of matched agents may lie (default: 0.01)",
+    )
+    compare.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
 
 
 def _add_play_arguments(play: argparse.ArgumentParser) -> None:
@@ -270,6 +298,24 @@ def _validate(given: argparse.Namespace) -> int:
     for problem in problems:
         print(problem, file=sys.stderr)
     return FAILED if problems else 0
+
+
+def _compare(given: argparse.Namespace) -> int:
+    from whichgoal.compare.command import compare_path
+    from whichgoal.storage import Storage
+
+    found = compare_path(
+        given.path, Storage.at(given.storage), given.interval, given.caliper, given.seed
+    )
+    if given.json:
+        print(json.dumps({"sweeps": [one.record() for one in found]}, indent=2))
+        return 0
+    from whichgoal.show_comparison import print_comparison
+
+    console = _console()
+    for one in found:
+        print_comparison(one.sweep, one.comparison, console)
+    return 0
 
 
 def _play(given: argparse.Namespace) -> int:

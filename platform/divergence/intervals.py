@@ -1,9 +1,15 @@
-"""Intervals: Wilson's for shares, percentile bootstrap over whole clusters for the rest."""
+"""Intervals: Wilson's or Clopper and Pearson's for shares, whole-cluster bootstrap for the rest.
+
+Wilson's covers at its rate on average; Clopper and Pearson's ("exact") at no less than its rate
+whatever the true share, and is the wider one for that.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from statistics import NormalDist
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +33,46 @@ def wilson(hits: int, n: int, confidence: float = 0.95) -> Score:
     low = 0.0 if hits == 0 else center - half
     high = 1.0 if hits == n else center + half
     return Score(value=share, low=low, high=high, n=n)
+
+
+def clopper_pearson(hits: int, n: int, confidence: float = 0.95) -> Score:
+    """Returns the share hits / n with the exact interval (Clopper & Pearson 1934).
+
+    Its ends are the shares at which so many hits or more, or so few or fewer, come about with
+    probability (1 - confidence) / 2. n = 0 gives [0, 1].
+    """
+    if n == 0:
+        return Score(value=0.5, low=0.0, high=1.0, n=0)
+    tail = (1 - confidence) / 2
+    low = 0.0 if hits == 0 else 1 - _share_with_tail(n - hits, n, tail)
+    high = 1.0 if hits == n else _share_with_tail(hits, n, tail)
+    return Score(value=hits / n, low=low, high=high, n=n)
+
+
+def _share_with_tail(hits: int, n: int, tail: float) -> float:
+    """Returns the share p at which P(at most `hits` of n) is `tail`, by bisection."""
+    low, high = 0.0, 1.0
+    while True:
+        share = (low + high) / 2
+        if share in (low, high):
+            return share
+        log, log_not = math.log(share), math.log1p(-share)
+        at_most = math.fsum(
+            math.exp(_log_choose(n, k) + k * log + (n - k) * log_not) for k in range(hits + 1)
+        )
+        low, high = (share, high) if at_most > tail else (low, share)
+
+
+def _log_choose(n: int, k: int) -> float:
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+
+
+ShareInterval = Literal["wilson", "exact"]
+SHARE_INTERVALS: Mapping[ShareInterval, Callable[[int, int, float], Score]] = {
+    "wilson": wilson,
+    "exact": clopper_pearson,
+}
+"""The intervals that a share can be given, by name."""
 
 
 def sum_by(cluster: NDArray[np.int32], rows: Array) -> Array:

@@ -1,0 +1,70 @@
+"""`whichgoal compare PATH`: every sweep that lies there, compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from whichgoal.compare.comparison import compare
+from whichgoal.compare.matching import CALIPER
+from whichgoal.compare.records import Comparison
+from whichgoal.compare.scored import ScoredSweep, read
+from whichgoal.divergence.intervals import ShareInterval
+from whichgoal.storage import Storage
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A sweep and what its agents say together."""
+
+    sweep: ScoredSweep
+    comparison: Comparison
+
+    def record(self) -> dict[str, Any]:
+        """Returns all of it as JSON has it."""
+        return {
+            "sweep": self.sweep.name,
+            "question": self.sweep.question,
+            "missing": list(self.sweep.missing),
+            **self.comparison.model_dump(mode="json"),
+        }
+
+
+def compare_path(
+    path: Path,
+    storage: Storage,
+    interval: ShareInterval = "wilson",
+    caliper: float = CALIPER,
+    seed: int = 0,
+) -> list[Compared]:
+    """Compares the agents of each sweep at `path`; writes nothing.
+
+    Args:
+        path: A sweep's folder, a sweep file, or a storage root.
+        storage: Where the agents of a sweep file are.
+        interval: Of shares.
+        caliper: How far apart the successes of matched agents may lie.
+        seed: Of the bootstrap; each sweep has a generator of its own.
+
+    Raises:
+        ValueError: There is nothing to compare, or it cannot be compared; one line.
+    """
+    if not 0 <= caliper <= 1 or seed < 0:
+        raise ValueError(f"--caliper {caliper:g}, --seed {seed} given; allowed: 0 to 1; 0 or more")
+    return [
+        Compared(
+            sweep,
+            compare(
+                sweep.agents,
+                np.random.default_rng(seed),
+                confidence=sweep.agents[0].card.thresholds.confidence,
+                interval=interval,
+                caliper=caliper,
+                planned=sweep.planned,
+            ),
+        )
+        for sweep in read(path, storage)
+    ]

@@ -1,0 +1,155 @@
+"""A comparison's answer, in one plain sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from whichgoal.compare.cells import INCOMPETENT
+from whichgoal.compare.estimate import Estimate, named, plural
+from whichgoal.compare.records import CellRecord, Comparison, Contrast
+
+
+def conclusion(found: Comparison) -> str:
+    """Returns what the comparison says, and what it cannot say, in one sentence."""
+    competent = sum(cell.competent for cell in found.cells)
+    if not competent:
+        return (
+            f"None of {found.scored} scored {plural('agent', found.scored)} is surely competent "
+            f"({_why_not(found)}), so what they pursue is not known and nothing can be compared."
+        )
+    parts = [
+        f"{competent} of {found.scored} scored {plural('agent', found.scored)} "
+        f"{'is' if competent == 1 else 'are'} competent"
+    ]
+    missing = found.planned - found.scored
+    if missing:
+        parts[0] = f"{missing} of {found.planned} agents are still missing; so far {parts[0]}"
+    for proxy in found.proxies:
+        parts.append(_adoption(found, proxy))
+        if len(found.cells) > 1:
+            parts += _contrasts([c for c in found.contrasts if c.proxy == proxy], found)
+            parts += _trends(found, proxy)
+    if len(found.cells) == 1:
+        parts.append("there is one cell only, so nothing to compare it with")
+    parts += _doses(found)
+    text = "; ".join(parts) + "."
+    return text[0].upper() + text[1:]
+
+
+def _why_not(found: Comparison) -> str:
+    told = {"untrained": "not trained enough", "capability_failure": "lost their capability"}
+    counts = {v: sum(cell.shares[v].hits for cell in found.cells) for v in INCOMPETENT}
+    parts = [f"{n} {told[v]}" for v, n in counts.items() if n]
+    unsure = sum(cell.unsure for cell in found.cells)
+    return ", ".join(parts + ([f"{unsure} perhaps not"] if unsure else []))
+
+
+def _adoption(found: Comparison, proxy: str) -> str:
+    cells = [cell for cell in found.cells if cell.competent]
+    low = min(cells, key=lambda cell: cell.adoption[proxy].value or 0.0)
+    high = max(cells, key=lambda cell: cell.adoption[proxy].value or 0.0)
+    if len(cells) == 1 or low.adoption[proxy].value == high.adoption[proxy].value:
+        every = "" if len(cells) == 1 else "in every cell "
+        return f"the {proxy} is adopted {every}by {_told(high, proxy)}"
+    return (
+        f"the {proxy} is adopted least, by {_told(low, proxy)}, and most, by {_told(high, proxy)}"
+    )
+
+
+def _told(cell: CellRecord, proxy: str) -> str:
+    where = f" at {named(cell.choices)}" if cell.choices else ""
+    return f"{cell.adoption[proxy]}{where}"
+
+
+def _contrasts(family: Sequence[Contrast], found: Comparison) -> list[str]:
+    parts = []
+    for axis in dict.fromkeys(contrast.axis for contrast in family):
+        tests = [contrast for contrast in family if contrast.axis == axis]
+        name = (axis or "all pairs").split(".", 1)[-1]
+        raw, matched = (
+            _holding([getattr(t, view).p_adjusted for t in tests], 1 - found.confidence)
+            for view in ("raw", "matched")
+        )
+        if raw is None:
+            needed = min((t.raw.note for t in tests), key=len).rsplit("; ", 1)[-1]
+            parts.append(
+                f"over {name} no two cells can be told apart with so few agents ({needed})"
+            )
+            continue
+        after = matched or "none could be tested"
+        parts.append(
+            f"over {name}, {raw} pairs of cells surely differ ({after} when matched on competence)"
+        )
+    return parts
+
+
+def _holding(adjusted: Sequence[float | None], alpha: float) -> str | None:
+    made = [p for p in adjusted if p is not None]
+    return f"{sum(p <= alpha for p in made)} of {len(made)}" if made else None
+
+
+def _trends(found: Comparison, proxy: str) -> list[str]:
+    trends = [t for t in found.trends if t.proxy == proxy and t.raw.p_adjusted is not None]
+    if not trends:
+        return []
+    alpha = 1 - found.confidence
+    sure = [t for t in trends if (t.raw.p_adjusted or 0.0) <= alpha]
+    if not sure:
+        least = min(t.raw.p_adjusted or 0.0 for t in trends)
+        return [f"no trend over {found.sized_by} can be told (smallest p {p_text(least)})"]
+    told = []
+    for t in sure:
+        way = "more" if (t.raw.slope.value or 0.0) > 0 else "less"
+        also = t.matched.p_adjusted is not None and t.matched.p_adjusted <= alpha
+        where = f" ({named(t.among)})" if t.among else ""
+        told.append(
+            f"larger agents adopt it {way} often{where}, {'also' if also else 'but not surely'} "
+            f"when matched"
+        )
+    return told
+
+
+def _doses(found: Comparison) -> list[str]:
+    known = [d for d in found.doses if d.raw.a50.value is not None]
+    if not known:
+        notes = {d.raw.a50.note for d in found.doses}
+        return [f"the disagreement that turns half the agents is {n}" for n in sorted(notes) if n]
+    told = []
+    for dose in known[:3]:
+        where = f" ({named(dose.among)})" if dose.among else ""
+        told.append(
+            f"half the agents adopt the {found.goal} at a disagreement of "
+            f"{estimate_text(dose.raw.a50)}{where}"
+        )
+    if len(known) > 3:
+        values = sorted(d.raw.a50.value or 0.0 for d in known)
+        span = f"{values[0]:.2g} to {values[-1]:.2g}"
+        return [f"half the agents adopt the {found.goal} at a disagreement of {span} by cell"]
+    return told
+
+
+def p_text(p: float | None) -> str:
+    """Returns a p-value as a person writes it."""
+    if p is None:
+        return ""
+    return "< .001" if p < 0.001 else f"{p:.3f}".lstrip("0") if p < 0.9995 else "1"
+
+
+def estimate_text(found: Estimate, scale: float | None = None) -> str:
+    """Returns an estimate with its interval, an open end as `..`.
+
+    Args:
+        found: The estimate.
+        scale: Tell exp(scale x value), such as an odds ratio, instead of the value.
+    """
+    if found.value is None and found.low is None and found.high is None:
+        return found.note
+
+    def told(value: float | None) -> str:
+        if value is None:
+            return ".."
+        return f"{value if scale is None else math.exp(scale * value):.2g}"
+
+    value = "not reached" if found.value is None else told(found.value)
+    return f"{value} [{told(found.low)}, {told(found.high)}]"

@@ -1,0 +1,104 @@
+"""Tests between cells: Fisher's exact test on shares of agents, with Holm's correction.
+
+Sources: R. A. Fisher, *The logic of inductive inference* (1935); S. Holm, *A simple sequentially
+rejective multiple test procedure*, Scandinavian Journal of Statistics (1979).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import comb
+
+import numpy as np
+
+from whichgoal.compare.estimate import MIN_SEEDS
+from whichgoal.spec import Spec
+
+
+class Test(Spec):
+    """Fisher's test of one share against another.
+
+    Attributes:
+        hits: Adopters in the first and in the second cell.
+        n: Competent agents in each.
+        difference: Share in the first cell minus share in the second; None without agents.
+        p: Two-sided; None where no test was made.
+        p_adjusted: By Holm's method over the tests of the family that were made.
+        success_gap: Mean success on `train` of the first minus that of the second.
+        note: Why no test was made, and how many agents it needs.
+    """
+
+    __test__ = False  # not a test of pytest's
+
+    hits: tuple[int, int]
+    n: tuple[int, int]
+    difference: float | None = None
+    p: float | None = None
+    p_adjusted: float | None = None
+    success_gap: float | None = None
+    note: str = ""
+
+
+def fisher_exact(hits_a: int, n_a: int, hits_b: int, n_b: int) -> float:
+    """Returns the two-sided p of Fisher's exact test of hits_a / n_a against hits_b / n_b.
+
+    It sums the tables with the same margins that are no likelier than the one that was seen;
+    whole numbers all along, so that ties are ties.
+    """
+    hits = hits_a + hits_b
+    ways = [
+        comb(n_a, k) * comb(n_b, hits - k) for k in range(max(0, hits - n_b), min(n_a, hits) + 1)
+    ]
+    seen = comb(n_a, hits_a) * comb(n_b, hits_b)
+    return sum(w for w in ways if w <= seen) / comb(n_a + n_b, hits)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Returns the p-values adjusted for each other (Holm 1979), in the given order."""
+    order = np.argsort(p_values, kind="stable")
+    adjusted, highest = [0.0] * len(order), 0.0
+    for rank, index in enumerate(order):
+        highest = max(highest, min(1.0, (len(order) - rank) * p_values[index]))
+        adjusted[index] = highest
+    return adjusted
+
+
+def smallest_p(n_a: int, n_b: int) -> float:
+    """Returns the smallest p that n_a against n_b agents can give: all of these, none of those."""
+    return fisher_exact(n_a, n_a, 0, n_b)
+
+
+def seeds_needed(alpha: float) -> int:
+    """Returns how many agents per cell could at best give a p of at most alpha."""
+    n = MIN_SEEDS
+    while smallest_p(n, n) > alpha:
+        n += 1
+    return n
+
+
+def compared(
+    hits_a: int, n_a: int, hits_b: int, n_b: int, alpha: float, success_gap: float | None = None
+) -> Test:
+    """Tests one cell against another, where that many agents can tell anything at all."""
+    hits, n = (hits_a, hits_b), (n_a, n_b)
+    difference = hits_a / n_a - hits_b / n_b if n_a and n_b else None
+    needed, note = seeds_needed(alpha), ""
+    if min(n) < MIN_SEEDS:
+        note = f"no test: {n_a} against {n_b} competent agents; {needed} in each are needed"
+    elif smallest_p(n_a, n_b) > alpha:
+        note = (
+            f"no test: {n_a} against {n_b} could not tell even none from all "
+            f"(p = {smallest_p(n_a, n_b):.2f}); {needed} in each are needed"
+        )
+    p = None if note else fisher_exact(hits_a, n_a, hits_b, n_b)
+    return Test(hits=hits, n=n, difference=difference, p=p, success_gap=success_gap, note=note)
+
+
+def corrected(family: Sequence[Test]) -> list[Test]:
+    """Returns the tests with p-values that are adjusted over those that were made."""
+    made = [i for i, test in enumerate(family) if test.p is not None]
+    adjusted = holm([p for test in family if (p := test.p) is not None])
+    found = list(family)
+    for i, p in zip(made, adjusted, strict=True):
+        found[i] = found[i].model_copy(update={"p_adjusted": p})
+    return found

@@ -1,0 +1,59 @@
+"""An estimate over agents: a value and its interval, or in words why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from whichgoal.divergence.intervals import SHARE_INTERVALS, ShareInterval
+from whichgoal.spec import Spec
+
+MIN_SEEDS = 3
+"""Fewer competent agents than this in a cell bear no interval and no test."""
+
+
+class Estimate(Spec):
+    """A value with its interval.
+
+    Attributes:
+        value: None where it cannot be told; `note` says why.
+        low: Lower end, None where the interval is open or there is none.
+        high: Upper end, likewise.
+        note: What must be known to read it; empty where nothing.
+    """
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    note: str = ""
+
+
+class Share(Estimate):
+    """A share of agents: hits of n."""
+
+    hits: int
+    n: int
+
+    def __str__(self) -> str:
+        told = f"{self.hits} of {self.n}"
+        if self.low is None or self.high is None:
+            return told
+        return f"{told} [{100 * self.low:.0f}, {100 * self.high:.0f}] %"
+
+
+def share_of(hits: int, n: int, confidence: float, interval: ShareInterval) -> Share:
+    """Returns a share of n agents, without an interval where they are fewer than `MIN_SEEDS`."""
+    if n < MIN_SEEDS:
+        note = f"{n} {plural('agent', n)}; an interval needs {MIN_SEEDS}"
+        return Share(hits=hits, n=n, value=hits / n if n else None, note=note)
+    score = SHARE_INTERVALS[interval](hits, n, confidence)
+    return Share(hits=hits, n=n, value=score.value, low=score.low, high=score.high)
+
+
+def plural(noun: str, n: int) -> str:
+    """Returns the noun as it stands after the number."""
+    return noun if n == 1 else f"{noun}s"
+
+
+def named(choices: Mapping[str, object]) -> str:
+    """Returns a cell's name for people: `agreement.arrow 1.0, arch lstm`."""
+    return ", ".join(f"{key.split('.', 1)[-1]} {value}" for key, value in choices.items())

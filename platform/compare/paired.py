@@ -1,0 +1,199 @@
+"""Each comparison made twice by the same code: raw, and matched on competence.
+
+Raw takes all competent agents of a cell, matched those with a partner of like success on `train`
+in every other cell that is compared (`matching.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from copy import deepcopy as copy
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from whichgoal.compare.cells import Agent, Cell, adoption, key_of
+from whichgoal.compare.contrasts import Test, compared, corrected, holm
+from whichgoal.compare.dose import dose_response, floor_of, shift_of_a50, without_zero
+from whichgoal.compare.estimate import MIN_SEEDS
+from whichgoal.compare.matching import CALIPER, match, success
+from whichgoal.compare.records import Contrast, Dose, Shift, SizeTrend
+from whichgoal.compare.trend import Trend, trend
+
+CAPACITY = "model.capacity"
+AGREEMENT = "world.agreement."
+
+Members = list[Agent]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every estimate is made with.
+
+    Raw and matched get copies of one generator: where matching drops nobody they are the same.
+    """
+
+    rng: np.random.Generator
+    confidence: float
+    draws: int
+    caliper: float
+
+
+def families(found: Sequence[Cell], *axes: str) -> list[tuple[dict[str, Any], list[Cell]]]:
+    """Returns the cells that differ on `axes` only: what they share, and the cells."""
+    groups: dict[str, tuple[dict[str, Any], list[Cell]]] = {}
+    for cell in found:
+        shared = {key: value for key, value in cell.choices.items() if key not in axes}
+        groups.setdefault(key_of(shared), (shared, []))[1].append(cell)
+    return list(groups.values())
+
+
+def contrasts(
+    found: Sequence[Cell], axis: str | None, proxy: str, alpha: float, caliper: float = CALIPER
+) -> list[Contrast]:
+    """Tests adoption of the proxy in every pair of cells that differ on one axis only.
+
+    These pairs are the family that Holm's correction is over, once raw and once matched.
+
+    Args:
+        found: The cells.
+        axis: The axis; None for all pairs of cells, whatever they differ on.
+        proxy: Whose adoption.
+        alpha: The level of the tests.
+        caliper: Of the matching.
+    """
+    groups = [list(found)] if axis is None else [group for _, group in families(found, axis)]
+    pairs = [pair for group in groups for pair in combinations(group, 2)]
+    raw = corrected([_test([list(a.able), list(b.able)], proxy, alpha) for a, b in pairs])
+    matched = corrected([_test(match([a.able, b.able], caliper), proxy, alpha) for a, b in pairs])
+    return [
+        Contrast(
+            axis=axis, proxy=proxy, a=dict(a.choices), b=dict(b.choices), raw=one, matched=other
+        )
+        for (a, b), one, other in zip(pairs, raw, matched, strict=True)
+    ]
+
+
+def _test(pair: Sequence[Members], proxy: str, alpha: float) -> Test:
+    a, b = pair
+    hits_a, hits_b = _hits(pair, adoption(proxy))
+    gap = float(np.mean([*map(success, a)]) - np.mean([*map(success, b)])) if a and b else None
+    return compared(int(hits_a), len(a), int(hits_b), len(b), alpha, gap)
+
+
+def _hits(groups: Sequence[Members], verdict: str) -> np.ndarray:
+    return np.array([sum(agent.card.verdict == verdict for agent in group) for group in groups])
+
+
+def _sizes(groups: Sequence[Members]) -> np.ndarray:
+    return np.array([len(group) for group in groups])
+
+
+def _views(group: Sequence[Cell], caliper: float) -> tuple[list[Members], list[Members]]:
+    """Returns the competent agents of each cell, raw and matched.
+
+    A cell with too few agents for anything is left out of the matching, where it would have cost
+    all other cells their partners.
+    """
+    raw = [list(cell.able) for cell in group]
+    large = [i for i, members in enumerate(raw) if len(members) >= MIN_SEEDS]
+    matched: list[Members] = [[] for _ in group]
+    if len(large) > 1:
+        for i, members in zip(large, match([raw[i] for i in large], caliper), strict=True):
+            matched[i] = members
+    return raw, matched
+
+
+def doses_over(found: Sequence[Cell], axis: str, settings: Settings) -> Iterator[Dose]:
+    """Yields a dose-response along an agreement axis for each choice on the other axes."""
+    zero_as = floor_of(_disagreements(found, axis))
+    for shared, group in families(found, axis):
+        if not _vary(group, axis):
+            continue
+        rng = settings.rng.spawn(1)[0]
+        raw, matched = (
+            dose_response(
+                _disagreements(group, axis),
+                _hits(view, "intended"),
+                _sizes(view),
+                copy(rng),
+                settings.confidence,
+                settings.draws,
+                zero_as,
+            )
+            for view in _views(group, settings.caliper)
+        )
+        yield Dose(axis=axis, among=shared, raw=raw, matched=matched)
+
+
+def shifts_over(found: Sequence[Cell], axis: str, settings: Settings) -> Iterator[Shift]:
+    """Yields how a50 along an agreement axis changes with size, for each choice on other axes."""
+    zero_as = floor_of(_disagreements(found, axis))
+    for shared, group in families(found, axis, CAPACITY):
+        if not _vary(group, CAPACITY) or not _vary(group, axis):
+            continue
+        doses = without_zero(_disagreements(group, axis), zero_as)
+        rng = settings.rng.spawn(1)[0]
+        raw, matched = (
+            shift_of_a50(
+                doses,
+                np.array([size_of(cell) for cell in group]),
+                _hits(view, "intended"),
+                _sizes(view),
+                copy(rng),
+                settings.confidence,
+                settings.draws,
+            )
+            for view in _views(group, settings.caliper)
+        )
+        yield Shift(axis=axis, among=shared, raw=raw, matched=matched)
+
+
+def trends_of(found: Sequence[Cell], proxy: str, settings: Settings) -> list[SizeTrend]:
+    """Returns the trend of a proxy's adoption over size for each choice on the other axes."""
+    groups = [(s, group) for s, group in families(found, CAPACITY) if _vary(group, CAPACITY)]
+    both: list[list[Trend]] = []
+    for _, group in groups:
+        rng = settings.rng.spawn(1)[0]
+        both.append(
+            [
+                trend(
+                    np.array([size_of(cell) for cell in group]),
+                    _hits(view, adoption(proxy)),
+                    _sizes(view),
+                    copy(rng),
+                    settings.confidence,
+                    settings.draws,
+                )
+                for view in _views(group, settings.caliper)
+            ]
+        )
+    raw, matched = _adjusted([b[0] for b in both]), _adjusted([b[1] for b in both])
+    return [
+        SizeTrend(proxy=proxy, among=shared, raw=one, matched=other)
+        for (shared, _), one, other in zip(groups, raw, matched, strict=True)
+    ]
+
+
+def _adjusted(trends: Sequence[Trend]) -> list[Trend]:
+    """Returns the trends with p-values adjusted by Holm's method over those that were tested."""
+    adjusted = iter(holm([p for t in trends if (p := t.p) is not None]))
+    return [
+        t if t.p is None else t.model_copy(update={"p_adjusted": next(adjusted)}) for t in trends
+    ]
+
+
+def _disagreements(found: Sequence[Cell], axis: str) -> np.ndarray:
+    """Returns 1 - agreement of each cell, without the dust of binary fractions."""
+    return np.round([1 - float(cell.choices[axis]) for cell in found], 12)
+
+
+def _vary(group: Sequence[Cell], axis: str) -> bool:
+    return len({repr(cell.choices.get(axis)) for cell in group}) > 1
+
+
+def size_of(cell: Cell) -> int:
+    """Returns a cell's trunk parameters, or its capacity where they are not known."""
+    return cell.trunk_parameters or int(cell.choices[CAPACITY])

@@ -1,0 +1,65 @@
+"""Fisher's test between cells and Holm's correction: SciPy's and statsmodels' values, and power."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import fisher_exact as scipy_fisher
+from statsmodels.stats.multitest import multipletests
+
+from whichgoal.compare.contrasts import (
+    compared,
+    corrected,
+    fisher_exact,
+    holm,
+    seeds_needed,
+    smallest_p,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(n_a=st.integers(1, 40), n_b=st.integers(1, 40), data=st.data())
+def test_fishers_p_is_scipys(n_a, n_b, data):
+    a, b = data.draw(st.integers(0, n_a)), data.draw(st.integers(0, n_b))
+    theirs = scipy_fisher([[a, n_a - a], [b, n_b - b]]).pvalue
+    assert fisher_exact(a, n_a, b, n_b) == pytest.approx(theirs, rel=1e-9)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_holms_correction_is_statsmodels(p_values):
+    assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])
+
+
+def test_nothing_to_correct_is_no_error():
+    assert holm([]) == []
+
+
+def test_ten_against_ten_seeds_tell_two_from_eight_but_not_three_from_eight():
+    assert f"{fisher_exact(2, 10, 8, 10):.3f}" == "0.023"
+    assert f"{fisher_exact(3, 10, 8, 10):.3f}" == "0.070"
+
+
+def test_three_against_three_seeds_tell_nothing_at_all():
+    assert smallest_p(3, 3) == pytest.approx(0.1)
+    assert smallest_p(4, 4) == pytest.approx(2 / 70)
+    assert (seeds_needed(0.05), seeds_needed(0.01)) == (4, 5)
+
+
+def test_a_test_that_could_tell_nothing_is_not_made_and_says_how_many_agents_it_needs():
+    found = compared(0, 3, 3, 3, alpha=0.05)
+    assert found.p is None
+    assert found.difference == -1
+    assert found.note == (
+        "no test: 3 against 3 could not tell even none from all (p = 0.10); 4 in each are needed"
+    )
+    assert compared(0, 2, 9, 9, alpha=0.05).note == (
+        "no test: 2 against 9 competent agents; 4 in each are needed"
+    )
+
+
+def test_tests_that_were_not_made_do_not_weigh_on_the_others():
+    family = [compared(0, 9, 9, 9, 0.05), compared(0, 2, 2, 2, 0.05), compared(4, 9, 5, 9, 0.05)]
+    first, none, second = corrected(family)
+    assert first.p_adjusted == pytest.approx(2 * first.p)
+    assert (none.p, none.p_adjusted) == (None, None)
+    assert second.p_adjusted == second.p == 1
