@@ -31,6 +31,10 @@ def design_from(world: World, settings: Iterable[str]) -> Design:
         if not equals or not key:
             raise ValueError(f"--set {setting} given; allowed: KEY=VALUE, such as size=9")
         leaves[key.removeprefix("world.")] = value_of(value)
+    for key in leaves:
+        above = next((k for k in leaves if key.startswith(f"{k}.")), None)
+        if above is not None:
+            raise ValueError(f"--set {key} and --set {above} given; allowed: one of them")
     try:
         return world.Design.model_validate(nest(leaves))
     except ValidationError as error:
