@@ -31,7 +31,7 @@ def claim(folder: Path, spec: TrialSpec) -> None:
         StorageError: If the folder holds another trial, or its spec cannot be read.
     """
     path = folder / "spec.json"
-    ours = spec.model_dump(mode="json")
+    ours = spec.identity()
     if path.exists():
         try:
             theirs = json.loads(path.read_text(encoding="utf-8"))
