@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from whichgoal.score import Scored
+
 BAD_INPUT, FAILED, STOPPED = 2, 1, 130
 
 _SCORE = """\
@@ -126,6 +128,12 @@ def _add_score_arguments(score: argparse.ArgumentParser) -> None:
         metavar="N",
         help="probe anew with N levels per panel, and store nothing",
     )
+    score.add_argument(
+        "--along",
+        action="store_true",
+        help="every checkpoint of a trial or a storage root: when was the proxy adopted?",
+    )
+    score.add_argument("--figure", type=Path, metavar="FILE", help="with --along: draw it")
 
 
 def _add_set(command: argparse.ArgumentParser) -> None:
@@ -232,34 +240,52 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def _score(given: argparse.Namespace) -> int:
-    from whichgoal.callables import names_callable
-    from whichgoal.score import Found, Scored, score_path, score_policy
+    if given.figure is not None:
+        if not given.along:
+            raise ValueError("--figure shows scores along training; allowed: with --along")
+        from whichgoal import along_figure
 
-    if names_callable(given.agent):
-        if given.world is None:
-            from whichgoal.envs import WORLDS
-
-            raise ValueError(f"{given.agent} needs --world NAME; allowed: {', '.join(WORLDS)}")
-        card = score_policy(given.agent, given.world, given.set, given.episodes).card
-        found = Scored([Found(given.agent, card)], [])
-    elif given.world or given.set:
-        raise ValueError("--world and --set are for module:callable: a checkpoint has its own")
-    else:
-        found = score_path(Path(given.agent), given.episodes)
+        along_figure.check(given.figure)
+    found = _scored(given)
+    if given.figure is not None and found.cards:
+        along_figure.draw(found.cards, given.figure)
     if given.json:
         record = {
             "scores": [{"path": str(f.path), **f.card.model_dump(mode="json")} for f in found.cards]
         }
         print(json.dumps(record, indent=2))
     elif found.cards:
-        from whichgoal.show import cards_table
+        from whichgoal.show import along_table, cards_table
 
-        _console().print(cards_table([(str(f.path), f.card) for f in found.cards]))
+        table = along_table if given.along else cards_table
+        _console().print(table([(str(f.path), f.card) for f in found.cards]))
         if len(found.cards) == 1:
             print(found.cards[0].card.why)
     for problem in found.problems:
         print(problem, file=sys.stderr)
     return FAILED if found.problems else 0
+
+
+def _scored(given: argparse.Namespace) -> Scored:
+    from whichgoal.callables import names_callable
+    from whichgoal.score import Found, Scored, score_path, score_policy
+
+    if names_callable(given.agent):
+        if given.along:
+            raise ValueError(f"{given.agent} has no checkpoints; allowed with --along: a trial")
+        if given.world is None:
+            from whichgoal.envs import WORLDS
+
+            raise ValueError(f"{given.agent} needs --world NAME; allowed: {', '.join(WORLDS)}")
+        card = score_policy(given.agent, given.world, given.set, given.episodes).card
+        return Scored([Found(given.agent, card)], [])
+    if given.world or given.set:
+        raise ValueError("--world and --set are for module:callable: a checkpoint has its own")
+    if given.along:
+        from whichgoal.along import score_along
+
+        return score_along(Path(given.agent), given.episodes)
+    return score_path(Path(given.agent), given.episodes)
 
 
 def _play(given: argparse.Namespace) -> int:

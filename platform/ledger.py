@@ -20,8 +20,9 @@ from whichgoal.explain import told
 from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage import StorageError, write_json
 
-Stage = Literal["train", "probe", "score"]
+Stage = Literal["train", "probe", "score", "along"]
 STAGES: tuple[Stage, ...] = ("train", "probe", "score")
+"""The stages of a run; `along` is done only where it is asked for."""
 
 
 def claim(folder: Path, spec: TrialSpec) -> None:
