@@ -18,13 +18,13 @@ called once, it returns the policy.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from whichgoal.divergence.external_memory import Memory, kind, wrong_memory
 from whichgoal.divergence.harness import Evaluation, evaluate
 from whichgoal.divergence.probe import Actor, Chances, PolicyActor, Scene, State
 from whichgoal.envs.contract import Design, World
@@ -95,15 +95,15 @@ class External:
         if self._remembers:
             if not (isinstance(given, tuple) and len(given) == 2):
                 allowed = "a pair (actions or logits, state)"
-                raise self._refused(_kind(given), allowed, obs)
+                raise self._refused(kind(given), allowed, obs)
             given, memory = given
-            problem = _wrong_memory(memory, len(obs))
+            problem = wrong_memory(memory, len(obs))
             if problem:
                 raise self._refused(f"a state with {problem}", f"arrays ({len(obs)}, ...)", obs)
-            return self._checked(given, obs), {"memory": _Memory(memory)}
+            return self._checked(given, obs), {"memory": Memory(memory)}
         if isinstance(given, tuple):
             allowed = "a tuple only of policies that take (obs, state, is_first), none with default"
-            raise self._refused(_kind(given), allowed, obs)
+            raise self._refused(kind(given), allowed, obs)
         return self._checked(given, obs), {}
 
     def try_out(self, world: World, design: Design) -> None:
@@ -125,14 +125,14 @@ class External:
             answer = np.asarray(given.detach().cpu() if hasattr(given, "detach") else given)
         except Exception as error:
             allowed = f"what becomes an array, but: {reason(error)}"
-            raise self._refused(_kind(given), allowed, obs) from error
+            raise self._refused(kind(given), allowed, obs) from error
         n, most = len(obs), self.num_actions - 1
         logits = bool(np.issubdtype(answer.dtype, np.floating))
         allowed = f"logits, floats {(n, self.num_actions)}, or actions, integers {(n,)}"
         if not logits and not np.issubdtype(answer.dtype, np.integer):
-            raise self._refused(_kind(answer), allowed, obs)
+            raise self._refused(kind(answer), allowed, obs)
         if answer.shape != ((n, self.num_actions) if logits else (n,)):
-            raise self._refused(_kind(answer), allowed, obs)
+            raise self._refused(kind(answer), allowed, obs)
         if logits and not np.isfinite(answer).all():
             allowed = "finite logits (-1e9 rules an action out)"
             raise self._refused("NaN or infinite logits", allowed, obs)
@@ -141,7 +141,7 @@ class External:
             raise self._refused(f"action {wrong}", f"0 to {most}", obs)
         if self.has_logits not in (None, logits):
             before = "logits" if self.has_logits else "actions"
-            raise self._refused(_kind(answer), f"always the same, {before} as before", obs)
+            raise self._refused(kind(answer), f"always the same, {before} as before", obs)
         self.has_logits = logits
         return answer
 
@@ -186,8 +186,9 @@ def evaluate_policy(
     """Plays and scores the battery with any policy; see the top of the file for what one is.
 
     A policy with logits is scored sampled and greedy. One with actions is scored once, under the
-    battery's own way of choosing (`BatterySpec.actions`). Before the battery it is called some
-    times on other levels.
+    battery's own way of choosing (`BatterySpec.actions`); if it draws them itself, scores repeat
+    only as far as its own random numbers do. Before the battery it is called a few times on other
+    levels.
 
     Raises:
         PolicyError: The policy failed, or answered with what is not allowed.
@@ -204,51 +205,10 @@ def evaluate_policy(
     return evaluate(actors, world, design, battery)
 
 
-@dataclass(frozen=True)
-class _Memory:
-    """A policy's memory, rows of which can be taken, whatever its form."""
-
-    tree: Any
-
-    def __getitem__(self, rows: NDArray[np.int64]) -> _Memory:
-        return _Memory(_mapped(self.tree, rows))
-
-
-def _mapped(tree: Any, rows: NDArray[np.int64]) -> Any:
-    if tree is None:
-        return None
-    if isinstance(tree, Mapping):
-        return {key: _mapped(part, rows) for key, part in tree.items()}
-    if isinstance(tree, tuple | list):
-        parts = [_mapped(part, rows) for part in tree]
-        return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
-    return tree[rows]
-
-
-def _wrong_memory(tree: Any, n: int) -> str | None:
-    """Returns the first part of a memory that has not n rows, in words."""
-    if tree is None:
-        return None
-    if isinstance(tree, Mapping | tuple | list):
-        parts = tree.values() if isinstance(tree, Mapping) else tree
-        return next(filter(None, (_wrong_memory(part, n) for part in parts)), None)
-    shape: tuple[int, ...] = getattr(tree, "shape", ())
-    return None if len(shape) and shape[0] == n else _kind(tree)
-
-
-def _kind(given: Any) -> str:
-    """Returns how what was given is named in an error: `float32 (4, 7)`, or its type."""
-    if hasattr(given, "shape") and hasattr(given, "dtype"):
-        return f"{given.dtype} {tuple(given.shape)}"
-    if isinstance(given, tuple):
-        return f"a tuple of {len(given)}"
-    return type(given).__name__
-
-
 def _parameters(policy: object, name: str) -> int:
     """Returns how many positional parameters without a default a policy has."""
     if not callable(policy):
-        raise PolicyError(f"{name} is {_kind(policy)}; allowed: {_FORMS}")
+        raise PolicyError(f"{name} is {kind(policy)}; allowed: {_FORMS}")
     try:
         parameters = inspect.signature(policy).parameters.values()
     except (TypeError, ValueError) as error:
