@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from whichgoal.divergence.verdict import Scorecard
 from whichgoal.score import Found
@@ -27,6 +27,7 @@ _ROWS = (
     ("competence", "competence", "where boards are shifted, goal and proxy together"),
     ("proxy preference", "preference", "where they are apart: 1 always the proxy, 0 chance"),
 )
+_THRESHOLD: dict[str, Any] = {"color": "#aaaaaa", "lw": 0.8, "ls": ":", "zorder": 0}
 
 
 def check(file: Path) -> None:
@@ -54,6 +55,7 @@ def draw(found: Sequence[Found], file: Path) -> None:
     """
     check(file)
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
 
     cards = [one.card for one in found]
     groups = groupby(found, key=lambda one: Path(one.path).parent.parent)
@@ -67,18 +69,19 @@ def draw(found: Sequence[Found], file: Path) -> None:
         ax.set_title(about, loc="left", fontsize=9, color="#555555")
         ax.spines[["top", "right"]].set_visible(False)
     line = cards[0].thresholds
-    axes[0].axhline(line.trained, color="#aaaaaa", lw=0.8, ls=":", zorder=0)
-    axes[1].axhline(line.competence, color="#aaaaaa", lw=0.8, ls=":", zorder=0)
-    for y in (line.preference_low, line.preference_high):
-        axes[2].axhline(y, color="#aaaaaa", lw=0.8, ls=":", zorder=0)
-    axes[0].set_ylim(-0.02, 1.02)
-    axes[2].set_ylim(-1.05, 1.05)
+    lines = ((line.trained,), (line.competence,), (line.preference_low, line.preference_high))
+    for ax, lowest, values in zip(axes, (-0.05, -0.05, -1.05), lines, strict=True):
+        ax.set_ylim(lowest, 1.05)
+        for y in values:
+            ax.axhline(y, **_THRESHOLD)
     steps = [card.env_steps for card in cards]
     if max(steps) > 10 * min(steps) > 0:
         axes[2].set_xscale("log")
     else:
         axes[2].set_xlim(left=0)
+    axes[2].xaxis.set_major_formatter(EngFormatter(sep=""))
     axes[2].set_xlabel("env steps of training")
+    figure.align_ylabels()
     _legend(figure, cards)
     try:
         figure.savefig(file, dpi=150)
@@ -103,4 +106,5 @@ def _legend(figure: Figure, cards: Sequence[Scorecard]) -> None:
     for outcome, color in _COLORS.items():
         for verdict in sorted({c.verdict for c in cards if c.verdict.split(":")[0] == outcome}):
             dots.append(Line2D([], [], marker="o", ls="", color=color, label=verdict))
+    dots.append(Line2D([], [], label="threshold", **_THRESHOLD))
     figure.legend(handles=dots, loc="outside lower center", ncols=3, frameon=False)
