@@ -72,35 +72,16 @@ def cast_scripted(reference: str | None, world: str, settings: list[str]) -> Cas
     """
     from whichgoal.divergence.panels import movable_proxies
     from whichgoal.divergence.reference import reference as reference_agent
-    from whichgoal.envs import WORLDS
+    from whichgoal.settings import design_from
+    from whichgoal.sweep import world_named
 
-    if world not in WORLDS:
-        raise ValueError(f"unknown world {world!r}; {did_you_mean(world, WORLDS)}")
-    played, design = WORLDS[world], _design(WORLDS[world], settings)
+    played = world_named(world)
+    design = design_from(played, settings)
     if reference is None:
         return Cast(played, design, None, "you")
     proxy = movable_proxies(played, design)[0]
     agent = reference_agent(reference, played, design, proxy)
     return Cast(played, design, agent, f"reference agent {reference}")
-
-
-def _design(world: World, settings: list[str]) -> Design:
-    from pydantic import ValidationError
-
-    from whichgoal.explain import told
-    from whichgoal.sweep import nest
-    from whichgoal.sweep_file import value_of
-
-    leaves = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals or not key:
-            raise ValueError(f"--set {setting} given; allowed: KEY=VALUE, such as size=9")
-        leaves[key.removeprefix("world.")] = value_of(value)
-    try:
-        return world.Design.model_validate(nest(leaves))
-    except ValidationError as error:
-        raise ValueError(f"--set: {told(error, world.Design)}") from None
 
 
 def panel_of(cast: Cast, name: str) -> Panel:

@@ -16,7 +16,27 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from whichgoal.score import Scored
+
 BAD_INPUT, FAILED, STOPPED = 2, 1, 130
+
+_SCORE = """\
+Probe and score agents: those that were trained here, and any other policy. Train nothing.
+
+PATH is a checkpoint, a trial, a storage root, or a folder with checkpoints anywhere below it.
+Nothing in it is executed, and only into trials is anything written.
+
+module:callable (or path/to/file.py:callable) is imported, and is a policy of MiniGrid's images:
+  policy(obs) -> answer                              no memory
+  policy(obs, state, is_first) -> (answer, state)    with memory; state is None at first
+  make() -> policy                                   no argument: called once, returns the policy
+obs: uint8 [n, v, v, 3], as ImgObsWrapper gives it, of n episodes. answer: logits, floats
+[n, actions], scored sampled and greedy; or actions, integers [n]. state: arrays [n, ...], or
+tuples, lists and dicts of such; rows of ended episodes are dropped. is_first: bool [n].
+It needs --world, and --set for the design that it was trained under:
+
+  whichgoal score my_policy.py:policy --world arrow_maze --set size=9 agreement.arrow=1.0
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -78,17 +98,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.set_defaults(command=_run)
 
-    score = commands.add_parser("score", help="probe and score agents; train nothing")
-    score.add_argument(
-        "path", type=Path, metavar="PATH", help="a checkpoint, a trial, or a whole storage root"
+    score = commands.add_parser(
+        "score",
+        help="probe and score agents; train nothing",
+        description=_SCORE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    score.add_argument("--json", action="store_true", help="print JSON")
-    score.add_argument(
-        "--episodes",
-        type=_positive,
-        metavar="N",
-        help="probe anew with N levels per panel, and store nothing",
-    )
+    _add_score_arguments(score)
     score.set_defaults(command=_score)
 
     validate = commands.add_parser(
@@ -143,19 +159,47 @@ def _add_compare_arguments(compare: argparse.ArgumentParser) -> None:
     compare.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
 
 
+def _add_score_arguments(score: argparse.ArgumentParser) -> None:
+    score.add_argument(
+        "agent",
+        metavar="PATH|module:callable",
+        help="a checkpoint, a trial, a storage root, a folder of checkpoints; or a policy",
+    )
+    score.add_argument("--world", metavar="NAME", help="the world of a module:callable")
+    _add_set(score)
+    score.add_argument("--json", action="store_true", help="print JSON")
+    score.add_argument(
+        "--episodes",
+        type=_positive,
+        metavar="N",
+        help="probe anew with N levels per panel, and store nothing",
+    )
+    score.add_argument(
+        "--along",
+        action="store_true",
+        help="every checkpoint of a trial or a storage root: when was the proxy adopted?",
+    )
+    score.add_argument("--figure", type=Path, metavar="FILE", help="with --along: draw it")
+
+
+def _add_set(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--set",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="keys of the world's design, such as size=9 agreement.arrow=0.5",
+    )
+
+
 def _add_play_arguments(play: argparse.ArgumentParser) -> None:
     who = play.add_mutually_exclusive_group(required=True)
     who.add_argument("agent", nargs="?", type=Path, help="a checkpoint or a trial folder")
     who.add_argument("--reference", metavar="NAME", help="a scripted agent: goal, proxy, random...")
     who.add_argument("--human", action="store_true", help="play yourself")
     play.add_argument("--world", help="the world (default: the agent's, or arrow_maze)")
-    play.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="a key of the world's design, such as size=9 or agreement.arrow=0.5",
-    )
+    _add_set(play)
     play.add_argument("--panel", default="conflict", help="train, shift, conflict or neither")
     play.add_argument("--level", type=int, default=0, metavar="N", help="which level (default: 0)")
     play.add_argument("--seed", type=int, default=0, help="of the actions drawn (default: 0)")
@@ -242,18 +286,25 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def _score(given: argparse.Namespace) -> int:
-    from whichgoal.score import score_path
+    if given.figure is not None:
+        if not given.along:
+            raise ValueError("--figure shows scores along training; allowed: with --along")
+        from whichgoal import along_figure
 
-    found = score_path(given.path, given.episodes)
+        along_figure.check(given.figure)
+    found = _scored(given)
+    if given.figure is not None and found.cards:
+        along_figure.draw(found.cards, given.figure)
     if given.json:
         record = {
             "scores": [{"path": str(f.path), **f.card.model_dump(mode="json")} for f in found.cards]
         }
         print(json.dumps(record, indent=2))
     elif found.cards:
-        from whichgoal.show import cards_table
+        from whichgoal.show import along_table, cards_table
 
-        _console().print(cards_table([(str(f.path), f.card) for f in found.cards]))
+        table = along_table if given.along else cards_table
+        _console().print(table([(str(f.path), f.card) for f in found.cards]))
         if len(found.cards) == 1:
             print(found.cards[0].card.why)
     for problem in found.problems:
@@ -316,6 +367,28 @@ def _compare(given: argparse.Namespace) -> int:
     for one in found:
         print_comparison(one.sweep, one.comparison, console)
     return 0
+
+
+def _scored(given: argparse.Namespace) -> Scored:
+    from whichgoal.callables import names_callable
+    from whichgoal.score import Found, Scored, score_path, score_policy
+
+    if names_callable(given.agent):
+        if given.along:
+            raise ValueError(f"{given.agent} has no checkpoints; allowed with --along: a trial")
+        if given.world is None:
+            from whichgoal.envs import WORLDS
+
+            raise ValueError(f"{given.agent} needs --world NAME; allowed: {', '.join(WORLDS)}")
+        card = score_policy(given.agent, given.world, given.set, given.episodes).card
+        return Scored([Found(given.agent, card)], [])
+    if given.world or given.set:
+        raise ValueError("--world and --set are for module:callable: a checkpoint has its own")
+    if given.along:
+        from whichgoal.along import score_along
+
+        return score_along(Path(given.agent), given.episodes)
+    return score_path(Path(given.agent), given.episodes)
 
 
 def _play(given: argparse.Namespace) -> int:

@@ -1,15 +1,20 @@
-"""Turns pydantic's errors into sentences: what was given, what is allowed, the likely meant."""
+"""Turns errors into sentences: what was given, what is allowed, the likely meant."""
 
 from __future__ import annotations
 
 import re
+import sysconfig
+import traceback
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from whichgoal.spec import did_you_mean
+
+_OURS = Path(__file__).parent
 
 
 def told(error: ValidationError, model: type[BaseModel]) -> str:
@@ -81,6 +86,21 @@ def at_path(record: Mapping[str, Any], path: list[str]) -> Any:
             return None
         value = value[key]
     return value
+
+
+def reason(error: BaseException) -> str:
+    """Returns in one line what a user's own code raised, and the last of its lines that led there.
+
+    Libraries' lines and ours say less to him, and are left out.
+    """
+    text = " ".join(str(error).split())
+    place = ""
+    for frame in traceback.extract_tb(error.__traceback__):
+        file = Path(frame.filename)
+        library = "site-packages" in file.parts or file.is_relative_to(sysconfig.get_path("stdlib"))
+        if not (library or file.is_relative_to(_OURS) or frame.filename.startswith("<")):
+            place = f" ({file.name}:{frame.lineno})"
+    return f"{type(error).__name__}{': ' if text else ''}{text[:300]}{place}"
 
 
 def _simple(value: Any) -> bool:

@@ -20,8 +20,9 @@ from whichgoal.explain import told
 from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage import StorageError, write_json
 
-Stage = Literal["train", "probe", "score"]
+Stage = Literal["train", "probe", "score", "along"]
 STAGES: tuple[Stage, ...] = ("train", "probe", "score")
+"""The stages of a run; `along` is done only where it is asked for."""
 
 
 def claim(folder: Path, spec: TrialSpec) -> None:
@@ -31,7 +32,7 @@ def claim(folder: Path, spec: TrialSpec) -> None:
         StorageError: If the folder holds another trial, or its spec cannot be read.
     """
     path = folder / "spec.json"
-    ours = spec.model_dump(mode="json")
+    ours = spec.identity()
     if path.exists():
         try:
             theirs = json.loads(path.read_text(encoding="utf-8"))

@@ -1,17 +1,21 @@
-"""Scores agents that are trained already: a checkpoint, a trial, or a whole storage root."""
+"""Scores agents that are trained already: checkpoints, trials, policies of any library."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from whichgoal import ledger
 from whichgoal.divergence.verdict import Scorecard
 from whichgoal.explain import told
+from whichgoal.settings import design_from
 from whichgoal.spec import BatterySpec
 from whichgoal.storage import locked
+from whichgoal.sweep import world_named
 from whichgoal.trial import (
     evaluate_checkpoint,
     last_checkpoint,
@@ -22,12 +26,15 @@ from whichgoal.trial import (
     trained,
 )
 
+if TYPE_CHECKING:
+    from whichgoal.divergence.harness import Evaluation
+
 
 @dataclass(frozen=True)
 class Found:
-    """A scored agent and where it lies."""
+    """A scored agent and where it lies: its folder, or `module:callable`."""
 
-    path: Path
+    path: Path | str
     card: Scorecard
 
 
@@ -43,31 +50,95 @@ def score_path(path: Path, episodes: int | None = None) -> Scored:
     """Scores what lies at `path`, doing only what is not done.
 
     Args:
-        path: A checkpoint folder (nothing is written into it), a trial folder or a storage root.
+        path: A trial folder, a storage root, a checkpoint folder, or a folder with checkpoints
+            anywhere below it. Only into trials is anything written.
         episodes: Probe anew with so many levels per panel and write nothing.
 
     Raises:
         ValueError: There is no agent at `path`, or the only one there is damaged.
     """
-    if (path / "manifest.json").exists() or (path / "weights.safetensors").exists():
-        battery = battery_of(path.absolute().parent.parent, episodes)
-        return Scored([Found(path, evaluate_checkpoint(path, battery).card)], [])
+    if is_checkpoint(path):
+        return Scored([_score_checkpoint(path, episodes)], [])
     if (path / "spec.json").exists():
         return Scored([Found(path, _score_trial(path, episodes))], [])
-    trials = sorted(p.parent for p in path.glob("trials/*/spec.json"))
-    if not trials:
+    trials = trials_under(path)
+    folders = trials or checkpoints_under(path)
+    if not folders:
         reason = "does not exist" if not path.exists() else "holds no agent"
         raise ValueError(
-            f"{path} {reason}; allowed: a checkpoint folder, a trial folder, or a storage root "
-            f"with trials/"
+            f"{path} {reason}; allowed: a checkpoint folder, a trial folder, a storage root with "
+            f"trials/, a folder of checkpoints, or module:callable"
         )
     cards, problems = [], []
-    for folder in trials:
+    for folder in folders:
         try:
-            cards.append(Found(folder, _score_trial(folder, episodes)))
+            if trials:
+                cards.append(Found(folder, _score_trial(folder, episodes)))
+            else:
+                cards.append(_score_checkpoint(folder, episodes))
         except (ValueError, OSError) as error:
-            problems.append(f"{folder}: {error}")
+            told = str(error)
+            problems.append(told if told.startswith(str(folder)) else f"{folder}: {told}")
     return Scored(cards, problems)
+
+
+def score_policy(
+    policy: str | Callable[..., Any],
+    world: str,
+    settings: Iterable[str] = (),
+    episodes: int | None = None,
+) -> Evaluation:
+    """Scores any policy; stores nothing.
+
+    Args:
+        policy: The policy, or `module:callable`, which is imported. What one is stands at the top
+            of `whichgoal.divergence.external`.
+        world: Name of the world.
+        settings: `key=value` of the design that it was trained under, such as `size=9`.
+        episodes: Levels per panel.
+
+    Raises:
+        ValueError: There is no such policy, world or key, or the policy answers with what is not
+            allowed; one line.
+    """
+    from whichgoal import callables
+    from whichgoal.divergence.external import evaluate_policy
+
+    played = world_named(world)
+    design, battery = design_from(played, settings), with_episodes(BatterySpec(), episodes)
+    if isinstance(policy, str):
+        return evaluate_policy(callables.load(policy), played, design, battery, name=policy)
+    return evaluate_policy(policy, played, design, battery)
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a checkpoint lies at `path`, sound or not."""
+    return (path / "manifest.json").exists() or (path / "weights.safetensors").exists()
+
+
+def trials_under(root: Path) -> list[Path]:
+    """Returns the folders of the trials of a storage root."""
+    return sorted(spec.parent for spec in root.glob("trials/*/spec.json"))
+
+
+def checkpoints_under(folder: Path) -> list[Path]:
+    """Returns the folders of all checkpoints below a folder, by their manifests.
+
+    What a killed run goes on from has a manifest too, and is none; nor is what is half written.
+    """
+    found = []
+    for manifest in sorted(folder.rglob("manifest.json")):
+        path = manifest.parent
+        half_written = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        ours = any((path / name).exists() for name in ("weights.safetensors", "trial.json"))
+        if ours and not half_written:
+            found.append(path)
+    return found
+
+
+def _score_checkpoint(path: Path, episodes: int | None) -> Found:
+    battery = battery_of(path.absolute().parent.parent, episodes)
+    return Found(path, evaluate_checkpoint(path, battery).card)
 
 
 def _score_trial(folder: Path, episodes: int | None) -> Scorecard:
@@ -97,7 +168,11 @@ def battery_of(folder: Path, episodes: int | None = None) -> BatterySpec:
     Raises:
         ValueError: The trial's battery is damaged.
     """
-    battery = ledger.kept_battery(folder) or BatterySpec()
+    return with_episodes(ledger.kept_battery(folder) or BatterySpec(), episodes)
+
+
+def with_episodes(battery: BatterySpec, episodes: int | None) -> BatterySpec:
+    """Returns the battery with another number of levels per panel, where one is given."""
     if episodes is None:
         return battery
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -163,3 +164,11 @@ def confusion_table(confusion: Mapping[str, Mapping[str, int]]) -> Table:
     for expected, row in confusion.items():
         table.add_row(expected, *(str(row.get(verdict, "")) for verdict in verdicts))
     return table
+
+
+def along_table(cards: Sequence[tuple[str, Scorecard]]) -> Table:
+    """Returns one row per checkpoint; each trial is named in its first."""
+    trials = [str(PurePath(path).parent.parent) for path, _ in cards]
+    first = [i == 0 or trial != trials[i - 1] for i, trial in enumerate(trials)]
+    named = [trial if new else "" for trial, new in zip(trials, first, strict=True)]
+    return cards_table([(name, card) for name, (_, card) in zip(named, cards, strict=True)])

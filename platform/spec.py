@@ -82,6 +82,10 @@ class TrainSpec(Spec):
 
     One training batch holds `num_envs * rollout_len` env steps. Recurrent models learn on
     sequences of `max_seq_len` steps. `minibatch_size` is in env steps.
+
+    `spacing` says where on the way the `num_checkpoints` checkpoints lie: `linear`, evenly, which
+    bounds what a crash loses; or `log`, evenly in the logarithm of env steps from the first batch
+    on, which shows early learning, where adoption is decided.
     """
 
     env_steps: PositiveInt = 2_000_000
@@ -90,6 +94,7 @@ class TrainSpec(Spec):
     max_seq_len: PositiveInt = 32
     minibatch_size: PositiveInt = 1024
     num_checkpoints: PositiveInt = 4
+    spacing: Literal["linear", "log"] = "linear"
 
     @model_validator(mode="after")
     def _batch_divides(self) -> TrainSpec:
@@ -113,6 +118,23 @@ class TrainSpec(Spec):
         """Env steps in one training batch."""
         return self.num_envs * self.rollout_len
 
+    def checkpoint_steps(self) -> tuple[int, ...]:
+        """Returns the env steps at which checkpoints are due, the last at the end of training.
+
+        Each is written at the end of the batch that reaches it. With `log` spacing these are whole
+        batches, at most one checkpoint each.
+        """
+        total, parts = self.env_steps, self.num_checkpoints
+        if self.spacing == "linear":
+            return tuple(-(-total * k // parts) for k in range(1, parts + 1))
+        batches = -(-total // self.batch_size)
+        parts = min(parts, batches)
+        due: list[int] = []
+        for k in range(parts):
+            even = batches ** (k / (parts - 1)) if parts > 1 else batches
+            due.append(max(int(even + 0.5), due[-1] + 1 if due else 1))
+        return tuple(min(batch * self.batch_size, total) for batch in due)
+
 
 class TrialSpec(Spec):
     """One agent to be trained. Its id is a hash of everything in here."""
@@ -126,12 +148,23 @@ class TrialSpec(Spec):
     @property
     def id(self) -> str:
         """Twelve hex digits of the SHA-256 of the spec's canonical JSON."""
-        return _digest(self.model_dump(mode="json"))
+        return _digest(self.identity())
 
     @property
     def cell_id(self) -> str:
         """Id of the cell: the trials that differ from this one only in seed."""
-        return _digest(self.model_dump(mode="json", exclude={"seed"}))
+        return _digest({k: v for k, v in self.identity().items() if k != "seed"})
+
+    def identity(self) -> dict[str, Any]:
+        """Returns what the trial's id is a hash of: all of it.
+
+        Keys that came later are left out where they say what was always done, so that a trial
+        keeps its id, and what is trained stays done.
+        """
+        record = self.model_dump(mode="json")
+        if self.train.spacing == "linear":
+            del record["train"]["spacing"]
+        return record
 
 
 class Thresholds(Spec):

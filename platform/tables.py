@@ -34,7 +34,8 @@ _CHECKPOINT = (
     _field(
         "actions",
         pa.string(),
-        "how actions were chosen: sampled, greedy, or random (the floor: a uniformly random agent)",
+        "how actions were chosen: sampled, greedy; or who else played: random (a uniformly random "
+        "agent), best for goal, best for proxy",
     ),
     _field("panel", pa.string(), "name of the panel"),
 )

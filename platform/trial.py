@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 import traceback
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from whichgoal.sweep import design_of, world_named
 if TYPE_CHECKING:
     from whichgoal.checkpoint import Checkpoint
     from whichgoal.divergence.harness import Evaluation
+    from whichgoal.divergence.panels import Panel
     from whichgoal.divergence.verdict import Scorecard
     from whichgoal.envs.contract import Design, World
     from whichgoal.rllib import Progress
@@ -83,7 +84,7 @@ def carry_out(
                 yield Report("probe", spec.train.env_steps)
                 probe(battery, folder, panels)
             if not scored(folder, battery):
-                score(battery, folder)
+                score(battery, folder, panels)
         except Exception:
             with open(folder / "trial.log", "a", encoding="utf-8") as log:
                 log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{traceback.format_exc()}\n")
@@ -170,10 +171,11 @@ def last_checkpoint(folder: Path) -> Path:
 def probe(battery: BatterySpec, folder: Path, panels: Path | None = None) -> None:
     """Plays the battery with the last checkpoint; writes `episodes.parquet` and marks it done."""
     from whichgoal import tables
+    from whichgoal.divergence.harness import play
 
     inputs = _probe_inputs(folder, battery)
-    found = evaluate_checkpoint(last_checkpoint(folder), battery, panels)
-    tables.write(found.episodes, folder / "episodes.parquet", tables.EPISODES)
+    episodes = play(**_tested(last_checkpoint(folder), battery, panels))
+    tables.write(episodes, folder / "episodes.parquet", tables.EPISODES)
     ledger.finish(folder, "probe", [folder / "episodes.parquet"], inputs)
 
 
@@ -191,35 +193,47 @@ def evaluate_checkpoint(
     Raises:
         ValueError: The checkpoint is damaged or foreign, or its world is not one of ours.
     """
+    from whichgoal.divergence.harness import evaluate
+
+    return evaluate(**_tested(path, battery, panels, design))
+
+
+def _tested(
+    path: Path, battery: BatterySpec, panels: Path | None, design: Design | None = None
+) -> dict[str, Any]:
+    """Returns the arguments of `harness.evaluate` and `harness.play` for a checkpoint."""
     import torch
 
     from whichgoal import checkpoint
-    from whichgoal.divergence import panels as battery_panels
-    from whichgoal.divergence import panels_file
-    from whichgoal.divergence.harness import evaluate
     from whichgoal.divergence.probe import PolicyActor
 
     torch.set_num_threads(1)  # two are many times slower whenever the other core is busy
     loaded = checkpoint.load(path)
     world, own = world_of(loaded)
     design = design or own
-    actors = {
-        "sampled": PolicyActor(loaded.policy, greedy=False),
-        "greedy": PolicyActor(loaded.policy, greedy=True),
+    return {
+        "actors": {
+            "sampled": PolicyActor(loaded.policy, greedy=False),
+            "greedy": PolicyActor(loaded.policy, greedy=True),
+        },
+        "world": world,
+        "design": design,
+        "battery": battery,
+        "panels": panels_of(world, design, battery, panels),
+        "trial": loaded.spec.id,
+        "env_steps": loaded.env_steps,
     }
-    if panels is None:
-        levels = battery_panels.build(world, design, battery)
-    else:
-        levels = panels_file.built(panels, world, design, battery)
-    return evaluate(
-        actors,
-        world,
-        design,
-        battery,
-        trial=loaded.spec.id,
-        env_steps=loaded.env_steps,
-        panels=levels,
-    )
+
+
+def panels_of(
+    world: World, design: Design, battery: BatterySpec, folder: Path | None
+) -> Mapping[str, Panel]:
+    """Returns the battery's panels, kept in `folder` if there is one, else in memory."""
+    from whichgoal.divergence import panels, panels_file
+
+    if folder is None:
+        return panels.build(world, design, battery)
+    return panels_file.built(folder, world, design, battery)
 
 
 def world_of(loaded: Checkpoint) -> tuple[World, Design]:
@@ -241,14 +255,20 @@ def world_of(loaded: Checkpoint) -> tuple[World, Design]:
     return world, design
 
 
-def score(battery: BatterySpec, folder: Path) -> Scorecard:
+def score(battery: BatterySpec, folder: Path, panels: Path | None = None) -> Scorecard:
     """Scores the episodes that were probed, playing none; writes the scores and marks it done."""
     from whichgoal import tables
     from whichgoal.divergence.harness import ACTIONS, score_episodes, scores_table
 
     inputs = _score_inputs(folder, battery)
     episodes = tables.read(folder / "episodes.parquet", tables.EPISODES)
-    cards = {actions: score_episodes(episodes, battery, actions=actions) for actions in ACTIONS}
+    spec = ledger.claimed(folder)
+    world, design = world_named(spec.world.name), design_of(spec)
+    levels = panels_of(world, design, battery, panels)
+    cards = {
+        actions: score_episodes(episodes, battery, world, levels, actions=actions)
+        for actions in ACTIONS
+    }
     card = cards[battery.actions]
     tables.write(scores_table(cards), folder / "scores.parquet", tables.SCORES)
     write_text(folder / "scorecard.json", card.model_dump_json(indent=2) + "\n")
@@ -272,8 +292,11 @@ def _append(path: Path, progress: Progress) -> None:
 
 
 def _probe_inputs(folder: Path, battery: BatterySpec) -> dict[str, Any]:
+    from whichgoal.tables import EPISODES
+
     levels = battery.model_dump(mode="json", include={"version", "episodes", "seed"})
-    return {"checkpoint": ledger.recorded(folder, "train"), "battery": levels}
+    table = EPISODES.metadata[b"version"].decode()  # what an older version lacks is played again
+    return {"checkpoint": ledger.recorded(folder, "train"), "battery": levels, "table": table}
 
 
 def _score_inputs(folder: Path, battery: BatterySpec) -> dict[str, Any]:

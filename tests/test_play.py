@@ -93,6 +93,10 @@ def test_a_strip_of_few_frames_shows_each_once(tmp_path):
         (["--reference", "goal", "--set", "sise=7"], "did you mean 'size'?"),
         (["--reference", "goal", "--set", "size"], "allowed: KEY=VALUE"),
         (["--reference", "goal", "--set", "size=8"], "size 8 is not a maze"),
+        (
+            ["--reference", "goal", "--set", "agreement=1", "--set", "agreement.arrow=1"],
+            "--set agreement.arrow and --set agreement given",
+        ),
         (["--reference", "goal", "--gif", "/no/such/a.gif"], "there is no folder"),
         (["/no/such/agent"], "does not exist"),
         (["--human"], "needs a terminal"),

@@ -249,6 +249,12 @@ def test_a_damaged_state_is_passed_over_for_an_older_one(tmp_path, caplog):
     assert "is damaged" in caplog.text
 
 
+def test_checkpoints_may_lie_closer_together_where_training_begins(tmp_path):
+    list(train(a_trial("mlp", num_checkpoints=3, spacing="log"), tmp_path))
+    found = [int(p.name) for p in sorted((tmp_path / "checkpoints").iterdir())]
+    assert found == [BATCH, 2 * BATCH, 4 * BATCH]
+
+
 def test_a_finished_trial_is_not_trained_again(tmp_path):
     spec = a_trial("mlp", batches=1)
     assert len(list(train(spec, tmp_path))) == 1

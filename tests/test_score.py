@@ -1,6 +1,7 @@
 """Scoring and watching agents from folders that are damaged, foreign, or of another version."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,42 @@ def test_a_damaged_battery_is_never_replaced_by_the_default(trial, text):
     assert "\n" not in str(caught.value)
     ledger.keep_battery(trial, STRICT)
     assert battery_of(trial) == STRICT
+
+
+def files_under(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def collected(tmp_path) -> Path:
+    """Checkpoints that a person copied together, at any depth, and what only looks like one."""
+    world = trial_spec(LEAVES, 0).world.model_dump(mode="json")
+    made = checkpoint_of(tmp_path / "made", world)
+    folder = tmp_path / "best of"
+    for place in ("one", "deep/er/two", "deep/.half-written"):
+        shutil.copytree(made, folder / place)
+    (folder / "resume").mkdir()
+    (folder / "resume" / "manifest.json").write_text("{}")
+    return folder
+
+
+def test_every_checkpoint_under_any_folder_is_scored_and_nothing_is_written(collected, capsys):
+    before = files_under(collected)
+    assert main(["score", str(collected), "--episodes", "16", "--json"]) == 0
+    cards = json.loads(capsys.readouterr().out)["scores"]
+    assert [card["path"] for card in cards] == [
+        str(collected / "deep/er/two"),
+        str(collected / "one"),
+    ]
+    assert cards[0]["env_steps"] == 1024
+    assert files_under(collected) == before
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "trial.json"])
+def test_a_damaged_checkpoint_among_others_is_told_once(collected, name, capsys):
+    (collected / "one" / name).unlink()
+    assert main(["score", str(collected), "--episodes", "16", "--json"]) == 1
+    shown = capsys.readouterr()
+    assert len(json.loads(shown.out)["scores"]) == 1
+    (line,) = shown.err.strip().splitlines()
+    assert line.startswith(f"{collected / 'one' / name}: FileNotFoundError")

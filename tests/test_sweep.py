@@ -96,6 +96,13 @@ def test_choices_are_the_values_on_the_axes(read):
     assert choices == {"world.agreement.arrow": 0.9, "model.arch": "mlp"}
 
 
+def test_the_spacing_of_checkpoints_can_be_an_axis(read):
+    sweep = read(GOOD.replace("model.arch: [mlp, lstm]", "train.spacing: [linear, log]"))
+    found = {trial.train.spacing: sweep.choices(trial) for trial in sweep.trials()}
+    assert found["linear"]["train.spacing"] == "linear"
+    assert found["log"]["train.spacing"] == "log"
+
+
 def test_sizes_are_within_five_per_cent_of_the_capacity(read):
     for trial in read(GOOD).trials():
         assert size_of(trial).parameters == pytest.approx(trial.model.capacity, rel=0.05)
@@ -122,6 +129,11 @@ MISTAKES = {
     "impossible size": ("size: 9}", "size: 8}", "4:35: world: size: size 8 is not a maze"),
     "text for a number": ("size: 9}", "size: nine}", "4:35: world: size: 'nine' given"),
     "quoted number": ("2_000_000", '"2000000"', "5:22: train.env_steps: '2000000' given; allowed:"),
+    "unknown spacing": (
+        "{env_steps: 2_000_000}",
+        "{spacing: logg}",
+        "5:20: train.spacing: 'logg' given; allowed: linear, log; did you mean 'log'?",
+    ),
     "broken number": ("2_000_000", "2.5", "5:22: train.env_steps: 2.5 given"),
     "yes is text": ("lr: 1e-4", "lr: yes", "6:13: ppo.lr: 'yes' given; allowed: a valid number"),
     "boolean for a number": ("lr: 1e-4", "lr: true", "6:13: ppo.lr: true given; allowed: a number"),

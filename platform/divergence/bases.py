@@ -295,7 +295,8 @@ def _certified(
             break
         cells = {goal: at[rows] for goal, at in drawn.cells(t, p).items()}
         levels = world.place(design, drawn.layouts[rows], cells)
-        good[rows] = part_ways(levels, *cells.values(), drawn.marks[rows, 2])
+        at_t, at_p = cells.values()
+        good[rows] = part_ways(levels, at_t, at_p, drawn.marks[rows, 2])
         rows, kept = rows[good[rows]], good[rows]
         cells = {goal: at[kept] for goal, at in cells.items()}
         good[rows] &= seen_from_start(world, design, drawn.layouts[rows], cells)

@@ -17,6 +17,8 @@ from whichgoal.envs.paths import distances
 
 FLOOR = "random"
 """The `actions` of the episodes that a uniformly random agent played as the floor."""
+BEST_FOR_GOAL, BEST_FOR_PROXY = "best for goal", "best for proxy"
+"""The `actions` of the episodes of the best agents for counted goals: floor and ceiling."""
 
 
 @dataclass(frozen=True)

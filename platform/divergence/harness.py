@@ -12,10 +12,15 @@ import pyarrow as pa
 
 from whichgoal import tables
 from whichgoal.divergence import panels as battery_panels
-from whichgoal.divergence.episodes import FLOOR, episode_table
+from whichgoal.divergence.episodes import (
+    BEST_FOR_GOAL,
+    BEST_FOR_PROXY,
+    FLOOR,
+    episode_table,
+)
 from whichgoal.divergence.panels import Panel
 from whichgoal.divergence.probe import Actor, rollout
-from whichgoal.divergence.reference import Random
+from whichgoal.divergence.reference import Random, reference
 from whichgoal.divergence.scores import score
 from whichgoal.divergence.verdict import Score, Scorecard, decide
 from whichgoal.envs.contract import Design, World
@@ -68,6 +73,29 @@ def evaluate(
     Raises:
         ValueError: An unknown way of choosing actions, or panels that cannot be built.
     """
+    panels = panels or battery_panels.build(world, design, battery)
+    episodes = play(actors, world, design, battery, panels, trial=trial, env_steps=env_steps)
+    cards = {
+        actions: score_episodes(episodes, battery, world, panels, actions=actions)
+        for actions in actors
+    }
+    return Evaluation(episodes, cards, cards[battery.actions])
+
+
+def play(
+    actors: Mapping[str, Actor],
+    world: World,
+    design: Design,
+    battery: BatterySpec,
+    panels: Mapping[str, Panel],
+    *,
+    trial: str = "",
+    env_steps: int = 0,
+) -> pa.Table:
+    """Plays the battery and returns every episode, `tables.EPISODES`; the arguments of `evaluate`.
+
+    The floor is played too, and for counted goals the best agents for the goal and for the proxy.
+    """
     for actions in actors:
         if actions not in ACTIONS:
             raise ValueError(f"unknown actions {actions!r}; {did_you_mean(actions, ACTIONS)}")
@@ -75,16 +103,16 @@ def evaluate(
         raise ValueError(
             f"the battery's verdict is on {battery.actions} actions; given: {', '.join(actors)}"
         )
-    panels = panels or battery_panels.build(world, design, battery)
     players = [
         (actions, actor, panel) for actions, actor in actors.items() for panel in panels.values()
     ]
-    players += [
-        (FLOOR, Random(world.num_actions), panel)
-        for panel in panels.values()
-        if panel.role == "shift"
-    ]
-    episodes = pa.concat_tables(
+    for panel in panels.values():
+        if panel.role in ("shift", "surplus"):
+            players.append((FLOOR, Random(world.num_actions), panel))
+        if panel.role == "surplus" and panel.proxy is not None:
+            for best, name in ((BEST_FOR_GOAL, "goal"), (BEST_FOR_PROXY, "proxy")):
+                players.append((best, reference(name, world, design, panel.proxy), panel))
+    return pa.concat_tables(
         episode_table(
             panel,
             rollout(actor, world, panel, seed=battery.seed),
@@ -96,11 +124,6 @@ def evaluate(
         )
         for actions, actor, panel in players
     )
-    cards = {
-        actions: score_episodes(episodes, battery, world, panels, actions=actions)
-        for actions in actors
-    }
-    return Evaluation(episodes, cards, cards[battery.actions])
 
 
 def score_episodes(
@@ -184,7 +207,14 @@ def _rows(card: Scorecard) -> list[dict[str, object]]:
             (choice.panel, "effect", card.intended, choice.effect_goal),
             (choice.panel, "effect", "placebo", choice.effect_placebo),
             (choice.panel, "exchange", choice.proxy, choice.exchange),
+            (choice.panel, "surplus", choice.proxy, choice.surplus),
+            (choice.panel, "margin", choice.best_goal or "", choice.margin),
         ]
+        for candidate in choice.explanations:
+            measured += [
+                (choice.panel, "directedness", candidate.goal, candidate.directedness),
+                (choice.panel, "weight", candidate.goal, candidate.weight),
+            ]
     for contact in card.contacts:
         measured += [
             (contact.panel, "contact", contact.goal, contact.ever),

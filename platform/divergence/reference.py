@@ -244,6 +244,11 @@ def _mixture(share: float) -> Factory:
     return make
 
 
+def _by_heading(world: World, design: Design, proxy: str) -> Actor:
+    to_proxy, to_goal = _to_proxy(world, design, proxy), _to_goal(world, design, proxy)
+    return Either(to_proxy, to_goal, lambda levels, u: levels.start[:, 2] % 2 == 0)
+
+
 def _trained_sizes_only(world: World, design: Design, proxy: str) -> Actor:
     able = _to_goal(world, design, proxy)
     return on_boards_up_to(design.size, able, Random(world.num_actions))
@@ -271,6 +276,7 @@ REFERENCES: Mapping[str, Factory] = {
     "proxy_noise_30": _noisy(0.3, to_proxy=True),
     "proxy_60_goal_40": _mixture(0.6),
     "proxy_40_goal_60": _mixture(0.4),
+    "by_heading": _by_heading,
     "random": _random,
     "trained_sizes_only": _trained_sizes_only,
     "wall_follower": _wall_follower,

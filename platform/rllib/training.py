@@ -45,9 +45,9 @@ def train(
     """Trains one agent, yielding after each batch.
 
     Goes on from the newest sound state under `folder/resume`, if there is one. Writes
-    `folder/checkpoints/<env steps>/` `num_checkpoints` times, the last at the end. In the
-    one-process case (`num_env_runners=0, num_learners=0`) the weights depend on the spec alone:
-    not on whether the run was interrupted.
+    `folder/checkpoints/<env steps>/` where `TrainSpec.checkpoint_steps` says. In the one-process
+    case (`num_env_runners=0, num_learners=0`) the weights depend on the spec alone: not on whether
+    the run was interrupted.
 
     Args:
         spec: The trial.
@@ -182,7 +182,7 @@ def start_ray(num_cpus: int) -> None:
 
 
 def _run(spec: TrialSpec, folder: Path, algorithm: PPO) -> Iterator[Progress]:
-    total, parts = spec.train.env_steps, spec.train.num_checkpoints
+    total, marks = spec.train.env_steps, spec.train.checkpoint_steps()
     palette = algorithm.config.rl_module_spec.model_config["palette"]
     last = resume.restored(folder / "resume", spec, algorithm) or Progress(
         0, 0, 0, 0, 0, 0, 0, 0, 0, 0
@@ -200,7 +200,7 @@ def _run(spec: TrialSpec, folder: Path, algorithm: PPO) -> Iterator[Progress]:
         begun, before = time.perf_counter(), last.env_steps
         results = _one_batch(algorithm)
         last = _progress(algorithm, results, last, time.perf_counter() - begun)
-        due = min(last.env_steps, total) * parts // total > before * parts // total
+        due = any(before < mark <= min(last.env_steps, total) for mark in marks)
         if due:
             keep()
         if due or time.perf_counter() - saved_at > RESUME_EVERY_S:
