@@ -144,7 +144,7 @@ def test_the_weights_of_a_mixture_are_its_shares_of_episodes(share: float, end: 
     assert found.best == ("arrow" if share > 0.5 else "end")
 
 
-@pytest.mark.parametrize("t", [1, 3, 5, 7])
+@pytest.mark.parametrize("t", [0, 2, 3, 4])
 def test_the_inverse_temperature_of_a_soft_seeker_is_recovered(t: int) -> None:
     levels = WORLD.generate(WORLD.Design(size=9, loops=0.3), 128, seed=3)
     walkable, targets = passable_cells(levels), (levels.goal_map & 1) > 0

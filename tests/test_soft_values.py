@@ -200,7 +200,7 @@ def test_the_gain_of_a_walk_is_its_log_probability_over_the_uniform_policy(name:
     gains = gains_of(walks, ("end",))
     walkable, targets = walks.walkable[0], levels.goal_map[0] == 1
     begins = np.cumsum(walks.length + 1) - walks.length - 1
-    for t in (0, 3, 6):
+    for t in (0, 2, 5):
         log_z = slow_values(walkable, targets, SEEKING[t], 3)
         for i in range(6):
             poses = tables.unpack_pose(walks.path[begins[i] :][: walks.length[i] + 1]).tolist()

@@ -37,9 +37,9 @@ STAYING = "stay"
 SCRIPTS = (*(f"go_{way}" for way in WAYS), "left_wall", "right_wall", *3 * (STAYING,))
 """In the order of `_favored`: four compass directions, wall followers with the left or the right
 hand on the wall, and three ways to stay: turning left, turning right, whatever does not leave."""
-SEEKING = np.array([4.0, 2.5, 1.6, 1.0, 0.6, 0.35, 0.2, 0.1, 0.05])
+SEEKING = np.array([4.0, 2.2, 1.2, 0.6, 0.3, 0.12])
 """Inverse temperatures b of seekers, descending: from shortest paths down to near uniform."""
-FOLLOWING = np.array([10.0, 7.0, 5.0, 4.0, 3.0, 2.2, 1.6, 1.1, 0.7])
+FOLLOWING = np.array([10.0, 6.0, 4.0, 2.6, 1.6, 0.8])
 """Those of scripts; as many."""
 _TOLERANCE = 1e-5  # of values whose logarithms are summed over decisions: far below one nat
 

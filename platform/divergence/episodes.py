@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pyarrow as pa
@@ -65,6 +65,17 @@ class PanelEpisodes:
 
     def __len__(self) -> int:
         return len(self.base)
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> PanelEpisodes:
+        """Returns some of the episodes, by increasing row."""
+        chosen = np.zeros(len(self), np.bool_)
+        chosen[rows] = True
+        own = {
+            field.name: getattr(self, field.name)[chosen]
+            for field in fields(self)
+            if field.name not in ("panel", "role", "proxy", "goals", "path")
+        }
+        return replace(self, **own, path=self.path[np.repeat(chosen, self.length + 1)])
 
 
 def panels_of(table: pa.Table, actions: str) -> list[PanelEpisodes]:

@@ -234,6 +234,8 @@ def explained(
     """
     first = played[0]
     assert first.proxy is not None
+    # Of twins one is enough, each of the two as often: what is inferred rests on whole layouts.
+    played = [one[np.flatnonzero(one.level % 2 == one.base % 2)] for one in played]
     rivals = [0, first.goals.index(first.proxy)]
     levels = Levels.concatenate([panels[p.panel].levels[p.level] for p in played])
     contact = np.concatenate([p.contact[:, rivals] for p in played])
