@@ -123,10 +123,12 @@ def _preferences(cell: CellRecord, proxy: str) -> str:
 def _contrasts_title(family: Sequence[Contrast], found: Comparison) -> str:
     axis = (family[0].axis or "all pairs").split(".", 1)[-1]
     left_out = len(family) - MOST_CONTRASTS
+    note = next((c.raw.note for c in family if c.raw.p is not None and c.raw.note), "")
     more = f"; the {MOST_CONTRASTS} smallest p of {len(family)}" if left_out > 0 else ""
     return (
         f"Adoption of the {family[0].proxy} over {axis}: Fisher's exact test, Holm's correction "
         f"over the pairs tested here; matched: success within {found.caliper:g}{more}"
+        + (f"; raw: {note}" if note else "")
     )
 
 

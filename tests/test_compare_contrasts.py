@@ -59,7 +59,18 @@ def test_a_test_that_could_tell_nothing_is_not_made_and_says_how_many_agents_it_
 
 def test_tests_that_were_not_made_do_not_weigh_on_the_others():
     family = [compared(0, 9, 9, 9, 0.05), compared(0, 2, 2, 2, 0.05), compared(4, 9, 5, 9, 0.05)]
-    first, none, second = corrected(family)
+    first, none, second = corrected(family, 0.05)
     assert first.p_adjusted == pytest.approx(2 * first.p)
     assert (none.p, none.p_adjusted) == (None, None)
     assert second.p_adjusted == second.p == 1
+    assert first.note == second.note == ""
+
+
+def test_a_family_in_which_no_outcome_would_count_says_how_many_agents_it_needs():
+    """Ten tests of five against five: 2 / 252 at best, ten times that after correction."""
+    found = corrected([compared(0, 5, 5, 5, 0.05)] * 10, 0.05)
+    assert found[0].p < 0.01 < 0.05 < found[0].p_adjusted
+    assert found[0].note == (
+        "after correction over 10 tests not even none from all could be told; 6 in each are needed"
+    )
+    assert smallest_p(6, 6) * 10 < 0.05

@@ -167,6 +167,18 @@ def test_a_sweep_folder_its_file_and_its_root_say_the_same(root, sweep_file, cap
     assert by_file == as_json(capsys, root) == as_json(capsys, root / "sweeps" / "simulated")
 
 
+def test_a_root_shows_each_sweep_of_which_an_agent_is_scored(root, tmp_path, capsys):
+    other = tmp_path / "other.yaml"
+    other.write_text(SWEEP.replace("simulated", "other").replace("seeds: 8", "seeds: 2"))
+    none = tmp_path / "none.yaml"
+    none.write_text(SWEEP.replace("simulated", "none").replace("size: 7", "size: 9"))
+    for path in (other, none):
+        write_sweep(load(path), root, lambda trial: None)
+    assert main(["compare", str(root), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["sweeps"]
+    assert [(one["sweep"], one["scored"]) for one in found] == [("other", 12), ("simulated", 48)]
+
+
 def test_the_seed_decides_the_bootstrap_and_the_interval_is_named(root, capsys):
     again, exact = as_json(capsys, root), as_json(capsys, root, "--interval", "exact")
     other = as_json(capsys, root, "--seed", 5)

@@ -78,8 +78,10 @@ def _contrasts(family: Sequence[Contrast], found: Comparison) -> list[str]:
             )
             continue
         after = matched or "none could be tested"
+        note = next((t.raw.note for t in tests if t.raw.p is not None and t.raw.note), "")
         parts.append(
             f"over {name}, {raw} pairs of cells surely differ ({after} when matched on competence)"
+            + (f", but {note.replace(';', ':')}" if note else "")
         )
     return parts
 

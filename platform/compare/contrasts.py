@@ -25,7 +25,8 @@ class Test(Spec):
         p: Two-sided; None where no test was made.
         p_adjusted: By Holm's method over the tests of the family that were made.
         success_gap: Mean success on `train` of the first minus that of the second.
-        note: Why no test was made, and how many agents it needs.
+        note: Why no test was made, or why it can tell nothing in this family, and how many agents
+            that needs.
     """
 
     __test__ = False  # not a test of pytest's
@@ -94,11 +95,20 @@ def compared(
     return Test(hits=hits, n=n, difference=difference, p=p, success_gap=success_gap, note=note)
 
 
-def corrected(family: Sequence[Test]) -> list[Test]:
-    """Returns the tests with p-values that are adjusted over those that were made."""
+def corrected(family: Sequence[Test], alpha: float) -> list[Test]:
+    """Returns the tests with p-values that are adjusted over those that were made.
+
+    Where the family is so large, or its cells so small, that no outcome at all could have given an
+    adjusted p of at most alpha, each test says so.
+    """
     made = [i for i, test in enumerate(family) if test.p is not None]
     adjusted = holm([p for test in family if (p := test.p) is not None])
-    found = list(family)
+    found, note = list(family), ""
+    if made and len(made) * min(smallest_p(*family[i].n) for i in made) > alpha:
+        note = (
+            f"after correction over {len(made)} tests not even none from all could be told; "
+            f"{seeds_needed(alpha / len(made))} in each are needed"
+        )
     for i, p in zip(made, adjusted, strict=True):
-        found[i] = found[i].model_copy(update={"p_adjusted": p})
+        found[i] = found[i].model_copy(update={"p_adjusted": p, "note": note})
     return found

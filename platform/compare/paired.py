@@ -23,7 +23,7 @@ from whichgoal.compare.records import Contrast, Dose, Shift, SizeTrend
 from whichgoal.compare.trend import Trend, trend
 
 CAPACITY = "model.capacity"
-AGREEMENT = "world.agreement."
+AGREEMENT = "world.agreement"
 
 Members = list[Agent]
 
@@ -66,8 +66,9 @@ def contrasts(
     """
     groups = [list(found)] if axis is None else [group for _, group in families(found, axis)]
     pairs = [pair for group in groups for pair in combinations(group, 2)]
-    raw = corrected([_test([list(a.able), list(b.able)], proxy, alpha) for a, b in pairs])
-    matched = corrected([_test(match([a.able, b.able], caliper), proxy, alpha) for a, b in pairs])
+    raw = [_test([list(a.able), list(b.able)], proxy, alpha) for a, b in pairs]
+    matched = [_test(match([a.able, b.able], caliper), proxy, alpha) for a, b in pairs]
+    raw, matched = corrected(raw, alpha), corrected(matched, alpha)
     return [
         Contrast(
             axis=axis, proxy=proxy, a=dict(a.choices), b=dict(b.choices), raw=one, matched=other
