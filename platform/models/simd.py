@@ -203,7 +203,7 @@ def vector_code(emit: Callable[..., None]) -> Any:
 @njit(inline="always")
 def address(x: np.ndarray) -> int:
     """Returns the address of an array's first number; the array must be kept alive."""
-    return np.int64(x.ctypes.data)
+    return int(np.int64(x.ctypes.data))
 
 
 def sums(vectors: Sequence[Vector]) -> Vector:
