@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import njit
 from torch import nn
 
 from whichgoal.models import arithmetic, planner_cell
@@ -16,6 +17,7 @@ from whichgoal.models.arithmetic import Seen
 from whichgoal.models.conv import conv3x3
 from whichgoal.models.planner import Planner
 from whichgoal.models.sight import Sight
+from whichgoal.models.simd import LANES, address, vector_code
 from whichgoal.spec import ModelSpec
 
 PALETTE = [(0, 0, 0), (1, 0, 0), (2, 5, 0), (3, 1, 0)]
@@ -117,18 +119,16 @@ def test_the_compiled_ticks_equal_plain_torch_forward_and_backward(layers, ticks
         torch.testing.assert_close(part, found[1][name], atol=1e-9, rtol=0, msg=name)
 
 
-def test_a_batch_in_parts_equals_the_batch_at_once(monkeypatch):
-    core, codes = a_planner(2, 2), some_codes(37, 3)
-    first = torch.rand(37, 3, generator=torch.manual_seed(3)) < 0.3
-    found = []
-    for parts in ([(0, 37)], [(0, 16), (16, 16), (32, 5)]):
-        monkeypatch.setattr(planner_cell, "parts_of", lambda *_, parts=parts: parts)
-        core.zero_grad()
-        out, _ = core.unroll(codes, a_state(core, 37), first)
-        out.square().sum().backward()
-        found.append([out, *(p.grad.clone() for p in core.parameters())])
-    for one, other in zip(*found, strict=True):
-        torch.testing.assert_close(one, other, atol=1e-9, rtol=0)
+def test_samples_do_not_depend_on_what_shares_their_group():
+    core, codes = a_planner(2, 2), some_codes(LANES + 5, 3)
+    first = torch.rand(LANES + 5, 3, generator=torch.manual_seed(3)) < 0.3
+    state = a_state(core, LANES + 5)
+    together, after = core.unroll(codes, state, first)
+    for rows in (slice(0, 1), slice(7, LANES + 3)):
+        alone, own = core.unroll(codes[rows], {k: v[rows] for k, v in state.items()}, first[rows])
+        torch.testing.assert_close(alone, together[rows], atol=1e-12, rtol=0)
+        for name, part in own.items():
+            torch.testing.assert_close(part, after[name][rows], atol=1e-12, rtol=0)
 
 
 def test_single_precision_is_close_to_double():
@@ -139,27 +139,59 @@ def test_single_precision_is_close_to_double():
     torch.testing.assert_close(single.double(), double, atol=1e-4, rtol=1e-4)
 
 
-def test_the_single_precision_tanh_is_good_to_a_millionth():
-    x = np.linspace(-12, 12, 100_001, dtype=np.float32)
-    none, out = np.zeros_like(x), np.empty_like(x)
-    zero = np.uint64(0)
-    planner_cell._tanh_of(x, zero, none, zero, none, zero, out, zero, np.uint64(len(x)))
-    assert np.abs(out - np.tanh(x.astype(np.float64))).max() < 1e-6
+@vector_code
+def _four_gates(at, x, to):
+    """Writes the hyperbolic tangents of four vectors, as the gates take them."""
+    for n, found in enumerate(planner_cell._four_tanh([at.load(x)] * 4)):
+        at.store(found, at.plus(to, n, at.row))
 
 
-@given(columns=st.integers(2, 13), rows=st.integers(2, 13), batch=st.integers(1, 70))
+@vector_code
+def _one_gate(at, x, to):
+    """Writes one vector's hyperbolic tangents."""
+    at.store(planner_cell._tanh(at.load(x)), to)
+
+
+@njit
+def _all_gates(x, four, one):
+    size = np.int64(x.itemsize)
+    for i in range(0, x.size, 4 * LANES):
+        _four_gates(x.dtype.type(1), (address(x) + i * size, address(four) + i * size))
+    for i in range(0, x.size, LANES):
+        _one_gate(x.dtype.type(1), (address(x) + i * size, address(one) + i * size))
+
+
+@pytest.mark.parametrize(("dtype", "error"), [(np.float32, 1e-6), (np.float64, 1e-14)])
+def test_the_tanh_of_the_gates_is_good(dtype, error):
+    x = np.linspace(-12, 12, 6_400, dtype=dtype)
+    four, one = np.empty_like(x), np.empty_like(x)
+    _all_gates(x, four, one)
+    exact = np.tanh(x.astype(np.float64))
+    assert np.abs(one - exact).max() < error
+    shared = four.reshape(-1, 4, LANES)
+    assert np.abs(shared - exact.reshape(-1, 4, LANES)[:, :1]).max() < error
+
+
+@given(
+    columns=st.integers(2, 13),
+    rows=st.integers(2, 13),
+    channels=st.integers(1, 13),
+    outputs=st.integers(1, 13),
+)
 @settings(deadline=None, max_examples=25)
-def test_winograds_convolution_is_a_convolution(columns, rows, batch):
+def test_winograds_convolution_is_a_convolution(columns, rows, channels, outputs):
     made = torch.manual_seed(columns * 100 + rows)
-    x = torch.randn(columns, rows, 3, batch, generator=made, dtype=torch.float64)
-    layer = nn.Conv2d(3, 4, 3, padding=1).double()
-    given = [x, layer.weight, layer.bias]
+    x = torch.randn(2, columns, rows, channels, LANES, generator=made, dtype=torch.float64)
+    layer = nn.Conv2d(channels, outputs, 3, padding=1).double()
+
+    def plain(x_MXYCL, weight, bias):
+        x_NCXY = x_MXYCL.permute(0, 4, 3, 1, 2).flatten(0, 1)
+        y_NDXY = F.conv2d(x_NCXY, weight, bias, padding=1)
+        return y_NDXY.unflatten(0, (2, LANES)).permute(0, 3, 4, 2, 1)
+
     grads, outs = [], []
-    for run in (
-        conv3x3,
-        lambda x, w, b: F.conv2d(x.permute(3, 2, 0, 1), w, b, padding=1).permute(2, 3, 1, 0),
-    ):
-        inputs = [part.detach().clone().requires_grad_() for part in given]
+    for run in (conv3x3, plain):
+        inputs = [p.detach().clone().requires_grad_() for p in (x, layer.weight, layer.bias)]
         outs.append(run(*inputs))
         grads.append(torch.autograd.grad(outs[-1].sin().sum(), inputs))
     torch.testing.assert_close(*outs, atol=1e-9, rtol=0)

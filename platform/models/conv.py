@@ -1,30 +1,41 @@
-"""3x3 convolutions of small boards on a CPU: Winograd's F(4x4, 3x3), batch innermost.
+"""3x3 convolutions of small boards on a CPU: Winograd's F(4x4, 3x3) in vector code.
 
 A board is cut into tiles of 4x4 outputs, each of which needs 6x6 inputs. In a transformed basis a
 tile's convolution is 36 products instead of 144 per pair of channels (Lavin and Gray 2016, "Fast
-algorithms for convolutional neural networks", section 4.3), and each of the 36 is a matrix product
-over channels and batch. Every function has its adjoint beside it.
+algorithms for convolutional neural networks", section 4.3). Every function has its adjoint beside
+it. Boards come in groups of `LANES`, `[X, Y, C, LANES]`: one vector is one channel of one cell of a
+group, and all that a group's convolution works on stays in the caches next to a core.
 
-Boards are `[X, Y, C, N]`: columns, rows, channels, batch. One tile of a part of the batch is worked
-on at a time, transformed to `[36, C, n]`, so that all of it stays in the cache. Rows that loops
-write are padded, so that 36 of them do not fall on the same cache lines.
-
-Shape suffixes: X columns, Y rows, C, D channels, P points, N batch, n a part of it.
+Shape suffixes: M groups, X columns, Y rows, C channels in, D channels out, P points, L lanes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numba import njit
 from torch import Tensor
 
+from whichgoal.models.simd import (
+    LANES,
+    At,
+    Vector,
+    address,
+    block_of,
+    outer,
+    product_of_4,
+    product_of_8,
+    product_of_12,
+    vector_code,
+)
+
 POINTS = 36
-_PAD = _GRAIN = 16
-_CACHE_BYTES = 1_000_000
-"""What is worked on at once: it should stay in the caches near a core, and not be too little."""
+_BLOCK = 12
+"""Rows of the largest product, see `simd.block_of`."""
 
 # Rows: points 0, 1, -1, 2, -2, infinity (Lavin and Gray 2016, section 4.3).
 _KERNEL = torch.tensor(
@@ -40,11 +51,6 @@ _KERNEL = torch.tensor(
 )
 
 
-def num_tiles(columns: int, rows: int) -> int:
-    """Returns how many 4x4 tiles cover a board, S."""
-    return -(-columns // 4) * -(-rows // 4)
-
-
 def transformed_kernel(weight_DC33: Tensor) -> Tensor:
     """Returns `[36, D, C]` of `[D, C, 3, 3]`; differentiable."""
     g = _KERNEL.to(weight_DC33)
@@ -53,269 +59,341 @@ def transformed_kernel(weight_DC33: Tensor) -> Tensor:
     )
 
 
-class Tile(NamedTuple):
-    """One tile of a part of the batch in the transformed basis.
+def packed(matrix_PDC: Tensor) -> np.ndarray:
+    """Returns matrices as products read them, `[blocks, P, C, rows of a block]`; zeros fill up."""
+    points, rows, depth = matrix_PDC.shape
+    block = block_of(rows)
+    blocks = -(-rows // block)
+    padded = F.pad(matrix_PDC, (0, 0, 0, blocks * block - rows))
+    parts = padded.view(points, blocks, block, depth).permute(1, 0, 3, 2)
+    return parts.contiguous().numpy()
+
+
+def outer_room(points: int, rows: int, depth: int, like: Tensor) -> Tensor:
+    """Returns zeros that `simd.outer` adds to: 4x4 numbers at a time."""
+    return like.new_zeros(points, -(-rows // 4), -(-depth // 4), 4, 4)
+
+
+def unpacked(outer: Tensor, rows: int, depth: int) -> Tensor:
+    """Returns `[points, rows, depth]` of what was added up in `outer_room`."""
+    return outer.transpose(2, 3).flatten(3, 4).flatten(1, 2)[:, :rows, :depth]
+
+
+def _points(d: Sequence[Vector]) -> list[Vector]:
+    """Six inputs to six points (B^T d)."""
+    p, q = d[4] - 4 * d[2], d[3] - 4 * d[1]
+    r, u = d[4] - d[2], 2 * (d[3] - d[1])
+    first, last = 4 * d[0] - 5 * d[2] + d[4], 4 * d[1] - 5 * d[3] + d[5]
+    return [first, p + q, p - q, r + u, r - u, last]
+
+
+def _points_adjoint(v: Sequence[Vector]) -> list[Vector]:
+    """Adjoint of `_points` (B v)."""
+    s12, d12, s34, d34 = v[1] + v[2], v[1] - v[2], v[3] + v[4], 2 * (v[3] - v[4])
+    return [
+        4 * v[0],
+        4 * (v[5] - d12) - d34,
+        -5 * v[0] - 4 * s12 - s34,
+        d12 + d34 - 5 * v[5],
+        v[0] + s12 + s34,
+        v[5],
+    ]
+
+
+def _outputs(m: Sequence[Vector]) -> list[Vector]:
+    """Six points to four outputs (A^T m)."""
+    s12, d12, s34, d34 = m[1] + m[2], m[1] - m[2], m[3] + m[4], m[3] - m[4]
+    return [m[0] + s12 + s34, d12 + 2 * d34, s12 + 4 * s34, d12 + 8 * d34 + m[5]]
+
+
+def _outputs_adjoint(y: Sequence[Vector]) -> list[Vector]:
+    """Adjoint of `_outputs` (A y)."""
+    s02, s13 = y[0] + y[2], y[1] + y[3]
+    e02, e13 = y[0] + 4 * y[2], 2 * y[1] + 8 * y[3]
+    return [y[0], s02 + s13, s02 - s13, e02 + e13, e02 - e13, y[3]]
+
+
+def _both_ways(transform: Any, x: list[list[Vector]]) -> list[list[Vector]]:
+    """Applies a transform to the first axis, then to the second."""
+    once = list(zip(*(transform(column) for column in zip(*x, strict=True)), strict=True))
+    return [transform(row) for row in once]
+
+
+@vector_code
+def _to_points(at: At, cells: Any, offset: Any, to: Any, step: Any) -> None:
+    """Transforms a window of 6x6 cells, whose addresses are at `cells`, to 36 points."""
+    x = [at.builder.add(at.load_long(at.plus(cells, i, 8)), offset) for i in range(POINTS)]
+    found = _both_ways(_points, [[at.load(x[6 * i + j]) for j in range(6)] for i in range(6)])
+    for i in range(POINTS):
+        at.store(found[i // 6][i % 6], at.plus(to, i, step))
+
+
+@vector_code
+def _to_points_adjoint(at: At, points: Any, step: Any, cells: Any, offset: Any) -> None:
+    """Adds the adjoint of `_to_points` to the cells."""
+    v = [[at.load(at.plus(points, 6 * i + j, step)) for j in range(6)] for i in range(6)]
+    found = _both_ways(_points_adjoint, v)
+    for i in range(POINTS):
+        cell = at.builder.add(at.load_long(at.plus(cells, i, 8)), offset)
+        at.add(found[i // 6][i % 6], cell)
+
+
+@vector_code
+def _from_points(at: At, points: Any, to: Any) -> None:
+    """Writes 4x4 outputs, one after another, of 36 points."""
+    m = [[at.load(at.plus(points, 6 * i + j, at.row)) for j in range(6)] for i in range(6)]
+    found = _both_ways(_outputs, m)
+    for i in range(16):
+        at.store(found[i // 4][i % 4], at.plus(to, i, at.row))
+
+
+@vector_code
+def _from_points_adjoint(at: At, cells: Any, offset: Any, to: Any, step: Any) -> None:
+    """The adjoint of `_from_points`, of the inner 4x4 cells of a window of 6x6."""
+    y = [
+        [
+            at.load(at.builder.add(at.load_long(at.plus(cells, 6 * i + j, 8)), offset))
+            for j in range(1, 5)
+        ]
+        for i in range(1, 5)
+    ]
+    found = _both_ways(_outputs_adjoint, y)
+    for i in range(POINTS):
+        at.store(found[i // 6][i % 6], at.plus(to, i, step))
+
+
+@vector_code
+def _plus(at: At, x: Any, other: Any, to: Any) -> None:
+    """Writes the sum of two vectors."""
+    at.store(at.load(x) + at.load(other), to)
+
+
+@vector_code
+def _plus_number(at: At, x: Any, number: Any, to: Any) -> None:
+    """Writes a vector plus a number."""
+    at.store(at.load(x) + at.spread(number), to)
+
+
+@njit(cache=True)
+def products(one, v, v_step, w, block, out, out_step, depth):
+    """Writes a block of rows of a product, see `simd.product`; `w` and the like are addresses."""
+    arguments = (v, v_step, w, out, out_step, depth)
+    if block == 12:
+        product_of_12(one, arguments)
+    elif block == 8:
+        product_of_8(one, arguments)
+    else:
+        product_of_4(one, arguments)
+
+
+class Room(NamedTuple):
+    """Room to work in; fields are flat.
 
     Attributes:
-        points: `[36, C, n]`, for matrix products.
-        memory: The same as compiled loops take it: `[36, C * n + padding]`, contiguous.
+        v: Inputs of one tile (forward) or of all (backward) in the transformed basis.
+        m: Gradients of outputs of all tiles in it (backward only).
+        sums: One block of a product at all points.
+        out: Outputs of one tile.
+        nothing: A cell outside the board: zeros.
+        waste: What a cell outside the board is given.
+        cells: Addresses of a window's 36 cells.
+        others: The same, of another board.
     """
 
-    points: Tensor
-    memory: np.ndarray
+    v: np.ndarray
+    m: np.ndarray
+    sums: np.ndarray
+    out: np.ndarray
+    nothing: np.ndarray
+    waste: np.ndarray
+    cells: np.ndarray
+    others: np.ndarray
 
 
-def new_tile(channels: int, n: int, like: Tensor, padding: int = _PAD) -> Tile:
-    """Returns room for one tile. What a matrix product writes must not be padded: it is slower."""
-    room = like.new_empty(POINTS, channels * n + padding)
-    return Tile(room[:, : channels * n].view(POINTS, channels, n), room.numpy())
+def room_for(columns: int, rows: int, channels: int, outputs: int, like: Tensor) -> Room:
+    """Returns room for convolutions of up to so many channels, and for their adjoints."""
+    tiles = -(-columns // 4) * -(-rows // 4)
+
+    def points(channels: int) -> np.ndarray:
+        # What pads the last block of four must be zero; a row more keeps points from falling on
+        # the same cache lines.
+        return like.new_zeros(POINTS * (4 * -(-channels // 4) * tiles + 1) * LANES).numpy()
+
+    return Room(
+        points(channels),
+        points(outputs),
+        like.new_empty(POINTS * _BLOCK * LANES).numpy(),
+        like.new_empty(16 * LANES).numpy(),
+        like.new_zeros(max(channels, outputs) * LANES).numpy(),
+        like.new_zeros(max(channels, outputs) * LANES).numpy(),
+        np.empty(POINTS, np.int64),
+        np.empty(POINTS, np.int64),
+    )
 
 
-def parts_of(batch: int, channels: int, itemsize: int) -> list[tuple[int, int]]:
-    """Returns (first, n) of nearly equal parts of a batch, tiles of which fit the cache.
-
-    Args:
-        batch: N.
-        channels: Inputs and outputs together.
-        itemsize: Bytes of a number.
-    """
-    most = max(1, _CACHE_BYTES // (POINTS * channels * itemsize * _GRAIN)) * _GRAIN
-    count = -(-batch // most)
-    n = -(-batch // (count * _GRAIN)) * _GRAIN
-    return [(first, min(n, batch - first)) for first in range(0, batch, n)]
-
-
-U = np.uint64
-"""Compiled loops index with unsigned numbers: signed ones may count from the end, which costs the
-vector instructions."""
-_1, _2, _3, _4, _5, _6 = (U(n) for n in range(1, 7))
-
-
-@njit(cache=True, fastmath=True)
-def _to_points(s, at, by, o, to, step, n):
-    """Six rows of n inputs to rows of six points (B^T d): row i is at `at + i * by`."""
-    two, four, five = s.dtype.type(2), s.dtype.type(4), s.dtype.type(5)
-    for k in range(n):
-        d1, d2 = s[at + by + k], s[at + _2 * by + k]
-        d3, d4 = s[at + _3 * by + k], s[at + _4 * by + k]
-        p, q = d4 - four * d2, d3 - four * d1
-        r, u = d4 - d2, two * (d3 - d1)
-        o[to + k] = four * s[at + k] - five * d2 + d4
-        o[to + step + k] = p + q
-        o[to + _2 * step + k] = p - q
-        o[to + _3 * step + k] = r + u
-        o[to + _4 * step + k] = r - u
-        o[to + _5 * step + k] = four * d1 - five * d3 + s[at + _5 * by + k]
-
-
-@njit(cache=True, fastmath=True)
-def _to_points_adjoint(s, at, by, o, to, step, n):
-    """Adjoint of `_to_points` (B v)."""
-    two, four, five = s.dtype.type(2), s.dtype.type(4), s.dtype.type(5)
-    for k in range(n):
-        v0, v1, v2 = s[at + k], s[at + by + k], s[at + _2 * by + k]
-        v3, v4, v5 = s[at + _3 * by + k], s[at + _4 * by + k], s[at + _5 * by + k]
-        s12, d12 = v1 + v2, v1 - v2
-        s34, d34 = v3 + v4, two * (v3 - v4)
-        o[to + k] = four * v0
-        o[to + step + k] = four * (v5 - d12) - d34
-        o[to + _2 * step + k] = -five * v0 - four * s12 - s34
-        o[to + _3 * step + k] = d12 + d34 - five * v5
-        o[to + _4 * step + k] = v0 + s12 + s34
-        o[to + _5 * step + k] = v5
-
-
-@njit(cache=True, fastmath=True)
-def _from_points(s, at, by, o, to, step, n):
-    """Six rows of points to four rows of outputs (A^T m)."""
-    two, four, eight = s.dtype.type(2), s.dtype.type(4), s.dtype.type(8)
-    for k in range(n):
-        m1, m2 = s[at + by + k], s[at + _2 * by + k]
-        m3, m4 = s[at + _3 * by + k], s[at + _4 * by + k]
-        s12, d12, s34, d34 = m1 + m2, m1 - m2, m3 + m4, m3 - m4
-        o[to + k] = s[at + k] + s12 + s34
-        o[to + step + k] = d12 + two * d34
-        o[to + _2 * step + k] = s12 + four * s34
-        o[to + _3 * step + k] = d12 + eight * d34 + s[at + _5 * by + k]
-
-
-@njit(cache=True, fastmath=True)
-def _from_points_adjoint(s, at, by, o, to, step, n):
-    """Adjoint of `_from_points` (A y)."""
-    two, four, eight = s.dtype.type(2), s.dtype.type(4), s.dtype.type(8)
-    for k in range(n):
-        y0, y1, y2, y3 = s[at + k], s[at + by + k], s[at + _2 * by + k], s[at + _3 * by + k]
-        s02, s13 = y0 + y2, y1 + y3
-        e02, e13 = y0 + four * y2, two * y1 + eight * y3
-        o[to + k] = y0
-        o[to + step + k] = s02 + s13
-        o[to + _2 * step + k] = s02 - s13
-        o[to + _3 * step + k] = e02 + e13
-        o[to + _4 * step + k] = e02 - e13
-        o[to + _5 * step + k] = y3
-
-
-@njit(cache=True, fastmath=True)
-def to_tile(x_XYCN, first, n, tile, memory):
-    """Transforms one tile of columns `first` to `first + n` of the batch into `Tile.memory`."""
-    columns, rows, channels, batch = x_XYCN.shape
+@njit(cache=True)
+def _look(board, tile, outside, cells):
+    """Writes the addresses of the window of 6x6 cells around a tile."""
+    columns, rows, channels, lanes = board.shape
     high = (rows + 3) // 4
     x0, y0 = 4 * (tile // high) - 1, 4 * (tile % high) - 1
-    x_flat, flat = x_XYCN.reshape(-1), memory.reshape(-1)
-    width, stride = U(n), U(memory.shape[1])
-    d, t = np.zeros(36 * n, x_flat.dtype), np.empty(36 * n, x_flat.dtype)
-    for c in range(channels):
-        for i in range(max(0, -x0), min(6, columns - x0)):
-            for j in range(max(0, -y0), min(6, rows - y0)):
-                at = U((((x0 + i) * rows + y0 + j) * channels + c) * batch + first)
-                to = U((6 * i + j) * n)
-                for k in range(width):
-                    d[to + k] = x_flat[at + k]
-        # All six columns at once: the points of the first axis, then each row's of the second.
-        _to_points(d, U(0), _6 * width, t, U(0), _6 * width, _6 * width)
-        to = U(c * n)
-        for i in range(_6):
-            _to_points(t, _6 * i * width, width, flat, to + _6 * i * stride, stride, width)
+    first, step = address(board), np.int64(channels * lanes * board.itemsize)
+    for i in range(6):
+        for j in range(6):
+            x, y = x0 + i, y0 + j
+            inside = 0 <= x < columns and 0 <= y < rows
+            cells[6 * i + j] = first + (x * rows + y) * step if inside else outside
 
 
-@njit(cache=True, fastmath=True)
-def to_tile_adjoint(memory, x_XYCN, first, n, tile):
-    """Adds the adjoint of `to_tile` to columns `first` to `first + n` of the batch."""
-    columns, rows, channels, batch = x_XYCN.shape
-    high = (rows + 3) // 4
-    x0, y0 = 4 * (tile // high) - 1, 4 * (tile % high) - 1
-    x_flat, flat = x_XYCN.reshape(-1), memory.reshape(-1)
-    width, stride = U(n), U(memory.shape[1])
-    t, d = np.empty(36 * n, x_flat.dtype), np.empty(36 * n, x_flat.dtype)
-    for c in range(channels):
-        at = U(c * n)
-        for i in range(_6):
-            _to_points_adjoint(flat, at + _6 * i * stride, stride, t, _6 * i * width, width, width)
-        _to_points_adjoint(t, U(0), _6 * width, d, U(0), _6 * width, _6 * width)
-        for i in range(max(0, -x0), min(6, columns - x0)):
-            for j in range(max(0, -y0), min(6, rows - y0)):
-                to = U((((x0 + i) * rows + y0 + j) * channels + c) * batch + first)
-                take = U((6 * i + j) * n)
-                for k in range(width):
-                    x_flat[to + k] += d[take + k]
-
-
-@njit(cache=True, fastmath=True)
-def tile_outputs(flat, at, stride, n, t, out, to):
-    """Writes one channel's outputs, 16 rows of n from `out[to]` on; `t [24 * n]` is room to work.
+@njit(cache=True)
+def convolve(x_XYCL, w, add, y_XYDL, room):
+    """Writes the convolution of one group, zeros around it, plus what is added.
 
     Args:
-        flat: `Tile.memory`, flat.
-        at: Where the channel's first point is; the others follow at `stride`.
-        stride: See `at`; unsigned, like all numbers here.
-        n: Numbers in a row.
-        t: Room.
-        out: Written.
-        to: Where it begins.
+        x_XYCL: The boards.
+        w: Kernel, `packed`.
+        add: `[X, Y, D, L]`, or `[X, Y, D, 1]` for all lanes; may be y itself.
+        y_XYDL: Written.
+        room: Room to work in.
     """
-    for j in range(_6):
-        _from_points(flat, at + j * stride, _6 * stride, t, j * n, _6 * n, n)
-    for i in range(_4):
-        _from_points(t, _6 * i * n, n, out, to + _4 * i * n, n, n)
-
-
-@njit(cache=True, fastmath=True)
-def tile_outputs_adjoint(given, take, n, t, flat, at, stride):
-    """Writes the adjoint of `tile_outputs` of 16 rows from `given[take]` on."""
-    for i in range(_4):
-        _from_points_adjoint(given, take + _4 * i * n, n, t, _6 * i * n, n, n)
-    for j in range(_6):
-        _from_points_adjoint(t, j * n, _6 * n, flat, at + j * stride, _6 * stride, n)
-
-
-@njit(cache=True, fastmath=True)
-def from_tile(memory, bias_C, x_XYCN, first, n, tile):
-    """Writes a tile's outputs, and a bias, to columns `first` to `first + n` of the batch."""
-    columns, rows, channels, batch = x_XYCN.shape
+    columns, rows, channels, lanes = x_XYCL.shape
+    outputs, block, one = y_XYDL.shape[2], w.shape[3], x_XYCL.dtype.type(1)
+    size, weights = np.int64(x_XYCL.itemsize), address(w)
+    row, outside = lanes * size, address(room.nothing)
+    v, sums, out, cells = (
+        address(room.v),
+        address(room.sums),
+        address(room.out),
+        address(room.cells),
+    )
+    adds, outs, width = address(add), address(y_XYDL), np.int64(add.shape[3])
     high = (rows + 3) // 4
-    x0, y0 = 4 * (tile // high), 4 * (tile % high)
-    x_flat, flat = x_XYCN.reshape(-1), memory.reshape(-1)
-    width, stride = U(n), U(memory.shape[1])
-    t, out = np.empty(24 * n, x_flat.dtype), np.empty(16 * n, x_flat.dtype)
-    for c in range(channels):
-        bias = bias_C[c]
-        tile_outputs(flat, U(c * n), stride, width, t, out, U(0))
-        for i in range(min(4, columns - x0)):
-            for j in range(min(4, rows - y0)):
-                to = U((((x0 + i) * rows + y0 + j) * channels + c) * batch + first)
-                take = U((4 * i + j) * n)
-                for k in range(width):
-                    x_flat[to + k] = out[take + k] + bias
+    for tile in range((columns + 3) // 4 * high):
+        x0, y0 = 4 * (tile // high), 4 * (tile % high)
+        _look(x_XYCL, tile, outside, room.cells)
+        for c in range(channels):
+            _to_points(one, (cells, c * row, v + c * row, channels * row))
+        for b in range(len(w)):
+            for p in range(POINTS):
+                kernel = weights + (b * POINTS + p) * channels * block * size
+                at, to = v + p * channels * row, sums + p * row
+                products(one, at, row, kernel, block, to, POINTS * row, channels)
+            for d in range(b * block, min(outputs, (b + 1) * block)):
+                _from_points(one, (sums + (d - b * block) * POINTS * row, out))
+                for i in range(min(4, columns - x0)):
+                    for j in range(min(4, rows - y0)):
+                        here = ((x0 + i) * rows + y0 + j) * outputs + d
+                        arguments = (
+                            out + (4 * i + j) * row,
+                            adds + here * width * size,
+                            outs + here * row,
+                        )
+                        if width == 1:
+                            _plus_number(one, arguments)
+                        else:
+                            _plus(one, arguments)
 
 
-@njit(cache=True, fastmath=True)
-def from_tile_adjoint(x_XYCN, first, n, tile, memory):
-    """Writes the adjoint of `from_tile` into `Tile.memory`."""
-    columns, rows, channels, batch = x_XYCN.shape
-    high = (rows + 3) // 4
-    x0, y0 = 4 * (tile // high), 4 * (tile % high)
-    x_flat, flat = x_XYCN.reshape(-1), memory.reshape(-1)
-    width, stride = U(n), U(memory.shape[1])
-    t, given = np.empty(24 * n, x_flat.dtype), np.zeros(16 * n, x_flat.dtype)
-    for c in range(channels):
-        for i in range(min(4, columns - x0)):
-            for j in range(min(4, rows - y0)):
-                at = U((((x0 + i) * rows + y0 + j) * channels + c) * batch + first)
-                to = U((4 * i + j) * n)
-                for k in range(width):
-                    given[to + k] = x_flat[at + k]
-        tile_outputs_adjoint(given, U(0), width, t, flat, U(c * n), stride)
+@njit(cache=True)
+def convolve_adjoint(x_XYCL, dy_XYDL, w, dx_XYCL, dw, room):
+    """Adds the adjoints of `convolve`, by its input and by its kernel.
+
+    Args:
+        x_XYCL: The boards.
+        dy_XYDL: Gradient of what they became.
+        w: The kernels' transpose, `packed`; empty if the input's gradient is not asked for.
+        dx_XYCL: Added to.
+        dw: Added to, an `outer_room`.
+        room: Room to work in.
+    """
+    columns, rows, channels, lanes = x_XYCL.shape
+    outputs, block, one = dy_XYDL.shape[2], w.shape[3], x_XYCL.dtype.type(1)
+    size, weights, found = np.int64(x_XYCL.itemsize), address(w), address(dw)
+    row = lanes * size
+    outside, waste = address(room.nothing), address(room.waste)
+    v, m, sums = address(room.v), address(room.m), address(room.sums)
+    cells, others = address(room.cells), address(room.others)
+    tiles = (columns + 3) // 4 * ((rows + 3) // 4)
+    v_step = (4 * dw.shape[2] * tiles + 1) * row
+    m_step = (4 * dw.shape[1] * tiles + 1) * row
+    for tile in range(tiles):
+        _look(x_XYCL, tile, outside, room.cells)
+        _look(dy_XYDL, tile, outside, room.others)
+        for c in range(channels):
+            _to_points(one, (cells, c * row, v + (c * tiles + tile) * row, v_step))
+        for d in range(outputs):
+            _from_points_adjoint(one, (others, d * row, m + (d * tiles + tile) * row, m_step))
+        if len(w):
+            _look(dx_XYCL, tile, waste, room.cells)
+        for b in range(len(w)):
+            for p in range(POINTS):
+                kernel = weights + (b * POINTS + p) * outputs * block * size
+                at, to = m + p * m_step + tile * row, sums + p * row
+                products(one, at, tiles * row, kernel, block, to, POINTS * row, outputs)
+            for c in range(b * block, min(channels, (b + 1) * block)):
+                at = sums + (c - b * block) * POINTS * row
+                _to_points_adjoint(one, (at, row, cells, c * row))
+    depth, width = np.int64(tiles), tiles * row
+    for p in range(POINTS):
+        for d in range(dw.shape[1]):
+            left = m + p * m_step + 4 * d * width
+            for c in range(dw.shape[2]):
+                right = v + p * v_step + 4 * c * width
+                to = found + ((p * dw.shape[1] + d) * dw.shape[2] + c) * 16 * size
+                outer(one, (left, width, right, width, depth, to))
+
+
+@njit(cache=True)
+def _convolve_all(x_MXYCL, w, bias_XYD1, y_MXYDL, room):
+    for group in range(len(x_MXYCL)):
+        convolve(x_MXYCL[group], w, bias_XYD1, y_MXYDL[group], room)
+
+
+@njit(cache=True)
+def _convolve_all_adjoint(x_MXYCL, dy_MXYDL, w, dx_MXYCL, dw, room):
+    for group in range(len(x_MXYCL)):
+        convolve_adjoint(x_MXYCL[group], dy_MXYDL[group], w, dx_MXYCL[group], dw, room)
 
 
 class _Conv(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x_XYCN: Tensor, kernel_PDC: Tensor, bias_D: Tensor) -> Tensor:
-        columns, rows, channels, batch = x_XYCN.shape
+    def forward(ctx: Any, x_MXYCL: Tensor, kernel_PDC: Tensor, bias_D: Tensor) -> Tensor:
+        _, columns, rows, channels, _ = x_MXYCL.shape
         outputs = kernel_PDC.shape[1]
-        y = x_XYCN.new_empty(columns, rows, outputs, batch)
-        x_array, y_array, bias = x_XYCN.numpy(), y.numpy(), bias_D.numpy()
-        for first, n in parts_of(batch, channels + outputs, y.itemsize):
-            v, m = new_tile(channels, n, y), new_tile(outputs, n, y, 0)
-            for tile in range(num_tiles(columns, rows)):
-                to_tile(x_array, first, n, tile, v.memory)
-                torch.bmm(kernel_PDC, v.points, out=m.points)
-                from_tile(m.memory, bias, y_array, first, n, tile)
-        ctx.save_for_backward(x_XYCN, kernel_PDC)
+        y = x_MXYCL.new_empty(*x_MXYCL.shape[:3], outputs, LANES)
+        bias = bias_D[:, None].expand(columns, rows, outputs, 1).contiguous()
+        room = room_for(columns, rows, channels, outputs, y)
+        _convolve_all(x_MXYCL.numpy(), packed(kernel_PDC), bias.numpy(), y.numpy(), room)
+        ctx.save_for_backward(x_MXYCL, kernel_PDC)
         return y
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad_XYDN: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
-        x_XYCN, kernel_PDC = ctx.saved_tensors
-        columns, rows, channels, batch = x_XYCN.shape
-        outputs = kernel_PDC.shape[1]
-        grad = grad_XYDN.contiguous()
-        grad_kernel = torch.zeros_like(kernel_PDC)
-        grad_x = torch.zeros_like(x_XYCN) if ctx.needs_input_grad[0] else None
-        x_array, grad_array = x_XYCN.numpy(), grad.numpy()
-        for first, n in parts_of(batch, channels + outputs, grad.itemsize):
-            v, m = new_tile(channels, n, grad), new_tile(outputs, n, grad)
-            dv = new_tile(channels, n, grad, 0)
-            for tile in range(num_tiles(columns, rows)):
-                to_tile(x_array, first, n, tile, v.memory)
-                from_tile_adjoint(grad_array, first, n, tile, m.memory)
-                grad_kernel.baddbmm_(m.points, v.points.transpose(1, 2))
-                if grad_x is not None:
-                    torch.bmm(kernel_PDC.transpose(1, 2), m.points, out=dv.points)
-                    to_tile_adjoint(dv.memory, grad_x.numpy(), first, n, tile)
-        return grad_x, grad_kernel, grad.sum((0, 1, 3))
+    def backward(ctx: Any, grad_MXYDL: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+        x_MXYCL, kernel_PDC = ctx.saved_tensors
+        _, columns, rows, channels, _ = x_MXYCL.shape
+        outputs, grad = kernel_PDC.shape[1], grad_MXYDL.contiguous()
+        wanted = ctx.needs_input_grad[0]
+        grad_x = torch.zeros_like(x_MXYCL) if wanted else x_MXYCL
+        w = packed(kernel_PDC.transpose(1, 2))
+        found = outer_room(POINTS, outputs, channels, grad)
+        room = room_for(columns, rows, channels, outputs, grad)
+        arrays = (x_MXYCL.numpy(), grad.numpy(), w if wanted else w[:0], grad_x.numpy())
+        _convolve_all_adjoint(*arrays, found.numpy(), room)
+        sums_D = grad.sum((0, 1, 2)).sum(-1)
+        return grad_x if wanted else None, unpacked(found, outputs, channels), sums_D
 
 
-def conv3x3(x_XYCN: Tensor, weight_DC33: Tensor, bias_D: Tensor) -> Tensor:
-    """Returns the convolution of boards, zeros around them, `[X, Y, D, N]`; on the CPU only.
+def conv3x3(x_MXYCL: Tensor, weight_DC33: Tensor, bias_D: Tensor) -> Tensor:
+    """Returns the convolution of boards, zeros around them, `[M, X, Y, D, L]`; on the CPU only.
 
     The same as `torch.nn.functional.conv2d(..., padding=1)` on `[N, C, X, Y]`, up to rounding: in
     single precision about 1e-5 of the largest output.
 
     Args:
-        x_XYCN: Boards of at least 2x2 cells, contiguous.
+        x_MXYCL: Groups of boards, contiguous.
         weight_DC33: Kernel.
         bias_D: Bias.
     """
-    y: Tensor = _Conv.apply(x_XYCN, transformed_kernel(weight_DC33), bias_D)
+    y: Tensor = _Conv.apply(x_MXYCL, transformed_kernel(weight_DC33), bias_D)
     return y

@@ -17,7 +17,8 @@ plays Sokoban"). With i_t the board as one-hot planes and every convolution 3x3,
 episode begins. N adds compute, not parameters: thinking time is an axis of its own (`model.ticks`).
 With one layer, b and h_d are the same board, and one convolution serves for both.
 
-Shape suffixes: X columns, Y rows, C channels, G = 4 C gates, D layers, T time, B batch, N = T * B.
+Shape suffixes: X columns, Y rows, C channels, G = 4 C gates, D layers, T time, B batch, N = T * B,
+P planes, Q groups of `LANES` (L) of a batch, F features.
 """
 
 from __future__ import annotations
@@ -29,15 +30,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from whichgoal.models.contract import Core, State
-from whichgoal.models.conv import conv3x3, transformed_kernel
+from whichgoal.models.conv import POINTS, conv3x3, transformed_kernel
 from whichgoal.models.planner_cell import Ticks, Weights
 from whichgoal.models.readout import Readout
 from whichgoal.models.sight import Board, Sight
+from whichgoal.models.simd import LANES
 from whichgoal.spec import ModelSpec
 
 
 class Conv3x3(nn.Module):
-    """A 3x3 convolution of boards `[X, Y, C, N]`, see `conv.conv3x3`."""
+    """A 3x3 convolution of groups of boards `[M, X, Y, C, L]`, see `conv.conv3x3`."""
 
     def __init__(self, channels: int, outputs: int) -> None:
         super().__init__()
@@ -45,9 +47,9 @@ class Conv3x3(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs))
         nn.init.orthogonal_(self.weight)
 
-    def forward(self, x_XYCN: Tensor) -> Tensor:
-        """Returns `[X, Y, outputs, N]`."""
-        return conv3x3(x_XYCN, self.weight, self.bias)
+    def forward(self, x_MXYCL: Tensor) -> Tensor:
+        """Returns `[M, X, Y, outputs, L]`."""
+        return conv3x3(x_MXYCL, self.weight, self.bias)
 
 
 class Planner(Core):
@@ -96,16 +98,30 @@ class Planner(Core):
         """Returns the read-outs `[B, T, width]` and the last state, of codes `[B, T, X, Y]`."""
         if x.device.type != "cpu":
             return self.plain_unroll(x, state, is_first_BT)
-        codes_NXY = x.transpose(0, 1).flatten(0, 1)
-        e_XYCN = F.embedding(codes_NXY, self.sight.planes).permute(1, 2, 3, 0).contiguous()
+        batch, steps, columns, rows = x.shape
+        missing = -batch % LANES  # groups are whole; what is added to fill one is not looked at
+        codes_TQLXY = F.pad(x.transpose(0, 1), (0, 0, 0, 0, 0, missing)).unflatten(1, (-1, LANES))
+        planes_TQXYLP = F.embedding(codes_TQLXY.movedim(2, 4).contiguous(), self.sight.planes)
+        e_MXYCL = planes_TQXYLP.flatten(0, 1).transpose(-1, -2).contiguous()
         for layer in self.encoder:
-            e_XYCN = layer(e_XYCN)
-        h, c = (state[name].permute(1, 3, 4, 2, 0).contiguous() for name in ("h", "c"))
-        keep_TB = (~is_first_BT).to(e_XYCN.dtype).t()
-        weights = self._weights(x.shape[-2], x.shape[-1])
-        y_XYCN, h, c = Ticks.apply(self.ticks, e_XYCN, h, c, keep_TB, *weights.tensors())
-        out = self._read(y_XYCN + e_XYCN, codes_NXY, is_first_BT.shape)
-        return out, {"h": h.permute(4, 0, 3, 1, 2), "c": c.permute(4, 0, 3, 1, 2)}
+            e_MXYCL = layer(e_MXYCL)
+        e = e_MXYCL.unflatten(0, (steps, -1))
+        keep_TB = F.pad((~is_first_BT).to(e.dtype).t(), (0, missing)).contiguous()
+        h, c = (
+            F.pad(state[name].permute(1, 3, 4, 2, 0), (0, missing)).contiguous()
+            for name in ("h", "c")
+        )
+        weights = self._weights(columns, rows)
+        y, h, c = Ticks.apply(self.ticks, e, h, c, keep_TB, *weights.tensors())
+        out_TBF = self._read((y + e).flatten(2, 3), self.sight.agent_cell(codes_TQLXY))
+        h, c = (part[..., :batch].permute(4, 0, 3, 1, 2) for part in (h, c))
+        return out_TBF[:, :batch].transpose(0, 1), {"h": h, "c": c}
+
+    def _read(self, y_TQSCL: Tensor, cell_TQL: Tensor) -> Tensor:
+        """Returns the read-out `[T, B, width]` of boards whose cells are one axis, S."""
+        at = cell_TQL[:, :, None, None].expand(-1, -1, 1, self.channels, -1)
+        parts = (y_TQSCL.gather(2, at).squeeze(2), y_TQSCL.mean(2), y_TQSCL.amax(2))
+        return self.readout.project(torch.cat(parts, 2).transpose(-1, -2).flatten(1, 2))
 
     def plain_unroll(self, x: Tensor, state: State, is_first_BT: Tensor) -> tuple[Tensor, State]:
         """The same as `unroll` in plain torch, tick by tick."""
@@ -140,14 +156,10 @@ class Planner(Core):
                     c[d] = f.sigmoid() * c[d] + i.sigmoid() * g.tanh()
                     h[d] = o.tanh() * c[d].tanh()
             outs.append(h[-1])
-        y_XYCN = (torch.cat(outs) + e_NCXY).permute(2, 3, 1, 0)
-        out = self._read(y_XYCN, codes_NXY, is_first_BT.shape)
-        return out, {"h": torch.stack(h, 1), "c": torch.stack(c, 1)}
-
-    def _read(self, y_XYCN: Tensor, codes_NXY: Tensor, shape_BT: torch.Size) -> Tensor:
-        cell_N = self.sight.agent_cell(codes_NXY)
-        out_NF = self.readout(y_XYCN.permute(3, 2, 0, 1), cell_N)
-        return out_NF.unflatten(0, (shape_BT[1], shape_BT[0])).transpose(0, 1)
+        y_NCXY = torch.cat(outs) + e_NCXY
+        out_NF = self.readout(y_NCXY, self.sight.agent_cell(codes_NXY))
+        out_BTF = out_NF.unflatten(0, (steps, batch)).transpose(0, 1)
+        return out_BTF, {"h": torch.stack(h, 1), "c": torch.stack(c, 1)}
 
     def _split(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Returns the gates' kernels by input: encoder, below, pooled, own; `[D, G, C, 3, 3]`."""
@@ -168,17 +180,22 @@ class Planner(Core):
         inside = torch.tensor([[0, 1, 1], [1, 1, 1], [1, 1, 0]]).to(self.gates)
         pooled = torch.einsum("xa,yb,dgcab->dxygc", inside, inside, from_pooled)
         return Weights(
-            encoded=_transformed(from_e),
-            below=_transformed(from_below),
-            own=_transformed(from_own),
-            pooled=pooled.flatten(1, 3).contiguous(),
+            encoded=_transformed(_channels_first(from_e)),
+            below=_transformed(_channels_first(from_below)),
+            own=_transformed(_channels_first(from_own)),
+            pooled=_channels_first(pooled, 3).flatten(1, 3).contiguous(),
             mix=self.mix,
-            constant=self._constant(columns, rows).contiguous(),
+            constant=_channels_first(self._constant(columns, rows), 3).contiguous(),
         )
+
+
+def _channels_first(x: Tensor, axis: int = 1) -> Tensor:
+    """Returns an axis of gates of channels, `[4 * C]`, as one of channels' gates, `[C * 4]`."""
+    return x.unflatten(axis, (4, -1)).transpose(axis, axis + 1).flatten(axis, axis + 1)
 
 
 def _transformed(kernels_DGC33: Tensor) -> Tensor:
     """Returns every layer's kernel in Winograd's basis, `[D, 36, G, C]`."""
     if not len(kernels_DGC33):
-        return kernels_DGC33
+        return kernels_DGC33.new_zeros(0, POINTS, *kernels_DGC33.shape[1:3])
     return torch.stack([transformed_kernel(kernel) for kernel in kernels_DGC33])

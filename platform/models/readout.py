@@ -35,4 +35,8 @@ class Readout(nn.Module):
         cells_SCB = x_BCXY.permute(2, 3, 1, 0).flatten(0, 1)
         at = agent_cell_B.expand(1, cells_SCB.shape[1], -1)
         parts = (cells_SCB.gather(0, at).squeeze(0), cells_SCB.mean(0), cells_SCB.amax(0))
-        return F.relu(self.layer(torch.cat(parts).t()))
+        return self.project(torch.cat(parts).t())
+
+    def project(self, parts_BC: Tensor) -> Tensor:
+        """Returns features of the three parts in a row, `[B..., 3 * C]`."""
+        return F.relu(self.layer(parts_BC))
