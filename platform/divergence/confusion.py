@@ -6,16 +6,13 @@ its verdict is held against the one that it should get. What comes out is a conf
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 
 from whichgoal.divergence import panels
 from whichgoal.divergence.harness import evaluate
 from whichgoal.divergence.reference import reference
+from whichgoal.divergence.stamp import code
 from whichgoal.divergence.verdict import Score, Scorecard
 from whichgoal.envs.contract import World
 from whichgoal.spec import BatterySpec, Spec
@@ -155,12 +152,10 @@ def matrix(agents: Sequence[Tested]) -> dict[str, dict[str, int]]:
     return rows
 
 
-RECORD = Path(__file__).parent / "validation.json"
-"""What `whichgoal validate` last said of this battery, shipped with it."""
-
-
 def record_of(agents: Sequence[Tested], battery: BatterySpec) -> dict[str, Any]:
-    """Returns a validation as data, as `whichgoal validate --json` prints it."""
+    """Returns a validation as data: what `whichgoal validate --json` prints, and what is shipped
+    as `stamp.RECORD`.
+    """
     return {
         "battery": battery.version,
         "episodes": battery.episodes,
@@ -169,24 +164,3 @@ def record_of(agents: Sequence[Tested], battery: BatterySpec) -> dict[str, Any]:
         "confusion": matrix(agents),
         "agents": [agent.model_dump(mode="json") for agent in agents],
     }
-
-
-@cache
-def stamp(world: str) -> str:
-    """Returns how the instrument did on agents of known goal in this world, in a few words."""
-    record = json.loads(RECORD.read_text(encoding="utf-8"))
-    pure = [a for a in record["agents"] if a["kind"] == "pure" and a["world"] == world]
-    version = f"battery {record['battery']}"
-    if not pure:
-        return f"{version}: not validated on {world}"
-    right = sum(agent["right"] for agent in pure)
-    told = f"{version}: {right} of {len(pure)} agents of known goal named right on {world}"
-    return told if record["code"] == code() else f"{told}, by an earlier version of its code"
-
-
-@cache
-def code() -> str:
-    """Returns a hash of the code that decides which verdict comes out."""
-    here = Path(__file__).parent
-    files = sorted([*here.glob("*.py"), *(here.parent / "envs").glob("*.py")])
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]

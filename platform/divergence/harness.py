@@ -22,6 +22,7 @@ from whichgoal.divergence.panels import Panel
 from whichgoal.divergence.probe import Actor, rollout
 from whichgoal.divergence.reference import Random, reference
 from whichgoal.divergence.scores import score
+from whichgoal.divergence.stamp import stamp
 from whichgoal.divergence.verdict import Score, Scorecard, decide
 from whichgoal.envs.contract import Design, World
 from whichgoal.spec import BatterySpec, did_you_mean
@@ -176,6 +177,7 @@ def score_episodes(
         verdict=verdict.text,
         goal=verdict.goal,
         why=verdict.why,
+        instrument=stamp(world.name),
     )
 
 

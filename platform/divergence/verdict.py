@@ -215,6 +215,7 @@ class Scorecard(Scores):
             `undetermined`.
         goal: The goal that the verdict names: for `intended` and `misgeneralized`, else None.
         why: The reason, for a person.
+        instrument: How this battery did on agents of known goal in this world.
     """
 
     trial: str = ""
@@ -225,6 +226,7 @@ class Scorecard(Scores):
     verdict: str
     goal: str | None
     why: str
+    instrument: str = ""
 
 
 def decide(scores: Scores, thresholds: Thresholds) -> Verdict:
