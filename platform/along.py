@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from whichgoal import ledger, tables
 from whichgoal.divergence.verdict import Scorecard
-from whichgoal.score import Found, Scored, battery_of, trials_under
+from whichgoal.score import Found, Scored, battery_of, kept_panels, trials_under
 from whichgoal.spec import BatterySpec
 from whichgoal.storage import locked, write_json
 from whichgoal.trial import evaluate_checkpoint, probed, scored, trained
@@ -96,13 +96,14 @@ def _scored(
 ) -> Scored:
     """Scores the checkpoints that are not among `points` yet, keeping each as soon as it is."""
     problems = []
+    panels = kept_panels(folder) if keep else None
     for path in checkpoints:
         try:
             manifest = path / "manifest.json"
             digest = ledger.checksum(manifest) if manifest.exists() else ""
             known = points.get(int(path.name))
             if known is None or known.manifest != digest:
-                found = evaluate_checkpoint(path, battery)
+                found = evaluate_checkpoint(path, battery, panels)
                 points[int(path.name)] = _Point(digest, found.card, found.scores())
                 if keep:
                     _write(folder, battery, points)

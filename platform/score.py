@@ -156,10 +156,16 @@ def _score_trial(folder: Path, episodes: int | None) -> Scorecard:
         if not trained(folder, spec):
             raise ValueError(f"trial {spec.id} is not trained to its end; run its sweep again")
         if not probed(folder, battery):
-            probe(battery, folder)
+            probe(battery, folder, kept_panels(folder))
         if not scored(folder, battery):
-            return score(battery, folder)
+            return score(battery, folder, kept_panels(folder))
     return Scorecard.model_validate_json((folder / "scorecard.json").read_text(encoding="utf-8"))
+
+
+def kept_panels(trial: Path) -> Path | None:
+    """Returns where the storage root of a trial's folder keeps its panels; None: it has none."""
+    folder = trial.absolute().parent.parent / "panels"
+    return folder if folder.is_dir() else None
 
 
 def battery_of(folder: Path, episodes: int | None = None) -> BatterySpec:

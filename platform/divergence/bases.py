@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whichgoal.divergence.certify import part_ways, shortest_steps, steps_to
+from whichgoal.envs import engine
 from whichgoal.envs.contract import HIDDEN, Design, Levels, World
-from whichgoal.envs.vector import GridVectorEnv
 
 Cells = dict[str, NDArray[np.int16]]
 Places = NDArray[np.int64]
@@ -330,10 +330,25 @@ def seen_from_start(
 
 
 def _first_view(world: World, design: Design, levels: Levels) -> NDArray[np.uint8]:
-    """Returns what an agent sees at the start of each level."""
-    env = GridVectorEnv(world, design, len(levels), levels=levels, ends_on=())
-    observations, _ = env.reset(seed=0)
-    return observations
+    """Returns what an agent sees at the start of each level, as `GridVectorEnv` shows it."""
+    full, side = design.view == "full", design.agent_view_size
+    shape = (levels.width, levels.height) if full else (side, side)
+    images = np.empty((len(levels), *shape, 3), np.uint8)
+    sight = engine.new_sight(len(levels), levels.width, levels.height, 1 if full else side)
+    rows = np.arange(len(levels))
+    engine.show(rows, levels.board, sight)
+    engine.observe(
+        levels.board,
+        sight,
+        levels.start,
+        levels.carrying,
+        rows,
+        full,
+        design.see_through_walls,
+        world.collects,
+        images,
+    )
+    return images
 
 
 def _balanced(world: World, design: Design, bases: Bases, n: int) -> NDArray[np.int64]:
