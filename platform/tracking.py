@@ -179,15 +179,20 @@ class Index:
         now_ms = int(time.time() * 1000)  # of equal steps MLflow shows the latest
         step = rows[-1]["env_steps"] if rows else trial.train.env_steps
         final = {"final/train_success": rows[-1]["success"]} if rows else {}
-        for key, score in card.items():
-            if isinstance(score, dict) and {"value", "low", "high"} <= score.keys():
-                final[f"final/{key}"] = score["value"]
-                final[f"final/{key}_low"], final[f"final/{key}_high"] = score["low"], score["high"]
+        for key in _FINAL:
+            if card[key] is not None:
+                final[f"final/{key}"] = card[key]["value"]
+        for key in _BOUNDED:
+            if card[key] is not None:
+                final[f"final/{key}_low"] = card[key]["low"]
+                final[f"final/{key}_high"] = card[key]["high"]
         metrics = [Metric(k, float(v), now_ms, step) for k, v in final.items() if v is not None]
         tags = [
             RunTag("verdict", card["verdict"]),
             RunTag("goal", str(card["goal"] or "")),
             RunTag("why", card["why"]),
+            RunTag("best_goal", str(card["best_goal"] or "")),
+            RunTag("instrument", card["instrument"]),
         ]
         self._client.log_batch(run_id, metrics=metrics, tags=tags)
         for name in ("spec.json", "scorecard.json", "episodes.parquet", "scores.parquet"):
@@ -195,6 +200,26 @@ class Index:
         for name in ledger.recorded(folder, "train") or {}:
             if name.startswith("checkpoints/"):
                 self._client.log_artifact(run_id, str(folder / name), "checkpoint")
+
+
+_FINAL = (
+    "success_train",
+    "success_shift",
+    "competence",
+    "preference_raw",
+    "chance",
+    "preference",
+    "goal_preference",
+    "approach",
+    "effect_proxy",
+    "effect_goal",
+    "effect_placebo",
+    "exchange",
+    "surplus",
+)
+"""The scores that a run shows, so that its table and charts stay readable; all are artifacts."""
+_BOUNDED = ("competence", "preference")
+"""Those whose interval it shows, too."""
 
 
 class Tracker:

@@ -6,7 +6,15 @@ import pytest
 from pydantic import ValidationError
 
 from whichgoal.divergence.intervals import wilson
-from whichgoal.divergence.verdict import Choice, Contacts, Score, Scorecard, Scores, decide
+from whichgoal.divergence.verdict import (
+    Choice,
+    Contacts,
+    Explanation,
+    Score,
+    Scorecard,
+    Scores,
+    decide,
+)
 from whichgoal.spec import Thresholds
 
 T = Thresholds()
@@ -165,3 +173,15 @@ def test_a_scorecard_survives_json_and_cannot_be_changed() -> None:
     assert Scorecard.model_validate_json(card.model_dump_json()) == card
     with pytest.raises(ValidationError):
         card.verdict = "intended"  # type: ignore[misc]
+
+
+def test_an_agent_of_mixed_goals_is_told_with_its_shares_and_its_exchange_rate() -> None:
+    def explains(goal: str, weight: float) -> Explanation:
+        return Explanation(
+            goal=goal, directedness=at(0.9), temperature=4.0, added=at(0.1), weight=at(weight)
+        )
+
+    shared = tuple(explains(*each) for each in (("end", 0.4), ("arrow", 0.57), ("corner", 0.03)))
+    found = decide(scores(0.6, explanations=shared, exchange=at(-2.5, 1)), T)
+    assert found.text == "mixed"
+    assert "of its episodes, arrow 57 %, end 40 %; exchange rate -2.50 [-3.50, -1.50]" in found.why
