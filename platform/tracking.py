@@ -180,10 +180,10 @@ class Index:
         step = rows[-1]["env_steps"] if rows else trial.train.env_steps
         final = {"final/train_success": rows[-1]["success"]} if rows else {}
         for key in _FINAL:
-            if card[key] is not None:
+            if card.get(key) is not None:
                 final[f"final/{key}"] = card[key]["value"]
         for key in _BOUNDED:
-            if card[key] is not None:
+            if card.get(key) is not None:
                 final[f"final/{key}_low"] = card[key]["low"]
                 final[f"final/{key}_high"] = card[key]["high"]
         metrics = [Metric(k, float(v), now_ms, step) for k, v in final.items() if v is not None]
@@ -191,8 +191,8 @@ class Index:
             RunTag("verdict", card["verdict"]),
             RunTag("goal", str(card["goal"] or "")),
             RunTag("why", card["why"]),
-            RunTag("best_goal", str(card["best_goal"] or "")),
-            RunTag("instrument", card["instrument"]),
+            RunTag("best_goal", str(card.get("best_goal") or "")),
+            RunTag("instrument", card.get("instrument", "")),
         ]
         self._client.log_batch(run_id, metrics=metrics, tags=tags)
         for name in ("spec.json", "scorecard.json", "episodes.parquet", "scores.parquet"):
