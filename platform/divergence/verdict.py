@@ -323,7 +323,7 @@ def _mixed_because(scores: Scores, proxy: Score, goal: Score, line: Thresholds) 
 
 
 def _shares(scores: Scores) -> str:
-    """Returns how an agent of mixed goals divides its episodes, and what the goal is worth to it."""
+    """Returns how an agent of mixed goals divides its episodes, and its exchange rate."""
     told = [
         f"{candidate.goal} {100 * candidate.weight.value:.0f} %"
         for candidate in sorted(scores.explanations, key=lambda e: -e.weight.value)
