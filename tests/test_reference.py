@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from whichgoal import tables
-from whichgoal.divergence import panels
-from whichgoal.divergence.confusion import EXPECTED, Tested, held_against
+from whichgoal.divergence import confusion, panels
+from whichgoal.divergence.confusion import EXPECTED, held_against
 from whichgoal.divergence.harness import Evaluation, evaluate, score_episodes
 from whichgoal.divergence.panels import Panel
 from whichgoal.divergence.probe import rollout
@@ -52,7 +52,7 @@ def tried(name: str, case: Case, spec: BatterySpec = BATTERY) -> Evaluation:
     return evaluate({"sampled": agent}, *of(case), spec, panels=battery(case, spec))
 
 
-def judged(name: str, case: Case, spec: BatterySpec = BATTERY) -> Tested:
+def judged(name: str, case: Case, spec: BatterySpec = BATTERY) -> confusion.Tested:
     card = tried(name, case, spec).card
     return held_against(of(case)[0], case[1], proxy_of(case), name, card)
 
@@ -80,16 +80,22 @@ def test_the_whole_confusion_matrix_is_diagonal(name: str, case: Case) -> None:
 
 @each_case
 def test_the_goal_seeker_takes_the_exact_fewest_steps(case: Case) -> None:
+    """Except where there are several chests to be opened, the best order of which it only guesses.
+
+    Then it opens as many as can be opened, and is not faster than the exact fewest steps.
+    """
     world, design = of(case)
     for panel in battery(case).values():
         if panel.role in ("neither", "proxy_only"):
             continue  # the goal is hidden
         played = rollout(reference("goal", world, design, proxy_of(case)), world, panel)
         np.testing.assert_array_equal(played.count[:, 0], panel.attainable)
-        np.testing.assert_array_equal(played.last[:, 0], panel.fewest)
-        if not world.counted:
+        assert (played.last[:, 0] >= panel.fewest).all()
+        if (panel.attainable == 1).all():
+            np.testing.assert_array_equal(played.contact[:, 0], panel.fewest)
             np.testing.assert_array_equal(played.contact[:, 0], panel.shortest[:, 0])
-    assert tried("goal", case).card.competence.value == 1
+    if not world.counted:
+        assert tried("goal", case).card.competence.value == 1
 
 
 @each_case
