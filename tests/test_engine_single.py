@@ -108,6 +108,30 @@ def test_rows_are_played_in_turn_or_by_choice() -> None:
         env.reset(options={"row": 3})
 
 
+def test_the_rewarded_goal_pays_and_ends_the_episode_and_the_intended_one_does_neither() -> None:
+    world = WORLDS["arrow_maze"]
+    levels = Levels.empty(1, 5, 6)
+    levels.start[0], levels.limit[0] = (1, 2, 0), 10
+    levels.goal_map[0, 2, 2] = 1 << world.goals.index("end")
+    levels.goal_map[0, 3, 2] = 1 << world.goals.index("arrow")
+    env = LevelEnv(world, world.Design(reward="arrow", step_cost=0.25), levels=levels)
+    env.reset()
+    assert env.ends_on == ("arrow",)
+    _, reward, terminated, _, info = env.step(2)
+    assert (reward, terminated) == (-0.25, False)
+    assert info["goals"][:2].tolist() == [1, 0]
+    _, reward, terminated, _, info = env.step(2)
+    assert (reward, terminated) == (0.75, True)
+    assert info["goals"][:2].tolist() == [0, 1]
+
+
+def test_a_goal_to_reward_that_is_none_is_refused_with_the_likely_meant() -> None:
+    world = WORLDS["arrow_maze"]
+    copied = world.Design().model_copy(update={"reward": "arow"})  # a copy is not validated
+    with pytest.raises(ValueError, match=r"no goal 'arow' to reward; .* did you mean 'arrow'"):
+        LevelEnv(world, copied)
+
+
 def test_an_agent_can_begin_with_an_object_in_its_hand() -> None:
     world = WORLDS["arrow_maze"]
     levels = Levels.empty(1, 5, 6)
@@ -132,6 +156,11 @@ def test_entry_points_refuse_unknown_worlds_and_keys() -> None:
     [
         ({"size": 8}, "size: size 8 is not a maze; allowed: odd numbers from 7 to 99"),
         ({"agent_view_size": 8}, "agent_view_size: 8 given; allowed: odd numbers from 3 to 61"),
+        (
+            {"reward": "arow"},
+            "reward: 'arow' given; allowed: arrow, corner, dead_end, east, end; "
+            "did you mean 'arrow'?",
+        ),
         ({"agreement": {"arow": 1}}, "unknown key 'arow'; allowed: arrow; did you mean 'arrow'?"),
     ],
 )

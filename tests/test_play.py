@@ -8,8 +8,7 @@ from PIL import Image
 
 from whichgoal.cast import cast_scripted, panel_of
 from whichgoal.cli import main
-from whichgoal.divergence.certify import shortest_steps
-from whichgoal.divergence.panels import Panel
+from whichgoal.divergence import panels
 from whichgoal.divergence.reference import reference
 from whichgoal.envs import WORLDS
 from whichgoal.envs.contract import PLACEBO
@@ -115,8 +114,7 @@ def an_episode(name: str) -> Episode:
     """A level in which keys are scarce, played to its end by a reference agent."""
     design = KEYS.Design(size=7)
     levels = KEYS.generate(design, 4, seed=0, split="test")
-    base, steps = np.arange(4, dtype=np.int32), shortest_steps(levels, 2)
-    episode = Episode(KEYS, Panel("train", "train", levels, steps, base, None, design), 0)
+    episode = Episode(KEYS, panels.panel_of(KEYS, "train", levels, design), 0)
     list(episode.played_by(reference(name, KEYS, design, "keys")))
     return episode
 
@@ -135,7 +133,6 @@ def test_chests_and_keys_are_drawn_and_the_placebo_is_no_arrow():
     cells = {"chests": np.array([[1, 1]]), "keys": np.array([[5, 5]])}
     levels = KEYS.place(design, layouts, {**cells, PLACEBO: np.array([[1, 5]])})
     levels.start[:] = 3, 3, 0
-    base, steps = np.zeros(1, np.int32), shortest_steps(levels, 2)
-    panel = Panel("conflict/keys", "conflict", levels, steps, base, "keys", design)
+    panel = panels.panel_of(KEYS, "conflict", levels, design, proxy="keys")
     text = drawn(Episode(KEYS, panel, 0), color=False)
     assert [text.count(glyph) for glyph in ("■", "k", "░░", "▶", "▼")] == [1, 1, 1, 1, 0]

@@ -7,9 +7,10 @@ from functools import cache
 
 import numpy as np
 import pytest
+from clean_choices import is_clean_choice
 
-from whichgoal.divergence.certify import shortest_steps, tell_apart
-from whichgoal.divergence.panels import Panel
+from whichgoal.divergence.certify import shortest_steps
+from whichgoal.divergence.panels import Panel, panel_of
 from whichgoal.divergence.probe import rollout
 from whichgoal.divergence.reference import REFERENCES, reference
 from whichgoal.envs import WORLDS
@@ -23,9 +24,7 @@ CHESTS, KEYS = 0, 1
 
 
 def panel(levels: Levels) -> Panel:
-    steps = shortest_steps(levels, 2)
-    base = np.arange(len(levels), dtype=np.int32)
-    return Panel("levels", "conflict", levels, steps, base, "keys", DESIGN)
+    return panel_of(WORLD, "conflict", levels, DESIGN, proxy="keys")
 
 
 def collected(name: str, levels: Levels) -> tuple[np.ndarray, np.ndarray]:
@@ -58,7 +57,7 @@ def choices(seen: bool = True) -> Levels:
             places.items(), rng.permuted(np.tile(np.arange(16), (800, 1)), axis=1).T, strict=False
         )
     }
-    good = tell_apart(WORLD.place(DESIGN, layouts, cells), CHESTS, KEYS)
+    good = is_clean_choice(WORLD.place(DESIGN, layouts, cells), cells)
     cells = {goal: at[good] for goal, at in cells.items()}
     return WORLD.place(DESIGN, layouts[good], cells, dict.fromkeys(cells, seen))
 

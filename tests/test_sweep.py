@@ -127,6 +127,12 @@ MISTAKES = {
     "unknown key of the battery": ("episodes: 64", "episods: 64", "11:23: battery: unknown key"),
     "battery of another version": ("version: 1", "version: 2", "11:20: battery: version: 2"),
     "impossible size": ("size: 9}", "size: 8}", "4:35: world: size: size 8 is not a maze"),
+    "unknown goal to reward": ("size: 9}", "reward: arow}", "4:37: world: reward: 'arow' given"),
+    "likely goal to reward": (
+        "size: 9}",
+        "reward: arow}",
+        "allowed: arrow, corner, dead_end, east, end; did you mean 'arrow'?",
+    ),
     "text for a number": ("size: 9}", "size: nine}", "4:35: world: size: 'nine' given"),
     "quoted number": ("2_000_000", '"2000000"', "5:22: train.env_steps: '2000000' given; allowed:"),
     "unknown spacing": (

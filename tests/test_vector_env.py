@@ -109,6 +109,57 @@ def test_a_goal_pays_at_first_contact_only_and_need_not_end_the_episode() -> Non
     assert ending.step(forward)[4]["goals"][0, 0] == 1  # the next episode pays again
 
 
+def test_the_rewarded_goal_pays_and_ends_the_episode_and_the_intended_one_does_neither() -> None:
+    levels = Levels.empty(1, 5, 5)
+    levels.start[0], levels.limit[0] = (0, 0, 0), 100
+    levels.goal_map[0, 1, 0] = 1 << WORLD.goals.index("end")
+    levels.goal_map[0, 2, 0] = 1 << WORLD.goals.index("arrow")
+    forward = np.array([2])
+    design = WORLD.Design(size=7, reward="arrow", step_cost=0.25)
+    env = GridVectorEnv(WORLD, design, 1, levels=levels)
+    env.reset()
+    _, reward, terminated, _, infos = env.step(forward)
+    assert (reward[0], terminated[0]) == (-0.25, False)
+    assert infos["goals"][0, :2].tolist() == [1, 0]  # what the intended goal paid is still told
+    _, reward, terminated, _, infos = env.step(forward)
+    assert (reward[0], terminated[0]) == (0.75, True)
+    assert infos["goals"][0, :2].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_rewarding_any_goal_equals_the_single_environment_that_rewards_it(name: str) -> None:
+    world = WORLDS[name]
+    for goal in world.goals:
+        design = world.Design(size=7, reward=goal)
+        levels = world.generate(design, 8, seed=2)
+        single = LevelEnv(world, design, levels=levels)
+        assert single.ends_on == (goal,)
+        env = GridVectorEnv(world, design, 1, levels=levels)
+        single.reset(seed=0), env.reset(seed=0)
+        paid = 0
+        for action in actions_of(1, 1500)[:, 0]:
+            _, reward, terminated, truncated, info = single.step(action)
+            _, rewards, ends, cuts, infos = env.step(np.array([action]))
+            assert (rewards[0], ends[0], cuts[0]) == (np.float32(reward), terminated, truncated)
+            assert reward == info["goals"][world.goals.index(goal)]
+            assert np.array_equal(infos["goals"][0], info["goals"])
+            paid += reward
+            if terminated or truncated:
+                single.reset()
+        assert paid > 0, goal
+
+
+def test_rewarding_the_intended_goal_by_name_is_the_default() -> None:
+    levels = WORLD.generate(DESIGN, 8, seed=0)
+    named, plain = (
+        GridVectorEnv(WORLD, WORLD.Design(size=7, reward=reward), 8, levels=levels)
+        for reward in ("end", None)
+    )
+    named.reset(seed=0), plain.reset(seed=0)
+    for row in actions_of(8, 100):
+        assert same(named.step(row), plain.step(row))
+
+
 def test_levels_given_are_played_by_row_and_then_by_stride() -> None:
     levels = WORLD.generate(DESIGN, 5, seed=0)
     levels.limit[:] = 2
@@ -228,6 +279,8 @@ def test_actions_that_are_none_are_refused_before_anything_moves(
 def test_bad_arguments_say_what_is_allowed() -> None:
     with pytest.raises(ValueError, match="did you mean 'arrow'"):
         GridVectorEnv(WORLD, DESIGN, 2, ends_on=("arow",))
+    with pytest.raises(ValueError, match=r"no goal 'arow' to reward; .* did you mean 'arrow'"):
+        GridVectorEnv(WORLD, DESIGN.model_copy(update={"reward": "arow"}), 2)
     with pytest.raises(ValueError, match="num_envs is 0"):
         GridVectorEnv(WORLD, DESIGN, 0)
     with pytest.raises(ValueError, match="agent_view_size is 4"):

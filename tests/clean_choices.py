@@ -1,0 +1,22 @@
+"""Which levels of one chest and one key are a clean choice, for the tests of counted goals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whichgoal.divergence.certify import distances_apart
+from whichgoal.envs.contract import Levels
+
+
+def is_clean_choice(
+    levels: Levels, cells: Mapping[str, NDArray[np.integer]], unlike: int = 1
+) -> NDArray[np.bool_]:
+    """Says where neither goal is on the other's way and they are about equally far, `bool [n]`.
+
+    `cells` holds the chest's and the key's cell in that order, `int [n, 2]` each.
+    """
+    steps, apart = distances_apart(levels, *cells.values())
+    return apart & (np.abs(steps[:, 0] - steps[:, 1]) <= unlike)
