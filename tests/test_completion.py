@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from whichgoal.divergence.certify import shortest_steps
 from whichgoal.envs import WORLDS
-from whichgoal.envs.completion import MAX_OBJECTS, completion
+from whichgoal.envs.completion import MAX_OBJECTS, completion, steps_to_go
 from whichgoal.envs.contract import Levels, pack_object
 from whichgoal.envs.engine import BOX, KEY, MAX_HELD, WALL, YELLOW
 
@@ -120,3 +120,16 @@ def test_too_many_objects_are_refused() -> None:
     levels.board[..., 0], levels.goal_map[:] = KEY, 2
     with pytest.raises(ValueError, match=f"18 keys, chests .* allowed: {MAX_OBJECTS}"):
         completion(levels, WORLD)
+
+
+def test_steps_to_go_are_those_of_the_level_that_begins_there() -> None:
+    levels = WORLD.generate(WORLD.Design(size=7, chests=3), 6, seed=4)
+    for goal in range(2):
+        attainable, distance = steps_to_go(levels, goal)
+        for row, x, y, heading in np.argwhere(distance >= 0)[::7].tolist():
+            if levels.goal_map[row, x, y]:
+                continue  # about to be taken: another level begins there
+            moved = levels[np.array([row])]
+            moved.start[0] = x, y, heading
+            most, steps = completion(moved, WORLD, goal)
+            assert (most[0], steps[0]) == (attainable[row], distance[row, x, y, heading])

@@ -1,26 +1,30 @@
-"""A scripted agent for worlds that collect: it takes what it seeks, the nearest first."""
+"""A scripted agent for worlds that collect: it takes what it seeks, in the fewest env steps."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whichgoal.divergence.probe import Actor, Chances, Scene, State
+from whichgoal.envs.completion import steps_to_go
 from whichgoal.envs.contract import Levels, World
 from whichgoal.envs.engine import BOX, KEY
-from whichgoal.envs.paths import distances, greedy_actions
+from whichgoal.envs.paths import greedy_actions
 
 
 class Collector:
-    """Goes to the nearest cell that pays a goal, by an exact shortest path, until none is left.
+    """Takes all there is of its first goal, in the fewest env steps, then of the next one.
 
-    Where only chests are sought and no key is in hand, it goes to the nearest key. When nothing is
-    left that it could seek, it stays where it is. What is hidden it does not know: where it could
-    see nothing of its goals from the beginning, it searches.
+    At every moment it is on an exact optimal way to as many payments as can be had, by way of
+    whatever has to be taken for them: whoever is pushed off such a way goes on by another. When
+    nothing can be had any more it stays where it is. What is hidden it does not know: where it
+    could see nothing of its goals from the beginning, it searches.
 
     Args:
         world: Its world.
-        goals: What it seeks: cells of the first one while any can be seen, then of the next.
+        goals: What it seeks: all that can be had of the first one, then of the next.
         otherwise: Plays where nothing that it seeks was to be seen.
     """
 
@@ -48,31 +52,28 @@ class Collector:
         if distance is None:
             distance = np.full((*levels.goal_map.shape, 4), -1, np.int32)
         if anew.any():
-            now = levels[anew]
             distance = distance.copy()
-            distance[anew] = distances(now, self._sought(now))
-            seen = np.stack([_seen(levels, bit) for bit in self.bits]).any(axis=(0, 2, 3))
-            known = np.where(is_first, seen, known)
+            distance[anew] = self._steps_to_go(replace(levels, start=env.pose)[anew])
+            sought = np.stack([_seen(levels) >> np.uint16(bit) & 1 for bit in self.bits])
+            known = np.where(is_first, sought.any(axis=(0, 2, 3)), known)
         others = {k.removeprefix("else/"): v for k, v in state.items() if k.startswith("else/")}
         search, following = self.otherwise.act(obs, others, is_first, env, rng)
         after = {"distance": distance, "left": left, "held": levels.carrying.copy(), "known": known}
         after |= {f"else/{k}": v for k, v in following.items()}
         return np.where(known, greedy_actions(distance, env.pose), search), after
 
-    def _sought(self, levels: Levels) -> NDArray[np.bool_]:
-        """Returns the cells to go to now, `bool [n, W, H]`."""
-        kind, has_key = levels.board[..., 0], (levels.carrying & 15 == KEY)[:, None, None]
-        sought = np.zeros(levels.goal_map.shape, np.bool_)
+    def _steps_to_go(self, levels: Levels) -> NDArray[np.int32]:
+        """Returns the steps to go to the first goal that can still be had, `[n, W, H, 4]`."""
+        levels = replace(levels, goal_map=_seen(levels))
+        distance = np.full((*levels.goal_map.shape, 4), -1, np.int32)
+        rows = np.arange(len(levels))
         for bit in self.bits:
-            cells = _seen(levels, bit)
-            boxes = cells & (kind == BOX)
-            needed = boxes.any(axis=(1, 2), keepdims=True) & ~has_key & (kind == KEY)
-            cells = (cells & (has_key | ~boxes)) | needed
-            sought |= cells & ~sought.any(axis=(1, 2), keepdims=True)
-        return sought
+            attainable, own = steps_to_go(levels[rows], bit)
+            distance[rows[attainable > 0]] = own[attainable > 0]
+            rows = rows[attainable == 0]
+        return distance
 
 
-def _seen(levels: Levels, bit: int) -> NDArray[np.bool_]:
-    """Returns the cells of a goal in which there is something to be seen, `bool [n, W, H]`."""
-    cells = (levels.goal_map >> np.uint16(bit) & 1).astype(np.bool_)
-    return cells & np.isin(levels.board[..., 0], (KEY, BOX))
+def _seen(levels: Levels) -> NDArray[np.uint16]:
+    """Returns `goal_map` without the cells in which there is nothing to be seen."""
+    return levels.goal_map * np.isin(levels.board[..., 0], (KEY, BOX))
