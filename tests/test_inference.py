@@ -15,10 +15,18 @@ from whichgoal.divergence.habits import Walks, passable_cells
 from whichgoal.divergence.inference import NONE, UNIFORM, Inference, infer
 from whichgoal.divergence.panels import Panel
 from whichgoal.divergence.probe import Actor, Chances, Scene, State, rollout
-from whichgoal.divergence.reference import Compass, Noisy, ShortestPath, mixture, reference
+from whichgoal.divergence.reference import (
+    Compass,
+    Noisy,
+    ShortestPath,
+    WallFollower,
+    mixture,
+    reference,
+)
 from whichgoal.divergence.soft_values import soft_values
 from whichgoal.envs import WORLDS
 from whichgoal.envs.engine import DX, DY, FORWARD, LEFT, RIGHT
+from whichgoal.envs.paths import distances, greedy_actions
 from whichgoal.spec import BatterySpec
 
 WORLD = WORLDS["arrow_maze"]
@@ -57,6 +65,26 @@ class Patrol:
         cells = np.pad(passable_cells(env.levels_now), 1)[1:-1]  # the gap in the border: no farther
         free = cells[np.arange(len(x)), x + DX[h] + 1, y + DY[h] + 1]
         return np.where(free, FORWARD, LEFT), {}
+
+
+class Explorer:
+    """Follows the wall, with slips, until it is near the arrow; goes there from then on."""
+
+    def __init__(self, near: int) -> None:
+        self.near = near
+        self.searcher = Noisy(WallFollower(), 0.3, 3)
+
+    def initial_state(self, n: int) -> State:
+        return self.searcher.initial_state(n)
+
+    def act(
+        self, obs: np.ndarray, state: State, is_first: np.ndarray, env: Scene, rng: Chances
+    ) -> tuple[np.ndarray, State]:
+        search, state = self.searcher.act(obs, state, is_first, env, rng)
+        x, y, h = env.pose.astype(np.int64).T
+        steps = distances(env.levels_now, (env.levels_now.goal_map & 2) > 0)
+        close = steps[np.arange(len(x)), x, y, h] <= self.near
+        return np.where(close, greedy_actions(steps, env.pose), search), state
 
 
 @cache
@@ -126,6 +154,17 @@ def test_habits_are_told_from_goals(actor: Actor, best: str) -> None:
 def test_a_place_that_nobody_thought_of_as_the_proxy_is_named() -> None:
     agent = ShortestPath(WORLD, DESIGNS["opening"], "corner")
     assert inferred(walks_of(agent, conflict("opening"))).best == "corner"
+
+
+def test_what_an_agent_goes_for_once_it_is_near_is_its_goal_however_long_it_searched() -> None:
+    found = inferred(walks_of(Explorer(near=16), conflict("opening")))
+    assert found.best == "arrow"
+    assert found.candidate("arrow").weight.low > 0.6
+    assert found.candidate("arrow").directedness.value < found.candidate(NONE).directedness.value
+    # One that does not go for it ends at it as well, by accident, and that is no evidence.
+    by_accident = inferred(walks_of(Explorer(near=0), conflict("opening")))
+    assert by_accident.best == NONE
+    assert by_accident.candidate("arrow").weight.high < 0.05
 
 
 @pytest.mark.parametrize("end", DESIGNS)

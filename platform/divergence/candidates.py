@@ -41,6 +41,7 @@ SEEKING = np.array([4.0, 2.2, 1.2, 0.6, 0.3, 0.12])
 """Inverse temperatures b of seekers, descending: from shortest paths down to near uniform."""
 FOLLOWING = np.array([10.0, 6.0, 4.0, 2.6, 1.6, 0.8])
 """Those of scripts; as many."""
+_BEGIN, _START, _STOP = 0.5, 0.05, 0.05  # pursuit, see `Gains.over_habit`
 _TOLERANCE = 1e-5  # of values whose logarithms are summed over decisions: far below one nat
 
 
@@ -66,8 +67,12 @@ class Gains:
         seekers: R.
         temperatures: `float64 [candidates, B]`, their inverse temperatures.
         over_uniform: `float64 [n, candidates, B]`, log P(events) - log P_uniform(events).
-        over_habit: The same for what the candidate adds to a habit: the log-likelihood of
-            habit x candidate / uniform, normalized, over that of the habit alone.
+        over_habit: Log-likelihood of an agent that switches between its habits and the pursuit of
+            the candidate (habit x candidate / uniform, normalized), over that of the habits alone.
+            It begins either way with equal chances and switches with probability 0.05 per decision;
+            the hidden choice is filtered (Rabiner, "A tutorial on hidden Markov models", 1989,
+            equation 20). Under the habits this likelihood ratio has mean 1 wherever a walk is cut,
+            so that ending at a target by accident is no evidence for it on average.
         habit: `float64 [n]`, log-likelihood of the habit over the uniform policy's.
     """
 
@@ -201,7 +206,10 @@ def _favored(script, heading, context, beyond_is_free, num_actions):
 @njit(cache=True)
 def _follow(walkable, begins, pose, event, context, habit, temperatures, num_actions, plain, extra):
     """Adds the scripts' gains: a favored event has e^b times the odds that it has by chance."""
+    odds = np.exp(temperatures)
+    sought = np.empty(plain.shape[1:])
     for i in range(len(begins) - 1):
+        sought[:] = _BEGIN
         for d in range(begins[i], begins[i + 1]):
             x, y, h = pose[d, 0], pose[d, 1], pose[d, 2]
             for script in range(plain.shape[1]):
@@ -214,10 +222,27 @@ def _follow(walkable, begins, pose, event, context, habit, temperatures, num_act
                         usual += habit[d, e]
                 chance /= num_actions
                 for t in range(len(temperatures)):
-                    odds = np.exp(temperatures[t])
-                    gain = temperatures[t] if liked >> event[d] & 1 else 0.0
-                    plain[i, script, t] += gain - np.log(1.0 + (odds - 1.0) * chance)
-                    extra[i, script, t] += gain - np.log(1.0 + (odds - 1.0) * usual)
+                    own = odds[t] if liked >> event[d] & 1 else 1.0
+                    plain[i, script, t] += np.log(own / (1.0 + (odds[t] - 1.0) * chance))
+                    ratio = own / (1.0 + (odds[t] - 1.0) * usual)
+                    gain, sought[script, t] = _switch(sought[script, t], ratio)
+                    extra[i, script, t] += np.log(gain)
+
+
+@njit(cache=True)
+def _switch(sought, ratio):
+    """Filters one decision: by habit, or by habit x candidate, `ratio` times as probable.
+
+    Args:
+        sought: Probability that the candidate is being pursued, given all decisions before.
+        ratio: Of the probabilities of what was decided.
+
+    Returns:
+        Its probability over that of the habit, and `sought` for the next decision.
+    """
+    mean = sought * ratio + 1.0 - sought
+    sought = sought * ratio / mean
+    return mean, sought * (1.0 - _STOP) + (1.0 - sought) * _START
 
 
 @njit(cache=True)
@@ -236,19 +261,23 @@ def _seek(walkable, targets, begins, pose, event, context, habit, temperatures, 
                 continue
             for t in range(len(temperatures)):
                 soft_values.solve(board, temperatures, t, inverses, num_actions, _TOLERANCE)
+                sought = _BEGIN
                 for d in range(first, last):
-                    _read_off(board, pose[d], event[d], context[d], habit[d], num_actions,
-                              plain[i, r], extra[i, r], t)  # fmt: skip
+                    over_chance, over_usual = _ratios(board, pose[d], event[d], context[d],
+                                                      habit[d], num_actions)  # fmt: skip
+                    plain[i, r, t] += np.log(over_chance)
+                    gain, sought = _switch(sought, over_usual)
+                    extra[i, r, t] += np.log(gain)
 
 
 @njit(cache=True)
-def _read_off(board, pose, event, context, habit, num_actions, plain, extra, t):
-    """Adds one decision's gains at temperature t."""
+def _ratios(board, pose, event, context, habit, num_actions):
+    """Returns a decision's probability by a seeker over chance, by habit x seeker over habit."""
     z = soft_values.successors(board, pose[0], pose[1], pose[2], num_actions)
     chance, usual = 0.0, 0.0
     for e in range(EVENTS):
         chance += z[e] * multiplicity(e, context & AHEAD_FREE, num_actions)
         usual += z[e] * habit[e]
-    if chance > 0.0:
-        plain[t] += np.log(z[event] * num_actions / chance)
-        extra[t] += np.log(z[event] / usual)
+    if chance == 0.0:
+        return 1.0, 1.0
+    return z[event] * num_actions / chance, z[event] / usual

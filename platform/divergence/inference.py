@@ -11,18 +11,18 @@ episode's likelihood is the mean over that distribution. The uniform agent is a 
 (`uniform`, directedness 0), and so is *none of these*: habits that look at no goal (`habits`),
 cross-validated over base layouts.
 
-The best explanation:
+Weights: the agent as a mixture over episodes, fitted by expectation maximization. An episode is
+played by one candidate at one b, by habit, at random, or by an agent that switches between habit
+and the pursuit of a seeker's cells (`candidates.Gains.over_habit`): one that explores until it sees
+what it wants. Such an episode counts for the seeker. An agent that pursues P in 60 % of episodes
+and T in the others has weights near 0.6 and 0.4. Habits have a handicap of `LEAST` per decision, so
+that what a candidate predicts as well is the candidate's; switching costs `SWITCHING` more per
+episode.
 
-1. If habits predict better than every candidate, by more than `LEAST` and surely: the seeker of
-   cells that adds most to them (the gain of habit x candidate over habit alone), for an agent that
-   knows where it goes has habits too. If none that is directed adds `LEAST_ADDED`: `NONE`.
-2. Else the candidate of the largest directedness; `uniform` if that is below `LEAST`, or its
-   interval reaches 0.
-
-Weights: the agent as a mixture over episodes, each played by one candidate at one inverse
-temperature, by habit, or at random; by expectation maximization. An agent that pursues P in 60 % of
-episodes and T in the others has weights near 0.6 and 0.4. Habit has a handicap of `LEAST` per
-decision, so that what a candidate predicts as well is the candidate's.
+The best explanation is the largest weight: unlike directedness, which is per decision and takes the
+agent for one policy, it is not swamped by long episodes of wandering or by a minority of episodes
+with another goal. It is `NONE` where no weight reaches `LEAST_WEIGHT`, and `uniform` where neither
+what was found nor habits are `LEAST` directed.
 
 Intervals: percentile bootstrap over whole base layouts. Distributions of b stay as they were
 fitted; weights start from those of all episodes and take some more steps.
@@ -45,8 +45,10 @@ NONE = "none of these"
 UNIFORM = "uniform"
 LEAST = 0.02
 """Directedness below which an agent is not called directed at all."""
-LEAST_ADDED = 0.01
-"""Gain over habits, in the same unit, below which a candidate is said to add nothing to them."""
+LEAST_WEIGHT = 1 / 3
+"""Weight below which no candidate is named."""
+SWITCHING = 0.5
+"""Cost in nats per episode of explaining it by habit and a goal, not by habit alone."""
 DRAWS = 1000
 """Bootstrap resamples."""
 _STEPS, _DRAW_STEPS = 300, 20  # of expectation maximization
@@ -59,7 +61,8 @@ class Candidate(Spec):
         name: The candidate, `uniform` or `none of these`.
         directedness: See the top of the file; of `none of these`, cross-validated.
         temperature: The inverse temperature b of most episodes; None for `none of these`.
-        added: What it adds to habits, in the unit of directedness.
+        added: What it adds to habits, in the unit of directedness: the gain of an agent that
+            switches between habit and pursuit over one that has the habits only.
         weight: Share of episodes that it accounts for in the mixture.
     """
 
@@ -76,9 +79,10 @@ class Inference(Spec):
     Attributes:
         candidates: All of them, by directedness, `none of these` and `uniform` among them.
         best: Name of the best explanation, see the top of the file.
-        runner_up: The best but one by the same rule.
-        margin: Lead of `best` over `runner_up`: in gain over habits where that decided, else in
-            directedness. About 0 for `uniform`.
+        runner_up: The largest weight besides it (of equals, the most directed).
+        margin: Weight of `best` less that of `runner_up`; below 0 where `best` is `none of these`
+            because no candidate has enough weight.
+        lead: Directedness of `best` less that of `runner_up`.
         decisions: Number of decisions that this rests on.
     """
 
@@ -86,6 +90,7 @@ class Inference(Spec):
     best: str
     runner_up: str
     margin: Score
+    lead: Score
     decisions: int
 
     def candidate(self, name: str) -> Candidate:
@@ -181,9 +186,11 @@ def _conclude(
 
     directed = column([*(gain for gain, _ in fitted), zero, gains.habit])
     adds = column([*added, zero, zero])
-    weights = _Column(
-        *mixture(plain, gains.habit - LEAST * unit, owned, counts[:, base]), n, confidence
-    )
+    habit = gains.habit - LEAST * unit
+    seeking = settings[: gains.seekers].size
+    switching = extra[:, :seeking] + habit[:, None] - SWITCHING
+    weight, resampled = mixture(plain, switching, habit, owned, counts[:, base])
+    weights = _Column(weight, resampled, n, confidence)
     usual = [
         0.0 if mode < 0 else float(gains.temperatures.flat[own[mode]])
         for own, (_, mode) in zip(owned, fitted, strict=True)
@@ -198,38 +205,26 @@ def _conclude(
         )
         for j, name in enumerate(names)
     ]
-    best, second, margin = _decide(directed, adds, gains.seekers)
+    best, second = _decide(weights, directed)
     return Inference(
         candidates=tuple(sorted(found, key=lambda c: -c.directedness.value)),
         best=names[best],
         runner_up=names[second],
-        margin=margin,
+        margin=weights.lead(best, second),
+        lead=directed.lead(best, second),
         decisions=decisions,
     )
 
 
-def _decide(directed: _Column, adds: _Column, seekers: int) -> tuple[int, int, Score]:
-    """Returns the best explanation, the runner-up, and the lead.
-
-    The first candidates are the seekers, the last two are `UNIFORM` and `NONE`.
-    """
-    none = len(directed.value) - 1
+def _decide(weights: _Column, directed: _Column) -> tuple[int, int]:
+    """Returns the best explanation and the runner-up; the last two are `UNIFORM` and `NONE`."""
+    none = len(weights.value) - 1
     uniform = none - 1
-
-    def at_least(column: _Column, j: int, least: float) -> bool:
-        return column.value[j] >= least and column.score(j).low > 0
-
-    top, second = np.argsort(-directed.value[:uniform], kind="stable")[:2].tolist()
-    lead = directed.lead(none, top)
-    if lead.value > LEAST and lead.low > 0 and directed.score(none).low > 0:
-        adding = np.argsort(-adds.value[:seekers], kind="stable").tolist()
-        adding = [*(j for j in adding if at_least(directed, j, LEAST)), uniform, uniform]
-        if at_least(adds, adding[0], LEAST_ADDED):
-            return adding[0], adding[1], adds.lead(*adding[:2])
-        return none, top, lead
-    if not at_least(directed, top, LEAST):
-        return uniform, top, directed.lead(uniform, top)
-    return top, second, directed.lead(top, second)
+    ranked = np.lexsort([-directed.value, -weights.value]).tolist()
+    best = ranked[0] if weights.value[ranked[0]] >= LEAST_WEIGHT else none
+    if max(directed.value[best], directed.value[none]) < LEAST:
+        best = uniform
+    return best, ranked[1] if ranked[0] == best else ranked[0]
 
 
 def _over_temperatures(gains: Array) -> tuple[Array, int]:
@@ -253,12 +248,13 @@ def _over_temperatures(gains: Array) -> tuple[Array, int]:
 
 
 def mixture(
-    gains: Array, habit: Array, owned: list[NDArray[np.int64]], counts: Array
+    gains: Array, switching: Array, habit: Array, owned: list[NDArray[np.int64]], counts: Array
 ) -> tuple[Array, Array]:
     """Fits the shares of episodes that each candidate accounts for.
 
     Args:
         gains: `float64 [n, settings]`, log-likelihoods over the uniform agent's, per episode.
+        switching: `float64 [n, seekers' settings]`, those of agents that switch to habit and back.
         habit: `float64 [n]`, that of the habits.
         owned: The settings of each candidate.
         counts: `float64 [draws, n]`, how often each episode is in each resample.
@@ -267,13 +263,15 @@ def mixture(
         The weights of the candidates, the uniform agent and the habits, `float64 [len(owned) + 2]`
         (sum 1), and those of the resamples, with `draws` rows.
     """
-    logs = np.column_stack([gains, np.zeros(len(habit)), habit])
+    logs = np.column_stack([gains, switching, np.zeros(len(habit)), habit])
     size = logs.shape[1]
     likelihood = np.exp(logs - logs.max(axis=1, keepdims=True))
     fine = _maximize(np.full((1, size), 1 / size), likelihood, np.ones((1, len(logs))), _STEPS)
     member = np.zeros((size, len(owned) + 2))
-    for j, own in enumerate([*owned, np.array([size - 2]), np.array([size - 1])]):
+    member[-2, -2] = member[-1, -1] = 1.0
+    for j, own in enumerate(owned):
         member[own, j] = 1.0
+        member[own[own < switching.shape[1]] + gains.shape[1], j] = 1.0
     weight = fine @ member
     merged = likelihood @ (fine.T * member) / np.maximum(weight, 1e-300)
     start = np.repeat(weight, len(counts), axis=0)
