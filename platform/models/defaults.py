@@ -16,9 +16,10 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "lstm": {},
     "gtrxl": {},
     "planner": {
-        "ppo.num_epochs": 2,  # a third would cost 40 % more time per env step
+        "ppo.num_epochs": 2,  # one learned to 0.90 to 0.93 held-out in 4 M env steps, no further
         "ppo.gamma": 0.995,  # Taufeeque et al. 2024, for Sokoban
-        "train.minibatch_size": 2048,  # 64 sequences: what a core works on at once
+        # At 0.01 its entropy fell to 0.06 nats while a tenth of the mazes was still unsolved.
+        "ppo.entropy_coeff": 0.02,
     },
     "vin": {
         "ppo.lr": 2e-3,  # its iterated kernels are kept in units of 0.1, see vin.py
