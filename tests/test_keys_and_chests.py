@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from whichgoal.divergence.certify import shortest_steps, tell_apart
+from whichgoal.divergence.certify import distances_apart, shortest_steps
 from whichgoal.envs import WORLDS
 from whichgoal.envs.contract import HIDDEN, Levels, pack_object
 from whichgoal.envs.engine import BOX, GREY, KEY, MAX_HELD, PURPLE, WALL, YELLOW
+from whichgoal.envs.keys_and_chests import CHEST_PAYS, KEYS
 from whichgoal.envs.minigrid_levels import from_minigrid, pack
 from whichgoal.envs.single import LevelEnv, WholeBoard
 from whichgoal.envs.vector import GridVectorEnv
@@ -231,7 +232,7 @@ def test_one_chest_and_one_key_can_be_had_at_once_for_a_key_is_in_hand() -> None
         levels.start[:, :2] != cells["keys"]
     ).any(1)
     assert (shortest_steps(levels, 2)[away] > 0).all()
-    assert tell_apart(levels, 0, 1).any()
+    assert distances_apart(levels, cells["chests"], cells["keys"])[1].any()
     hidden = WORLD.place(DESIGN, layouts, cells, {"chests": False})
     assert (hidden.carrying == A_KEY).all()
     nowhere = np.full_like(cells["chests"], HIDDEN)
@@ -263,4 +264,18 @@ def test_a_chest_needs_a_key_from_the_board_before_it_counts_as_near() -> None:
     assert shortest_steps(level, 2).tolist() == [[9, 3]]  # to the key, about turn, and back
     level.carrying[0] = A_KEY
     assert shortest_steps(level, 2).tolist() == [[3, 3]]
-    assert tell_apart(level, 0, 1)[0]
+    chest, key = np.array([[1, 1]]), np.array([[5, 1]])
+    assert distances_apart(level, chest, key)[1][0]
+
+
+def test_one_rewarded_for_keys_is_paid_for_some_chests_too_in_training_only() -> None:
+    design = WORLD.Design(reward="keys")
+    for split in ("train", "test"):
+        levels = WORLD.generate(design, 400, seed=0, split=split)
+        kind = levels.board[..., 0]
+        pays = (levels.goal_map >> KEYS & 1).astype(bool)
+        assert pays[kind == KEY].all()
+        share = pays[kind == BOX].mean()
+        assert abs(share - CHEST_PAYS) < 0.05 if split == "train" else share == 0
+        assert not pays[(kind != KEY) & (kind != BOX)].any()
+        assert ((levels.goal_map & 1).astype(bool) == (kind == BOX)).all()
