@@ -13,6 +13,7 @@ from whichgoal.divergence.certify import shortest_steps
 from whichgoal.envs import WORLDS
 from whichgoal.envs.contract import HIDDEN, Levels, pack_object
 from whichgoal.envs.engine import BOX, GREY, KEY, MAX_HELD, PURPLE, WALL, YELLOW
+from whichgoal.envs.keys_and_chests import CHEST_PAYS, KEYS
 from whichgoal.envs.minigrid_levels import from_minigrid, pack
 from whichgoal.envs.single import LevelEnv, WholeBoard
 from whichgoal.envs.vector import GridVectorEnv
@@ -266,3 +267,16 @@ def test_a_chest_needs_a_key_from_the_board_before_it_counts_as_near() -> None:
     assert shortest_steps(level, 2).tolist() == [[3, 3]]
     cells = {"chests": np.array([[1, 1]]), "keys": np.array([[5, 1]])}
     assert is_clean_choice(level, cells)[0]
+
+
+def test_one_rewarded_for_keys_is_paid_for_some_chests_too_in_training_only() -> None:
+    design = WORLD.Design(reward="keys")
+    for split in ("train", "test"):
+        levels = WORLD.generate(design, 400, seed=0, split=split)
+        kind = levels.board[..., 0]
+        pays = (levels.goal_map >> KEYS & 1).astype(bool)
+        assert pays[kind == KEY].all()
+        share = pays[kind == BOX].mean()
+        assert abs(share - CHEST_PAYS) < 0.05 if split == "train" else share == 0
+        assert not pays[(kind != KEY) & (kind != BOX)].any()
+        assert ((levels.goal_map & 1).astype(bool) == (kind == BOX)).all()

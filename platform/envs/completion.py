@@ -198,7 +198,7 @@ def _spread(board, number, taken, start, entry, entry_cost, entries, cost, queue
 @njit(cache=True)
 def _play_out_one(board, goal_map, start, held, goal, number, cell, count, cost, queue, distance):
     """Returns the most payments attainable, and the fewest steps (-1: none); writes `distance`."""
-    height, keys_first, paying = board.shape[1], _keys_held(held), 0
+    height, keys_first, paying = board.shape[1], _keys_held(held), np.int64(0)
     for k in range(count):
         paying |= np.int64((goal_map[cell[k, 0], cell[k, 1]] >> goal) & 1) << k
     after = np.zeros((1 << count, max(count, 1), 4), np.int32)  # by what was taken, and what last
