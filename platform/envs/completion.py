@@ -200,7 +200,8 @@ def _play_out_one(board, goal_map, start, held, goal, number, cell, count, cost,
     """Returns the most payments attainable, and the fewest steps (-1: none); writes `distance`."""
     height, keys_first, paying = board.shape[1], _keys_held(held), np.int64(0)
     for k in range(count):
-        paying |= np.int64((goal_map[cell[k, 0], cell[k, 1]] >> goal) & 1) << k
+        if (goal_map[cell[k, 0], cell[k, 1]] >> goal) & 1:
+            paying |= 1 << k
     after = np.zeros((1 << count, max(count, 1), 4), np.int32)  # by what was taken, and what last
     entry, entry_cost = (
         np.empty((4 * MAX_OBJECTS, 3), np.int64),
