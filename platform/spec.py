@@ -65,9 +65,14 @@ class ModelSpec(Spec):
 
 
 class PPOSpec(Spec):
-    """PPO's hyper-parameters (Schulman et al. 2017), in RLlib's words where it has one."""
+    """PPO's hyper-parameters (Schulman et al. 2017), in RLlib's words where it has one.
+
+    The learning rate goes from `lr` to `lr_end` in a straight line over `train.env_steps`; by
+    default it stays.
+    """
 
     lr: Annotated[float, Field(gt=0.0, lt=1.0)] = 1e-3
+    lr_end: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
     gamma: Probability = 0.99
     lambda_: Probability = 0.95
     clip_param: Annotated[float, Field(gt=0.0)] = 0.2
@@ -164,6 +169,10 @@ class TrialSpec(Spec):
         record = self.model_dump(mode="json")
         if self.train.spacing == "linear":
             del record["train"]["spacing"]
+        if self.ppo.lr_end is None:
+            del record["ppo"]["lr_end"]
+        if record["world"].get("reward", "") is None:
+            del record["world"]["reward"]
         return record
 
 

@@ -79,6 +79,13 @@ def train(
         algorithm.stop()
 
 
+def _learning_rate(spec: TrialSpec) -> float | list[list[float]]:
+    """Returns the learning rate as RLlib takes it: a number, or (env steps, rate) to go between."""
+    if spec.ppo.lr_end is None:
+        return spec.ppo.lr
+    return [[0, spec.ppo.lr], [spec.train.env_steps, spec.ppo.lr_end]]
+
+
 def configure(
     spec: TrialSpec, num_env_runners: int = 0, num_learners: int = 0, num_gpus: float = 0
 ) -> PPOConfig:
@@ -110,7 +117,7 @@ def configure(
         num_gpus_per_learner=num_gpus / learners,
     )
     config.training(
-        lr=spec.ppo.lr,
+        lr=_learning_rate(spec),
         gamma=spec.ppo.gamma,
         lambda_=spec.ppo.lambda_,
         clip_param=spec.ppo.clip_param,
