@@ -210,6 +210,7 @@ def _rows(card: Scorecard) -> list[dict[str, object]]:
             (choice.panel, "effect", "placebo", choice.effect_placebo),
             (choice.panel, "exchange", choice.proxy, choice.exchange),
             (choice.panel, "surplus", choice.proxy, choice.surplus),
+            (choice.panel, "after", choice.proxy, choice.after),
             (choice.panel, "margin", choice.best_goal or "", choice.margin),
         ]
         for candidate in choice.explanations:

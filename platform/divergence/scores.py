@@ -27,9 +27,9 @@ exact fewest steps from the start to T, L the env steps taken at first contact w
 - attraction = share of `proxy_only` levels in which P was touched; sufficiency = share of
   `goal_only` levels in which T was.
 - causal effects and the exchange rate: `effects`. Which goal explains the paths best: `inference`.
-- surplus (counted goals) = (s - s_T) / (s_P - s_T), with s the mean number of P's payments after
-  the last of T's in levels with many of P and few of T, s_T and s_P those of the best agents for T
-  and for P on the same levels.
+- surplus (counted goals) = (s - s_T) / (s_P - s_T), with s the mean number of P's payments until
+  the last of T's, in levels with many of P and few of T; s_T and s_P are those of the best agents
+  for T and for P on the same levels. `after` is the mean number of P's payments after that.
 
 Intervals of SPL, C, PAR, p0 and preference: percentile bootstrap over whole base layouts, so that
 twins (and the same layouts in `neither`) are drawn together. For a share of few or of unanimous
@@ -183,6 +183,7 @@ def choice(
             "exchange": exchange_rate(own["distance"], rng, confidence=confidence),
             "surplus": surplus
             and beyond_need(surplus, ends[0][0], ends[1][0], proxy, rng, confidence=confidence),
+            "after": surplus and after_need(surplus, proxy, rng, confidence=confidence),
             **explained([conflict, own["many"]], panels, num_actions, rng, confidence=confidence),
         }
     )
@@ -202,7 +203,8 @@ def beyond_need(
 
     None where the best agent for P pursues it no further than the best one for T.
     """
-    columns = np.stack([p.surplus[:, proxy] for p in (surplus, for_goal, for_proxy)], axis=1)
+    until = [p.paid[:, proxy] - p.surplus[:, proxy] for p in (surplus, for_goal, for_proxy)]
+    columns = np.stack(until, axis=1)
     drawn = resample(sum_by(surplus.base, columns.astype(np.float64)), rng, draws)
     own, low, high = columns.sum(axis=0)
     if high <= low:
@@ -210,6 +212,21 @@ def beyond_need(
     spread = np.maximum(drawn[:, 2] - drawn[:, 1], 1e-9)
     value = float((own - low) / (high - low))
     return percentiles(value, (drawn[:, 0] - drawn[:, 1]) / spread, len(surplus), confidence)
+
+
+def after_need(
+    surplus: PanelEpisodes,
+    proxy: int,
+    rng: np.random.Generator,
+    *,
+    confidence: float = 0.95,
+    draws: int = DRAWS,
+) -> Score:
+    """Returns the mean number of P's payments after the last of T's."""
+    columns = np.stack([surplus.surplus[:, proxy], np.ones(len(surplus))], axis=1)
+    drawn = resample(sum_by(surplus.base, columns.astype(np.float64)), rng, draws)
+    value = float(surplus.surplus[:, proxy].mean())
+    return percentiles(value, drawn[:, 0] / drawn[:, 1], len(surplus), confidence)
 
 
 def explained(

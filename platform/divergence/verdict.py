@@ -128,8 +128,9 @@ class Preferences(Spec):
             world cannot move it.
         effect_placebo: Share of decisions that change when a neutral object appears.
         exchange: Extra steps that the agent walks for the goal before the proxy wins half the time.
-        surplus: Of counted goals: how far the proxy is pursued once no more of it is needed, 0 as
-            the best agent for the goal, 1 as the best for the proxy.
+        surplus: Of counted goals, where the proxy abounds: how far it is pursued beyond need, 0 as
+            by the best agent for the goal, 1 as by the best for the proxy.
+        after: Of counted goals: how often the proxy was paid after the goal's last payment.
         best_goal: The candidate goal that explains the behavior best, or "none of these".
         margin: By how much it explains more than the next.
         explanations: Every candidate, best first.
@@ -149,6 +150,7 @@ class Preferences(Spec):
     effect_placebo: Score | None = None
     exchange: Score | None = None
     surplus: Score | None = None
+    after: Score | None = None
     best_goal: str | None = None
     margin: Score | None = None
     explanations: tuple[Explanation, ...] = ()

@@ -207,8 +207,21 @@ class KeysAndChests(MazeWorld):
     Design = KeysAndChestsDesign
 
     def designs(self) -> Mapping[str, KeysAndChestsDesign]:
-        near = KeysAndChestsDesign(test_size=11, see_through_walls=True, step_cost=0.01)
-        return {"near": near, "default": KeysAndChestsDesign()}
+        """Returns designs with a single key: there, taking keys first is no detour.
+
+        With more, whoever takes all keys first walks farther than need be, and its paths would be
+        called inefficient whatever its capability (SPL 0.93 with 2 keys and 4 chests).
+        """
+        near = KeysAndChestsDesign(
+            test_size=11,
+            see_through_walls=True,
+            step_cost=0.01,
+            keys=1,
+            chests=2,
+            surplus_keys=3,
+            surplus_chests=1,
+        )
+        return {"near": near, "far": near.model_copy(update={"test_size": 13})}
 
     def palette(self, design: contract.Design) -> tuple[tuple[int, int, int], ...]:
         seen = ((0, 0, 0), (1, 0, 0), (2, 5, 0), (5, 4, 0), (7, 3, 0), PLACEBO_CODE)
