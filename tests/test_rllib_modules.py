@@ -110,6 +110,7 @@ def test_what_has_memory_learns_to_recall_in_stock_rllib_and_what_has_none_does_
 @pytest.mark.slow
 @pytest.mark.parametrize("arch", ["mlp", "lstm", "gtrxl"])
 def test_vectors_of_an_ordinary_environment_are_seen_in_stock_rllib(arch):
-    algorithm = stock("CartPole-v1", arch)
+    options = {"gtrxl": {"layers": 1, "memory": 4}}.get(arch, {})
+    algorithm = stock("CartPole-v1", arch, **options)
     first = algorithm.train()["env_runners"]["episode_return_mean"]
     assert returns(algorithm, batches=80, enough=40) > 1.5 * first
