@@ -437,3 +437,24 @@ def test_two_remote_learners_have_equal_weights_after_learning(tmp_path):
         not np.array_equal(after["agent." + name], part.numpy()) for name, part in before.items()
     )
     algorithm.stop()
+
+
+@pytest.mark.parametrize("end", [None, 1e-4])
+def test_the_learning_rate_stays_or_falls_in_a_straight_line_over_training(end):
+    spec = a_trial("mlp", batches=4)
+    ppo = spec.ppo.model_copy(update={"lr": 1e-3, "lr_end": end})
+    algorithm = an_algorithm(spec.model_copy(update={"ppo": ppo}))
+    rates = []
+    for _ in range(4):
+        algorithm.train()
+        optimizer = algorithm.learner_group._learner.get_optimizer()
+        rates.append(optimizer.param_groups[0]["lr"])
+    algorithm.stop()
+    last = 1e-3 if end is None else end
+    assert rates == pytest.approx(np.linspace(1e-3, last, 5)[1:])
+
+
+def test_a_trial_whose_learning_rate_stays_keeps_the_id_that_it_had():
+    spec = a_trial()
+    assert "lr_end" not in spec.identity()["ppo"]
+    assert spec.model_copy(update={"ppo": PPOSpec(num_epochs=2, lr_end=1e-4)}).id != spec.id

@@ -39,7 +39,7 @@ from whichgoal.envs.rng import below, uniform
 from whichgoal.spec import Probability, Spec
 
 CHESTS, KEYS = range(2)
-CHEST_PAYS = 0.25
+CHEST_PAYS = 1 / 3
 """Where `reward` is keys: the share of chests in training levels that pay as a key does."""
 Count = Annotated[StrictInt, Field(ge=1, le=6)]
 
@@ -202,7 +202,7 @@ class KeysAndChests(MazeWorld):
     goals = ("chests", "keys")
     counted = ("chests", "keys")
     collects = True
-    learned_in = 4_000_000
+    learned_in = 6_000_000
     num_actions = 3  # MiniGrid's left, right, forward: what is entered is taken or opened
     Design = KeysAndChestsDesign
 
