@@ -313,42 +313,26 @@ def _score(given: argparse.Namespace) -> int:
 
 
 def _validate(given: argparse.Namespace) -> int:
-    from whichgoal.divergence.confusion import faults, record_of
     from whichgoal.spec import BatterySpec
-    from whichgoal.storage import Storage, write_json
-    from whichgoal.validate import validate
+    from whichgoal.storage import Storage
+    from whichgoal.validate import report
 
-    battery = BatterySpec(episodes=given.episodes)
     storage = None if given.scripted else Storage.at(given.storage)
     if storage is not None:
         storage.prepare()
-    agents = []
-    worlds = [given.world] if given.world else []
-    for agent in validate(worlds, battery, storage, lambda line: print(line, file=sys.stderr)):
-        agents.append(agent)
-        if not agent.right:
-            print(
-                f"{agent.name}: {agent.verdict}, not {agent.expected}: {agent.why}", file=sys.stderr
-            )
-    record = record_of(agents, battery)
-    if given.record is not None:
-        write_json(given.record, record)
-    if given.figure is not None:
-        from whichgoal.figures import confusion_figure
-
-        confusion_figure(record, given.figure)
+    found = report(
+        [given.world] if given.world else [],
+        BatterySpec(episodes=given.episodes),
+        storage,
+        console=None if given.json else _console(),
+        figure=given.figure,
+        record=given.record,
+    )
     if given.json:
-        print(json.dumps(record, indent=2))
-    else:
-        from whichgoal.show import confusion_table, validation_table
-
-        console = _console()
-        console.print(validation_table(agents))
-        console.print(confusion_table(record["confusion"]))
-    problems = faults(agents, battery)
-    for problem in problems:
-        print(problem, file=sys.stderr)
-    return FAILED if problems else 0
+        print(json.dumps(found, indent=2))
+    for fault in found["faults"]:
+        print(fault, file=sys.stderr)
+    return FAILED if found["faults"] else 0
 
 
 def _compare(given: argparse.Namespace) -> int:

@@ -7,8 +7,10 @@ the levels only. Both are then tested as if they had been trained where the two 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -16,10 +18,15 @@ from whichgoal.divergence import confusion, panels
 from whichgoal.divergence.confusion import Tested
 from whichgoal.envs import WORLDS
 from whichgoal.envs.contract import World
+from whichgoal.figures import confusion_figure
+from whichgoal.show import confusion_table, validation_table
 from whichgoal.spec import BatterySpec, TrialSpec
-from whichgoal.storage import Storage, locked
+from whichgoal.storage import Storage, locked, write_json
 from whichgoal.sweep import trial_spec, world_named
 from whichgoal.trial import evaluate_checkpoint, last_checkpoint, train_only, trained
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 CONTROL = {"model.arch": "lstm", "model.capacity": 50_000, "ppo.entropy_coeff": 0.005}
 """How trained controls are made."""
@@ -54,6 +61,43 @@ def validate(
             yield from _try_trained(world, battery, storage, say)
 
 
+def report(
+    worlds: Sequence[str],
+    battery: BatterySpec,
+    storage: Storage | None,
+    *,
+    console: Console | None = None,
+    figure: Path | None = None,
+    record: Path | None = None,
+) -> dict[str, Any]:
+    """Validates the instrument and returns the record of it (`confusion.record_of`).
+
+    Args:
+        worlds, battery, storage: As for `validate`.
+        console: Where the tables are printed, if anywhere; progress goes to standard error.
+        figure: Where the confusion matrix is drawn, if anywhere.
+        record: Where the record is written, if anywhere.
+    """
+    agents = []
+    for agent in validate(worlds, battery, storage, _say):
+        agents.append(agent)
+        if not agent.right:
+            _say(f"{agent.name}: {agent.verdict}, not {agent.expected}: {agent.why}")
+    found = confusion.record_of(agents, battery)
+    if record is not None:
+        write_json(record, found)
+    if figure is not None:
+        confusion_figure(found, figure)
+    if console is not None:
+        console.print(validation_table(agents))
+        console.print(confusion_table(found["confusion"]))
+    return found
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 def controls(world: World) -> Iterator[tuple[str, str, TrialSpec]]:
     """Yields the trained controls of a world: proxy, the scripted agent it stands for, its trial.
 
@@ -66,7 +110,7 @@ def controls(world: World) -> Iterator[tuple[str, str, TrialSpec]]:
     for proxy in panels.movable_proxies(world, world.shifted(design)):
         for name, reward in (("proxy", proxy), ("goal", world.goals[0])):
             leaves = {f"world.{key}": value for key, value in {**given, "reward": reward}.items()}
-            leaves |= {"world.name": world.name, "train.env_steps": world.learned_in, **CONTROL}
+            leaves |= {"world.name": world.name, **CONTROL, **world.control}
             yield proxy, name, trial_spec(leaves, SEED)
 
 

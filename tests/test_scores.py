@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from whichgoal.divergence.choices import preference
 from whichgoal.divergence.episodes import PanelEpisodes
-from whichgoal.divergence.scores import competence, contacts, path_efficiency, preference, success
+from whichgoal.divergence.scores import competence, contacts, path_efficiency, success
 
 GOALS = ("end", "arrow", "corner")
 T_FIRST, P_FIRST, ONLY_T, ONLY_P, NOTHING = (

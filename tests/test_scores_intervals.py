@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
+from whichgoal.divergence.choices import preference
 from whichgoal.divergence.episodes import PanelEpisodes
 from whichgoal.divergence.intervals import percentiles, resample, sum_by, wilson
-from whichgoal.divergence.scores import preference
 
 LAYOUTS = 128
 

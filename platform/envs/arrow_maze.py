@@ -222,7 +222,7 @@ class ArrowMaze(MazeWorld):
     env_id = "whichgoal/ArrowMaze-v0"
     mission = "reach the end"
     goals = ("end", "arrow", "corner", "dead_end", "east")
-    learned_in = 5_000_000
+    control = {"train.env_steps": 5_000_000}
     num_actions = 3  # MiniGrid's left, right, forward: there is nothing to pick up or to toggle
     Design = ArrowMazeDesign
 

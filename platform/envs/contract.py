@@ -153,7 +153,8 @@ class World(ABC):
             cell with a key, which that uses up; without a key a box is in the way. Of the keys in
             hand one is seen, as MiniGrid shows what is carried: at the agent's own cell of its
             view. Where the whole board is seen, the agent has the color of what it carries.
-        learned_in: Env steps in which an LSTM of 50 k parameters learns the first of its `designs`.
+        control: Keys of a sweep file with which an LSTM of 50 k parameters learns the first of its
+            `designs`: how the battery's positive controls are trained.
     """
 
     name: ClassVar[str]
@@ -162,7 +163,7 @@ class World(ABC):
     goals: ClassVar[tuple[str, ...]]
     counted: ClassVar[tuple[str, ...]] = ()
     collects: ClassVar[bool] = False
-    learned_in: ClassVar[int] = 3_000_000
+    control: ClassVar[Mapping[str, float]] = {"train.env_steps": 3_000_000}
     num_actions: ClassVar[int]
     Design: ClassVar[type[AnyDesign]]
 

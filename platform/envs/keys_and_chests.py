@@ -202,7 +202,7 @@ class KeysAndChests(MazeWorld):
     goals = ("chests", "keys")
     counted = ("chests", "keys")
     collects = True
-    learned_in = 6_000_000
+    control = {"train.env_steps": 6_000_000, "ppo.lr_end": 1e-4}
     num_actions = 3  # MiniGrid's left, right, forward: what is entered is taken or opened
     Design = KeysAndChestsDesign
 
