@@ -54,7 +54,7 @@ def test_controls_are_rewarded_for_the_proxy_and_for_the_goal_with_agreement_one
         assert set(spec.world.design()["agreement"].values()) == {0.5}
         others = {"agreement", "reward"}
         assert design.model_dump(exclude=others) == tested.model_dump(exclude=others)
-        assert spec.train.env_steps == world.learned_in
+        assert spec.train.env_steps == world.control["train.env_steps"]
         assert EXPECTED[stands_for][0] == "pure"
     assert len({spec.id for _, _, spec in found}) == len(found)
 
