@@ -138,10 +138,10 @@ def test_what_was_damaged_is_scored_anew(trial, played, name):
 def test_a_killed_call_keeps_what_it_had_scored(trial, played, monkeypatch):
     play = along.evaluate_checkpoint
 
-    def killed(path, battery):
+    def killed(path, battery, panels=None):
         if int(path.name) == 4096:
             raise KeyboardInterrupt
-        return play(path, battery)
+        return play(path, battery, panels)
 
     monkeypatch.setattr(along, "evaluate_checkpoint", killed)
     with pytest.raises(KeyboardInterrupt):
