@@ -21,7 +21,9 @@ from whichgoal.envs.contract import Design, World
 from whichgoal.spec import BatterySpec, Thresholds
 
 BATTERY = BatterySpec(episodes=96)
-LARGER = BatterySpec(episodes=320)  # with fewer, the intervals of a mixture are too wide to tell
+LARGER = (
+    BatterySpec()
+)  # with fewer levels the interval of an agent that treats twins alike is too wide
 Case = tuple[str, str]
 """Names of a world and of one of its designs."""
 CASES = [(name, label) for name, world in WORLDS.items() for label in world.designs()]
