@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import shutil
 import signal
@@ -19,13 +20,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from whichgoal import placement
 from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage import Storage
+from whichgoal.sweep_spec import LimitsSpec, ResourcesSpec
 
-MAX_FAILURES = 1
-"""How often a crashed trial is started again; it goes on from its newest sound checkpoint.
+MAX_FAILURES = 3
+"""How often a trial whose process or node died is started again, from its newest sound state.
 
-A `ValueError` is no crash: the same trial would come to it again."""
+A `ValueError` is no such death: the same trial would come to it again."""
+PLACED_WITHIN_S = 45.0
+"""How long a cluster may take until it has the nodes that a trial asks for."""
 
 _REPORT_EVERY_S = 0.5
 _QUIET = {
@@ -45,6 +50,14 @@ _QUIET = {
     "NUMBA_NUM_THREADS": "1",
 }
 
+class PlacementError(RuntimeError):
+    """There is no room for a trial; one clear line."""
+
+
+class TimeUp(RuntimeError):
+    """The run's time limit is over."""
+
+
 OnReport = Callable[[str, dict[str, Any]], None]
 """Called in the driver with a trial's id and its newest `whichgoal.trial.Report` as a dict."""
 
@@ -58,11 +71,11 @@ def run_trials(
     trials: Sequence[TrialSpec],
     battery: BatterySpec,
     storage: Storage,
-    sweep: str,
     on_report: OnReport,
     on_failure: Callable[[str], None],
     *,
-    max_concurrent: int | None = None,
+    resources: ResourcesSpec = ResourcesSpec(),
+    limits: LimitsSpec = LimitsSpec(),
     address: str = "local",
 ) -> None:
     """Carries out the trials, one process each, and returns when all have ended, well or not.
@@ -71,27 +84,48 @@ def run_trials(
         trials: What to carry out.
         battery: How their last checkpoints are scored.
         storage: Where their folders are.
-        sweep: Name of the sweep, for Tune's own state.
         on_report: Called in this process whenever a trial has news.
         on_failure: Called with the id of a trial that is given up.
-        max_concurrent: Trials at a time; by default, and on this machine at most, as many as there
-            are cores.
+        resources: What each trial is given.
+        limits: Trials at a time (by default as many as there is room for) and wall-clock time.
         address: `local` for a Ray of our own on this machine, `auto` for the cluster that runs.
 
     Raises:
         KeyboardInterrupt: On Ctrl-C or SIGTERM, after the trials' processes have been stopped.
+        TimeUp: When the time of `limits` is over, likewise.
+        PlacementError: There is no room for a trial.
         ConnectionError: With `auto`, if no cluster answers.
     """
-    limit = max_concurrent or cores()
-    if address == "local":
-        limit = min(limit, cores())
-    with _ray(address, min(limit, len(trials))):
-        _fit(trials, battery, storage, sweep, on_report, on_failure, limit)
+    for_all = resources.cores * len(trials)
+    with (
+        _ray(address, max(math.ceil(min(for_all, cores())), 1)) as temporary,
+        _stop_on_sigterm(),
+    ):
+        _check_placement(resources, 0.0 if address == "local" else PLACED_WITHIN_S)
+        _fit(trials, battery, storage, temporary, on_report, on_failure, resources, limits)
+
+
+def _check_placement(resources: ResourcesSpec, within_s: float) -> None:
+    """Raises `PlacementError` unless a trial fits into the cluster, now or within some seconds."""
+    import ray
+
+    give_up = time.monotonic() + within_s
+    while True:
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        reason = placement.unplaceable(resources.bundles(), nodes)
+        if reason is None:
+            return
+        if time.monotonic() >= give_up:
+            waited = f", nor has come within {within_s:.0f} s" if within_s else ""
+            raise PlacementError(
+                f"{reason}{waited}; change `resources` in the sweep file, or add nodes"
+            )
+        time.sleep(1.0)
 
 
 @contextmanager
-def _ray(address: str, num_cpus: int) -> Iterator[None]:
-    """Connects to Ray; a Ray of our own gets a short temporary folder and ends with us."""
+def _ray(address: str, num_cpus: int) -> Iterator[Path]:
+    """Connects to Ray, or starts one that ends with us; yields a folder that is gone afterwards."""
     for key, value in _QUIET.items():
         os.environ.setdefault(key, value)
     source = str(Path(__file__).resolve().parent.parent)
@@ -100,27 +134,23 @@ def _ray(address: str, num_cpus: int) -> Iterator[None]:
         os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
     import ray
 
-    if address != "local":
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        try:
-            yield
-        finally:
-            ray.shutdown()
-        return
     # Unix sockets lie in this folder: their paths must stay below 108 characters.
     temporary = tempfile.mkdtemp(prefix="whichgoal-", dir="/tmp" if os.path.isdir("/tmp") else None)
     try:
-        ray.init(
-            address="local",
-            _node_ip_address="127.0.0.1",
-            num_cpus=num_cpus,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            object_store_memory=100 * 2**20,
-            _temp_dir=temporary,
-        )
-        yield
+        if address == "local":
+            ray.init(
+                address="local",
+                _node_ip_address="127.0.0.1",
+                num_cpus=num_cpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                object_store_memory=100 * 2**20,
+                _temp_dir=temporary,
+            )
+        else:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        yield Path(temporary)
     finally:
         ray.shutdown()
         shutil.rmtree(temporary, ignore_errors=True)
@@ -130,70 +160,82 @@ def _fit(
     trials: Sequence[TrialSpec],
     battery: BatterySpec,
     storage: Storage,
-    sweep: str,
+    temporary: Path,
     on_report: OnReport,
     on_failure: Callable[[str], None],
-    limit: int,
+    resources: ResourcesSpec,
+    limits: LimitsSpec,
 ) -> None:
     from ray import tune
 
     for name in ("ray.tune", "ray.train", "ray.air"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    shutil.rmtree(storage.tune(sweep), ignore_errors=True)
     jobs = [
         json.dumps(
             {
                 "spec": spec.model_dump(mode="json"),
                 "battery": battery.model_dump(mode="json"),
+                "resources": resources.model_dump(mode="json"),
                 "folder": str(storage.trial(spec.id)),
                 "panels": str(storage.panels),
             }
         )
         for spec in trials
     ]
+    ended: set[str] = set()
     tuner = tune.Tuner(
-        tune.with_resources(_trainable(), {"cpu": 1}),
+        _trainable(resources),
         param_space={"job": tune.grid_search(jobs)},
         tune_config=tune.TuneConfig(
-            max_concurrent_trials=limit,
+            max_concurrent_trials=limits.max_concurrent,
+            time_budget_s=limits.time_s,
             reuse_actors=True,
             trial_name_creator=_job_id,
             trial_dirname_creator=_job_id,
         ),
         run_config=tune.RunConfig(
-            name="state",
-            storage_path=str(storage.tune(sweep)),
+            name="tune",
+            storage_path=str(temporary),  # never read again: the ledger says what is done
             checkpoint_config=tune.CheckpointConfig(
                 checkpoint_at_end=False
             ),  # they are the trial's
             failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
-            callbacks=[_news(on_report, on_failure)],
+            callbacks=[_news(on_report, on_failure, ended)],
             verbose=0,
         ),
     )
-    with _stop_on_sigterm():
-        tuner.fit()
+    begun = time.monotonic()
+    tuner.fit()
+    if len(ended) < len(trials) and limits.time_s and time.monotonic() - begun >= limits.time_s:
+        raise TimeUp(f"the sweep's time limit of {limits.time_s:g} s is over")
 
 
 def _job_id(tune_trial: Any) -> str:
     return TrialSpec.model_validate(json.loads(tune_trial.config["job"])["spec"]).id
 
 
-def _trainable() -> type:
+def _trainable(resources: ResourcesSpec) -> type:
     """Returns Tune's view of `whichgoal.trial.carry_out`."""
     from ray import tune
 
     class TrialProcess(tune.Trainable):
         """Carries out one trial after another in the same process."""
 
+        @classmethod
+        def default_resource_request(cls, config: dict[str, Any]) -> Any:
+            return tune.PlacementGroupFactory(resources.bundles())
+
         def setup(self, config: dict[str, Any]) -> None:
             from whichgoal.trial import carry_out
 
             job = json.loads(config["job"])
-            spec = TrialSpec.model_validate(job["spec"])
-            battery = BatterySpec.model_validate(job["battery"])
-            folder, panels = Path(job["folder"]), Path(job["panels"])
-            self._reports = carry_out(spec, battery, folder, panels)
+            self._reports = carry_out(
+                TrialSpec.model_validate(job["spec"]),
+                BatterySpec.model_validate(job["battery"]),
+                Path(job["folder"]),
+                Path(job["panels"]),
+                ResourcesSpec.model_validate(job["resources"]),
+            )
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
             self._reports.close()
@@ -217,31 +259,31 @@ def _trainable() -> type:
     return TrialProcess
 
 
-def _news(on_report: OnReport, on_failure: Callable[[str], None]) -> Any:
-    """Returns the Tune callback that hands on what trials report."""
+def _news(on_report: OnReport, on_failure: Callable[[str], None], ended: set[str]) -> Any:
+    """Returns the Tune callback that hands on what trials report, and notes those that end."""
     from ray import tune
 
     class News(tune.Callback):
-        def __init__(self, report: OnReport, failure: Callable[[str], None]) -> None:
-            self.report, self.failure = report, failure
-
         def __getstate__(self) -> dict[str, Any]:
             return {}  # Tune pickles its callbacks for a restore that we never ask for
 
         def on_trial_result(
             self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
         ) -> None:
+            if result["done"]:
+                ended.add(_job_id(trial))
             if result.get("failed"):
-                self.failure(_job_id(trial))
-            else:
-                self.report(_job_id(trial), result["report"])
+                on_failure(_job_id(trial))
+            elif "report" in result:
+                on_report(_job_id(trial), result["report"])
 
         def on_trial_error(
             self, iteration: int, trials: list[Any], trial: Any, **info: Any
         ) -> None:
-            self.failure(_job_id(trial))
+            ended.add(_job_id(trial))
+            on_failure(_job_id(trial))
 
-    return News(on_report, on_failure)
+    return News()
 
 
 @contextmanager

@@ -64,10 +64,6 @@ class Storage:
         """The folder of the panels that trials share; it may be deleted, then they are rebuilt."""
         return self.root / "panels"
 
-    def tune(self, sweep: str) -> Path:
-        """Returns the folder of Ray Tune's own state; between two runs it may be deleted."""
-        return self.root / "tune" / sweep
-
     def prepare(self) -> None:
         """Creates the root and proves that it can be written to.
 
