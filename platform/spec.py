@@ -153,12 +153,12 @@ class TrialSpec(Spec):
     @property
     def id(self) -> str:
         """Twelve hex digits of the SHA-256 of the spec's canonical JSON."""
-        return _digest(self.identity())
+        return digest(self.identity())
 
     @property
     def cell_id(self) -> str:
         """Id of the cell: the trials that differ from this one only in seed."""
-        return _digest({k: v for k, v in self.identity().items() if k != "seed"})
+        return digest({k: v for k, v in self.identity().items() if k != "seed"})
 
     def identity(self) -> dict[str, Any]:
         """Returns what the trial's id is a hash of: all of it.
@@ -205,7 +205,8 @@ class BatterySpec(Spec):
     thresholds: Thresholds = Thresholds()
 
 
-def _digest(record: dict[str, Any]) -> str:
+def digest(record: dict[str, Any]) -> str:
+    """Returns twelve hex digits of the SHA-256 of a record's canonical JSON."""
     text = json.dumps(record, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -24,6 +24,7 @@ from whichgoal.sweep import (
     world_named,
 )
 from whichgoal.sweep_file import Document, KeyPath, read
+from whichgoal.sweep_grid import Axis
 from whichgoal.sweep_tune import check_tune
 
 
@@ -46,12 +47,13 @@ def checked(path: Path) -> Sweep:
     base = _leaves(document, document.value.get("base"), ("base",), (), places)
     axes = _axes(document, places)
     seeds = _seeds(document)
-    sweep = Sweep(_name(document), _question(document), base, axes, seeds, _battery(document))
+    grid = tuple(Axis((key,), tuple((v,) for v in values)) for key, values in axes.items())
+    sweep = Sweep(_name(document), _question(document), base, grid, seeds, _battery(document))
     check_tune(document, axes)
     _check_world_names(document, base, axes, places)
     _check_values_and_sections(document, base, axes, places)
     document.refuse_if_wrong()
-    _check_trials(document, sweep, places)
+    _check_trials(document, sweep, axes, places)
     document.refuse_if_wrong()
     return sweep
 
@@ -228,14 +230,16 @@ def _check_values_and_sections(
                 document.complain(where, text, at_key=True)
 
 
-def _check_trials(document: Document, sweep: Sweep, places: dict[str, KeyPath]) -> None:
+def _check_trials(
+    document: Document, sweep: Sweep, axes: Mapping[str, Any], places: dict[str, KeyPath]
+) -> None:
     """Builds every cell once, so that whatever is wrong with any of them is said now."""
     seen: dict[str, dict[str, Any]] = {}
     for point in sweep.combinations():
         leaves = {**sweep.base, **point}
         here = dict(places)
         for key, value in point.items():
-            index = next(i for i, v in enumerate(sweep.axes[key]) if v is value)
+            index = next(i for i, v in enumerate(axes[key]) if v is value)
             here[key] = places[f"{key}[{index}]"]
         trial = _check_cell(document, leaves, here)
         if trial is None:
