@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,10 @@ _QUIET = {
     "NUMBA_NUM_THREADS": "1",
 }
 
+OnFailure = Callable[[str, str], None]
+"""Called in the driver with the id of a trial that is given up, and why, in one line."""
+
+
 class PlacementError(RuntimeError):
     """There is no room for a trial; one clear line."""
 
@@ -67,16 +71,95 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@dataclass(frozen=True)
+class Session:
+    """A connection to Ray, on which trials are launched.
+
+    Attributes:
+        temporary: A folder for Tune's own state. It is never read again: the ledger says what is
+            done, so nothing is lost with it.
+        resources: What each trial is given; there is room for one at least.
+        limits: How much the whole session takes.
+        ends_at: When its time is over, by `time.monotonic`; None: never.
+    """
+
+    temporary: Path
+    resources: ResourcesSpec
+    limits: LimitsSpec
+    ends_at: float | None
+
+    def fit(self, tuner: Any) -> None:
+        """Runs one of Ray Tune's tuners to its end.
+
+        Raises:
+            TimeUp: The session's time is over.
+        """
+        tuner.fit()
+        if self.ends_at is not None and time.monotonic() >= self.ends_at:
+            raise TimeUp(f"the time limit of {self.limits.time_s:g} s is over")
+
+    def tune_config(self, **more: Any) -> Any:
+        """Returns Tune's configuration within this session's limits."""
+        from ray import tune
+
+        left = None if self.ends_at is None else max(self.ends_at - time.monotonic(), 1.0)
+        return tune.TuneConfig(
+            max_concurrent_trials=self.limits.max_concurrent,
+            time_budget_s=left,
+            reuse_actors=True,
+            **more,
+        )
+
+    def run_config(self, callback: Any) -> Any:
+        """Returns Tune's configuration of where and how: quiet, and without checkpoints."""
+        from ray import tune
+
+        return tune.RunConfig(
+            name=f"tune-{time.monotonic_ns()}",
+            storage_path=str(self.temporary),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # the trial has them
+            failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
+            callbacks=[callback],
+            verbose=0,
+        )
+
+
+@contextmanager
+def session(
+    resources: ResourcesSpec,
+    limits: LimitsSpec,
+    *,
+    address: str = "local",
+    trials: int = 1_000_000,
+) -> Iterator[Session]:
+    """Connects to Ray for a while; SIGTERM is taken for Ctrl-C meanwhile.
+
+    Args:
+        resources: What each trial is given.
+        limits: Trials at a time (by default as many as there is room for) and wall-clock time.
+        address: `local` for a Ray of our own on this machine, `auto` for the cluster that runs.
+        trials: How many trials there are to run; a Ray of our own gets no more cores than that.
+
+    Raises:
+        PlacementError: There is no room for a trial.
+        ConnectionError: With `auto`, if no cluster answers.
+    """
+    ends_at = None if limits.time_s is None else time.monotonic() + limits.time_s
+    wanted = math.ceil(resources.cores * min(trials, limits.max_concurrent or trials))
+    with _ray(address, max(1, min(wanted, cores()))) as temporary, _stop_on_sigterm():
+        _check_placement(resources, 0.0 if address == "local" else PLACED_WITHIN_S)
+        for name in ("ray.tune", "ray.train", "ray.air"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        yield Session(temporary, resources, limits, ends_at)
+
+
 def run_trials(
     trials: Sequence[TrialSpec],
     battery: BatterySpec,
     storage: Storage,
     on_report: OnReport,
-    on_failure: Callable[[str], None],
-    *,
-    resources: ResourcesSpec = ResourcesSpec(),
-    limits: LimitsSpec = LimitsSpec(),
-    address: str = "local",
+    on_failure: OnFailure,
+    session: Session,
 ) -> None:
     """Carries out the trials, one process each, and returns when all have ended, well or not.
 
@@ -85,24 +168,34 @@ def run_trials(
         battery: How their last checkpoints are scored.
         storage: Where their folders are.
         on_report: Called in this process whenever a trial has news.
-        on_failure: Called with the id of a trial that is given up.
-        resources: What each trial is given.
-        limits: Trials at a time (by default as many as there is room for) and wall-clock time.
-        address: `local` for a Ray of our own on this machine, `auto` for the cluster that runs.
+        on_failure: Called with the id of a trial that is given up, and why.
+        session: Where.
 
     Raises:
-        KeyboardInterrupt: On Ctrl-C or SIGTERM, after the trials' processes have been stopped.
-        TimeUp: When the time of `limits` is over, likewise.
-        PlacementError: There is no room for a trial.
-        ConnectionError: With `auto`, if no cluster answers.
+        KeyboardInterrupt: On Ctrl-C or SIGTERM.
+        TimeUp: When the session's time is over.
     """
-    for_all = resources.cores * len(trials)
-    with (
-        _ray(address, max(math.ceil(min(for_all, cores())), 1)) as temporary,
-        _stop_on_sigterm(),
-    ):
-        _check_placement(resources, 0.0 if address == "local" else PLACED_WITHIN_S)
-        _fit(trials, battery, storage, temporary, on_report, on_failure, resources, limits)
+    from ray import tune
+
+    jobs = [
+        json.dumps(
+            {
+                "spec": spec.model_dump(mode="json"),
+                "battery": battery.model_dump(mode="json"),
+                "resources": session.resources.model_dump(mode="json"),
+                "folder": str(storage.trial(spec.id)),
+                "panels": str(storage.panels),
+            }
+        )
+        for spec in trials
+    ]
+    tuner = tune.Tuner(
+        _trainable(session.resources),
+        param_space={"job": tune.grid_search(jobs)},
+        tune_config=session.tune_config(trial_name_creator=_job_id, trial_dirname_creator=_job_id),
+        run_config=session.run_config(_news(on_report, on_failure)),
+    )
+    session.fit(tuner)
 
 
 def _check_placement(resources: ResourcesSpec, within_s: float) -> None:
@@ -156,60 +249,6 @@ def _ray(address: str, num_cpus: int) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _fit(
-    trials: Sequence[TrialSpec],
-    battery: BatterySpec,
-    storage: Storage,
-    temporary: Path,
-    on_report: OnReport,
-    on_failure: Callable[[str], None],
-    resources: ResourcesSpec,
-    limits: LimitsSpec,
-) -> None:
-    from ray import tune
-
-    for name in ("ray.tune", "ray.train", "ray.air"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    jobs = [
-        json.dumps(
-            {
-                "spec": spec.model_dump(mode="json"),
-                "battery": battery.model_dump(mode="json"),
-                "resources": resources.model_dump(mode="json"),
-                "folder": str(storage.trial(spec.id)),
-                "panels": str(storage.panels),
-            }
-        )
-        for spec in trials
-    ]
-    ended: set[str] = set()
-    tuner = tune.Tuner(
-        _trainable(resources),
-        param_space={"job": tune.grid_search(jobs)},
-        tune_config=tune.TuneConfig(
-            max_concurrent_trials=limits.max_concurrent,
-            time_budget_s=limits.time_s,
-            reuse_actors=True,
-            trial_name_creator=_job_id,
-            trial_dirname_creator=_job_id,
-        ),
-        run_config=tune.RunConfig(
-            name="tune",
-            storage_path=str(temporary),  # never read again: the ledger says what is done
-            checkpoint_config=tune.CheckpointConfig(
-                checkpoint_at_end=False
-            ),  # they are the trial's
-            failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
-            callbacks=[_news(on_report, on_failure, ended)],
-            verbose=0,
-        ),
-    )
-    begun = time.monotonic()
-    tuner.fit()
-    if len(ended) < len(trials) and limits.time_s and time.monotonic() - begun >= limits.time_s:
-        raise TimeUp(f"the sweep's time limit of {limits.time_s:g} s is over")
-
-
 def _job_id(tune_trial: Any) -> str:
     return TrialSpec.model_validate(json.loads(tune_trial.config["job"])["spec"]).id
 
@@ -249,8 +288,8 @@ def _trainable(resources: ResourcesSpec) -> type:
                     over = report.stage == "done"
                     if over or report.env_steps == 0 or time.monotonic() >= until:
                         return {"report": asdict(report), "done": over}
-            except ValueError:  # told in the trial's log; trying again would come to the same
-                return {"failed": True, "done": True}
+            except ValueError as error:  # trying again would come to the same
+                return {"failed": f"{type(error).__name__}: {error}", "done": True}
             raise AssertionError("a trial ended without saying so")
 
         def cleanup(self) -> None:
@@ -259,31 +298,42 @@ def _trainable(resources: ResourcesSpec) -> type:
     return TrialProcess
 
 
-def _news(on_report: OnReport, on_failure: Callable[[str], None], ended: set[str]) -> Any:
-    """Returns the Tune callback that hands on what trials report, and notes those that end."""
+def _news(on_report: OnReport, on_failure: OnFailure) -> Any:
+    """Returns the Tune callback that hands on what trials report."""
     from ray import tune
 
     class News(tune.Callback):
+        def __init__(self, report: OnReport, failure: OnFailure) -> None:
+            self.report, self.failure = report, failure
+
         def __getstate__(self) -> dict[str, Any]:
             return {}  # Tune pickles its callbacks for a restore that we never ask for
 
         def on_trial_result(
             self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
         ) -> None:
-            if result["done"]:
-                ended.add(_job_id(trial))
-            if result.get("failed"):
-                on_failure(_job_id(trial))
+            if "failed" in result:
+                self.failure(_job_id(trial), result["failed"])
             elif "report" in result:
-                on_report(_job_id(trial), result["report"])
+                self.report(_job_id(trial), result["report"])
 
         def on_trial_error(
             self, iteration: int, trials: list[Any], trial: Any, **info: Any
         ) -> None:
-            ended.add(_job_id(trial))
-            on_failure(_job_id(trial))
+            self.failure(_job_id(trial), why_it_died(trial))
 
-    return News()
+    return News(on_report, on_failure)
+
+
+def why_it_died(tune_trial: Any) -> str:
+    """Returns in one line what ended a trial of Tune's that was given up."""
+    from ray.exceptions import RayActorError
+
+    error = tune_trial.get_pickled_error()
+    if error is None or isinstance(error, RayActorError):
+        return "its process was killed (out of memory?)"
+    cause = getattr(error, "cause", None) or error
+    return f"{type(cause).__name__}: {' '.join(str(cause).split())[-300:]}"
 
 
 @contextmanager

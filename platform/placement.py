@@ -1,6 +1,6 @@
 """Whether a trial's processes can be placed at all on the nodes that there are.
 
-Pure arithmetic on Ray's words: a bundle and a node are both resource name -> amount. Imports no Ray.
+Arithmetic on Ray's words: a bundle and a node are both resource name -> amount. Imports no Ray.
 """
 
 from __future__ import annotations

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from whichgoal.envs.contract import Design, World
     from whichgoal.rllib import Progress
 
+ONE_PROCESS = ResourcesSpec()
+"""A trial samples and learns in one process, on one core."""
+
 _ASK_EVERY_S = 1.0
 """How often a trial asks whether another process has let go of its folder."""
 
@@ -56,7 +59,7 @@ def carry_out(
     battery: BatterySpec,
     folder: Path,
     panels: Path | None = None,
-    resources: ResourcesSpec = ResourcesSpec(),
+    resources: ResourcesSpec = ONE_PROCESS,
 ) -> Generator[Report, None, None]:
     """Carries out every stage of the trial that is not done, and reports on the way.
 
@@ -145,7 +148,7 @@ def read_progress(folder: Path) -> list[dict[str, Any]]:
 
 
 def train_only(
-    spec: TrialSpec, folder: Path, resources: ResourcesSpec = ResourcesSpec()
+    spec: TrialSpec, folder: Path, resources: ResourcesSpec = ONE_PROCESS
 ) -> Iterator[Report]:
     """Trains the agent to its end, or goes on where a killed run stopped; marks it done.
 
