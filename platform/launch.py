@@ -6,6 +6,7 @@ crashed. What is done is not Tune's to say but the ledger's, so Tune's own state
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import math
@@ -245,7 +246,14 @@ def _ray(address: str, num_cpus: int) -> Iterator[Path]:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         yield Path(temporary)
     finally:
-        ray.shutdown()
+        # Another thread that collects garbage would let go of Ray's references in the middle of
+        # the shutdown, and Ray ends the process for that.
+        gc.collect()
+        gc.disable()
+        try:
+            ray.shutdown()
+        finally:
+            gc.enable()
         shutil.rmtree(temporary, ignore_errors=True)
 
 
