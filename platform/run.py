@@ -104,7 +104,7 @@ class _Run:
                 ledger.claim(storage.trial(trial.id), trial)
         self._say(f"{sweep.name}: {sweep.question}")
         try:
-            with Stages(sweep, storage, self._say, self.address) as stages:
+            with Stages(sweep, storage, self.console, self.address) as stages:
                 stages.tune()
                 self.trials = sweep.trials(values_of(storage, sweep.tune_groups()))
                 write_json(storage.sweep(sweep.name) / "plan.json", plan(sweep, storage))
