@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from whichgoal.redact import redacted
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -54,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _exit_code(error)
         if code is None:
             raise
-        print(str(error), file=sys.stderr)
+        print(redacted(str(error)), file=sys.stderr)
         return code
 
 
@@ -63,7 +65,7 @@ def _exit_code(error: Exception) -> int | None:
     name = type(error).__name__
     if name == "Interrupted":
         return STOPPED
-    if name == "Unfinished":
+    if name in ("Unfinished", "Unsent"):
         return FAILED
     if isinstance(error, ValueError) or name in ("TrackingError", "ConnectionError"):
         return BAD_INPUT
@@ -97,6 +99,10 @@ def _parser() -> argparse.ArgumentParser:
         help="local: a Ray of its own on this machine (default); auto: the Ray cluster that runs",
     )
     run.set_defaults(command=_run)
+
+    sync = commands.add_parser("sync", help="send to MLflow what it lacks; train nothing")
+    sync.add_argument("--storage", default="runs", help="the folder of results (default: ./runs)")
+    sync.set_defaults(command=_sync)
 
     score = commands.add_parser(
         "score",
@@ -282,6 +288,14 @@ def _run(given: argparse.Namespace) -> int:
         max_concurrent=given.max_concurrent,
         address=given.address,
     )
+    return 0
+
+
+def _sync(given: argparse.Namespace) -> int:
+    from whichgoal.storage import Storage
+    from whichgoal.sync import sync
+
+    sync(Storage.at(given.storage), print)
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,38 +44,41 @@ def run(
 ) -> None:
     """Runs the sweep to its answer, skipping all that is done.
 
-    Everything that could refuse the run is checked before anything is started.
+    Everything that could refuse the run is checked before anything is started. An MLflow server
+    that is down refuses nothing: results wait in the storage, and one line says what sends them.
 
     Raises:
         StorageError: The storage cannot be written to, is in use, or holds other trials.
-        TrackingError: MLflow does not answer.
+        TrackingError: MLflow cannot be used, and waiting would not help.
         ValueError: A design cannot be tested with the sweep's battery.
         Interrupted: On Ctrl-C or SIGTERM.
-        Unfinished: If any trial ended without a result, or MLflow failed on the way.
+        Unfinished: If any trial ended without a result.
     """
     uri = tracking_uri.given_uri(storage)
     if uri == tracking_uri.own_uri(storage):
         storage.prepare()
-        tracking_uri.check(uri)
+        down = tracking_uri.check(uri)
     else:
-        tracking_uri.check(uri)
+        down = tracking_uri.check(uri)
         storage.prepare()
+    if down is not None:
+        say_plainly(console, f"{down}; the run goes on, and sends its results once it answers")
     with locked(storage.sweep(sweep.name), f"sweep {sweep.name!r} in {storage.root}"):
         trials = sweep.trials()
         for trial in trials:
             if (storage.trial(trial.id) / "spec.json").exists():
                 ledger.claim(storage.trial(trial.id), trial)
         write_json(storage.sweep(sweep.name) / "plan.json", plan(sweep))
-        tracker = tracking.Tracker(uri, storage, sweep)
+        tracker = tracking.Tracker(uri, storage, sweep.name)
         try:
             _carry_out_all(sweep, trials, storage, console, tracker, max_concurrent, address)
         except KeyboardInterrupt:
             _stop(sweep, trials, storage, tracker)
         except Exception:
             if tracker.started:
-                tracker.close("FAILED", "")
+                tracker.close("FAILED")
             raise
-        _finish(sweep, trials, storage, console, tracker, uri)
+        _finish(sweep, trials, storage, console, tracker)
 
 
 def _is_done(sweep: Sweep, trial: TrialSpec, storage: Storage) -> bool:
@@ -159,7 +161,7 @@ def _stop(
     if tracker.started:
         for trial in begun:
             tracker.put(trial, "KILLED")
-        tracker.close("KILLED", "")
+        tracker.close("KILLED")
     raise Interrupted(
         f"stopped: {len(done)} of {len(trials)} trials are done and kept, {len(begun)} others have "
         f"checkpoints; run the same command again to go on from there"
@@ -172,7 +174,6 @@ def _finish(
     storage: Storage,
     console: Console,
     tracker: tracking.Tracker,
-    uri: str,
 ) -> None:
     missing = [t for t in trials if not _is_done(sweep, t, storage)]
     agents = read_agents(sweep, [t for t in trials if t not in missing], storage)
@@ -183,19 +184,23 @@ def _finish(
 
     _print_results(sweep, agents, PlainConsole(file=text, width=120, no_color=True))
     write_text(storage.sweep(sweep.name) / "table.txt", text.getvalue())
-    failed = tracker.close("FAILED" if missing else "FINISHED", text.getvalue())
-    console.print(f"\nResults: {storage.root}", markup=False, highlight=False, soft_wrap=True)
-    if uri.startswith("sqlite:"):
-        command = f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
-        console.print(f"Compare: {command}", markup=False, highlight=False, soft_wrap=True)
+    unsent = tracker.close("FAILED" if missing else "FINISHED")
+    say_plainly(console, f"\nResults: {storage.root}")
+    for line in tracker.where:
+        say_plainly(console, f"Compare: {line}")
+    if unsent is not None:
+        say_plainly(console, unsent)
     problems = [
         f"trial {t.id} ({label(sweep, t)}) ended without a result{_reason(storage, t)}"
         for t in missing
     ]
-    if failed:
-        problems.append(f"{failed}; nothing is lost: run again to send what is missing")
     if problems:
         raise Unfinished("\n".join(problems))
+
+
+def say_plainly(console: Console, text: str) -> None:
+    """Prints a line as it is, never broken, so that it can be copied."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_results(sweep: Sweep, agents: Sequence[Agent], console: Console) -> None:

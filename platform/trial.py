@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whichgoal import ledger
+from whichgoal.redact import redacted
 from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage import InUseError, locked, write_text
 from whichgoal.sweep import design_of, world_named
@@ -87,7 +88,9 @@ def carry_out(
                 score(battery, folder, panels)
         except Exception:
             with open(folder / "trial.log", "a", encoding="utf-8") as log:
-                log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{traceback.format_exc()}\n")
+                log.write(
+                    f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{redacted(traceback.format_exc())}\n"
+                )
             raise
         yield Report("done", spec.train.env_steps)
 
