@@ -8,7 +8,8 @@ from typing import Any
 
 from simulated_agents import ADOPTS, card
 
-from whichgoal import ledger, trial as stages
+from whichgoal import ledger
+from whichgoal import trial as stages
 from whichgoal.divergence.verdict import Scorecard
 from whichgoal.plan import plan
 from whichgoal.spec import TrialSpec
