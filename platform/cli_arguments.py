@@ -54,6 +54,10 @@ def parser() -> argparse.ArgumentParser:
     )
     run.set_defaults(command="run")
 
+    sync = commands.add_parser("sync", help="send to MLflow what it lacks; train nothing")
+    sync.add_argument("--storage", default="runs", help="the folder of results (default: ./runs)")
+    sync.set_defaults(command="sync")
+
     score = commands.add_parser(
         "score",
         help="probe and score agents; train nothing",

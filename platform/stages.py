@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from whichgoal import launch, search, show_explored
-from whichgoal.progress import Board, Row, Screen
+from whichgoal.progress import Board, Row, Screen, say_plainly
 from whichgoal.storage import Storage, write_json
 from whichgoal.sweep import Sweep
 from whichgoal.tuned import Tuned, keep, values_of
@@ -59,7 +59,7 @@ class Stages:
         return self._session
 
     def _say(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        say_plainly(self._console, text)
 
     def tune(self) -> None:
         """Searches the hyper-parameters of every group that has none yet, and keeps what is best.
