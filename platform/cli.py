@@ -98,6 +98,13 @@ def _run(given: argparse.Namespace) -> int:
     return 0
 
 
+def _schema(given: argparse.Namespace) -> int:
+    from whichgoal.schema import schema
+
+    print(json.dumps(schema(), indent=1))
+    return 0
+
+
 def _score(given: argparse.Namespace) -> int:
     if given.figure is not None:
         if not given.along:
@@ -214,6 +221,7 @@ def _play(given: argparse.Namespace) -> int:
 _COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "plan": _plan,
     "run": _run,
+    "schema": _schema,
     "score": _score,
     "validate": _validate,
     "compare": _compare,

@@ -54,6 +54,9 @@ def parser() -> argparse.ArgumentParser:
     )
     run.set_defaults(command="run")
 
+    schema = commands.add_parser("schema", help="print the JSON schema of sweep files, for editors")
+    schema.set_defaults(command="schema")
+
     score = commands.add_parser(
         "score",
         help="probe and score agents; train nothing",

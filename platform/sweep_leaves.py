@@ -305,7 +305,7 @@ def check_conditions(document: Document, content: Content, worlds: Sequence[Worl
     given = document.value.get("axes")
     known = {value.key for value in content.values() if not value.wrong}
     free = {key for axis in content.axes if not axis.when for key in axis.keys} & known
-    refused = set(given) - free if isinstance(given, dict) else set()
+    refused = set(given) - {ZIP, WHEN} if isinstance(given, dict) else set()
     refused |= {value.key for value in content.values() if value.wrong and "axes" in value.where}
     refused -= free
     for value in content.conditions:
