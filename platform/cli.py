@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _exit_code(error)
         if code is None:
             raise
-        print(str(error), file=sys.stderr)
+        print(str(error) or repr(error), file=sys.stderr)
         return code
 
 
@@ -47,7 +47,7 @@ def _exit_code(error: Exception) -> int | None:
     name = type(error).__name__
     if name == "Interrupted":
         return STOPPED
-    if name == "Unfinished":
+    if name in ("Unfinished", "PlacementError", "Unsearched"):
         return FAILED
     if isinstance(error, ValueError) or name in ("TrackingError", "ConnectionError"):
         return BAD_INPUT

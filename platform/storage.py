@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import socket
 import tempfile
 import time
@@ -64,10 +65,6 @@ class Storage:
         """The folder of the panels that trials share; it may be deleted, then they are rebuilt."""
         return self.root / "panels"
 
-    def tune(self, sweep: str) -> Path:
-        """Returns the folder of Ray Tune's own state; between two runs it may be deleted."""
-        return self.root / "tune" / sweep
-
     def prepare(self) -> None:
         """Creates the root and proves that it can be written to.
 
@@ -108,6 +105,19 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def drop_unfinished(folder: Path) -> None:
+    """Deletes what processes that were killed while they wrote under a folder left unfinished.
+
+    To be called by whoever holds the folder's lock: what is written has a name that begins with a
+    dot until it is whole.
+    """
+    for left in [*folder.glob(".*.tmp"), *folder.glob("*/.*")]:
+        if left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

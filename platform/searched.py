@@ -1,0 +1,102 @@
+"""One trial of a search, in its own process: trained or scored for the values that are tried."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import Any
+
+from whichgoal.spec import BatterySpec, TrialSpec
+from whichgoal.sweep import trial_spec
+from whichgoal.sweep_groups import ExploreGroup
+from whichgoal.sweep_spec import ExploreSpec, ResourcesSpec
+from whichgoal.trial import carry_out, read_progress, train_alone
+
+_REPORT_EVERY_S = 0.5
+
+Reports = Generator[dict[str, Any], None, None]
+
+
+def reports(job: Mapping[str, Any], values: Mapping[str, Any]) -> Reports:
+    """Carries out one trial of the search that `job` describes, and reports on the way.
+
+    Each report has `env_steps` and what the search minimizes or maximizes; the last has `done`.
+    Values that make no trial are reported as `failed`, with the worst of all losses.
+    """
+    return (_tuning if job["kind"] == "tune" else _exploring)(job, values)
+
+
+def newest(reports: Reports) -> dict[str, Any]:
+    """Lets a trial go on for a while, and returns the last that it reports."""
+    until = time.monotonic() + _REPORT_EVERY_S
+    for report in reports:
+        if report.get("done") or (report["env_steps"] > 0 and time.monotonic() >= until):
+            return report
+    raise AssertionError("a trial ended without saying so")
+
+
+def _tuning(job: Mapping[str, Any], values: Mapping[str, Any]) -> Reports:
+    try:
+        spec = trial_spec({**job["leaves"], **values}, job["seed"])
+        folder = Path(job["folder"]) / spec.id
+        for report in train_alone(spec, folder, ResourcesSpec.model_validate(job["resources"])):
+            yield {"env_steps": report.env_steps, "late_success": late_success(folder)}
+    except ValueError as error:
+        yield {"env_steps": 0, "late_success": -math.inf, "failed": str(error), "done": True}
+        return
+    found = {"env_steps": spec.train.env_steps, "late_success": late_success(folder)}
+    yield {**found, "done": True}
+
+
+def late_success(folder: Path) -> float:
+    """Returns the mean success of the second half of the training that a trial has had so far."""
+    rows = read_progress(folder)
+    late = [
+        row["success"]
+        for row in rows
+        if row.get("success") is not None and 2 * row["env_steps"] >= rows[-1]["env_steps"]
+    ]
+    return sum(late) / len(late) if late else 0.0
+
+
+def _exploring(job: Mapping[str, Any], values: Mapping[str, Any]) -> Reports:
+    explore = ExploreSpec.model_validate(job["explore"])
+    battery = BatterySpec.model_validate(job["battery"])
+    resources = ResourcesSpec.model_validate(job["resources"])
+    group = ExploreGroup({}, job["leaves"], explore, battery)
+    before = 0
+    try:
+        trials = group.trials(values)
+        for spec in trials:
+            folder = Path(job["folder"]) / spec.id
+            for report in carry_out(spec, battery, folder, Path(job["panels"]), resources):
+                yield {"env_steps": before + report.env_steps}
+            before += spec.train.env_steps
+        losses = {f"loss_{k}": v for k, v in _losses(explore, trials, job["folder"]).items()}
+    except ValueError as error:
+        worst = {f"loss_{name}": math.inf for name in explore.objectives}
+        yield {"env_steps": before, **worst, "failed": str(error), "done": True}
+        return
+    yield {"env_steps": before, **losses, "done": True}
+
+
+def _losses(explore: ExploreSpec, trials: list[TrialSpec], folder: str) -> dict[str, float]:
+    """Returns objective -> what is minimized: the loss of the agents' mean score."""
+    from whichgoal.divergence.verdict import Scorecard
+
+    cards = [
+        Scorecard.model_validate_json(
+            (Path(folder) / spec.id / "scorecard.json").read_text("utf-8")
+        )
+        for spec in trials
+    ]
+    found = {}
+    for name, objective in explore.objectives.items():
+        scores = [getattr(card, name) for card in cards]
+        if any(score is None for score in scores):
+            raise ValueError(f"{name} is not defined for an agent of this design")
+        values = [getattr(score, "value", score) for score in scores]
+        found[name] = objective.loss(sum(values) / len(values))
+    return found
