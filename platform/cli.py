@@ -107,6 +107,13 @@ def _sync(given: argparse.Namespace) -> int:
     return 0
 
 
+def _schema(given: argparse.Namespace) -> int:
+    from whichgoal.schema import schema
+
+    print(json.dumps(schema(), indent=1))
+    return 0
+
+
 def _score(given: argparse.Namespace) -> int:
     if given.figure is not None:
         if not given.along:
@@ -224,6 +231,7 @@ _COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "plan": _plan,
     "run": _run,
     "sync": _sync,
+    "schema": _schema,
     "score": _score,
     "validate": _validate,
     "compare": _compare,

@@ -58,6 +58,9 @@ def parser() -> argparse.ArgumentParser:
     sync.add_argument("--storage", default="runs", help="the folder of results (default: ./runs)")
     sync.set_defaults(command="sync")
 
+    schema = commands.add_parser("schema", help="print the JSON schema of sweep files, for editors")
+    schema.set_defaults(command="schema")
+
     score = commands.add_parser(
         "score",
         help="probe and score agents; train nothing",

@@ -164,13 +164,15 @@ def check_searched(
         searched: Key of `train` -> the values that it may get.
     """
     known: dict[str, list[tuple[str, str]]] = {}
-    for cell in content.cells() if searched else ():
+    right = {key: [v for v in values if not v.wrong] for key, values in searched.items()}
+    right = {key: values for key, values in right.items() if values}
+    for cell in content.cells() if right else ():
         good = {key: value.value for key, value in cell.items() if not value.wrong}
         wrong = _wrong(cell)["train"]
         if _section_problems("train", good, wrong, known):
             continue  # it has been said
-        for drawn in islice(product(*searched.values()), MOST_DRAWN):
-            values = dict(zip(searched, drawn, strict=True))
+        for drawn in islice(product(*right.values()), MOST_DRAWN):
+            values = dict(zip(right, drawn, strict=True))
             plain = {key: value.value for key, value in values.items()}
             for key, text in _section_problems("train", {**good, **plain}, wrong, known):
                 named = {k: v for k, v in values.items() if k == key or _named(v, text)}

@@ -50,12 +50,12 @@ def checked(path: Path) -> Sweep:
     content = read_content(document)
     if "base" in guessed:
         content.meant |= {"world"}
-    worlds = _worlds(document, content, guessed)
+    worlds = _worlds(document, content)
     for value in content.values():
         check(document, value, worlds)
-    check_conditions(document, content)
+    check_conditions(document, content, worlds)
     check_cells(document, content)
-    axes = [key for axis in content.axes for key in axis.keys]
+    axes = [value.key for value in content.values() if value.where[0] == "axes"]
     tune, searched = read_tune(document, axes)
     check_searched(document, content, searched)
     explore = read_explore(document, axes, worlds)
@@ -128,27 +128,28 @@ def _seeds(document: Document) -> tuple[int, ...]:
     return (0,)
 
 
-def _worlds(document: Document, content: Content, guessed: set[str]) -> list[World]:
-    """Returns the worlds that the file names, or surely means."""
-    given: list[Value] = content.of("world.name")
-    if not given and not content.meant & {"world"} and not _misspelled_name(document, content):
+def _worlds(document: Document, content: Content) -> list[World]:
+    """Returns the worlds that the file names, or surely means; all, where that is not known."""
+    given = content.of("world.name") or _misspelled_name(document, content)
+    below = any(value.key.startswith("world.name.") for value in content.values())
+    if not given and not below and "world" not in content.meant:
         where = ("base", "world") if "base" in document.value else ()
         document.complain(where, f"world.name is missing; {did_you_mean('', WORLDS)}")
     names = [value.value for value in given if isinstance(value.value, str)]
     found = [difflib.get_close_matches(name, WORLDS, n=1, cutoff=_SURE) for name in names]
-    return [WORLDS[close[0]] for close in found if close]
+    return [WORLDS[close[0]] for close in found if close] or list(WORLDS.values())
 
 
-def _misspelled_name(document: Document, content: Content) -> bool:
-    """Complains about a key beside the world's others that was probably to be its name."""
-    keys = [v for v in content.values() if v.key.startswith("world.") and v.key.count(".") == 1]
+def _misspelled_name(document: Document, content: Content) -> list[Value]:
+    """Complains about a key of the world that was probably to be its name, and returns it."""
     known = {key for world in WORLDS.values() for key in world.Design.model_fields}
-    for value in keys:
-        last = value.key.split(".")[1]
-        if last not in known and meant(last, [*known, "name"]) == {"name"}:
-            hint = did_you_mean(last, ("name",))
-            text = f"world: unknown key {last!r}; {hint}"
+    for value in content.values():
+        section, last = value.key.split(".", 1)
+        if section != "world" or last in known or "." in last:
+            continue
+        if meant(last, [*known, "name"]) == {"name"}:
+            text = f"world: unknown key {last!r}; {did_you_mean(last, ('name',))}"
             document.complain(value.key_where, text, at_key=True)
             value.wrong = True
-            return True
-    return False
+            return [value]
+    return []

@@ -9,12 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from whichgoal.envs.contract import World
 from whichgoal.explain import shown
 from whichgoal.spec import did_you_mean
 from whichgoal.sweep import SECTIONS
 from whichgoal.sweep_file import BROKEN, Document, KeyPath
 from whichgoal.sweep_grid import Axis, combinations, is_one_of
-from whichgoal.sweep_values import Value
+from whichgoal.sweep_values import Value, check
 
 ZIP, WHEN = "zip", "when"
 SEEDS = "seeds are replicates, not an axis: they stand at the top of the file"
@@ -26,14 +27,15 @@ class Content:
 
     Attributes:
         base: Dotted key -> value.
-        axes: Every axis; the items of its rows are `Value`s.
-        conditions: Of each conditional axis in `axes`, by its first key's place: the values that it
-            depends on.
+        axes: Every axis of which it is known when it applies; the items of its rows are `Value`s.
+        loose: The values of other axes: their conditions are wrong.
+        conditions: The keys and values that conditional axes depend on.
         meant: Sections that were probably meant by a key that there is not, or that have no keys.
     """
 
     base: dict[str, Value] = field(default_factory=dict)
     axes: list[Axis] = field(default_factory=list)
+    loose: list[Value] = field(default_factory=list)
     conditions: list[Value] = field(default_factory=list)
     meant: set[str] = field(default_factory=set)
 
@@ -43,6 +45,7 @@ class Content:
         for axis in self.axes:
             for row in axis.rows:
                 yield from row
+        yield from self.loose
 
     def of(self, key: str) -> list[Value]:
         """Returns every value of a key."""
@@ -138,7 +141,7 @@ def _block(
             if len(where) > 1:
                 text = "when inside when; allowed: several keys in one `if`"
                 document.complain(at, text, at_key=True)
-        elif _is_axis(document, key, at) and not _is_taken(document, key, at, when, content):
+        elif _is_axis(document, key, at):
             column = _column(document, key, values, at)
             for i, one in enumerate(column):
                 if any(_same(one.value, other.value) for other in column[:i]):
@@ -163,29 +166,6 @@ def _is_axis(document: Document, key: str, at: KeyPath) -> bool:
         document.complain(at, f"axis {key!r} is a whole section; {hint}", at_key=True)
         return False
     return True
-
-
-def _is_taken(
-    document: Document,
-    key: str,
-    at: KeyPath,
-    when: Mapping[str, tuple[Any, ...]],
-    content: Content,
-) -> bool:
-    """Complains where two axes that can be of one cell have the same key."""
-    for axis in content.axes:
-        apart = any(
-            not any(is_one_of(value, axis.when[other]) for value in values)
-            for other, values in when.items()
-            if other in axis.when
-        )
-        if key in axis.keys and not apart:
-            first = next(v for v in axis.rows[0] if v.key == key)
-            line = document.key_marks.get(first.key_where, (0, 0))[0]
-            text = f"{key} is an axis already (line {line}); allowed: once in any cell"
-            document.complain(at, text, at_key=True)
-            return True
-    return False
 
 
 def _column(document: Document, key: str, values: Any, at: KeyPath) -> list[Value]:
@@ -241,7 +221,7 @@ def _group(
     columns: list[list[Value]] = []
     for key, values in group.items():
         at = (*where, key)
-        if not _is_axis(document, key, at) or _is_taken(document, key, at, when, content):
+        if not _is_axis(document, key, at):
             continue
         column = _column(document, key, values, at)
         if not column:
@@ -286,15 +266,22 @@ def _rule(document: Document, rule: Any, where: KeyPath, content: Content) -> No
             text = f"{WHEN}: {key}: {shown(rule[key])} given; allowed: dotted keys with {what}"
             if rule[key] is not BROKEN:
                 document.complain((*where, key), text)
-    when = _condition(document, rule.get("if"), (*where, "if"), content)
+    when = _condition(rule.get("if"), (*where, "if"), content)
     block = rule.get("axes")
     if isinstance(block, dict):
         _block(document, block, (*where, "axes"), when, content)
+    if not when:
+        _loosen(content, where)
 
 
-def _condition(
-    document: Document, given: Any, where: KeyPath, content: Content
-) -> dict[str, tuple[Any, ...]]:
+def _loosen(content: Content, rule: KeyPath) -> None:
+    """Takes the axes of a rule out of the grid, for it is not known when they apply."""
+    inside = [a for a in content.axes if a.rows[0][0].where[: len(rule)] == rule]
+    content.axes = [axis for axis in content.axes if axis not in inside]
+    content.loose += [value for axis in inside for row in axis.rows for value in row]
+
+
+def _condition(given: Any, where: KeyPath, content: Content) -> dict[str, tuple[Any, ...]]:
     """Reads `if`; what its keys and values may be is checked once all axes have been read."""
     when: dict[str, tuple[Any, ...]] = {}
     for key, values in given.items() if isinstance(given, dict) else ():
@@ -310,35 +297,64 @@ def _condition(
     return when
 
 
-def check_conditions(document: Document, content: Content) -> None:
+def check_conditions(document: Document, content: Content, worlds: Sequence[World]) -> None:
     """Complains about conditions that name no axis, or a value that it does not have.
 
     Called when the values of the axes have been checked: one that is wrong there may be meant here.
     """
     given = document.value.get("axes")
-    free = {key for axis in content.axes if not axis.when for key in axis.keys}
-    refused = set(given) - free if isinstance(given, dict) else set()
-    refused |= {value.key for value in content.values() if value.wrong}
+    known = {value.key for value in content.values() if not value.wrong}
+    free = {key for axis in content.axes if not axis.when for key in axis.keys} & known
+    refused = set(given) - {ZIP, WHEN} if isinstance(given, dict) else set()
+    refused |= {value.key for value in content.values() if value.wrong and "axes" in value.where}
+    refused -= free
     for value in content.conditions:
+        options = [v for axis in content.axes if not axis.when for row in axis.rows for v in row]
+        options = [v for v in options if v.key == value.key]
         if value.key not in free:
-            if not _was_meant(value.key, refused):
+            value.wrong = True
+            if not (value.key in refused or meant(value.key, sorted(free | refused)) & refused):
                 hint = did_you_mean(value.key, free) if free else "there is none"
                 text = f"if: {value.key} is no axis of all cells; {hint}"
                 document.complain(value.key_where, text, at_key=True)
+        elif not is_one_of(value.value, [v.value for v in options]):
+            if any(v.wrong for v in options):  # may have been meant; but it has to be possible
+                check(document, value, worlds)
+            else:
+                hint = did_you_mean(str(value.value), [str(v.value) for v in options])
+                text = f"if: {value.key}: {shown(value.value)} given; {hint}"
+                document.complain(value.where, text)
             value.wrong = True
-            continue
-        options = content.of(value.key)
-        axis = [v for v in options if v.where[0] == "axes" and WHEN not in v.where[:2]]
-        if any(v.wrong for v in axis) or is_one_of(value.value, [v.value for v in axis]):
-            continue
-        hint = did_you_mean(str(value.value), [str(v.value) for v in axis])
-        document.complain(value.where, f"if: {value.key}: {shown(value.value)} given; {hint}")
-        value.wrong = True
+    for value in content.conditions:
+        if value.wrong:
+            _loosen(content, value.where[:3])
+    _check_once(document, content)
 
 
-def _was_meant(key: str, refused: set[str]) -> bool:
-    """Returns whether a key that could not be read as an axis is this one."""
-    return key in refused or bool(meant(key, sorted(refused)))
+def _check_once(document: Document, content: Content) -> None:
+    """Complains where two axes that can be of one cell have the same key."""
+    kept: list[Axis] = []
+    for axis in content.axes:
+        taken = [
+            (one, other)
+            for before in kept
+            if not _apart(axis.when, before.when)
+            for one in axis.rows[0]
+            for other in before.rows[0]
+            if one.key == other.key
+        ]
+        for one, other in taken:
+            line = document.key_marks[other.key_where][0]
+            text = f"{one.key} is an axis already (line {line}); allowed: once in any cell"
+            document.complain(one.key_where, text, at_key=True)
+        if not taken:
+            kept.append(axis)
+    content.axes = kept
+
+
+def _apart(a: Mapping[str, tuple[Any, ...]], b: Mapping[str, tuple[Any, ...]]) -> bool:
+    """Returns whether no cell meets both conditions."""
+    return any(not any(is_one_of(value, b[key]) for value in a[key]) for key in a.keys() & b.keys())
 
 
 def _check_values_and_sections(document: Document, content: Content) -> None:

@@ -56,8 +56,7 @@ def check(document: Document, value: Value, worlds: Sequence[World]) -> None:
     Args:
         document: The file.
         value: The value; its key begins with a section.
-        worlds: The worlds that the file names: a key of any of them may be meant. None: the keys of
-            the world are not looked at, for which world it is has been complained about.
+        worlds: The worlds that it may be of: a key of any of them may be meant.
     """
     if value.value is BROKEN:
         value.wrong = True
@@ -83,7 +82,7 @@ def _problem(value: Value, worlds: Sequence[World]) -> Problem | None:
     if path[0] == "name":
         return Problem(f"world.name: keys given; allowed: {_names()}", 2)
     found = [problem_of(world.Design, section, path, value.value) for world in worlds]
-    if not found or None in found:
+    if None in found:
         return None
     known = [p for p in found if p is not None and not p.at_key]
     return known[0] if known else found[0]
