@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whichgoal.cli_arguments import parser
+from whichgoal.redact import redacted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _exit_code(error)
         if code is None:
             raise
-        print(str(error) or repr(error), file=sys.stderr)
+        print(redacted(str(error) or repr(error)), file=sys.stderr)
         return code
 
 
@@ -47,7 +48,7 @@ def _exit_code(error: Exception) -> int | None:
     name = type(error).__name__
     if name == "Interrupted":
         return STOPPED
-    if name in ("Unfinished", "PlacementError", "Unsearched"):
+    if name in ("Unfinished", "Unsent", "PlacementError", "Unsearched"):
         return FAILED
     if isinstance(error, ValueError) or name in ("TrackingError", "ConnectionError"):
         return BAD_INPUT
@@ -114,6 +115,14 @@ def _run(given: argparse.Namespace) -> int:
         max_concurrent=given.max_concurrent,
         address=given.address,
     )
+    return 0
+
+
+def _sync(given: argparse.Namespace) -> int:
+    from whichgoal.storage import Storage
+    from whichgoal.sync import sync
+
+    sync(Storage.at(given.storage), print)
     return 0
 
 
@@ -240,6 +249,7 @@ def _play(given: argparse.Namespace) -> int:
 _COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "plan": _plan,
     "run": _run,
+    "sync": _sync,
     "schema": _schema,
     "score": _score,
     "validate": _validate,

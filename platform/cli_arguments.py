@@ -64,6 +64,10 @@ def parser() -> argparse.ArgumentParser:
     )
     run.set_defaults(command="run")
 
+    sync = commands.add_parser("sync", help="send to MLflow what it lacks; train nothing")
+    sync.add_argument("--storage", default="runs", help="the folder of results (default: ./runs)")
+    sync.set_defaults(command="sync")
+
     schema = commands.add_parser("schema", help="print the JSON schema of sweep files, for editors")
     schema.set_defaults(command="schema")
 

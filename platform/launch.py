@@ -1,4 +1,4 @@
-"""Many trials at once by Ray Tune: the only place that imports ray.tune.
+"""Many trials at once by Ray Tune, on one connection to Ray.
 
 Tune starts the trials' processes, keeps as many running as there are cores, and retries what
 crashed. What is done is not Tune's to say but the ledger's, so Tune's own state may be deleted.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from whichgoal.compare import Agent, answer
 from whichgoal.divergence.verdict import Scorecard
 from whichgoal.plan import plan
 from whichgoal.prepare import build_panels
-from whichgoal.progress import Board, Row, Screen
+from whichgoal.progress import Board, Row, Screen, say_plainly
 from whichgoal.spec import TrialSpec
 from whichgoal.stages import Stages
 from whichgoal.storage import Storage, locked, write_json, write_text
@@ -47,7 +46,8 @@ def run(
 ) -> None:
     """Runs the sweep to its answer, skipping all that is done.
 
-    Everything that could refuse the run is checked before anything is started.
+    Everything that could refuse the run is checked before anything is started. An MLflow server
+    that is down refuses nothing: results wait in the storage, and one line says what sends them.
 
     Args:
         sweep: What to run.
@@ -58,24 +58,27 @@ def run(
 
     Raises:
         StorageError: The storage cannot be written to, is in use, or holds other trials.
-        TrackingError: MLflow does not answer.
+        TrackingError: MLflow cannot be used, and waiting would not help.
         ValueError: A design cannot be tested with the sweep's battery.
         PlacementError: There is no room for a trial.
         Interrupted: On Ctrl-C or SIGTERM.
-        Unfinished: If any trial ended without a result, or MLflow failed on the way.
+        Unfinished: If any trial ended without a result.
     """
     uri = tracking_uri.given_uri(storage)
     if uri == tracking_uri.own_uri(storage):
         storage.prepare()
-        tracking_uri.check(uri)
+        down = tracking_uri.check(uri)
     else:
-        tracking_uri.check(uri)
+        down = tracking_uri.check(uri)
         storage.prepare()
     if max_concurrent is not None:
         limits = sweep.limits.model_copy(update={"max_concurrent": max_concurrent})
         sweep = replace(sweep, limits=limits)
+    if down is not None:
+        say_plainly(console, f"{down}; the run goes on, and sends its results once it answers")
     with locked(storage.sweep(sweep.name), f"sweep {sweep.name!r} in {storage.root}"):
-        _Run(sweep, storage, console, tracking.Tracker(uri, storage, sweep), address, uri).go()
+        tracker = tracking.Tracker(uri, storage, sweep.name)
+        _Run(sweep, storage, console, tracker, address).go()
 
 
 class _Run:
@@ -88,10 +91,9 @@ class _Run:
         console: Console,
         tracker: tracking.Tracker,
         address: str,
-        uri: str,
     ) -> None:
         self.sweep, self.storage, self.console = sweep, storage, console
-        self.tracker, self.address, self.uri = tracker, address, uri
+        self.tracker, self.address = tracker, address
         self.trials: list[TrialSpec] = []
         self.reasons: dict[str, str] = {}
 
@@ -116,12 +118,12 @@ class _Run:
             self._stop(stop)
         except Exception:
             if self.tracker.started:
-                self.tracker.close("FAILED", "")
+                self.tracker.close("FAILED")
             raise
         self._finish()
 
     def _say(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        say_plainly(self.console, text)
 
     def _is_done(self, trial: TrialSpec) -> bool:
         return all_done(self.storage.trial(trial.id), trial, self.sweep.battery)
@@ -176,7 +178,7 @@ class _Run:
         if self.tracker.started:
             for trial in begun:
                 self.tracker.put(trial, "KILLED")
-            self.tracker.close("KILLED", "")
+            self.tracker.close("KILLED")
         why = str(stop) if isinstance(stop, launch.TimeUp) else "stopped"
         text = (
             f"{why}: {len(done)} of {len(self.trials)} trials are done and kept, {len(begun)} "
@@ -195,15 +197,14 @@ class _Run:
 
         _print_results(sweep, agents, PlainConsole(file=text, width=120, no_color=True))
         write_text(storage.sweep(sweep.name) / "table.txt", text.getvalue())
-        failed = self.tracker.close("FAILED" if missing else "FINISHED", text.getvalue())
+        unsent = self.tracker.close("FAILED" if missing else "FINISHED")
         self._say(f"\nResults: {storage.root}")
-        if self.uri.startswith("sqlite:"):
-            self._say(f"Compare: mlflow ui --backend-store-uri {shlex.quote(self.uri)}")
-        problems = [self._problem(trial) for trial in missing]
-        if failed:
-            problems.append(f"{failed}; nothing is lost: run again to send what is missing")
-        if problems:
-            raise Unfinished("\n".join(problems))
+        for line in self.tracker.where:
+            self._say(f"Compare: {line}")
+        if unsent is not None:
+            self._say(unsent)
+        if missing:
+            raise Unfinished("\n".join(self._problem(trial) for trial in missing))
 
     def _problem(self, trial: TrialSpec) -> str:
         """Returns which trial has no result, why, and where its log is, if it wrote one."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whichgoal.launch import Session, why_it_died
+from whichgoal.searched import scores_of
 from whichgoal.storage import Storage
 from whichgoal.sweep_groups import ExploreGroup, TuneGroup
 from whichgoal.sweep_spec import Distribution, ResourcesSpec
@@ -33,19 +34,20 @@ METRIC = "late_success"
 _STARTUP_TRIALS = 10
 """How many trials the sampler draws at random before it has something to go by, at most."""
 
+Connect = Callable[[], Session]
 OnTrial = Callable[[dict[str, Any]], None]
 """Called in the driver with what a trial of a search reports: `n`, `values`, and more."""
 
 
 def tune(
-    group: TuneGroup, storage: Storage, session: Session, on_trial: OnTrial
+    group: TuneGroup, storage: Storage, connect: Connect, on_trial: OnTrial
 ) -> list[dict[str, Any]]:
     """Searches a group's hyper-parameters: TPE suggests, ASHA stops what falls behind.
 
     Args:
         group: What is searched.
         storage: Where the study and the trials' folders are.
-        session: Where trials are launched.
+        connect: Called if there is anything left to launch; returns where.
         on_trial: Told of every report.
 
     Returns:
@@ -65,7 +67,6 @@ def tune(
         "leaves": dict(group.leaves),
         "seed": spec.seed,
         "folder": str(folder / "trials"),
-        "resources": session.resources.model_dump(mode="json"),
     }
     scheduler = AsyncHyperBandScheduler(
         time_attr="env_steps",
@@ -75,7 +76,7 @@ def tune(
         grace_period=max(1, round(spec.grace * target)),
         reduction_factor=spec.reduction,
     )
-    _run(study, kept, spec.space, spec.trials, job, session, on_trial, METRIC, "max", scheduler)
+    _run(study, kept, spec.space, spec.trials, job, connect, on_trial, METRIC, "max", scheduler)
     found = [
         {
             "values": dict(trial.params),
@@ -90,20 +91,20 @@ def tune(
 
 
 def explore(
-    group: ExploreGroup, storage: Storage, session: Session, on_trial: OnTrial
+    group: ExploreGroup, storage: Storage, connect: Connect, on_trial: OnTrial
 ) -> list[dict[str, Any]]:
     """Searches a cell's world designs for those that meet all objectives.
 
     Args:
         group: What is searched.
         storage: Where the study and the trials' folders are; the agents are ordinary trials.
-        session: Where trials are launched.
+        connect: Called if there is anything left to launch; returns where.
         on_trial: Told of every report.
 
     Returns:
-        Every design that was tried to its end, in order: `values`, `losses` (objective -> what is
-        minimized), `trials` (ids of its agents), and `front`: whether no other design is at least
-        as good in every objective and better in one.
+        Every design that was tried to its end, in order: `values`, `scores` (objective -> mean of
+        its agents), `trials` (their ids), and `front`: whether no other design is at least as good
+        in every objective and better in one.
     """
     spec = group.explore
     names = list(spec.objectives)
@@ -123,21 +124,23 @@ def explore(
         "battery": group.battery.model_dump(mode="json"),
         "folder": str(storage.root / "trials"),
         "panels": str(storage.panels),
-        "resources": session.resources.model_dump(mode="json"),
     }
     losses, modes = [f"loss_{name}" for name in names], ["min"] * len(names)
-    _run(study, kept, spec.space, spec.trials, job, session, on_trial, losses, modes, None)
+    _run(study, kept, spec.space, spec.trials, job, connect, on_trial, losses, modes, None)
     front = {trial.number for trial in study.best_trials}  # Pareto's
-    return [
-        {
-            "values": dict(trial.params),
-            "losses": dict(zip(names, trial.values, strict=True)),
-            "trials": [one.id for one in group.trials(trial.params)],
-            "front": trial.number in front,
-        }
-        for trial in _finished(study)
-        if all(math.isfinite(loss) for loss in trial.values)
-    ]
+    found = []
+    for trial in _finished(study):
+        if all(math.isfinite(loss) for loss in trial.values):
+            agents = group.trials(trial.params)
+            found.append(
+                {
+                    "values": dict(trial.params),
+                    "scores": scores_of(names, agents, storage.root / "trials"),
+                    "trials": [agent.id for agent in agents],
+                    "front": trial.number in front,
+                }
+            )
+    return found
 
 
 def _study(
@@ -194,7 +197,7 @@ def _run(
     space: Mapping[str, Distribution],
     trials: int,
     job: Mapping[str, Any],
-    session: Session,
+    connect: Connect,
     on_trial: OnTrial,
     metric: str | list[str],
     mode: str | list[str],
@@ -207,6 +210,7 @@ def _run(
     left = trials - len(_finished(study))
     if left <= 0:
         return
+    session = connect()
     logging.getLogger("ray.tune.search.optuna").setLevel(logging.CRITICAL)
     searcher = OptunaSearch(
         {key: _distribution(one) for key, one in space.items()},
@@ -217,18 +221,20 @@ def _run(
         study_name=study.study_name,
     )
     tuner = tune.Tuner(
-        _trainable(job, list(space), metric if isinstance(metric, list) else [metric]),
+        _trainable(
+            job, session.resources, list(space), metric if isinstance(metric, list) else [metric]
+        ),
         tune_config=session.tune_config(search_alg=searcher, scheduler=scheduler, num_samples=left),
         run_config=session.run_config(_news(on_trial)),
     )
     session.fit(tuner)
 
 
-def _trainable(job: Mapping[str, Any], keys: Sequence[str], metrics: Sequence[str]) -> type:
+def _trainable(
+    job: Mapping[str, Any], resources: ResourcesSpec, keys: Sequence[str], metrics: Sequence[str]
+) -> type:
     """Returns Tune's view of one trial of a search."""
     from ray import tune
-
-    resources = ResourcesSpec.model_validate(job["resources"])
 
     class SearchProcess(tune.Trainable):
         """Tries one set of values after another in the same process."""
@@ -241,7 +247,7 @@ def _trainable(job: Mapping[str, Any], keys: Sequence[str], metrics: Sequence[st
             from whichgoal import searched
 
             self._values = {key: config[key] for key in keys}
-            self._reports = searched.reports(job, self._values)
+            self._reports = searched.reports(job, self._values, resources)
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
             self._reports.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,13 @@ _REPORT_EVERY_S = 0.5
 Reports = Generator[dict[str, Any], None, None]
 
 
-def reports(job: Mapping[str, Any], values: Mapping[str, Any]) -> Reports:
+def reports(job: Mapping[str, Any], values: Mapping[str, Any], resources: ResourcesSpec) -> Reports:
     """Carries out one trial of the search that `job` describes, and reports on the way.
 
     Each report has `env_steps` and what the search minimizes or maximizes; the last has `done`.
     Values that make no trial are reported as `failed`, with the worst of all losses.
     """
-    return (_tuning if job["kind"] == "tune" else _exploring)(job, values)
+    return (_tuning if job["kind"] == "tune" else _exploring)(job, values, resources)
 
 
 def newest(reports: Reports) -> dict[str, Any]:
@@ -37,11 +37,11 @@ def newest(reports: Reports) -> dict[str, Any]:
     raise AssertionError("a trial ended without saying so")
 
 
-def _tuning(job: Mapping[str, Any], values: Mapping[str, Any]) -> Reports:
+def _tuning(job: Mapping[str, Any], values: Mapping[str, Any], resources: ResourcesSpec) -> Reports:
     try:
         spec = trial_spec({**job["leaves"], **values}, job["seed"])
         folder = Path(job["folder"]) / spec.id
-        for report in train_alone(spec, folder, ResourcesSpec.model_validate(job["resources"])):
+        for report in train_alone(spec, folder, resources):
             yield {"env_steps": report.env_steps, "late_success": late_success(folder)}
     except ValueError as error:
         yield {"env_steps": 0, "late_success": -math.inf, "failed": str(error), "done": True}
@@ -61,10 +61,11 @@ def late_success(folder: Path) -> float:
     return sum(late) / len(late) if late else 0.0
 
 
-def _exploring(job: Mapping[str, Any], values: Mapping[str, Any]) -> Reports:
+def _exploring(
+    job: Mapping[str, Any], values: Mapping[str, Any], resources: ResourcesSpec
+) -> Reports:
     explore = ExploreSpec.model_validate(job["explore"])
     battery = BatterySpec.model_validate(job["battery"])
-    resources = ResourcesSpec.model_validate(job["resources"])
     group = ExploreGroup({}, job["leaves"], explore, battery)
     before = 0
     try:
@@ -74,29 +75,32 @@ def _exploring(job: Mapping[str, Any], values: Mapping[str, Any]) -> Reports:
             for report in carry_out(spec, battery, folder, Path(job["panels"]), resources):
                 yield {"env_steps": before + report.env_steps}
             before += spec.train.env_steps
-        losses = {f"loss_{k}": v for k, v in _losses(explore, trials, job["folder"]).items()}
+        scores = scores_of(explore.objectives, trials, Path(job["folder"]))
     except ValueError as error:
         worst = {f"loss_{name}": math.inf for name in explore.objectives}
         yield {"env_steps": before, **worst, "failed": str(error), "done": True}
         return
+    losses = {f"loss_{k}": explore.objectives[k].loss(score) for k, score in scores.items()}
     yield {"env_steps": before, **losses, "done": True}
 
 
-def _losses(explore: ExploreSpec, trials: list[TrialSpec], folder: str) -> dict[str, float]:
-    """Returns objective -> what is minimized: the loss of the agents' mean score."""
+def scores_of(names: Iterable[str], trials: Sequence[TrialSpec], folder: Path) -> dict[str, float]:
+    """Returns name -> mean score of a design's agents, whose folders lie in `folder`.
+
+    Raises:
+        ValueError: A score is not defined for one of them.
+    """
     from whichgoal.divergence.verdict import Scorecard
 
     cards = [
-        Scorecard.model_validate_json(
-            (Path(folder) / spec.id / "scorecard.json").read_text("utf-8")
-        )
+        Scorecard.model_validate_json((folder / spec.id / "scorecard.json").read_text("utf-8"))
         for spec in trials
     ]
     found = {}
-    for name, objective in explore.objectives.items():
+    for name in names:
         scores = [getattr(card, name) for card in cards]
         if any(score is None for score in scores):
             raise ValueError(f"{name} is not defined for an agent of this design")
         values = [getattr(score, "value", score) for score in scores]
-        found[name] = objective.loss(sum(values) / len(values))
+        found[name] = sum(values) / len(values)
     return found

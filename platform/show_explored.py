@@ -19,7 +19,7 @@ _FRONT, _OTHER = "#2a9d57", "#9aa5b1"
 
 
 def table(record: Mapping[str, Any]) -> Table:
-    """Returns the designs on the front as a table: their keys, and how far off each objective is.
+    """Returns the designs on the front as a table: their keys and their scores.
 
     Args:
         record: `objectives` (name -> what is asked), and `tried`, as `search.explore` returns it.
@@ -35,21 +35,15 @@ def table(record: Mapping[str, Any]) -> Table:
         shown.add_column(key.removeprefix("world."))
     for name, asked in record["objectives"].items():
         shown.add_column(f"{name}\n({asked})", justify="right")
-    for one in sorted(front, key=lambda one: list(one["losses"].values())):
+    for one in sorted(front, key=lambda one: list(one["scores"].values()), reverse=True):
         cells = [_number(one["values"][key]) for key in keys]
-        scores = [_number(score_of(one, name, record)) for name in record["objectives"]]
+        scores = [_number(one["scores"][name]) for name in record["objectives"]]
         shown.add_row(*cells, *scores)
     return shown
 
 
-def score_of(one: Mapping[str, Any], name: str, record: Mapping[str, Any]) -> float:
-    """Returns a design's score, or its distance from the target where one was asked to be near."""
-    loss = float(one["losses"][name])
-    return -loss if record["objectives"][name] == "maximize" else loss
-
-
 def draw(record: Mapping[str, Any], path: Path) -> None:
-    """Draws every pair of objectives: each design a point, those on the front joined.
+    """Draws every pair of objectives: each design a point, a dashed line where it should be near.
 
     Args:
         record: As in `table`.
@@ -65,19 +59,21 @@ def draw(record: Mapping[str, Any], path: Path) -> None:
     ):
         for front, color in ((False, _OTHER), (True, _FRONT)):
             points = sorted(
-                (score_of(one, across, record), score_of(one, up, record))
+                (one["scores"][across], one["scores"][up])
                 for one in record["tried"]
                 if one["front"] == front
             )
             if points:
                 xs, ys = zip(*points, strict=True)
                 axes.scatter(xs, ys, color=color, s=34, zorder=3, label=_LEGEND[front])
-                if front and len(pairs) == 1:
-                    axes.plot(xs, ys, color=color, linewidth=1, alpha=0.6)
-        axes.set_xlabel(_axis(across, record))
-        axes.set_ylabel(_axis(up, record))
+        for name, line in ((across, axes.axvline), (up, axes.axhline)):
+            if record["objectives"][name].startswith("near"):
+                target = float(record["objectives"][name].split()[1])
+                line(target, color=_FRONT, linestyle="--", linewidth=1, alpha=0.6)
+        axes.set_xlabel(f"{across} ({record['objectives'][across]})")
+        axes.set_ylabel(f"{up} ({record['objectives'][up]})")
         axes.grid(alpha=0.25)
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     figure.suptitle(f"{len(record['tried'])} world designs", x=0.02, ha="left", fontsize=11)
     figure.tight_layout()
     with replacing(path) as file:
@@ -85,11 +81,6 @@ def draw(record: Mapping[str, Any], path: Path) -> None:
 
 
 _LEGEND = {True: "Pareto's front", False: "other designs"}
-
-
-def _axis(name: str, record: Mapping[str, Any]) -> str:
-    asked = record["objectives"][name]
-    return f"distance of {name} from {asked.split()[1]}" if asked.startswith("near") else name
 
 
 def _number(value: Any) -> str:

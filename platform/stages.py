@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from whichgoal import launch, search, show_explored
-from whichgoal.progress import Board, Row, Screen
+from whichgoal.progress import Board, Row, Screen, say_plainly
 from whichgoal.storage import Storage, write_json
 from whichgoal.sweep import Sweep
 from whichgoal.tuned import Tuned, keep, values_of
@@ -59,7 +59,7 @@ class Stages:
         return self._session
 
     def _say(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        say_plainly(self._console, text)
 
     def tune(self) -> None:
         """Searches the hyper-parameters of every group that has none yet, and keeps what is best.
@@ -76,9 +76,8 @@ class Stages:
                 continue
             target = group.trial({}).train.env_steps
             self._say(f"tune {name}: {group.tune.trials} trials of at most {target:,} env steps")
-            board = _SearchBoard(group.tune.trials, target, self._console)
-            tried = search.tune(group, self._storage, self.session(), board.on_trial)
-            board.close()
+            with _SearchBoard(group.tune.trials, target, self._console) as board:
+                tried = search.tune(group, self._storage, self.session, board.on_trial)
             whole = [one for one in tried if not one["stopped"] and one["success"] >= 0]
             if not whole:
                 raise Unsearched(f"tune {name}: no trial ended with a result{board.failures()}")
@@ -118,9 +117,8 @@ class Stages:
             steps = group.trials(group.start())[0].train.env_steps * sweep.explore.seeds
             wanted = ", ".join(f"{key} {one}" for key, one in sweep.explore.objectives.items())
             self._say(f"explore {name}: {sweep.explore.trials} designs; wanted: {wanted}")
-            board = _SearchBoard(sweep.explore.trials, steps, self._console)
-            tried = search.explore(group, self._storage, self.session(), board.on_trial)
-            board.close()
+            with _SearchBoard(sweep.explore.trials, steps, self._console) as board:
+                tried = search.explore(group, self._storage, self.session, board.on_trial)
             if not tried:
                 raise Unsearched(f"explore {name}: no design has a result{board.failures()}")
             folder = self._storage.sweep(sweep.name) / "explore"
@@ -141,14 +139,15 @@ class _SearchBoard:
     """Shows how the trials of one search are getting on."""
 
     def __init__(self, trials: int, target: int, console: Console) -> None:
-        rows = {str(n): Row(f"#{n + 1}", target) for n in range(trials)}
-        self._board = Board(rows)
-        self._screen = Screen(self._board, console)
-        self._screen.__enter__()
+        self._board = Board({str(n): Row(f"#{n + 1}", target) for n in range(trials)})
+        self._console = console
+        self._screen: Screen | None = None
         self._failures: dict[str, str] = {}
 
     def on_trial(self, report: dict[str, Any]) -> None:
         """Takes in one report of the search."""
+        if self._screen is None:  # only now: a search that is done shows none
+            self._screen = Screen(self._board, self._console).__enter__()
         key = str(report["n"])
         if key not in self._board.rows:
             return
@@ -164,9 +163,12 @@ class _SearchBoard:
             )
         self._screen.tell()
 
-    def close(self) -> None:
-        """Leaves the screen to others."""
-        self._screen.__exit__(None, None, None)
+    def __enter__(self) -> _SearchBoard:
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        if self._screen is not None:
+            self._screen.__exit__(*exc)
 
     def failures(self) -> str:
         """Returns why trials failed, to end a sentence with."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whichgoal import ledger
+from whichgoal.redact import redacted
 from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage import InUseError, drop_unfinished, locked, write_text
 from whichgoal.sweep import design_of, world_named
@@ -89,7 +90,7 @@ def carry_out(
             if not scored(folder, battery):
                 score(battery, folder, panels)
         except Exception:
-            _log(folder, traceback.format_exc())
+            _log(folder, redacted(traceback.format_exc()))
             raise
         yield Report("done", spec.train.env_steps)
 

@@ -16,7 +16,17 @@ from pathlib import Path
 
 import psutil
 import pytest
-from commands import done, end, ended, indexed, results, running, trial_processes, wait_until
+from commands import (
+    done,
+    end,
+    ended,
+    indexed,
+    results,
+    running,
+    trial_processes,
+    wait_until,
+    whichgoal,
+)
 
 from whichgoal.launch import MAX_FAILURES
 
@@ -229,3 +239,44 @@ def test_the_disk_is_full(sweep, undisturbed, tmp_path, share):
     kept.rename(runs)
     done("run", sweep, "--storage", runs)
     check_equal(runs, undisturbed)
+
+
+def test_a_node_of_the_cluster_dies(sweep, undisturbed, tmp_path):
+    from ray.cluster_utils import Cluster
+
+    runs = tmp_path / "runs"
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
+    )
+    try:
+        nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+        cluster.wait_for_nodes()
+        command = ("run", sweep, "--storage", runs, "--address", "auto")
+        with running(*command, RAY_ADDRESS=cluster.address) as driver:
+            wait_until(lambda: half_trained(runs), driver)
+            cluster.remove_node(nodes[0], allow_graceful=False)
+            code, out, err = ended(driver)
+    finally:
+        cluster.shutdown()
+    assert code == 0, out + err
+    check_equal(runs, undisturbed)
+
+
+def test_an_unplaceable_trial_says_so_on_a_cluster_within_a_minute(sweep, tmp_path):
+    from ray.cluster_utils import Cluster
+
+    greedy = tmp_path / "greedy.yaml"
+    greedy.write_text(SWEEP + "resources: {cpus: 2}\n")
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+    )
+    try:
+        begun = time.monotonic()
+        command = ("run", greedy, "--storage", tmp_path / "runs", "--address", "auto")
+        code, out, err = ended(whichgoal(*command, RAY_ADDRESS=cluster.address))
+        took_s = time.monotonic() - begun
+    finally:
+        cluster.shutdown()
+    assert code == 1, out + err
+    assert "a trial asks for 2 CPUs, which no choice of these nodes has: 1 CPUs" in err
+    assert took_s < 90  # a minute, and a busy machine's start
