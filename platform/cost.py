@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
@@ -215,13 +216,14 @@ def _past(storage: Storage) -> list[tuple[Kind, float, float | None]]:
 
 def _test_s(folder: Path) -> float | None:
     """Returns how long a trial was probed and scored, to the second; None where it was not."""
-    from datetime import datetime
-
     times = []
-    for stage in ("train", "score"):
-        record = json.loads((folder / "done" / f"{stage}.json").read_text("utf-8"))
-        times.append(datetime.fromisoformat(record["finished"]))
-    return (times[1] - times[0]).total_seconds()
+    try:
+        for stage in ("train", "score"):
+            record = json.loads((folder / "done" / f"{stage}.json").read_text("utf-8"))
+            times.append(datetime.fromisoformat(record["finished"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return max(0.0, (times[1] - times[0]).total_seconds())
 
 
 def _calibrated(storage: Storage) -> dict[str, float]:

@@ -8,7 +8,6 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-
 MOST_ROWS = 60
 """With more trials than this, a table has one row per cell."""
 
