@@ -63,22 +63,41 @@ def _console() -> Console:
 
 
 def _plan(given: argparse.Namespace) -> int:
+    from whichgoal import cost, show_plan, tuned
+    from whichgoal.launch import cores
     from whichgoal.plan import plan
     from whichgoal.storage import Storage
     from whichgoal.sweep import load
 
     sweep = load(given.file)
     storage = Storage.at(given.storage if given.storage is not None else "runs")
-    record = plan(sweep, storage)
+    values = tuned.values_of(storage, sweep.tune_groups())
+    record = plan(sweep, storage, values)
+    left = cost.stages(sweep, record, values)
+    trials = [trial for stage in left for trial in stage.trials]
+    kinds = {cost.kind_of(trial) for trial in trials}
+    speeds = cost.speeds(kinds, storage)
+    if given.calibrate:
+        rough = {kind for kind in kinds if kind not in speeds or speeds[kind].source == "nearest"}
+        if rough:
+            from whichgoal.calibrate import calibrate
+
+            wanted = [trial for trial in trials if cost.kind_of(trial) in rough]
+            measured = calibrate(wanted, lambda text: print(text, file=sys.stderr))
+            cost.keep_calibration(storage, measured)
+            speeds = cost.speeds(kinds, storage)
+    record["cost"] = cost.estimate(sweep, left, speeds, given.cpus or cores())
     if given.json:
         print(json.dumps(record, indent=2))
         return 0
-    from whichgoal.show import plan_summary, plan_table
-
     console = _console()
     console.print(f"{sweep.name}: {sweep.question}", markup=False, highlight=False)
-    console.print(plan_table(record))
-    console.print(plan_summary(record), highlight=False)
+    if record["trials"]:
+        console.print(show_plan.plan_table(record))
+        console.print(show_plan.plan_summary(record), highlight=False)
+    lines = [*show_plan.adaptive_lines(record), *show_plan.cost_lines(record["cost"])]
+    for line in [*lines, *show_plan.limit_lines(record, record["cost"])]:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     return 0
 
 

@@ -36,7 +36,17 @@ def parser() -> argparse.ArgumentParser:
 
     plan = commands.add_parser("plan", help="show the trials of a sweep file; train nothing")
     plan.add_argument("file", type=Path, metavar="FILE", help="a sweep file (YAML)")
-    plan.add_argument("--storage", help="also show what is done in this folder")
+    plan.add_argument(
+        "--storage", help="where to look for what is done and how fast it was (default: ./runs)"
+    )
+    plan.add_argument(
+        "--cpus", type=_positive, metavar="N", help="estimate for N cores (default: this machine's)"
+    )
+    plan.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="measure models of unknown speed: trains each for some seconds, keeps it in storage",
+    )
     plan.add_argument("--json", action="store_true", help="print JSON")
     plan.set_defaults(command="plan")
 

@@ -7,7 +7,7 @@ not said: a rule that names such a key, or the key that was meant by one that th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice, product
 from typing import Any
 
@@ -164,15 +164,12 @@ def check_searched(
         searched: Key of `train` -> the values that it may get.
     """
     known: dict[str, list[tuple[str, str]]] = {}
-    right = {key: [v for v in values if not v.wrong] for key, values in searched.items()}
-    right = {key: values for key, values in right.items() if values}
-    for cell in content.cells() if right else ():
+    for cell in content.cells() if searched else ():
         good = {key: value.value for key, value in cell.items() if not value.wrong}
         wrong = _wrong(cell)["train"]
         if _section_problems("train", good, wrong, known):
             continue  # it has been said
-        for drawn in islice(product(*right.values()), MOST_DRAWN):
-            values = dict(zip(right, drawn, strict=True))
+        for values in _drawn(searched):
             plain = {key: value.value for key, value in values.items()}
             for key, text in _section_problems("train", {**good, **plain}, wrong, known):
                 named = {k: v for k, v in values.items() if k == key or _named(v, text)}
@@ -180,22 +177,38 @@ def check_searched(
                 document.complain(place, f"tune: {text}")
 
 
+def _drawn(searched: Mapping[str, Sequence[Value]]) -> Iterator[dict[str, Value]]:
+    """Yields combinations of searched values that are right by themselves."""
+    right = {key: [v for v in values if not v.wrong] for key, values in searched.items()}
+    right = {key: values for key, values in right.items() if values}
+    for drawn in islice(product(*right.values()), MOST_DRAWN):
+        yield dict(zip(right, drawn, strict=True))
+
+
 def check_resources(
-    document: Document, content: Content, resources: ResourcesSpec, known: Iterable[str]
+    document: Document,
+    content: Content,
+    searched: Mapping[str, Sequence[Value]],
+    resources: ResourcesSpec,
+    known: Iterable[str],
 ) -> None:
     """Complains about workers to which no cell's environments can be dealt out equally.
 
     Args:
         document: The file.
         content: Its cells.
+        searched: Key of `train` -> the values that it may get.
         resources: What each trial is given.
         known: The keys of `resources` that are right.
     """
     batches: dict[str, TrainSpec] = {}
     for cell in content.cells():
         train = {k: v for k, v in cell.items() if k.split(".")[0] == "train"}
-        if not any(value.wrong for value in train.values()) and "train" not in content.meant:
-            given = nest({key: value.value for key, value in train.items()}).get("train", {})
+        if any(value.wrong for value in train.values()) or "train" in content.meant:
+            continue
+        for values in _drawn(searched):
+            leaves = {key: value.value for key, value in {**train, **values}.items()}
+            given = nest(leaves).get("train", {})
             try:
                 batches.setdefault(repr(given), TrainSpec.model_validate(given))
             except ValidationError:

@@ -60,7 +60,7 @@ def checked(path: Path) -> Sweep:
     check_searched(document, content, searched)
     explore = read_explore(document, axes, worlds)
     resources, right = read_record(document, "resources", ResourcesSpec)
-    check_resources(document, content, resources, right)
+    check_resources(document, content, searched, resources, right)
     sweep = Sweep(
         name=name,
         question=question,

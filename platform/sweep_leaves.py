@@ -28,7 +28,7 @@ class Content:
     Attributes:
         base: Dotted key -> value.
         axes: Every axis of which it is known when it applies; the items of its rows are `Value`s.
-        loose: The values of other axes: their conditions are wrong.
+        loose: Values that are in no cell: of axes whose conditions are wrong, or without keys.
         conditions: The keys and values that conditional axes depend on.
         meant: Sections that were probably meant by a key that there is not, or that have no keys.
     """
@@ -92,6 +92,8 @@ def _base(
                 hint = "seeds stand at the top of the file, beside axes"
             document.complain(at, f"unknown section {path[0]!r}; {hint}", at_key=True)
             content.meant |= meant(path[0], SECTIONS)
+        elif inner == {} and len(path) > 1:  # no keys, but it may be that there should be none
+            content.loose.append(Value(".".join(path), inner, at, at))
         elif len(path) == 1 or isinstance(inner, dict):
             _base(document, inner, at, path, content)
         elif (dotted := ".".join(path)) in content.base:

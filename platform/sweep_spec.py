@@ -201,7 +201,8 @@ class Objective(Spec):
 class ExploreSpec(Spec):
     """A search among world designs for those that meet several objectives at once.
 
-    One search per cell of the grid (`ExploreGroup`), starting from that cell's design.
+    One search per cell of the grid (`ExploreGroup`), starting from that cell's design. A sweep that
+    explores trains what is searched and nothing else: `seeds` here are its replicates.
 
     Attributes:
         space: Dotted key under `world.` -> what it may be.

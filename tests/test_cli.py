@@ -51,6 +51,7 @@ def test_plan_prints_json_that_others_rely_on(sweep_file, capsys):
         "id",
         "cell",
         "choices",
+        "tuned",
         "seed",
         "arch",
         "capacity",
@@ -72,6 +73,18 @@ def test_plan_prints_json_that_others_rely_on(sweep_file, capsys):
     assert second["choices"] == {"world.agreement.arrow": 0.5}
     assert (first["env_steps"], first["done"]) == (80_000, False)
     assert first["id"] != second["id"]
+    assert plan.keys() == {
+        "sweep",
+        "question",
+        "axes",
+        "battery",
+        "resources",
+        "limits",
+        "tune",
+        "explore",
+        "trials",
+        "cost",
+    }
 
 
 def test_planning_writes_nothing(sweep_file, tmp_path, monkeypatch):

@@ -334,6 +334,13 @@ def test_what_does_not_go_together_is_told_where_it_stands(told, old, new, compl
     assert any(complaint in line for line in lines), lines
 
 
+def test_workers_must_divide_searched_batches_too(told):
+    text = FULL.read_text().replace("{choice: [512, 1024]}", "{choice: [512, 1024, 32]}")
+    places, lines = told(text.replace("learners: 1", "learners: 2"))
+    assert places == [(79, 13)], lines
+    assert "learners: 2 given; allowed: divisors of 1 (sequences in a train.mini" in lines[0]
+
+
 def test_a_key_given_twice_does_not_hide_the_rest(told):
     text = FULL.read_text().replace("seeds: 2\ntune:", "seeds: 2\nseeds: 3\ntune:")
     places, lines = told(text.replace("critic: shared", "critic: sharred"))
