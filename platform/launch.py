@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -183,8 +184,7 @@ def run_trials(
                 "spec": spec.model_dump(mode="json"),
                 "battery": battery.model_dump(mode="json"),
                 "resources": session.resources.model_dump(mode="json"),
-                "folder": str(storage.trial(spec.id)),
-                "panels": str(storage.panels),
+                "storage": str(storage),
             }
         )
         for spec in trials
@@ -265,16 +265,17 @@ def _trainable(resources: ResourcesSpec) -> type:
             return tune.PlacementGroupFactory(resources.bundles())
 
         def setup(self, config: dict[str, Any]) -> None:
+            from whichgoal.mirror import carried_out
             from whichgoal.trial import carry_out
 
             job = json.loads(config["job"])
-            self._reports = carry_out(
-                TrialSpec.model_validate(job["spec"]),
-                BatterySpec.model_validate(job["battery"]),
-                Path(job["folder"]),
-                Path(job["panels"]),
-                ResourcesSpec.model_validate(job["resources"]),
-            )
+            spec = TrialSpec.model_validate(job["spec"])
+            battery = BatterySpec.model_validate(job["battery"])
+            resources = ResourcesSpec.model_validate(job["resources"])
+            storage = Storage.at(job["storage"])
+            folder = storage.trial(spec.id)
+            begin = partial(carry_out, spec, battery, folder, storage.panels, resources)
+            self._reports = carried_out(storage, spec, battery, begin)
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
             self._reports.close()
