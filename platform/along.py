@@ -145,6 +145,17 @@ def _kept(folder: Path, battery: BatterySpec) -> dict[int, _Point]:
     }
 
 
+def kept_cards(folder: Path) -> list[Found]:
+    """Returns the scorecards that a trial's folder keeps of its checkpoints, by env steps.
+
+    Raises:
+        OSError, ValueError: There are none, or they cannot be read.
+    """
+    records = json.loads((folder / CARDS).read_text(encoding="utf-8"))
+    cards = [Scorecard.model_validate(record["card"]) for record in records]
+    return [Found(folder / "checkpoints" / f"{card.env_steps:012d}", card) for card in cards]
+
+
 def _write(folder: Path, battery: BatterySpec, points: dict[int, _Point]) -> None:
     import pyarrow as pa
 

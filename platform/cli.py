@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whichgoal.cli_arguments import parser
+from whichgoal.redact import redacted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _exit_code(error)
         if code is None:
             raise
-        print(str(error), file=sys.stderr)
+        print(redacted(str(error) or repr(error)), file=sys.stderr)
         return code
 
 
@@ -47,7 +48,7 @@ def _exit_code(error: Exception) -> int | None:
     name = type(error).__name__
     if name == "Interrupted":
         return STOPPED
-    if name == "Unfinished":
+    if name in ("Unfinished", "Unsent", "PlacementError", "Unsearched"):
         return FAILED
     if isinstance(error, ValueError) or name in ("TrackingError", "ConnectionError"):
         return BAD_INPUT
@@ -62,12 +63,12 @@ def _console() -> Console:
 
 
 def _plan(given: argparse.Namespace) -> int:
+    from whichgoal.mirror import fetched
     from whichgoal.plan import plan
-    from whichgoal.storage import Storage
     from whichgoal.sweep import load
 
     sweep = load(given.file)
-    storage = Storage.at(given.storage if given.storage is not None else "runs")
+    storage = fetched(given.storage if given.storage is not None else "runs")
     record = plan(sweep, storage)
     if given.json:
         print(json.dumps(record, indent=2))
@@ -86,6 +87,7 @@ def _run(given: argparse.Namespace) -> int:
     from whichgoal.sweep import load
 
     sweep, storage = load(given.file), Storage.at(given.storage)
+    from whichgoal.launch import default_address
     from whichgoal.run import run
 
     run(
@@ -93,8 +95,23 @@ def _run(given: argparse.Namespace) -> int:
         storage,
         _console(),
         max_concurrent=given.max_concurrent,
-        address=given.address,
+        address=given.address or default_address(),
     )
+    return 0
+
+
+def _sync(given: argparse.Namespace) -> int:
+    from whichgoal.mirror import fetched
+    from whichgoal.sync import sync
+
+    sync(fetched(given.storage), print)
+    return 0
+
+
+def _schema(given: argparse.Namespace) -> int:
+    from whichgoal.schema import schema
+
+    print(json.dumps(schema(), indent=1))
     return 0
 
 
@@ -150,11 +167,10 @@ def _validate(given: argparse.Namespace) -> int:
 
 def _compare(given: argparse.Namespace) -> int:
     from whichgoal.compare.command import compare_path
-    from whichgoal.storage import Storage
+    from whichgoal.mirror import fetched
 
-    found = compare_path(
-        given.path, Storage.at(given.storage), given.interval, given.caliper, given.seed
-    )
+    path = fetched(given.path).root if "://" in given.path else Path(given.path)
+    found = compare_path(path, fetched(given.storage), given.interval, given.caliper, given.seed)
     if given.json:
         print(json.dumps({"sweeps": [one.record() for one in found]}, indent=2))
         return 0
@@ -214,6 +230,8 @@ def _play(given: argparse.Namespace) -> int:
 _COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "plan": _plan,
     "run": _run,
+    "sync": _sync,
+    "schema": _schema,
     "score": _score,
     "validate": _validate,
     "compare": _compare,

@@ -36,23 +36,34 @@ def parser() -> argparse.ArgumentParser:
 
     plan = commands.add_parser("plan", help="show the trials of a sweep file; train nothing")
     plan.add_argument("file", type=Path, metavar="FILE", help="a sweep file (YAML)")
-    plan.add_argument("--storage", help="also show what is done in this folder")
+    plan.add_argument("--storage", help="also show what is done in this folder or URL")
     plan.add_argument("--json", action="store_true", help="print JSON")
     plan.set_defaults(command="plan")
 
     run = commands.add_parser("run", help="run a sweep file; what is done is skipped")
     run.add_argument("file", type=Path, metavar="FILE", help="a sweep file (YAML)")
-    run.add_argument("--storage", default="runs", help="the folder for results (default: ./runs)")
+    run.add_argument(
+        "--storage",
+        default="runs",
+        help="where results go: a folder, or a URL such as s3://... (./runs)",
+    )
     run.add_argument(
         "--max-concurrent", type=_positive, metavar="N", help="trials at a time (default: cores)"
     )
     run.add_argument(
         "--address",
-        default="local",
         choices=("local", "auto"),
-        help="local: a Ray of its own on this machine (default); auto: the Ray cluster that runs",
+        help="local: a Ray of its own on this machine; auto: the Ray cluster that runs "
+        "(default: auto where RAY_ADDRESS names one, as inside `ray job submit`)",
     )
     run.set_defaults(command="run")
+
+    sync = commands.add_parser("sync", help="send to MLflow what it lacks; train nothing")
+    sync.add_argument("--storage", default="runs", help="the folder of results (default: ./runs)")
+    sync.set_defaults(command="sync")
+
+    schema = commands.add_parser("schema", help="print the JSON schema of sweep files, for editors")
+    schema.set_defaults(command="schema")
 
     score = commands.add_parser(
         "score",
@@ -93,7 +104,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_compare_arguments(compare: argparse.ArgumentParser) -> None:
     compare.add_argument(
-        "path", type=Path, metavar="PATH", help="a sweep's folder, a sweep file or a storage root"
+        "path", metavar="PATH", help="a sweep's folder, a sweep file, a storage root or its URL"
     )
     compare.add_argument(
         "--storage", default="runs", help="where a sweep file's results are (default: ./runs)"

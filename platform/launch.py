@@ -6,6 +6,7 @@ crashed. What is done is not Tune's to say but the ledger's, so Tune's own state
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import math
@@ -65,6 +66,16 @@ class TimeUp(RuntimeError):
 
 OnReport = Callable[[str, dict[str, Any]], None]
 """Called in the driver with a trial's id and its newest `whichgoal.trial.Report` as a dict."""
+
+
+def default_address() -> str:
+    """Returns `auto` where `RAY_ADDRESS` names a cluster, as inside its jobs, else `local`.
+
+    The address of a dashboard (http://...) is where jobs are sent to: no cluster to be part of.
+    """
+    address = os.environ.get("RAY_ADDRESS", "")
+    away = address in ("", "local") or address.startswith(("http://", "https://"))
+    return "local" if away else "auto"
 
 
 def cores() -> int:
@@ -220,7 +231,8 @@ def _check_placement(resources: ResourcesSpec, within_s: float) -> None:
 def _ray(address: str, num_cpus: int) -> Iterator[Path]:
     """Connects to Ray, or starts one that ends with us; yields a folder that is gone afterwards."""
     for key, value in _QUIET.items():
-        os.environ.setdefault(key, value)
+        if key != "RAY_AUTH_MODE" or address == "local":  # a cluster has its own
+            os.environ.setdefault(key, value)
     source = str(Path(__file__).resolve().parent.parent)
     if (Path(source) / "whichgoal").exists():  # a source tree: workers find us by its path
         paths = [source, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
@@ -245,7 +257,14 @@ def _ray(address: str, num_cpus: int) -> Iterator[Path]:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         yield Path(temporary)
     finally:
-        ray.shutdown()
+        # Another thread that collects garbage would let go of Ray's references in the middle of
+        # the shutdown, and Ray ends the process for that.
+        gc.collect()
+        gc.disable()
+        try:
+            ray.shutdown()
+        finally:
+            gc.enable()
         shutil.rmtree(temporary, ignore_errors=True)
 
 
@@ -266,6 +285,7 @@ def _trainable(resources: ResourcesSpec) -> type:
 
         def setup(self, config: dict[str, Any]) -> None:
             from whichgoal.mirror import carried_out
+            from whichgoal.prepare import panels_file_of
             from whichgoal.trial import carry_out
 
             job = json.loads(config["job"])
@@ -275,7 +295,8 @@ def _trainable(resources: ResourcesSpec) -> type:
             storage = Storage.at(job["storage"])
             folder = storage.trial(spec.id)
             begin = partial(carry_out, spec, battery, folder, storage.panels, resources)
-            self._reports = carried_out(storage, spec, battery, begin)
+            panels = partial(panels_file_of, spec, battery, storage.panels)
+            self._reports = carried_out(storage, folder, begin, panels)
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
             self._reports.close()

@@ -10,13 +10,11 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 
 from whichgoal.lease import Lease, leased
-from whichgoal.prepare import panels_file_of
 from whichgoal.remote import Remote
-from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage import InUseError, Storage, StorageError, locked
 from whichgoal.trial import Report
 
@@ -25,26 +23,26 @@ PUSH_EVERY_S = 20.0
 _LOOK_EVERY_S = 1.0
 _ASK_EVERY_S = 5.0
 _AT_ONCE = 8
-_SHARED = ("tuned", "panels")
-"""Folders of the root that all its sweeps add to; their files are never changed."""
+_ADDED_TO = ("tuned", "explored", "panels")
+"""Folders of the root that all its sweeps add to: nothing is removed from them."""
 _log = logging.getLogger(__name__)
 
 
 class Mirror:
-    """Pushes folders from a thread of its own while others write into them.
+    """Pushes a folder from a thread of its own while others write into it.
 
     Args:
         remote: The storage.
-        folders: Relative to its root; the remote ones become exactly what the local ones are.
-        added: The same for folders that others add to as well; nothing is removed from these.
+        folder: Relative to its root; the remote one becomes exactly what the local one is.
         lease: Without it nothing is pushed: another works there.
+        added_to: More folders, to which others add as well.
     """
 
     def __init__(
-        self, remote: Remote, folders: Iterable[str], lease: Lease, added: Iterable[str] = ()
+        self, remote: Remote, folder: str, lease: Lease, added_to: Iterable[str] = ()
     ) -> None:
-        self._remote, self._lease = remote, lease
-        self._folders = {**dict.fromkeys(folders, True), **dict.fromkeys(added, False)}
+        self._remote, self._folder, self._lease = remote, folder, lease
+        self._added_to = tuple(added_to)
         self._over = threading.Event()
         self._one_at_a_time = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="mirror", daemon=True)
@@ -64,9 +62,10 @@ class Mirror:
             StorageError: The storage does not answer, or the lease is lost.
         """
         with self._one_at_a_time:
-            for folder, exact in self._folders.items():
-                self._lease.check()
-                self._remote.push(folder, exact=exact)
+            self._lease.check()
+            self._remote.push(self._folder)
+            for folder in self._added_to:
+                self._remote.push(folder, _no_trials, exact=False)
 
     def check(self) -> None:
         """Raises `StorageError` if another process works there now."""
@@ -86,11 +85,8 @@ class Mirror:
 
     def _landmarks(self) -> set[Path]:
         """Returns the checkpoints and the finished-markers: they are worth a push of their own."""
-        found: set[Path] = set()
-        for folder in self._folders:
-            for pattern in ("checkpoints/[0-9]*", "done/*.json"):
-                found |= set((self._remote.root / folder).glob(pattern))
-        return found
+        folder = self._remote.root / self._folder
+        return {*folder.glob("checkpoints/[0-9]*"), *folder.glob("done/*.json")}
 
 
 @contextmanager
@@ -117,9 +113,9 @@ def working_on(storage: Storage, sweep: str, say: Callable[[str], None]) -> Iter
     name = f"sweeps/{sweep}"
     with leased(remote, name, what, say) as lease, locked(storage.sweep(sweep), what):
         remote.pull(name)
-        for folder in _SHARED:
-            remote.pull(folder, exact=False)
-        with Mirror(remote, [name], lease, _SHARED) as mirror:
+        for folder in _ADDED_TO:
+            remote.pull(folder, _no_trials, exact=False)
+        with Mirror(remote, name, lease, _ADDED_TO) as mirror:
             try:
                 yield
             except BaseException:
@@ -128,16 +124,20 @@ def working_on(storage: Storage, sweep: str, say: Callable[[str], None]) -> Iter
             mirror.push()
 
 
-def share(storage: Storage, folder: str) -> None:
-    """Pushes a folder that others only add to, such as `panels`, so that other machines see it."""
+def share(storage: Storage, folder: Path) -> None:
+    """Pushes a folder that others only add to, such as the panels: other machines need it now."""
     if storage.remote is not None:
-        storage.remote.push(folder, exact=False)
+        storage.remote.push(_name(storage, folder), exact=False)
 
 
-def fetch(storage: Storage, trial_ids: Iterable[str]) -> None:
+def fetch(storage: Storage, folders: Iterable[Path]) -> None:
     """Brings what trials have come to onto this machine: all but what only going on needs.
 
     A trial that a process of this machine works on is left alone.
+
+    Args:
+        storage: The root.
+        folders: The trials' folders.
 
     Raises:
         StorageError: The storage does not answer.
@@ -146,17 +146,92 @@ def fetch(storage: Storage, trial_ids: Iterable[str]) -> None:
     if remote is None:
         return
 
-    def one(trial_id: str) -> None:
-        name = f"trials/{trial_id}"
+    def one(name: str) -> None:
         try:
             with locked(remote.own(name), name):
                 remote.pull(name, _results)
         except InUseError:
             return
 
+    names = [_name(storage, folder) for folder in folders]
     with ThreadPoolExecutor(_AT_ONCE) as threads:
-        for done in [threads.submit(one, trial_id) for trial_id in trial_ids]:
+        for done in [threads.submit(one, name) for name in names]:
             done.result()
+
+
+def fetched(text: str) -> Storage:
+    """Returns a storage whose results can be read on this machine: those of a URL are fetched.
+
+    Raises:
+        StorageError: It cannot be used, or does not answer.
+    """
+    storage = Storage.at(text)
+    remote = storage.remote
+    if remote is not None:
+        remote.files.check()
+        remote.pull("sweeps", exact=False)
+        for folder in _ADDED_TO[:2]:
+            remote.pull(folder, _no_trials, exact=False)
+        trials = {PurePosixPath(name).parts[0] for name in remote.files.listing("trials")}
+        fetch(storage, [storage.trial(trial_id) for trial_id in sorted(trials)])
+    return storage
+
+
+def carried_out(
+    storage: Storage,
+    folder: Path,
+    begin: Callable[[], Iterator[Report]],
+    panels: Callable[[], Path] | None = None,
+) -> Generator[Report, None, None]:
+    """Carries out a trial in this machine's copy of its folder, and pushes what comes of it.
+
+    While another process works on the trial it waits for it; that of a dead one is taken up when
+    its lease has lapsed.
+
+    Args:
+        storage: The root.
+        folder: The trial's folder.
+        begin: Begins to carry it out, once its folder is here, and reports on the way.
+        panels: Returns the file of panels that it will need; if it is there it is pulled, too.
+
+    Raises:
+        StorageError: The storage does not answer, or another took the trial up.
+    """
+    remote = storage.remote
+    if remote is None:
+        yield from begin()
+        return
+    name = _name(storage, folder)
+    with ExitStack() as stack:
+        while True:
+            try:
+                lease = stack.enter_context(leased(remote, name, f"trial {folder.name}"))
+                break
+            except InUseError:
+                yield Report("held", 0)
+                time.sleep(_ASK_EVERY_S)
+        remote.pull(name)
+        if panels is not None:
+            file = panels()
+            remote.pull(_name(storage, file.parent), lambda there: {file.name} & set(there))
+        mirror = stack.enter_context(Mirror(remote, name, lease))
+        try:
+            for report in begin():
+                mirror.check()
+                if report.stage == "done":
+                    mirror.push()
+                    stack.close()  # whoever hears that it is done finds it free
+                    yield report
+                    return
+                yield report
+            mirror.push()
+        except BaseException:
+            _push_what_is_left(mirror)
+            raise
+
+
+def _name(storage: Storage, folder: Path) -> str:
+    return folder.relative_to(storage.root).as_posix()
 
 
 def _results(names: Iterable[str]) -> set[str]:
@@ -167,57 +242,13 @@ def _results(names: Iterable[str]) -> set[str]:
     return {name for name in names if not name.startswith(("resume/", *old))}
 
 
-def carried_out(
-    storage: Storage,
-    trial: TrialSpec,
-    battery: BatterySpec,
-    begin: Callable[[], Generator[Report, None, None]],
-) -> Generator[Report, None, None]:
-    """Carries out a trial in this machine's copy of its folder, and pushes what comes of it.
-
-    While another process works on the trial it waits for it; that of a dead one is taken up when
-    its lease has lapsed.
-
-    Args:
-        storage: The root.
-        trial: The trial.
-        battery: What it is tested with: its panels are pulled, if they are there.
-        begin: Begins to carry it out, once its folder is here; see `trial.carry_out`.
-
-    Raises:
-        StorageError: The storage does not answer, or another took the trial up.
-    """
-    remote = storage.remote
-    if remote is None:
-        yield from begin()
-        return
-    name = f"trials/{trial.id}"
-    with ExitStack() as stack:
-        while True:
-            try:
-                lease = stack.enter_context(leased(remote, name, f"trial {trial.id}"))
-                break
-            except InUseError:
-                yield Report("held", 0)
-                time.sleep(_ASK_EVERY_S)
-        remote.pull(name)
-        panels = panels_file_of(trial, battery, storage.panels)
-        remote.pull("panels", lambda there: {panels.name} & set(there))
-        mirror = stack.enter_context(Mirror(remote, [name], lease))
-        try:
-            for report in stack.enter_context(closing(begin())):
-                mirror.check()
-                if report.stage == "done":
-                    mirror.push()
-                    stack.close()  # whoever hears that it is done finds it free
-                yield report
-        except Exception:
-            _push_what_is_left(mirror)
-            raise
+def _no_trials(names: Iterable[str]) -> set[str]:
+    """Returns the files that are no trial's: those are pushed by the trials' own processes."""
+    return {name for name in names if "trials" not in PurePosixPath(name).parts}
 
 
 def _push_what_is_left(mirror: Mirror) -> None:
-    """Pushes what a failed trial or run leaves behind, if that is still possible."""
+    """Pushes what a trial or run that ended early leaves behind, if that is still possible."""
     try:
         mirror.push()
     except StorageError as error:

@@ -23,7 +23,7 @@ _AT_ONCE = 8
 _OWN = ".mirror"
 
 Select = Callable[[Iterable[str]], set[str]]
-"""Chooses the files to pull among the names of a folder's files."""
+"""Chooses the files to move among the names of a folder's files."""
 
 
 class Remote:
@@ -73,7 +73,7 @@ class Remote:
             _each(download, names_of_rank)
         self._keep_known(folder, known)
 
-    def push(self, folder: str, *, exact: bool = True) -> None:
+    def push(self, folder: str, select: Select | None = None, *, exact: bool = True) -> None:
         """Brings the remote folder to what the local one holds; moves only what differs.
 
         Files may be written meanwhile: a mark is pushed only if it was there before what it marks
@@ -81,6 +81,7 @@ class Remote:
 
         Args:
             folder: Relative to the root, with `/`.
+            select: Push these files only; leave all others as they are.
             exact: Remove remote files that are not here.
 
         Raises:
@@ -89,6 +90,8 @@ class Remote:
         local = self.root / folder
         marks = {name for name in _local_names(local) if _rank(name)}
         names = {name for name in _local_names(local) if not _rank(name)} | marks
+        if select is not None:
+            names &= select(names)
         there, known = self.files.listing(folder), self._known(folder)
         send = [
             n for n in names if n not in there or not _in_step(local / n, there[n], known.get(n))
@@ -110,7 +113,7 @@ class Remote:
 
         for names_of_rank in _ranks(send):
             _each(upload, names_of_rank)
-        if exact:
+        if exact and select is None:
             for names_of_rank in reversed(_ranks(set(there) - names)):
                 _each(lambda name: self.files.remove(f"{folder}/{name}"), names_of_rank)
         if stats:

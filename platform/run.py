@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -16,7 +15,7 @@ from whichgoal.divergence.verdict import Scorecard
 from whichgoal.mirror import carried_out, fetch, share, working_on
 from whichgoal.plan import plan
 from whichgoal.prepare import build_panels
-from whichgoal.progress import Board, Row, Screen
+from whichgoal.progress import Board, Row, Screen, say_plainly
 from whichgoal.spec import TrialSpec
 from whichgoal.stages import Stages
 from whichgoal.storage import Storage, write_json, write_text
@@ -49,7 +48,8 @@ def run(
 ) -> None:
     """Runs the sweep to its answer, skipping all that is done.
 
-    Everything that could refuse the run is checked before anything is started.
+    Everything that could refuse the run is checked before anything is started. An MLflow server
+    that is down refuses nothing: results wait in the storage, and one line says what sends them.
 
     Args:
         sweep: What to run.
@@ -60,28 +60,27 @@ def run(
 
     Raises:
         StorageError: The storage cannot be written to, is in use, or holds other trials.
-        TrackingError: MLflow does not answer.
+        TrackingError: MLflow cannot be used, and waiting would not help.
         ValueError: A design cannot be tested with the sweep's battery.
         PlacementError: There is no room for a trial.
         Interrupted: On Ctrl-C or SIGTERM.
-        Unfinished: If any trial ended without a result, or MLflow failed on the way.
+        Unfinished: If any trial ended without a result.
     """
     uri = tracking_uri.given_uri(storage)
     if uri == tracking_uri.own_uri(storage):
         storage.prepare()
-        tracking_uri.check(uri)
+        down = tracking_uri.check(uri)
     else:
-        tracking_uri.check(uri)
+        down = tracking_uri.check(uri)
         storage.prepare()
     if max_concurrent is not None:
         limits = sweep.limits.model_copy(update={"max_concurrent": max_concurrent})
         sweep = replace(sweep, limits=limits)
-
-    def say(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    with working_on(storage, sweep.name, say):
-        _Run(sweep, storage, console, tracking.Tracker(uri, storage, sweep), address, uri).go()
+    if down is not None:
+        say_plainly(console, f"{down}; the run goes on, and sends its results once it answers")
+    with working_on(storage, sweep.name, partial(say_plainly, console)):
+        tracker = tracking.Tracker(uri, storage, sweep.name)
+        _Run(sweep, storage, console, tracker, address).go()
 
 
 class _Run:
@@ -94,10 +93,9 @@ class _Run:
         console: Console,
         tracker: tracking.Tracker,
         address: str,
-        uri: str,
     ) -> None:
         self.sweep, self.storage, self.console = sweep, storage, console
-        self.tracker, self.address, self.uri = tracker, address, uri
+        self.tracker, self.address = tracker, address
         self.trials: list[TrialSpec] = []
         self.reasons: dict[str, str] = {}
 
@@ -105,13 +103,13 @@ class _Run:
         """Runs it to its end."""
         sweep, storage = self.sweep, self.storage
         self.trials = sweep.trials(values_of(storage, sweep.tune_groups()))
-        fetch(storage, [trial.id for trial in self.trials])
+        fetch(storage, [storage.trial(trial.id) for trial in self.trials])
         for trial in self.trials:
             if (storage.trial(trial.id) / "spec.json").exists():
                 ledger.claim(storage.trial(trial.id), trial)
         self._say(f"{sweep.name}: {sweep.question}")
         try:
-            with Stages(sweep, storage, self._say, self.address) as stages:
+            with Stages(sweep, storage, self.console, self.address) as stages:
                 stages.tune()
                 self.trials = sweep.trials(values_of(storage, sweep.tune_groups()))
                 write_json(storage.sweep(sweep.name) / "plan.json", plan(sweep, storage))
@@ -123,12 +121,12 @@ class _Run:
             self._stop(stop)
         except Exception:
             if self.tracker.started:
-                self.tracker.close("FAILED", "")
+                self.tracker.close("FAILED")
             raise
         self._finish()
 
     def _say(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        say_plainly(self.console, text)
 
     def _is_done(self, trial: TrialSpec) -> bool:
         return all_done(self.storage.trial(trial.id), trial, self.sweep.battery)
@@ -141,7 +139,7 @@ class _Run:
             if trained(folder, trial) and probed(folder, sweep.battery):
                 if not scored(folder, sweep.battery):
                     begin = partial(carry_out, trial, sweep.battery, folder)
-                    for _ in carried_out(storage, trial, sweep.battery, begin):  # scores only
+                    for _ in carried_out(storage, folder, begin):  # scores only
                         pass
                 self.tracker.put(trial, "FINISHED")
             else:
@@ -151,7 +149,7 @@ class _Run:
         if not pending:
             return
         build_panels(pending, sweep.battery, storage.panels, self._say, at_once=launch.cores())
-        share(storage, "panels")
+        share(storage, storage.panels)
         by_id = {trial.id: trial for trial in pending}
         rows = {t.id: Row(label(sweep, t), t.train.env_steps) for t in pending}
         board = Board(rows, already_done=done)
@@ -164,7 +162,7 @@ class _Run:
                 screen.tell()
                 over = report["stage"] == "done"
                 if over:
-                    fetch(storage, [trial_id])
+                    fetch(storage, [storage.trial(trial_id)])
                 heard[trial_id] = heard.get(trial_id, 0) + 1
                 if over or heard[trial_id] % _TRACK_EVERY == 1:
                     self.tracker.put(by_id[trial_id], "FINISHED" if over else "RUNNING")
@@ -173,14 +171,14 @@ class _Run:
 
             def on_failure(trial_id: str, reason: str) -> None:
                 board.fail(trial_id)
-                fetch(storage, [trial_id])
+                fetch(storage, [storage.trial(trial_id)])
                 self.reasons[trial_id] = reason
                 self.tracker.put(by_id[trial_id], "FAILED")
 
             launch.run_trials(pending, sweep.battery, storage, on_report, on_failure, session)
 
     def _stop(self, stop: KeyboardInterrupt | launch.TimeUp) -> NoReturn:
-        fetch(self.storage, [t.id for t in self.trials if not self._is_done(t)])
+        fetch(self.storage, [self.storage.trial(t.id) for t in self.trials])
         done = [t for t in self.trials if self._is_done(t)]
         begun = [
             t
@@ -190,7 +188,7 @@ class _Run:
         if self.tracker.started:
             for trial in begun:
                 self.tracker.put(trial, "KILLED")
-            self.tracker.close("KILLED", "")
+            self.tracker.close("KILLED")
         why = str(stop) if isinstance(stop, launch.TimeUp) else "stopped"
         text = (
             f"{why}: {len(done)} of {len(self.trials)} trials are done and kept, {len(begun)} "
@@ -209,15 +207,14 @@ class _Run:
 
         _print_results(sweep, agents, PlainConsole(file=text, width=120, no_color=True))
         write_text(storage.sweep(sweep.name) / "table.txt", text.getvalue())
-        failed = self.tracker.close("FAILED" if missing else "FINISHED", text.getvalue())
-        self._say(f"\nResults: {storage.root}")
-        if self.uri.startswith("sqlite:"):
-            self._say(f"Compare: mlflow ui --backend-store-uri {shlex.quote(self.uri)}")
-        problems = [self._problem(trial) for trial in missing]
-        if failed:
-            problems.append(f"{failed}; nothing is lost: run again to send what is missing")
-        if problems:
-            raise Unfinished("\n".join(problems))
+        unsent = self.tracker.close("FAILED" if missing else "FINISHED")
+        self._say(f"\nResults: {storage}")
+        for line in self.tracker.where:
+            self._say(f"Compare: {line}")
+        if unsent is not None:
+            self._say(unsent)
+        if missing:
+            raise Unfinished("\n".join(self._problem(trial) for trial in missing))
 
     def _problem(self, trial: TrialSpec) -> str:
         """Returns which trial has no result, why, and where its log is, if it wrote one."""

@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import socket
 import tempfile
 import time
@@ -131,6 +132,19 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def drop_unfinished(folder: Path) -> None:
+    """Deletes what processes that were killed while they wrote under a folder left unfinished.
+
+    To be called by whoever holds the folder's lock: what is written has a name that begins with a
+    dot until it is whole.
+    """
+    for left in [*folder.glob(".*.tmp"), *folder.glob("*/.*")]:
+        if left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -33,15 +33,21 @@ class Axis:
         return all(is_one_of(value_of(key), values) for key, values in self.when.items())
 
 
-def combinations(grid: Sequence[Axis]) -> Iterator[dict[str, Any]]:
+def combinations(
+    grid: Sequence[Axis], read: Callable[[Any], Any] = lambda value: value
+) -> Iterator[dict[str, Any]]:
     """Yields the cells: dotted key -> value, for the keys that apply to the cell.
 
     First axis slowest; conditional axes vary fastest.
+
+    Args:
+        grid: The axes.
+        read: What an item of a row stands for, where conditions are asked.
     """
     free = [axis for axis in grid if not axis.when]
     for point in _product(free):
-        held = [axis for axis in grid if axis.when and axis.applies(point.get)]
-        for more in _product(held):
+        plain = {key: read(value) for key, value in point.items()}
+        for more in _product([axis for axis in grid if axis.when and axis.applies(plain.get)]):
             yield {**point, **more}
 
 

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whichgoal import ledger
+from whichgoal.redact import redacted
 from whichgoal.spec import BatterySpec, TrialSpec
-from whichgoal.storage import InUseError, locked, write_text
+from whichgoal.storage import InUseError, drop_unfinished, locked, write_text
 from whichgoal.sweep import design_of, world_named
 from whichgoal.sweep_spec import ResourcesSpec
 
@@ -77,13 +78,7 @@ def carry_out(
         StorageError: The folder holds another trial.
     """
     with ExitStack() as stack:
-        while True:
-            try:
-                stack.enter_context(locked(folder, f"trial {spec.id}"))
-                break
-            except InUseError:
-                yield Report("held", 0)
-                time.sleep(_ASK_EVERY_S)
+        yield from _alone(stack, spec, folder)
         ledger.claim(folder, spec)
         ledger.keep_battery(folder, battery)
         try:
@@ -95,9 +90,36 @@ def carry_out(
             if not scored(folder, battery):
                 score(battery, folder, panels)
         except Exception:
-            _log(folder, traceback.format_exc())
+            _log(folder, redacted(traceback.format_exc()))
             raise
         yield Report("done", spec.train.env_steps)
+
+
+def train_alone(
+    spec: TrialSpec, folder: Path, resources: ResourcesSpec = ONE_PROCESS
+) -> Generator[Report, None, None]:
+    """Trains the agent to its end if it is not, waiting for others as `carry_out` does.
+
+    Raises:
+        StorageError: The folder holds another trial.
+    """
+    with ExitStack() as stack:
+        yield from _alone(stack, spec, folder)
+        ledger.claim(folder, spec)
+        if not trained(folder, spec):
+            yield from train_only(spec, folder, resources)
+
+
+def _alone(stack: ExitStack, spec: TrialSpec, folder: Path) -> Iterator[Report]:
+    """Takes the folder's lock, reporting while another process has it."""
+    while True:
+        try:
+            stack.enter_context(locked(folder, f"trial {spec.id}"))
+            drop_unfinished(folder)
+            return
+        except InUseError:
+            yield Report("held", 0)
+            time.sleep(_ASK_EVERY_S)
 
 
 def _log(folder: Path, text: str) -> None:

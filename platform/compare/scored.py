@@ -59,13 +59,13 @@ def read(path: Path, storage: Storage) -> list[ScoredSweep]:
 
         found = [sweep_of(plan(load(path)), storage)]
     elif (path / "plan.json").is_file():
-        found = [sweep_of(_plan_in(path), Storage(path.absolute().parent.parent))]
+        found = [sweep_of(read_plan(path), Storage(path.absolute().parent.parent))]
     else:
         folders = sorted(p.parent for p in path.glob("sweeps/*/plan.json"))
         if not folders:
             reason = "holds no sweep" if path.exists() else "does not exist"
             raise ValueError(f"{path} {reason}; allowed: {ALLOWED}")
-        found = [sweep_of(_plan_in(folder), Storage(path.absolute())) for folder in folders]
+        found = [sweep_of(read_plan(folder), Storage(path.absolute())) for folder in folders]
     scored = [sweep for sweep in found if sweep.agents]
     if not scored:
         counts = ", ".join(f"sweep {s.name!r}: {len(s.planned)} planned" for s in found)
@@ -106,7 +106,12 @@ def sweep_of(record: Mapping[str, Any], storage: Storage) -> ScoredSweep:
     )
 
 
-def _plan_in(folder: Path) -> Mapping[str, Any]:
+def read_plan(folder: Path) -> Mapping[str, Any]:
+    """Returns the plan in a sweep's folder, as `whichgoal.plan.plan` made it.
+
+    Raises:
+        ValueError: It is damaged or no plan; one line.
+    """
     path = folder / "plan.json"
     try:
         record: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,93 @@
+"""A sweep's plan and the agents of it that have been scored by now, read from files: no MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from whichgoal.compare import Agent, Cell, cells
+from whichgoal.compare.comparison import compare
+from whichgoal.compare.scored import read_plan, sweep_of
+from whichgoal.storage import Storage
+from whichgoal.tracking_values import scored_ms
+
+PlannedTrial = Mapping[str, Any]
+"""A trial as `plan.json` has it."""
+
+
+class Planned:
+    """A sweep's plan, read again where it has grown, and its scored agents, read once each.
+
+    Raises:
+        ValueError: There is no plan, or it is damaged.
+    """
+
+    def __init__(self, storage: Storage, sweep: str) -> None:
+        self._storage = storage
+        self._sweep = sweep
+        self._agents: dict[str, tuple[int, Agent | None]] = {}
+        self.read()
+
+    def read(self) -> None:
+        """Reads the plan as it is now."""
+        self.record = read_plan(self._storage.sweep(self._sweep))
+
+    @property
+    def trials(self) -> Sequence[PlannedTrial]:
+        """Every trial of the plan."""
+        found: Sequence[PlannedTrial] = self.record["trials"]
+        return found
+
+    @property
+    def question(self) -> str:
+        """What the sweep asks."""
+        return str(self.record["question"])
+
+    def members(self, cell: str) -> list[PlannedTrial]:
+        """Returns a cell's trials; none if it is no cell of the sweep."""
+        found = [trial for trial in self.trials if trial["cell"] == cell]
+        if not found:
+            self.read()
+            found = [trial for trial in self.trials if trial["cell"] == cell]
+        return found
+
+    def is_whole(self, cell: str) -> bool:
+        """Returns whether all agents of a cell have been scored."""
+        members = self.members(cell)
+        return bool(members) and len(self.scored(members)) == len(members)
+
+    def scored(self, trials: Sequence[PlannedTrial] | None = None) -> list[Agent]:
+        """Returns those of the trials, by default of all, that the sweep's battery has scored."""
+        found = []
+        for trial in self.trials if trials is None else trials:
+            made_ms = scored_ms(self._storage.trial(trial["id"]))
+            known = self._agents.get(trial["id"])
+            if known is None or known[0] != made_ms:
+                known = self._agents[trial["id"]] = (made_ms, self._read_agent(trial))
+            if known[1] is not None:
+                found.append(known[1])
+        return found
+
+    def answer(self) -> str:
+        """Returns what the sweep's agents say by now, in one sentence."""
+        agents = self.scored()
+        if not agents:
+            return "No agent has been scored yet, so there is no answer."
+        planned = [trial["choices"] for trial in self.trials]
+        confidence = agents[0].card.thresholds.confidence
+        rng = np.random.default_rng(0)
+        return compare(agents, rng, confidence=confidence, planned=planned).answer
+
+    def _read_agent(self, trial: PlannedTrial) -> Agent | None:
+        try:
+            agents = sweep_of({**self.record, "trials": [trial]}, self._storage).agents
+        except ValueError:  # by another battery, or damaged: it is to be scored again
+            return None
+        return agents[0] if agents else None
+
+
+def cells_of(agents: Sequence[Agent]) -> list[Cell]:
+    """Returns the agents' cells, with intervals of the battery's own confidence."""
+    return cells(agents, agents[0].card.thresholds.confidence) if agents else []

@@ -1,0 +1,133 @@
+"""The descriptions of MLflow's runs, in Markdown: no MLflow here."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from whichgoal.compare import Cell
+from whichgoal.compare.estimate import named, plural
+from whichgoal.divergence.verdict import Scorecard
+from whichgoal.tracking_values import adopted_any
+
+MOST_CHARACTERS = 7500
+"""Of a description; MLflow cuts a tag at 8000."""
+
+MOST_COMPARED = 100
+"""Cells that one link opens side by side: browsers and MLflow's page slow down beyond."""
+
+PORT = 5000
+"""Where `mlflow ui` serves a store of ours; MLflow's own default."""
+
+
+def comparison_link(experiment: str, sweep: str, runs: Sequence[str]) -> str:
+    """Returns the fragment of MLflow's address that opens the cells' comparison.
+
+    Of more than `MOST_COMPARED` runs, and of none, it opens the experiment with a filter instead.
+    """
+    if 0 < len(runs) <= MOST_COMPARED:
+        return f"#/compare-runs?runs={_json(runs)}&experiments={_json([experiment])}"
+    return filter_link(experiment, sweep)
+
+
+def filter_link(experiment: str, sweep: str) -> str:
+    """Returns the fragment of MLflow's address that lists a sweep's cells in the runs table."""
+    wanted = f"tags.`whichgoal.sweep` = '{sweep}' AND tags.`whichgoal.kind` = 'cell'"
+    return f"#/experiments/{quote(experiment)}/runs?searchFilter={quote(wanted, safe='')}"
+
+
+def how_to_open(uri: str, link: str) -> list[str]:
+    """Returns the lines that tell a person how to open a link into MLflow at a tracking URI."""
+    if not uri.startswith("sqlite:"):
+        return [f"{uri.rstrip('/')}/{link}"]
+    serve = f"mlflow ui --backend-store-uri {shlex.quote(uri)} --port {PORT} --workers 1"
+    return [serve, f"http://127.0.0.1:{PORT}/{link}"]
+
+
+def _json(values: Sequence[str]) -> str:
+    return quote(json.dumps(list(values), separators=(",", ":")), safe="")
+
+
+def of_sweep(question: str, answer: str, cells: Sequence[Cell], link: str) -> str:
+    """Returns what a sweep asked and found, its cells as a table, and a link to compare them."""
+    head = [
+        f"**{question}**",
+        answer,
+        f"[Compare the cells in MLflow]({link}). `adoption.png` among the artifacts draws them, "
+        "`answer.md` holds this text whole.",
+    ]
+    return "\n\n".join([*head, *cells_table(cells)]) + "\n"
+
+
+def cells_table(cells: Sequence[Cell]) -> Iterator[str]:
+    """Yields the result table, if there is anything in it: one row per cell."""
+    if not cells:
+        return
+    proxies = list(cells[0].adopted)
+    heads = [
+        *(key.split(".", 1)[-1] for key in cells[0].choices),
+        "scored",
+        "competent",
+        *(f"adopt the {proxy}" for proxy in proxies),
+        f"pursue the {cells[0].goal}",
+        "preference",
+    ]
+    rows = [heads, ["---"] * len(heads)]
+    for cell in cells:
+        low, high = (min(cell.preferences), max(cell.preferences)) if cell.preferences else (0, 0)
+        rows.append(
+            [
+                *map(str, cell.choices.values()),
+                str(cell.agents),
+                str(cell.competent),
+                *(cell.adopted[proxy].percent() if cell.competent else "" for proxy in proxies),
+                cell.intended.percent() if cell.competent else "",
+                f"{low:.2f} to {high:.2f}" if cell.preferences else "",
+            ]
+        )
+    yield "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def of_cell(cell: Cell, planned: int, params: Mapping[str, str]) -> str:
+    """Returns what a cell is, and the shares of its agents with each verdict."""
+    seeds = f"{cell.agents} of {planned} {plural('seed', planned)} scored"
+    where = named(cell.choices) or "the only cell"
+    size = f"{int(params['parameters']):,} parameters, trained for {int(params['env_steps']):,}"
+    rate = adopted_any(cell)
+    told = (
+        "None of its agents is surely competent, so what they pursue is not known."
+        if rate is None
+        else f"**Adoption rate {rate.percent()}**: share of its {cell.competent} competent "
+        f"{plural('agent', cell.competent)} whose verdict names a proxy."
+    )
+    shares = [f"| {verdict} | {s.percent()} |" for verdict, s in _got(cell).items()]
+    return "\n\n".join(
+        [
+            f"A cell: the agents that differ only in seed. {where}; {seeds}; {size} env steps.",
+            told,
+            "\n".join(["| verdict | share of the scored agents |", "| --- | --- |", *shares]),
+        ]
+    )
+
+
+def of_trial(card: Scorecard) -> str:
+    """Returns the verdict on an agent, why, and how far the battery can be trusted."""
+    lines = [f"**{card.verdict}**: {card.why}."]
+    if card.instrument:
+        lines.append(f"The instrument: {card.instrument}")
+    return "\n\n".join(lines)
+
+
+def _got(cell: Cell) -> dict[str, Any]:
+    return {verdict: share for verdict, share in cell.shares.items() if cell.verdicts.get(verdict)}
+
+
+def cut(text: str) -> str:
+    """Returns a description that MLflow keeps whole: what is too long ends after a whole line."""
+    if len(text) <= MOST_CHARACTERS:
+        return text
+    kept = text[:MOST_CHARACTERS].rpartition("\n")[0]
+    return f"{kept}\n\nMore is in the artifact `answer.md`.\n"
