@@ -111,11 +111,10 @@ class _Run:
         try:
             with Stages(sweep, storage, self.console, self.address) as stages:
                 stages.tune()
+                if sweep.explore is not None:
+                    self.sweep = sweep = stages.explore()
                 self.trials = sweep.trials(values_of(storage, sweep.tune_groups()))
                 write_json(storage.sweep(sweep.name) / "plan.json", plan(sweep, storage))
-                if sweep.explore is not None:
-                    stages.explore()
-                    return
                 self._train_and_score(stages)
         except (KeyboardInterrupt, launch.TimeUp) as stop:
             self._stop(stop)

@@ -40,6 +40,11 @@ OnTrial = Callable[[dict[str, Any]], None]
 """Called in the driver with what a trial of a search reports: `n`, `values`, and more."""
 
 
+def used(suggested: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns suggested values as they are tried: numbers with four digits, for people to read."""
+    return {k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in suggested.items()}
+
+
 def tune(
     group: TuneGroup, storage: Storage, connect: Connect, on_trial: OnTrial
 ) -> list[dict[str, Any]]:
@@ -79,16 +84,18 @@ def tune(
         reduction_factor=spec.reduction,
     )
     _run(study, kept, spec.space, spec.trials, job, connect, on_trial, METRIC, "max", scheduler)
-    fetch(storage, [folder / "trials" / group.trial(one.params).id for one in _finished(study)])
+    fetch(
+        storage, [folder / "trials" / group.trial(used(one.params)).id for one in _finished(study)]
+    )
     found = [
         {
-            "values": dict(trial.params),
+            "values": used(trial.params),
             "success": trial.value,
             "env_steps": steps,
             "stopped": steps < target,
         }
         for trial in _finished(study)
-        for steps in [_env_steps(folder / "trials" / group.trial(trial.params).id)]
+        for steps in [_env_steps(folder / "trials" / group.trial(used(trial.params)).id)]
     ]
     return sorted(found, key=lambda one: -one["success"])
 
@@ -133,11 +140,11 @@ def explore(
     found = []
     for trial in _finished(study):
         if all(math.isfinite(loss) for loss in trial.values):
-            agents = group.trials(trial.params)
+            agents = group.trials(used(trial.params))
             fetch(storage, [storage.trial(agent.id) for agent in agents])
             found.append(
                 {
-                    "values": dict(trial.params),
+                    "values": used(trial.params),
                     "scores": scores_of(names, agents, storage.root / "trials"),
                     "trials": [agent.id for agent in agents],
                     "front": trial.number in front,
@@ -249,7 +256,7 @@ def _trainable(
         def setup(self, config: dict[str, Any]) -> None:
             from whichgoal import searched
 
-            self._values = {key: config[key] for key in keys}
+            self._values = used({key: config[key] for key in keys})
             self._reports = searched.reports(job, self._values, resources)
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from whichgoal import launch, search, show_explored
 from whichgoal.progress import Board, Row, Screen, say_plainly
 from whichgoal.storage import Storage, write_json
 from whichgoal.sweep import Sweep
+from whichgoal.sweep_grid import Axis
+from whichgoal.sweep_groups import value_at
 from whichgoal.tuned import Tuned, keep, values_of
 
 if TYPE_CHECKING:
@@ -103,8 +106,11 @@ class Stages:
                     f"what is best may lie beyond: widen `tune: {key}`"
                 )
 
-    def explore(self) -> None:
+    def explore(self) -> Sweep:
         """Searches the world designs of every cell; prints, draws and keeps Pareto's front.
+
+        Returns:
+            The sweep whose grid is the designs that were tried, so that they can be compared.
 
         Raises:
             Unsearched: A cell's designs all ended without a result.
@@ -112,6 +118,9 @@ class Stages:
         sweep = self._sweep
         assert sweep.explore is not None
         tuned = values_of(self._storage, sweep.tune_groups())
+        searched = [] if sweep.tune is None else sweep.tune.space
+        keys = tuple(dict.fromkeys([*sweep.axes, *searched, *sweep.explore.space]))
+        designs: list[tuple[Any, ...]] = []
         for group in sweep.explore_groups(tuned):
             name = _named(group.choices) or sweep.name
             steps = group.trials(group.start())[0].train.env_steps * sweep.explore.seeds
@@ -133,6 +142,12 @@ class Stages:
             self._console.print(show_explored.table(record))
             show_explored.draw(record, folder / f"{group.id}.png")
             self._say(f"All designs: {folder / group.id}.json, drawn: {folder / group.id}.png")
+            for one in tried:
+                first = group.trials(one["values"])[0].model_dump(mode="json")
+                designs.append(tuple(value_at(first, key) for key in keys))
+        seeds = tuple(range(sweep.explore.seeds))
+        grid = (Axis(keys, tuple(dict.fromkeys(designs))),)
+        return replace(sweep, grid=grid, seeds=seeds, tune=None, explore=None)
 
 
 class _SearchBoard:
