@@ -65,12 +65,12 @@ def _console() -> Console:
 def _plan(given: argparse.Namespace) -> int:
     from whichgoal import cost, show_plan, tuned
     from whichgoal.launch import cores
+    from whichgoal.mirror import fetched
     from whichgoal.plan import plan
-    from whichgoal.storage import Storage
     from whichgoal.sweep import load
 
     sweep = load(given.file)
-    storage = Storage.at(given.storage if given.storage is not None else "runs")
+    storage = fetched(given.storage if given.storage is not None else "runs")
     values = tuned.values_of(storage, sweep.tune_groups())
     record = plan(sweep, storage, values)
     left = cost.stages(sweep, record, values)
@@ -109,6 +109,7 @@ def _run(given: argparse.Namespace) -> int:
     from whichgoal.sweep import load
 
     sweep, storage = load(given.file), Storage.at(given.storage)
+    from whichgoal.launch import default_address
     from whichgoal.run import run
 
     run(
@@ -116,16 +117,16 @@ def _run(given: argparse.Namespace) -> int:
         storage,
         _console(),
         max_concurrent=given.max_concurrent,
-        address=given.address,
+        address=given.address or default_address(),
     )
     return 0
 
 
 def _sync(given: argparse.Namespace) -> int:
-    from whichgoal.storage import Storage
+    from whichgoal.mirror import fetched
     from whichgoal.sync import sync
 
-    sync(Storage.at(given.storage), print)
+    sync(fetched(given.storage), print)
     return 0
 
 
@@ -188,11 +189,10 @@ def _validate(given: argparse.Namespace) -> int:
 
 def _compare(given: argparse.Namespace) -> int:
     from whichgoal.compare.command import compare_path
-    from whichgoal.storage import Storage
+    from whichgoal.mirror import fetched
 
-    found = compare_path(
-        given.path, Storage.at(given.storage), given.interval, given.caliper, given.seed
-    )
+    path = fetched(given.path).root if "://" in given.path else Path(given.path)
+    found = compare_path(path, fetched(given.storage), given.interval, given.caliper, given.seed)
     if given.json:
         print(json.dumps({"sweeps": [one.record() for one in found]}, indent=2))
         return 0

@@ -52,15 +52,19 @@ def parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="run a sweep file; what is done is skipped")
     run.add_argument("file", type=Path, metavar="FILE", help="a sweep file (YAML)")
-    run.add_argument("--storage", default="runs", help="the folder for results (default: ./runs)")
+    run.add_argument(
+        "--storage",
+        default="runs",
+        help="where results go: a folder, or a URL such as s3://... (./runs)",
+    )
     run.add_argument(
         "--max-concurrent", type=_positive, metavar="N", help="trials at a time (default: cores)"
     )
     run.add_argument(
         "--address",
-        default="local",
         choices=("local", "auto"),
-        help="local: a Ray of its own on this machine (default); auto: the Ray cluster that runs",
+        help="local: a Ray of its own on this machine; auto: the Ray cluster that runs "
+        "(default: auto where RAY_ADDRESS names one, as inside `ray job submit`)",
     )
     run.set_defaults(command="run")
 
@@ -110,7 +114,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_compare_arguments(compare: argparse.ArgumentParser) -> None:
     compare.add_argument(
-        "path", type=Path, metavar="PATH", help="a sweep's folder, a sweep file or a storage root"
+        "path", metavar="PATH", help="a sweep's folder, a sweep file, a storage root or its URL"
     )
     compare.add_argument(
         "--storage", default="runs", help="where a sweep file's results are (default: ./runs)"

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,16 @@ class TimeUp(RuntimeError):
 
 OnReport = Callable[[str, dict[str, Any]], None]
 """Called in the driver with a trial's id and its newest `whichgoal.trial.Report` as a dict."""
+
+
+def default_address() -> str:
+    """Returns `auto` where `RAY_ADDRESS` names a cluster, as inside its jobs, else `local`.
+
+    The address of a dashboard (http://...) is where jobs are sent to: no cluster to be part of.
+    """
+    address = os.environ.get("RAY_ADDRESS", "")
+    away = address in ("", "local") or address.startswith(("http://", "https://"))
+    return "local" if away else "auto"
 
 
 def cores() -> int:
@@ -184,8 +195,7 @@ def run_trials(
                 "spec": spec.model_dump(mode="json"),
                 "battery": battery.model_dump(mode="json"),
                 "resources": session.resources.model_dump(mode="json"),
-                "folder": str(storage.trial(spec.id)),
-                "panels": str(storage.panels),
+                "storage": str(storage),
             }
         )
         for spec in trials
@@ -221,7 +231,8 @@ def _check_placement(resources: ResourcesSpec, within_s: float) -> None:
 def _ray(address: str, num_cpus: int) -> Iterator[Path]:
     """Connects to Ray, or starts one that ends with us; yields a folder that is gone afterwards."""
     for key, value in _QUIET.items():
-        os.environ.setdefault(key, value)
+        if key != "RAY_AUTH_MODE" or address == "local":  # a cluster has its own
+            os.environ.setdefault(key, value)
     source = str(Path(__file__).resolve().parent.parent)
     if (Path(source) / "whichgoal").exists():  # a source tree: workers find us by its path
         paths = [source, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
@@ -273,16 +284,19 @@ def _trainable(resources: ResourcesSpec) -> type:
             return tune.PlacementGroupFactory(resources.bundles())
 
         def setup(self, config: dict[str, Any]) -> None:
+            from whichgoal.mirror import carried_out
+            from whichgoal.prepare import panels_file_of
             from whichgoal.trial import carry_out
 
             job = json.loads(config["job"])
-            self._reports = carry_out(
-                TrialSpec.model_validate(job["spec"]),
-                BatterySpec.model_validate(job["battery"]),
-                Path(job["folder"]),
-                Path(job["panels"]),
-                ResourcesSpec.model_validate(job["resources"]),
-            )
+            spec = TrialSpec.model_validate(job["spec"])
+            battery = BatterySpec.model_validate(job["battery"])
+            resources = ResourcesSpec.model_validate(job["resources"])
+            storage = Storage.at(job["storage"])
+            folder = storage.trial(spec.id)
+            begin = partial(carry_out, spec, battery, folder, storage.panels, resources)
+            panels = partial(panels_file_of, spec, battery, storage.panels)
+            self._reports = carried_out(storage, folder, begin, panels)
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
             self._reports.close()

@@ -5,20 +5,22 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from whichgoal import launch, ledger, tracking, tracking_uri
 from whichgoal.compare import Agent, answer
 from whichgoal.divergence.verdict import Scorecard
+from whichgoal.mirror import carried_out, fetch, share, working_on
 from whichgoal.plan import plan
 from whichgoal.prepare import build_panels
 from whichgoal.progress import Board, Row, Screen, say_plainly
 from whichgoal.spec import TrialSpec
 from whichgoal.stages import Stages
-from whichgoal.storage import Storage, locked, write_json, write_text
+from whichgoal.storage import Storage, write_json, write_text
 from whichgoal.sweep import Sweep
-from whichgoal.trial import all_done, carry_out, probed, trained
+from whichgoal.trial import all_done, carry_out, probed, scored, trained
 from whichgoal.tuned import values_of
 
 if TYPE_CHECKING:
@@ -76,7 +78,7 @@ def run(
         sweep = replace(sweep, limits=limits)
     if down is not None:
         say_plainly(console, f"{down}; the run goes on, and sends its results once it answers")
-    with locked(storage.sweep(sweep.name), f"sweep {sweep.name!r} in {storage.root}"):
+    with working_on(storage, sweep.name, partial(say_plainly, console)):
         tracker = tracking.Tracker(uri, storage, sweep.name)
         _Run(sweep, storage, console, tracker, address).go()
 
@@ -101,6 +103,7 @@ class _Run:
         """Runs it to its end."""
         sweep, storage = self.sweep, self.storage
         self.trials = sweep.trials(values_of(storage, sweep.tune_groups()))
+        fetch(storage, [storage.trial(trial.id) for trial in self.trials])
         for trial in self.trials:
             if (storage.trial(trial.id) / "spec.json").exists():
                 ledger.claim(storage.trial(trial.id), trial)
@@ -134,16 +137,19 @@ class _Run:
         for trial in self.trials:
             folder = storage.trial(trial.id)
             if trained(folder, trial) and probed(folder, sweep.battery):
-                for _ in carry_out(trial, sweep.battery, folder):  # scores only, if at all
-                    pass
+                if not scored(folder, sweep.battery):
+                    begin = partial(carry_out, trial, sweep.battery, folder)
+                    for _ in carried_out(storage, folder, begin):  # scores only
+                        pass
                 self.tracker.put(trial, "FINISHED")
             else:
                 pending.append(trial)
         done = len(self.trials) - len(pending)
-        self._say(f"{len(self.trials)} trials, {done} done before; results in {storage.root}")
+        self._say(f"{len(self.trials)} trials, {done} done before; results in {storage}")
         if not pending:
             return
         build_panels(pending, sweep.battery, storage.panels, self._say, at_once=launch.cores())
+        share(storage, storage.panels)
         by_id = {trial.id: trial for trial in pending}
         rows = {t.id: Row(label(sweep, t), t.train.env_steps) for t in pending}
         board = Board(rows, already_done=done)
@@ -155,6 +161,8 @@ class _Run:
                 board.update(trial_id, report)
                 screen.tell()
                 over = report["stage"] == "done"
+                if over:
+                    fetch(storage, [storage.trial(trial_id)])
                 heard[trial_id] = heard.get(trial_id, 0) + 1
                 if over or heard[trial_id] % _TRACK_EVERY == 1:
                     self.tracker.put(by_id[trial_id], "FINISHED" if over else "RUNNING")
@@ -163,12 +171,14 @@ class _Run:
 
             def on_failure(trial_id: str, reason: str) -> None:
                 board.fail(trial_id)
+                fetch(storage, [storage.trial(trial_id)])
                 self.reasons[trial_id] = reason
                 self.tracker.put(by_id[trial_id], "FAILED")
 
             launch.run_trials(pending, sweep.battery, storage, on_report, on_failure, session)
 
     def _stop(self, stop: KeyboardInterrupt | launch.TimeUp) -> NoReturn:
+        fetch(self.storage, [self.storage.trial(t.id) for t in self.trials])
         done = [t for t in self.trials if self._is_done(t)]
         begun = [
             t
@@ -198,7 +208,7 @@ class _Run:
         _print_results(sweep, agents, PlainConsole(file=text, width=120, no_color=True))
         write_text(storage.sweep(sweep.name) / "table.txt", text.getvalue())
         unsent = self.tracker.close("FAILED" if missing else "FINISHED")
-        self._say(f"\nResults: {storage.root}")
+        self._say(f"\nResults: {storage}")
         for line in self.tracker.where:
             self._say(f"Compare: {line}")
         if unsent is not None:

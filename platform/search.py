@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whichgoal.launch import Session, why_it_died
+from whichgoal.mirror import fetch
 from whichgoal.searched import scores_of
 from whichgoal.storage import Storage
 from whichgoal.sweep_groups import ExploreGroup, TuneGroup
@@ -66,7 +67,8 @@ def tune(
         "kind": "tune",
         "leaves": dict(group.leaves),
         "seed": spec.seed,
-        "folder": str(folder / "trials"),
+        "storage": str(storage),
+        "folder": f"tuned/{group.id}/trials",
     }
     scheduler = AsyncHyperBandScheduler(
         time_attr="env_steps",
@@ -77,6 +79,7 @@ def tune(
         reduction_factor=spec.reduction,
     )
     _run(study, kept, spec.space, spec.trials, job, connect, on_trial, METRIC, "max", scheduler)
+    fetch(storage, [folder / "trials" / group.trial(one.params).id for one in _finished(study)])
     found = [
         {
             "values": dict(trial.params),
@@ -122,8 +125,7 @@ def explore(
         "leaves": dict(group.leaves),
         "explore": spec.model_dump(mode="json"),
         "battery": group.battery.model_dump(mode="json"),
-        "folder": str(storage.root / "trials"),
-        "panels": str(storage.panels),
+        "storage": str(storage),
     }
     losses, modes = [f"loss_{name}" for name in names], ["min"] * len(names)
     _run(study, kept, spec.space, spec.trials, job, connect, on_trial, losses, modes, None)
@@ -132,6 +134,7 @@ def explore(
     for trial in _finished(study):
         if all(math.isfinite(loss) for loss in trial.values):
             agents = group.trials(trial.params)
+            fetch(storage, [storage.trial(agent.id) for agent in agents])
             found.append(
                 {
                     "values": dict(trial.params),

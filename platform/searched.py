@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from whichgoal.mirror import carried_out
+from whichgoal.prepare import panels_file_of
 from whichgoal.spec import BatterySpec, TrialSpec
+from whichgoal.storage import Storage
 from whichgoal.sweep import trial_spec
 from whichgoal.sweep_groups import ExploreGroup
 from whichgoal.sweep_spec import ExploreSpec, ResourcesSpec
@@ -40,8 +44,9 @@ def newest(reports: Reports) -> dict[str, Any]:
 def _tuning(job: Mapping[str, Any], values: Mapping[str, Any], resources: ResourcesSpec) -> Reports:
     try:
         spec = trial_spec({**job["leaves"], **values}, job["seed"])
-        folder = Path(job["folder"]) / spec.id
-        for report in train_alone(spec, folder, resources):
+        storage = Storage.at(job["storage"])
+        folder = storage.root / job["folder"] / spec.id
+        for report in carried_out(storage, folder, partial(train_alone, spec, folder, resources)):
             yield {"env_steps": report.env_steps, "late_success": late_success(folder)}
     except ValueError as error:
         yield {"env_steps": 0, "late_success": -math.inf, "failed": str(error), "done": True}
@@ -67,15 +72,18 @@ def _exploring(
     explore = ExploreSpec.model_validate(job["explore"])
     battery = BatterySpec.model_validate(job["battery"])
     group = ExploreGroup({}, job["leaves"], explore, battery)
+    storage = Storage.at(job["storage"])
     before = 0
     try:
         trials = group.trials(values)
         for spec in trials:
-            folder = Path(job["folder"]) / spec.id
-            for report in carry_out(spec, battery, folder, Path(job["panels"]), resources):
+            folder = storage.trial(spec.id)
+            begin = partial(carry_out, spec, battery, folder, storage.panels, resources)
+            panels = partial(panels_file_of, spec, battery, storage.panels)
+            for report in carried_out(storage, folder, begin, panels):
                 yield {"env_steps": before + report.env_steps}
             before += spec.train.env_steps
-        scores = scores_of(explore.objectives, trials, Path(job["folder"]))
+        scores = scores_of(explore.objectives, trials, storage.root / "trials")
     except ValueError as error:
         worst = {f"loss_{name}": math.inf for name in explore.objectives}
         yield {"env_steps": before, **worst, "failed": str(error), "done": True}
