@@ -75,14 +75,17 @@ def _plan(given: argparse.Namespace) -> int:
     record = plan(sweep, storage, values)
     left = cost.stages(sweep, record, values)
     trials = [trial for stage in left for trial in stage.trials]
-    kinds = {cost.kind_of(trial) for trial in trials}
+    kinds = cost.kinds_of(trials)
     speeds = cost.speeds(kinds, storage)
     if given.calibrate:
-        rough = {kind for kind in kinds if kind not in speeds or speeds[kind].source == "nearest"}
-        if rough:
+        wanted = [
+            trial
+            for trial, kind in zip(trials, kinds, strict=True)
+            if kind not in speeds or speeds[kind].source == "nearest"
+        ]
+        if wanted:
             from whichgoal.calibrate import calibrate
 
-            wanted = [trial for trial in trials if cost.kind_of(trial) in rough]
             measured = calibrate(wanted, lambda text: print(text, file=sys.stderr))
             cost.keep_calibration(storage, measured)
             speeds = cost.speeds(kinds, storage)

@@ -89,6 +89,18 @@ def kind_of(trial: TrialSpec) -> Kind:
     return Kind(model.arch, model.capacity, rest, size_of(trial).flops)
 
 
+def kinds_of(trials: Iterable[TrialSpec]) -> list[Kind]:
+    """Returns the kind of each trial; those that differ only in seed share their records."""
+    known: dict[tuple[int, int], Kind] = {}
+    found = []
+    for trial in trials:
+        key = (id(trial.world), id(trial.model))
+        if key not in known:
+            known[key] = kind_of(trial)
+        found.append(known[key])
+    return found
+
+
 def stages(sweep: Sweep, plan: Mapping[str, Any], tuned: Values) -> list[Stage]:
     """Returns what is still to be trained. Of searches, all that they may take at most."""
     found = []
@@ -120,13 +132,14 @@ def estimate(
     slots = max(1, int(cpus // each))
     if sweep.limits.max_concurrent is not None:
         slots = min(slots, sweep.limits.max_concurrent)
-    kinds = {kind_of(trial): trial for stage in left for trial in stage.trials}
+    of_stage = {stage.name: kinds_of(stage.trials) for stage in left}
+    kinds = list(dict.fromkeys(kind for found in of_stage.values() for kind in found))
     known = all(kind in speeds for kind in kinds)
     rows = []
     for stage in left:
         times = [
-            speeds[kind_of(trial)].seconds(trial.train.env_steps) if known else math.nan
-            for trial in stage.trials
+            speeds[kind].seconds(trial.train.env_steps) if known else math.nan
+            for kind, trial in zip(of_stage[stage.name], stage.trials, strict=True)
         ]
         rows.append(
             {
@@ -178,7 +191,7 @@ def speeds(kinds: Iterable[Kind], storage: Storage) -> dict[Kind, Speed]:
     tests = [test for _, _, test in past if test is not None]
     test_s = median(tests) if tests else 0.0
     found: dict[Kind, Speed] = {}
-    for kind in kinds:
+    for kind in dict.fromkeys(kinds):
         same = [speed for other, speed, _ in past if other.key == kind.key]
         if same:
             found[kind] = Speed(median(same), test_s, "past runs", len(same))

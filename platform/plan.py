@@ -50,27 +50,30 @@ def _trials(sweep: Sweep, storage: Storage | None, tuned: Values) -> list[dict[s
         for place in places:
             found[place] = dict(tuned[group.id]) if group.id in tuned else None
     trials = sweep.trials(tuned)
-    cells = len(trials) // len(sweep.seeds)
-    return [
-        _trial(sweep, trial, storage, found.get(n % cells, {})) for n, trial in enumerate(trials)
+    cells = [
+        _cell(sweep, trial, found.get(n, {}))
+        for n, trial in enumerate(trials[: len(trials) // len(sweep.seeds)])
     ]
+    listed = []
+    for n, trial in enumerate(trials):
+        cell = cells[n % len(cells)]
+        trial_id = trial.id if cell["tuned"] is not None else None
+        done = (
+            trial_id is not None
+            and storage is not None
+            and all_done(storage.trial(trial_id), trial, sweep.battery)
+        )
+        listed.append({"id": trial_id, **cell, "seed": trial.seed, "done": done})
+    return listed
 
 
-def _trial(
-    sweep: Sweep, trial: TrialSpec, storage: Storage | None, tuned: dict[str, Any] | None
-) -> dict[str, Any]:
+def _cell(sweep: Sweep, trial: TrialSpec, tuned: dict[str, Any] | None) -> dict[str, Any]:
+    """Returns what the trials of a cell share."""
     size = size_of(trial)
-    done = (
-        tuned is not None
-        and storage is not None
-        and all_done(storage.trial(trial.id), trial, sweep.battery)
-    )
     return {
-        "id": trial.id if tuned is not None else None,
         "cell": trial.cell_id if tuned is not None else None,
         "choices": sweep.choices(trial),
         "tuned": tuned,
-        "seed": trial.seed,
         "arch": trial.model.arch,
         "capacity": trial.model.capacity,
         "parameters": size.parameters,
@@ -82,7 +85,6 @@ def _trial(
         "state_size": size.state_size,
         "world": trial.world.model_dump(mode="json"),
         "env_steps": trial.train.env_steps,
-        "done": done,
     }
 
 

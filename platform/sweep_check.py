@@ -20,11 +20,12 @@ from whichgoal.sweep import TOP_KEYS, Sweep
 from whichgoal.sweep_cells import check_cells, check_resources, check_searched
 from whichgoal.sweep_file import BROKEN, Document, read
 from whichgoal.sweep_grid import Axis
-from whichgoal.sweep_leaves import Content, check_conditions, meant, read_content
+from whichgoal.sweep_leaves import Content, meant, read_content
 from whichgoal.sweep_record import read_record
 from whichgoal.sweep_spec import LimitsSpec, ResourcesSpec
 from whichgoal.sweep_tune import read_explore, read_tune
 from whichgoal.sweep_values import Value, check
+from whichgoal.sweep_when import check_conditions
 
 _SURE = 0.8
 """From this likeness on, a wrong world's keys are checked as those of the one that was meant."""

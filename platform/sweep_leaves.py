@@ -9,13 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from whichgoal.envs.contract import World
 from whichgoal.explain import shown
 from whichgoal.spec import did_you_mean
 from whichgoal.sweep import SECTIONS
 from whichgoal.sweep_file import BROKEN, Document, KeyPath
-from whichgoal.sweep_grid import Axis, combinations, is_one_of
-from whichgoal.sweep_values import Value, check
+from whichgoal.sweep_grid import Axis, combinations
+from whichgoal.sweep_values import Value
 
 ZIP, WHEN = "zip", "when"
 SEEDS = "seeds are replicates, not an axis: they stand at the top of the file"
@@ -273,10 +272,10 @@ def _rule(document: Document, rule: Any, where: KeyPath, content: Content) -> No
     if isinstance(block, dict):
         _block(document, block, (*where, "axes"), when, content)
     if not when:
-        _loosen(content, where)
+        loosen(content, where)
 
 
-def _loosen(content: Content, rule: KeyPath) -> None:
+def loosen(content: Content, rule: KeyPath) -> None:
     """Takes the axes of a rule out of the grid, for it is not known when they apply."""
     inside = [a for a in content.axes if a.rows[0][0].where[: len(rule)] == rule]
     content.axes = [axis for axis in content.axes if axis not in inside]
@@ -297,66 +296,6 @@ def _condition(given: Any, where: KeyPath, content: Content) -> dict[str, tuple[
                 content.conditions.append(Value(key, value, (*at, i) if several else at, at))
         when[key] = tuple(value for _, value in items if value is not BROKEN)
     return when
-
-
-def check_conditions(document: Document, content: Content, worlds: Sequence[World]) -> None:
-    """Complains about conditions that name no axis, or a value that it does not have.
-
-    Called when the values of the axes have been checked: one that is wrong there may be meant here.
-    """
-    given = document.value.get("axes")
-    known = {value.key for value in content.values() if not value.wrong}
-    free = {key for axis in content.axes if not axis.when for key in axis.keys} & known
-    refused = set(given) - {ZIP, WHEN} if isinstance(given, dict) else set()
-    refused |= {value.key for value in content.values() if value.wrong and "axes" in value.where}
-    refused -= free
-    for value in content.conditions:
-        options = [v for axis in content.axes if not axis.when for row in axis.rows for v in row]
-        options = [v for v in options if v.key == value.key]
-        if value.key not in free:
-            value.wrong = True
-            if not (value.key in refused or meant(value.key, sorted(free | refused)) & refused):
-                hint = did_you_mean(value.key, free) if free else "there is none"
-                text = f"if: {value.key} is no axis of all cells; {hint}"
-                document.complain(value.key_where, text, at_key=True)
-        elif not is_one_of(value.value, [v.value for v in options]):
-            if any(v.wrong for v in options):  # may have been meant; but it has to be possible
-                check(document, value, worlds)
-            else:
-                hint = did_you_mean(str(value.value), [str(v.value) for v in options])
-                text = f"if: {value.key}: {shown(value.value)} given; {hint}"
-                document.complain(value.where, text)
-            value.wrong = True
-    for value in content.conditions:
-        if value.wrong:
-            _loosen(content, value.where[:3])
-    _check_once(document, content)
-
-
-def _check_once(document: Document, content: Content) -> None:
-    """Complains where two axes that can be of one cell have the same key."""
-    kept: list[Axis] = []
-    for axis in content.axes:
-        taken = [
-            (one, other)
-            for before in kept
-            if not _apart(axis.when, before.when)
-            for one in axis.rows[0]
-            for other in before.rows[0]
-            if one.key == other.key
-        ]
-        for one, other in taken:
-            line = document.key_marks[other.key_where][0]
-            text = f"{one.key} is an axis already (line {line}); allowed: once in any cell"
-            document.complain(one.key_where, text, at_key=True)
-        if not taken:
-            kept.append(axis)
-    content.axes = kept
-
-
-def _apart(a: Mapping[str, tuple[Any, ...]], b: Mapping[str, tuple[Any, ...]]) -> bool:
-    """Returns whether no cell meets both conditions."""
-    return any(not any(is_one_of(value, b[key]) for value in a[key]) for key in a.keys() & b.keys())
 
 
 def _check_values_and_sections(document: Document, content: Content) -> None:
