@@ -20,7 +20,7 @@ from whichgoal.compare import Cell, is_competent
 from whichgoal.divergence.intervals import wilson
 from whichgoal.divergence.verdict import Score, Scorecard
 from whichgoal.spec import TrialSpec
-from whichgoal.sweep import size_of
+from whichgoal.sweep import design_of, size_of
 from whichgoal.trial import read_progress
 
 MOST_METRICS = 20
@@ -60,7 +60,7 @@ def params_of(trial: TrialSpec) -> dict[str, str]:
     size = size_of(trial)
     record = {
         "world": trial.world.name,
-        **flat(trial.world.design()),
+        **flat(design_of(trial).model_dump(mode="json")),  # with the keys that a spec leaves out
         **trial.model.model_dump(mode="json"),
         "parameters": size.parameters,
         "trunk_parameters": size.trunk_parameters,
