@@ -158,13 +158,15 @@ def _stop(
 ) -> None:
     done = [t for t in trials if _is_done(sweep, t, storage)]
     begun = [t for t in trials if t not in done and (storage.trial(t.id) / "checkpoints").exists()]
+    unsent = None
     if tracker.started:
         for trial in begun:
             tracker.put(trial, "KILLED")
-        tracker.close("KILLED")
+        unsent = tracker.close("KILLED")
     raise Interrupted(
         f"stopped: {len(done)} of {len(trials)} trials are done and kept, {len(begun)} others have "
         f"checkpoints; run the same command again to go on from there"
+        + (f"\n{unsent}" if unsent is not None else "")
     )
 
 
@@ -187,7 +189,7 @@ def _finish(
     unsent = tracker.close("FAILED" if missing else "FINISHED")
     say_plainly(console, f"\nResults: {storage.root}")
     for line in tracker.where:
-        say_plainly(console, f"Compare: {line}")
+        say_plainly(console, line)
     if unsent is not None:
         say_plainly(console, unsent)
     problems = [

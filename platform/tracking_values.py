@@ -74,6 +74,13 @@ def params_of(trial: TrialSpec) -> dict[str, str]:
     return {key: str(value) for key, value in record.items()}
 
 
+def param_of(axis: str) -> str:
+    """Returns the param that shows an axis of a sweep, such as `arch` for `model.arch`."""
+    section, _, name = axis.partition(".")
+    plain = section in ("world", "model") or axis == "train.env_steps"
+    return name if plain and axis != "world.name" else "world" if plain else axis
+
+
 def cell_params(member: TrialSpec) -> dict[str, str]:
     """Returns the choices that a cell's trials share, under the same keys as theirs."""
     return {**params_of(member), "seed": ALL_SEEDS}

@@ -1,4 +1,4 @@
-"""Debian's Chromium without a window, driven over its DevTools protocol: a page as a person sees it."""
+"""Debian's Chromium without a window, driven over DevTools: a page as a person sees it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,13 @@ class Chromium:
         self._log = open(profile.with_suffix(".log"), "w")  # noqa: SIM115
         self._process = subprocess.Popen(
             [
-                *(PROGRAM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
+                *(
+                    PROGRAM,
+                    "--headless",
+                    "--no-sandbox",
+                    "--disable-gpu",
+                    "--disable-dev-shm-usage",
+                ),
                 *("--no-first-run", "--disable-background-networking", "--disable-sync"),
                 *("--remote-debugging-port=0", f"--user-data-dir={profile}"),
                 *(f"--window-size={width},{height}", "about:blank"),
@@ -75,7 +81,7 @@ class Chromium:
     def wait_for(self, script: str, timeout_s: float = 90) -> Any:
         """Returns what a script comes to, as soon as it is true."""
         until = time.monotonic() + timeout_s
-        while not (found := self.run(script)):
+        while not (found := self.run(f"document.body && ({script})")):
             assert time.monotonic() < until, f"{script} is not true of: {self.text()[:3000]}"
             time.sleep(0.2)
         return found

@@ -91,7 +91,7 @@ def test_a_server_that_is_killed_in_the_middle_and_comes_back_gets_all(
     judged(sweep, storage, 3)
     tracker.put(trials[3], "FINISHED")
     assert tracker.close("FINISHED") is None
-    assert tracker.where[0].startswith(f"{server.uri}/#/compare-runs?runs=%5B%22")
+    assert tracker.where[0].startswith(f"Compare: {server.uri}/#/compare-runs?runs=%5B%22")
     found = shown(server.uri)
     assert len(found) == 7
     assert {run["status"] for run in found.values()} == {"FINISHED"}
