@@ -17,7 +17,7 @@ _COLORS = ("#1b6ca8", "#d6339c", "#1b9e77", "#e6a100", "#7a4fbf", "#d9480f", "#5
 _MARKERS = "osD^vPX"
 MOST_PANELS = 12
 _ARCH, _CAPACITY = "model.arch", "model.capacity"
-_APART = 0.018
+_APART = 0.03
 """How far, in decades, the architectures' points stand apart, so that their bars can be told."""
 
 
@@ -52,10 +52,9 @@ def draw(cells: Sequence[Cell], proxy: str, path: Path, question: str = "") -> N
             _line(ax, own, proxy, place, (place - (len(names) - 1) / 2) * _APART, name)
         ax.set_title(title, fontsize=9, color="#333333")
         ax.set_ylim(-0.04, 1.04)
-        ax.set_xscale("log")
-        ax.margins(x=0.12)
         ax.grid(axis="y", color="#e4e4e4", lw=0.7)
         ax.spines[["top", "right"]].set_visible(False)
+    _set_sizes(grid.flat[0], shown)
     left_out = len(panels) - MOST_PANELS
     more = f"; {left_out} more panels are not drawn" if left_out > 0 else ""
     rate = 100 * shown[0].members[0].card.thresholds.confidence
@@ -95,6 +94,20 @@ def _line(ax: Axes, cells: Sequence[Cell], proxy: str, place: int, apart: float,
         label=name,
         clip_on=False,
     )
+
+
+def _set_sizes(ax: Axes, cells: Sequence[Cell]) -> None:
+    """Puts the sizes on a logarithmic axis, with ticks at those that there are."""
+    from matplotlib.ticker import EngFormatter, FixedLocator, NullLocator
+
+    sizes = sorted({_size(cell) for cell in cells})
+    room = (sizes[-1] / sizes[0]) ** 0.12 if sizes[-1] > 2 * sizes[0] else 2.0
+    ax.set_xscale("log")
+    ax.set_xlim(sizes[0] / room, sizes[-1] * room)
+    ticks = [size for i, size in enumerate(sizes) if not i or size > 1.3 * sizes[i - 1]]
+    ax.xaxis.set_major_locator(FixedLocator(ticks))
+    ax.xaxis.set_major_formatter(EngFormatter(places=0, sep=""))
+    ax.xaxis.set_minor_locator(NullLocator())
 
 
 def _rest(choices: Mapping[str, Any]) -> str:

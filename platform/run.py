@@ -184,14 +184,16 @@ class _Run:
             for t in self.trials
             if t not in done and (self.storage.trial(t.id) / "checkpoints").exists()
         ]
+        unsent = None
         if self.tracker.started:
             for trial in begun:
                 self.tracker.put(trial, "KILLED")
-            self.tracker.close("KILLED")
+            unsent = self.tracker.close("KILLED")
         why = str(stop) if isinstance(stop, launch.TimeUp) else "stopped"
         text = (
             f"{why}: {len(done)} of {len(self.trials)} trials are done and kept, {len(begun)} "
             f"others have checkpoints; run the same command again to go on from there"
+            + (f"\n{unsent}" if unsent is not None else "")
         )
         raise (Unfinished if isinstance(stop, launch.TimeUp) else Interrupted)(text)
 
@@ -209,7 +211,7 @@ class _Run:
         unsent = self.tracker.close("FAILED" if missing else "FINISHED")
         self._say(f"\nResults: {storage}")
         for line in self.tracker.where:
-            self._say(f"Compare: {line}")
+            self._say(line)
         if unsent is not None:
             self._say(unsent)
         if missing:

@@ -158,8 +158,9 @@ class Tracker:
                 index.send(trial, status)
             except Exception as error:
                 failure = error
-                if tracking_uri.check(self._uri) is not None:
-                    raise
+                down = tracking_uri.check(self._uri)
+                if down is not None:
+                    raise tracking_uri.TrackingError(down) from error
                 continue
             with self._wake:
                 self._progress_s = time.monotonic()

@@ -90,9 +90,10 @@ class Index:
                 continue
             if kind == "cell" or (kind == "trial" and run.status == "RUNNING"):
                 self._runs.end(run, "KILLED" if status == "FINISHED" else status)
+        self._share_table()
         self._send_answer()
         self._runs.end(self._parent, status)
-        lines = tracking_text.how_to_open(self._runs.uri, self._link())
+        lines = tracking_text.how_to_open(self._runs.uri, *self._links())
         write_text(self._storage.sweep(self._sweep) / LINK_FILE, "\n".join(lines) + "\n")
         return lines
 
@@ -131,13 +132,32 @@ class Index:
     def _described(self) -> str:
         cells = cells_of(self._planned.scored())
         return tracking_text.of_sweep(
-            self._planned.question, self._planned.answer(), cells, self._link()
+            self._planned.question, self._planned.answer(), cells, *self._links()
         )
 
-    def _link(self) -> str:
+    def _cell_runs(self) -> list[Known]:
+        """Returns the runs of the cells in the order of the plan."""
         order = dict.fromkeys(f"cell {trial['cell']}" for trial in self._planned.trials)
-        runs = [self._runs.known[key].run_id for key in order if key in self._runs.known]
-        return tracking_text.comparison_link(self._runs.experiment, self._sweep, runs)
+        return [self._runs.known[key] for key in order if key in self._runs.known]
+
+    def _links(self) -> tuple[str, str]:
+        """Returns the links to the cells' comparison, and to the table of them."""
+        runs, experiment = [run.run_id for run in self._cell_runs()], self._runs.experiment
+        return (
+            tracking_text.comparison_link(experiment, self._sweep, runs),
+            tracking_text.table_link(experiment, self._sweep),
+        )
+
+    def _share_table(self) -> None:
+        """Keeps the view of the runs table that the link to it opens: a column per choice."""
+        wanted = [
+            *("arch", "capacity"),
+            *map(tracking_values.param_of, self._planned.record.get("axes", {})),
+        ]
+        known = sorted({name for run in self._cell_runs() for name in run.params})
+        dials = [name for name in known if name.startswith("agreement")]
+        params = [name for name in dict.fromkeys([*wanted, *dials]) if name in known]
+        self._runs.share_view(self._sweep, tracking_text.table_view(self._sweep, params))
 
     def _create_trial(self, trial: TrialSpec) -> Known:
         began_ms = tracking_values.begun_ms(self._storage.trial(trial.id))

@@ -152,6 +152,10 @@ class Runs:
         self._client.delete_tag(run.run_id, key)
         del run.tags[key]
 
+    def share_view(self, key: str, view: str) -> None:
+        """Keeps a view of the runs table, which the address with `viewStateShareKey=key` opens."""
+        self._client.set_experiment_tag(self.experiment, f"mlflow.sharedViewState.{key}", view)
+
     def file(self, run: Known, path: Path, folder: str | None = None) -> None:
         """Keeps a file as an artifact, in place of one of the same name."""
         self._client.log_artifact(run.run_id, str(path), folder)
@@ -191,6 +195,7 @@ def _prepare_mlflow(uri: str) -> None:
     os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", _TIMEOUT_S)
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     known = credentials(uri)
     if known is not None:
         os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"] = known

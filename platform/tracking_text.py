@@ -26,38 +26,58 @@ PORT = 5000
 def comparison_link(experiment: str, sweep: str, runs: Sequence[str]) -> str:
     """Returns the fragment of MLflow's address that opens the cells' comparison.
 
-    Of more than `MOST_COMPARED` runs, and of none, it opens the experiment with a filter instead.
+    Of more than `MOST_COMPARED` runs, and of none, it opens the table of them instead.
     """
     if 0 < len(runs) <= MOST_COMPARED:
         return f"#/compare-runs?runs={_json(runs)}&experiments={_json([experiment])}"
-    return filter_link(experiment, sweep)
+    return table_link(experiment, sweep)
 
 
-def filter_link(experiment: str, sweep: str) -> str:
-    """Returns the fragment of MLflow's address that lists a sweep's cells in the runs table."""
-    wanted = f"tags.`whichgoal.sweep` = '{sweep}' AND tags.`whichgoal.kind` = 'cell'"
-    return f"#/experiments/{quote(experiment)}/runs?searchFilter={quote(wanted, safe='')}"
+def table_link(experiment: str, sweep: str) -> str:
+    """Returns the fragment of MLflow's address that opens the runs table at a sweep's cells."""
+    return f"#/experiments/{quote(experiment)}/runs?viewStateShareKey={quote(sweep)}"
 
 
-def how_to_open(uri: str, link: str) -> list[str]:
-    """Returns the lines that tell a person how to open a link into MLflow at a tracking URI."""
-    if not uri.startswith("sqlite:"):
-        return [f"{uri.rstrip('/')}/{link}"]
-    serve = f"mlflow ui --backend-store-uri {shlex.quote(uri)} --port {PORT} --workers 1"
-    return [serve, f"http://127.0.0.1:{PORT}/{link}"]
+def table_view(sweep: str, params: Sequence[str]) -> str:
+    """Returns how `table_link` shows the runs table, as MLflow keeps a view that is shared.
+
+    Args:
+        sweep: Name of the sweep, whose cells are listed, those that adopt most first.
+        params: The params that are columns, beside adoption.
+    """
+    metrics = ("cell/adoption", "cell/adoption_low", "cell/adoption_high", "seeds/competent")
+    view = {
+        "searchFilter": f"tags.`whichgoal.sweep` = '{sweep}' AND tags.`whichgoal.kind` = 'cell'",
+        "orderByKey": f"metrics.`{metrics[0]}`",
+        "orderByAsc": False,
+        "selectedColumns": [
+            *(f"params.`{name}`" for name in params),
+            *(f"metrics.`{name}`" for name in metrics),
+        ],
+    }
+    return json.dumps(view)
+
+
+def how_to_open(uri: str, comparison: str, table: str) -> list[str]:
+    """Returns the lines that tell a person how to open two links into MLflow at a tracking URI."""
+    lines, at = [], uri.rstrip("/")
+    if uri.startswith("sqlite:"):
+        serve = f"mlflow ui --backend-store-uri {shlex.quote(uri)} --port {PORT} --workers 1"
+        lines, at = [f"MLflow:  {serve}"], f"http://127.0.0.1:{PORT}"
+    return [*lines, f"Compare: {at}/{comparison}", f"Table:   {at}/{table}"]
 
 
 def _json(values: Sequence[str]) -> str:
     return quote(json.dumps(list(values), separators=(",", ":")), safe="")
 
 
-def of_sweep(question: str, answer: str, cells: Sequence[Cell], link: str) -> str:
-    """Returns what a sweep asked and found, its cells as a table, and a link to compare them."""
+def of_sweep(question: str, answer: str, cells: Sequence[Cell], comparison: str, table: str) -> str:
+    """Returns what a sweep asked and found, its cells as a table, and links to compare them."""
     head = [
         f"**{question}**",
+        f"[Compare the cells]({comparison}) or see them [in a table]({table}); `adoption.png` "
+        "among the artifacts draws them, `answer.md` holds this text whole.",
         answer,
-        f"[Compare the cells in MLflow]({link}). `adoption.png` among the artifacts draws them, "
-        "`answer.md` holds this text whole.",
     ]
     return "\n\n".join([*head, *cells_table(cells)]) + "\n"
 

@@ -20,7 +20,7 @@ from whichgoal.compare import Cell, is_competent
 from whichgoal.divergence.intervals import wilson
 from whichgoal.divergence.verdict import Score, Scorecard
 from whichgoal.spec import TrialSpec
-from whichgoal.sweep import size_of
+from whichgoal.sweep import design_of, size_of
 from whichgoal.trial import read_progress
 
 MOST_METRICS = 20
@@ -60,7 +60,7 @@ def params_of(trial: TrialSpec) -> dict[str, str]:
     size = size_of(trial)
     record = {
         "world": trial.world.name,
-        **flat(trial.world.design()),
+        **flat(design_of(trial).model_dump(mode="json")),  # with the keys that a spec leaves out
         **trial.model.model_dump(mode="json"),
         "parameters": size.parameters,
         "trunk_parameters": size.trunk_parameters,
@@ -72,6 +72,13 @@ def params_of(trial: TrialSpec) -> dict[str, str]:
         **flat(trial.ppo.model_dump(mode="json"), "ppo."),
     }
     return {key: str(value) for key, value in record.items()}
+
+
+def param_of(axis: str) -> str:
+    """Returns the param that shows an axis of a sweep, such as `arch` for `model.arch`."""
+    section, _, name = axis.partition(".")
+    plain = section in ("world", "model") or axis == "train.env_steps"
+    return name if plain and axis != "world.name" else "world" if plain else axis
 
 
 def cell_params(member: TrialSpec) -> dict[str, str]:

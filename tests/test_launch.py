@@ -86,10 +86,10 @@ def test_mlflow_shows_both_trials_under_the_sweep(ran):
     client = MlflowClient(f"sqlite:///{runs / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("whichgoal")
     found = client.search_runs([experiment.experiment_id])
-    (parent,) = [r for r in found if "whichgoal.trial" not in r.data.tags]
+    (parent,) = [r for r in found if r.data.tags["whichgoal.kind"] == "sweep"]
     children = [r for r in found if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
-    assert len(children) == 2
-    for run in children:
+    assert sorted(r.data.tags["whichgoal.kind"] for r in children) == ["cell"] * 2 + ["trial"] * 2
+    for run in [r for r in children if r.data.tags["whichgoal.kind"] == "trial"]:
         card = json.loads(
             (runs / "trials" / run.data.tags["whichgoal.trial"] / "scorecard.json").read_text()
         )

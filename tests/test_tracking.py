@@ -11,6 +11,7 @@ import pytest
 from simulated_agents import card
 from tracked import ADOPTED, INTENDED, SWEEP, finish, planned, sweep_of, train
 
+from whichgoal import ledger
 from whichgoal.envs import WORLDS
 from whichgoal.spec import TrialSpec
 from whichgoal.storage import Storage, write_json
@@ -152,6 +153,24 @@ def test_a_finished_trial_is_sent_whole_and_later_scores_replace_earlier(
     assert weights.path == "checkpoint/weights.safetensors"
 
 
+def test_scores_along_training_are_sent_with_their_figure_when_they_are_made(
+    storage, sweep, client, runs
+):
+    trial = sweep.trials()[0]
+    finish(storage, sweep, trial, ADOPTED)
+    index_of(storage, sweep).send(trial, "FINISHED")
+    folder = storage.trial(trial.id)
+    cards = [ADOPTED.model_copy(update={"env_steps": steps}) for steps in (100, 500)]
+    records = [{"manifest": "", "card": one.model_dump(mode="json")} for one in cards]
+    (folder / "along.json").write_text(json.dumps(records))
+    (folder / "along.parquet").write_bytes(b"table")
+    ledger.finish(folder, "along", [folder / "along.json", folder / "along.parquet"], {})
+    index_of(storage, sweep).send(trial, "FINISHED")
+    sizes = {f.path: f.file_size for f in client.list_artifacts(run_of(runs, trial).info.run_id)}
+    assert {"along.json", "along.parquet"} <= sizes.keys()
+    assert sizes["along.png"] > 10_000
+
+
 def test_a_cell_shows_the_adoption_rate_of_its_agents_as_they_end(storage, sweep, runs):
     first, second = [t for t in sweep.trials() if t.cell_id == sweep.trials()[0].cell_id]
     index = index_of(storage, sweep)
@@ -234,8 +253,10 @@ def test_the_sweeps_run_says_what_was_asked_and_found(storage, sweep, client, pa
     names = {f.path: f.file_size for f in client.list_artifacts(parent().info.run_id)}
     assert {"adoption.png", "answer.md", "plan.json"} <= names.keys()
     assert names["adoption.png"] > 5000
-    assert lines[0] == f"mlflow ui --backend-store-uri {own_uri(storage)} --port 5000 --workers 1"
-    assert lines[1].startswith("http://127.0.0.1:5000/#/compare-runs?runs=%5B%22")
+    serve = f"mlflow ui --backend-store-uri {own_uri(storage)} --port 5000 --workers 1"
+    assert lines[0] == f"MLflow:  {serve}"
+    assert lines[1].startswith("Compare: http://127.0.0.1:5000/#/compare-runs?runs=%5B%22")
+    assert lines[2].endswith("#/experiments/1/runs?viewStateShareKey=two")
     assert (storage.sweep("two") / "mlflow.txt").read_text().splitlines() == lines
 
 
@@ -248,7 +269,7 @@ def test_the_tracker_sends_from_its_thread_and_ends_the_sweep(storage, sweep, ru
     for trial in others:
         tracker.put(trial, "RUNNING")  # the last that was heard of it
     assert tracker.close("FAILED") is None
-    assert "compare-runs" in tracker.where[-1]
+    assert "compare-runs" in tracker.where[1]
     assert run_of(runs, first).info.status == "FINISHED"
     assert {r.info.status for r in runs(**{"whichgoal.kind": "cell"})} == {"FAILED"}
     assert {run_of(runs, t).info.status for t in (second, *others)} == {"FAILED"}

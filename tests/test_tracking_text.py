@@ -1,0 +1,141 @@
+"""The words and links that MLflow's runs show."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+from simulated_agents import ADOPTS, AGREEMENT, card, cell
+
+from whichgoal import adoption_figure
+from whichgoal.compare import cells
+from whichgoal.envs import WORLDS
+from whichgoal.sweep import SECTIONS, trial_spec
+from whichgoal.tracking_text import (
+    MOST_CHARACTERS,
+    MOST_COMPARED,
+    comparison_link,
+    cut,
+    how_to_open,
+    of_cell,
+    of_sweep,
+    of_trial,
+    table_view,
+)
+from whichgoal.tracking_values import flat, param_of, params_of
+
+PARAMS = {"parameters": "20112", "env_steps": "80000"}
+
+
+def test_the_link_opens_the_comparison_of_the_runs():
+    link = comparison_link("3", "two", ["aa", "bb"])
+    assert link == "#/compare-runs?runs=%5B%22aa%22%2C%22bb%22%5D&experiments=%5B%223%22%5D"
+    asked = parse_qs(urlsplit(link[1:]).query)
+    assert json.loads(asked["runs"][0]) == ["aa", "bb"]
+    assert json.loads(asked["experiments"][0]) == ["3"]
+
+
+def test_too_many_cells_for_a_link_are_shown_in_a_table():
+    runs = [f"{i:032x}" for i in range(MOST_COMPARED + 1)]
+    assert comparison_link("3", "two", runs[1:]).startswith("#/compare-runs")
+    for many in (runs, []):
+        assert comparison_link("3", "two", many) == "#/experiments/3/runs?viewStateShareKey=two"
+
+
+def test_the_table_shows_the_cells_of_the_sweep_by_adoption():
+    view = json.loads(table_view("two", ["arch"]))
+    assert view["searchFilter"] == (
+        "tags.`whichgoal.sweep` = 'two' AND tags.`whichgoal.kind` = 'cell'"
+    )
+    assert view["selectedColumns"][:2] == ["params.`arch`", "metrics.`cell/adoption`"]
+
+
+def test_a_server_is_opened_by_its_address_and_a_store_by_mlflow_ui_on_the_same_port():
+    assert how_to_open("https://host/mlflow/", "#/x", "#/y") == [
+        "Compare: https://host/mlflow/#/x",
+        "Table:   https://host/mlflow/#/y",
+    ]
+    assert how_to_open("sqlite:////my runs/mlflow.db", "#/x", "#/y") == [
+        "MLflow:  mlflow ui --backend-store-uri 'sqlite:////my runs/mlflow.db' --port 5000 "
+        "--workers 1",
+        "Compare: http://127.0.0.1:5000/#/x",
+        "Table:   http://127.0.0.1:5000/#/y",
+    ]
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_every_axis_that_there_can_be_has_a_param(world):
+    trial = trial_spec({"world.name": world, "train.spacing": "log", "ppo.lr_end": 1e-4}, 0)
+    leaves = flat({key: getattr(trial, key).model_dump(mode="json") for key in SECTIONS})
+    params = params_of(trial)
+    for axis, value in leaves.items():
+        assert params[param_of(axis)] == str(value), axis
+
+
+def test_a_sweep_is_described_by_question_answer_and_a_row_per_cell():
+    found = cells(cell({AGREEMENT: 1.0}, 3, 4) + cell({AGREEMENT: 0.5}, 0, 4, other="untrained"))
+    lines = of_sweep("Which?", "The arrow.", found, "#/x", "#/y").splitlines()
+    assert lines[0] == "**Which?**"
+    assert "The arrow." in lines
+    assert "[Compare the cells](#/x) or see them [in a table](#/y)" in "\n".join(lines)
+    assert lines[-4] == (
+        "| agreement.arrow | scored | competent | adopt the arrow | pursue the end | preference |"
+    )
+    assert lines[-2] == "| 1.0 | 4 | 4 | 75 % [30, 95] | 25 % [5, 70] | 0.05 to 0.80 |"
+    assert lines[-1] == "| 0.5 | 4 | 0 |  |  |  |"
+    assert "|" not in of_sweep("Which?", "Not known.", [], "#/x", "#/y")
+
+
+def test_a_cell_is_described_by_the_shares_of_its_agents():
+    (found,) = cells(cell({AGREEMENT: 1.0}, 3, 4))
+    text = of_cell(found, 5, PARAMS)
+    assert "agreement.arrow 1.0; 4 of 5 seeds scored; 20,112 parameters" in text
+    assert "**Adoption rate 75 % [30, 95]**: share of its 4 competent agents" in text
+    assert f"| {ADOPTS} | 75 % [30, 95] |" in text
+    assert "untrained" not in text
+    (none,) = cells(cell({AGREEMENT: 1.0}, 0, 4, other="untrained"))
+    assert "None of its agents is surely competent" in of_cell(none, 4, PARAMS)
+
+
+def test_a_trial_is_described_by_its_verdict_and_the_instruments_own_test():
+    text = of_trial(card(ADOPTS, instrument="28 of 28 agents of known goal named right"))
+    assert text == (
+        "**misgeneralized:arrow**: because.\n\n"
+        "The instrument: 28 of 28 agents of known goal named right"
+    )
+
+
+def test_a_description_that_is_too_long_ends_after_a_whole_row():
+    found = cells([a for i in range(300) for a in cell({"model.capacity": i + 1}, 1, 2)])
+    text = cut(of_sweep("Which?", "The arrow.", found, "#/x", "#/y"))
+    assert len(text) < MOST_CHARACTERS + 100
+    *_, row, empty, last = text.splitlines()
+    assert row.startswith("| ")
+    assert row.endswith(" |")
+    assert (empty, last) == ("", "More is in the artifact `answer.md`.")
+
+
+def test_adoption_is_drawn_over_size(tmp_path):
+    sizes = {"lstm": (10_000, 200_000), "mlp": (11_000, 210_000)}
+    agents = [
+        agent
+        for agreement in (0.5, 1.0)
+        for arch, trunks in sizes.items()
+        for trunk in trunks
+        for agent in cell(
+            {"model.arch": arch, "model.capacity": trunk, AGREEMENT: agreement},
+            3 if agreement == 1.0 else 0,
+            4,
+            trunk=trunk,
+        )
+    ]
+    small = [agent for agent in agents if agent.choices["model.capacity"] == 10_000]
+    lstm, mlp = (0x1B, 0x6C, 0xA8), (0xD6, 0x33, 0x9C)
+    for some, lines in ((agents, {lstm, mlp}), (small, {lstm})):
+        adoption_figure.draw(cells(some), "arrow", tmp_path / "adoption.png", "Which?")
+        with Image.open(tmp_path / "adoption.png") as picture:
+            colors = np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0)
+        assert {lstm, mlp} & {tuple(map(int, color)) for color in colors} == lines
