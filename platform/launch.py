@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from whichgoal import placement
+from whichgoal.loopback import stay_on_loopback
 from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage import Storage
 from whichgoal.sweep_spec import LimitsSpec, ResourcesSpec
@@ -237,6 +238,8 @@ def _ray(address: str, num_cpus: int) -> Iterator[Path]:
     if (Path(source) / "whichgoal").exists():  # a source tree: workers find us by its path
         paths = [source, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+    if address == "local":
+        stay_on_loopback()
     import ray
 
     # Unix sockets lie in this folder: their paths must stay below 108 characters.

@@ -155,8 +155,14 @@ def recorded(folder: Path, stage: Stage) -> dict[str, str] | None:
         and isinstance(record.get("products"), dict)
         and record["products"]
         and isinstance(record.get("inputs"), dict)
+        and all(_inside(folder, name) for name in record["products"])
     )
     return record["products"] if sound else None
+
+
+def _inside(folder: Path, name: str) -> bool:
+    """Returns whether a product lies in the trial's folder: no marker leads out of it."""
+    return (folder / name).resolve().is_relative_to(folder.resolve())
 
 
 def checksum(path: Path) -> str:

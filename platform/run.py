@@ -253,5 +253,5 @@ def read_card(folder: Path) -> Scorecard:
 def label(sweep: Sweep, trial: TrialSpec) -> str:
     """Returns a trial's name for people: the last part of each axis, its value, and the seed."""
     choices = sweep.choices(trial).items()
-    parts = [f"{key.split('.')[-1]} {value}" for key, value in choices]
+    parts = [f"{key.split('.')[-1]} {value}" for key, value in choices if value is not None]
     return ", ".join([*parts, f"seed {trial.seed}"])

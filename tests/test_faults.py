@@ -155,7 +155,6 @@ def cut(path: Path) -> None:
         "scores.parquet",
         "scorecard.json",
         "battery.json",
-        "progress.jsonl",
     ],
 )
 def test_what_a_finished_trial_left_is_cut_off(sweep, undisturbed, finished, which):

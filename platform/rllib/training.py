@@ -21,6 +21,7 @@ from whichgoal import checkpoint
 from whichgoal.envs import WORLDS
 from whichgoal.envs.contract import Design, World
 from whichgoal.envs.vector import GridVectorEnv
+from whichgoal.loopback import stay_on_loopback
 from whichgoal.rllib import resume
 from whichgoal.rllib.learner import KL_KEY
 from whichgoal.rllib.module import AgentModule
@@ -179,6 +180,7 @@ def start_ray(num_cpus: int) -> None:
     """Starts a Ray of our own on this machine, unless this process already belongs to one."""
     if not ray.is_initialized():
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+        stay_on_loopback()
         ray.init(
             address="local",
             num_cpus=num_cpus,
