@@ -9,10 +9,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from whichgoal.cli_arguments import parser
 from whichgoal.redact import redacted
 
 if TYPE_CHECKING:
@@ -22,30 +23,12 @@ if TYPE_CHECKING:
 
 BAD_INPUT, FAILED, STOPPED = 2, 1, 130
 
-_SCORE = """\
-Probe and score agents: those that were trained here, and any other policy. Train nothing.
-
-PATH is a checkpoint, a trial, a storage root, or a folder with checkpoints anywhere below it.
-Nothing in it is executed, and only into trials is anything written.
-
-module:callable (or path/to/file.py:callable) is imported, and is a policy of MiniGrid's images:
-  policy(obs) -> answer                              no memory
-  policy(obs, state, is_first) -> (answer, state)    with memory; state is None at first
-  make() -> policy                                   no argument: called once, returns the policy
-obs: uint8 [n, v, v, 3], as ImgObsWrapper gives it, of n episodes. answer: logits, floats
-[n, actions], scored sampled and greedy; or actions, integers [n]. state: arrays [n, ...], or
-tuples, lists and dicts of such; rows of ended episodes are dropped. is_first: bool [n].
-It needs --world, and --set for the design that it was trained under:
-
-  whichgoal score my_policy.py:policy --world arrow_maze --set size=9 agreement.arrow=1.0
-"""
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code."""
-    given = _parser().parse_args(argv)
+    given = parser().parse_args(argv)
     try:
-        return int(given.command(given))
+        return _COMMANDS[given.command](given)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return STOPPED
@@ -56,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _exit_code(error)
         if code is None:
             raise
-        print(redacted(str(error)), file=sys.stderr)
+        print(redacted(str(error) or repr(error)), file=sys.stderr)
         return code
 
 
@@ -65,186 +48,11 @@ def _exit_code(error: Exception) -> int | None:
     name = type(error).__name__
     if name == "Interrupted":
         return STOPPED
-    if name in ("Unfinished", "Unsent"):
+    if name in ("Unfinished", "Unsent", "PlacementError", "Unsearched"):
         return FAILED
     if isinstance(error, ValueError) or name in ("TrackingError", "ConnectionError"):
         return BAD_INPUT
     return FAILED if isinstance(error, OSError) else None
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="whichgoal",
-        description="Train agents in worlds full of proxies, and find out which goal each learned.",
-    )
-    parser.add_argument("--version", action=_Version, help="print the version and exit")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    plan = commands.add_parser("plan", help="show the trials of a sweep file; train nothing")
-    plan.add_argument("file", type=Path, metavar="FILE", help="a sweep file (YAML)")
-    plan.add_argument("--storage", help="also show what is done in this folder")
-    plan.add_argument("--json", action="store_true", help="print JSON")
-    plan.set_defaults(command=_plan)
-
-    run = commands.add_parser("run", help="run a sweep file; what is done is skipped")
-    run.add_argument("file", type=Path, metavar="FILE", help="a sweep file (YAML)")
-    run.add_argument("--storage", default="runs", help="the folder for results (default: ./runs)")
-    run.add_argument(
-        "--max-concurrent", type=_positive, metavar="N", help="trials at a time (default: cores)"
-    )
-    run.add_argument(
-        "--address",
-        default="local",
-        choices=("local", "auto"),
-        help="local: a Ray of its own on this machine (default); auto: the Ray cluster that runs",
-    )
-    run.set_defaults(command=_run)
-
-    sync = commands.add_parser("sync", help="send to MLflow what it lacks; train nothing")
-    sync.add_argument("--storage", default="runs", help="the folder of results (default: ./runs)")
-    sync.set_defaults(command=_sync)
-
-    score = commands.add_parser(
-        "score",
-        help="probe and score agents; train nothing",
-        description=_SCORE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    _add_score_arguments(score)
-    score.set_defaults(command=_score)
-
-    validate = commands.add_parser(
-        "validate", help="test the battery itself on agents of known goal, scripted and trained"
-    )
-    validate.add_argument("--world", help="the world (default: all of them)")
-    validate.add_argument(
-        "--episodes", type=_positive, default=512, metavar="N", help="levels per panel (512)"
-    )
-    validate.add_argument(
-        "--storage", default="runs", help="where trained agents are kept (./runs)"
-    )
-    validate.add_argument(
-        "--scripted", action="store_true", help="scripted agents only: nothing is trained"
-    )
-    validate.add_argument("--figure", type=Path, metavar="FILE", help="draw the confusion matrix")
-    validate.add_argument("--record", type=Path, metavar="FILE", help="write what --json prints")
-    validate.add_argument("--json", action="store_true", help="print JSON")
-    validate.set_defaults(command=_validate)
-
-    compare = commands.add_parser("compare", help="compare the agents of a sweep; train nothing")
-    _add_compare_arguments(compare)
-    compare.set_defaults(command=_compare)
-
-    play = commands.add_parser("play", help="watch an agent, or play, in a panel of a world")
-    _add_play_arguments(play)
-    play.set_defaults(command=_play)
-    return parser
-
-
-def _add_compare_arguments(compare: argparse.ArgumentParser) -> None:
-    compare.add_argument(
-        "path", type=Path, metavar="PATH", help="a sweep's folder, a sweep file or a storage root"
-    )
-    compare.add_argument(
-        "--storage", default="runs", help="where a sweep file's results are (default: ./runs)"
-    )
-    compare.add_argument("--json", action="store_true", help="print JSON")
-    compare.add_argument(
-        "--interval",
-        default="wilson",
-        choices=("wilson", "exact"),
-        help="of shares: Wilson's (default), or Clopper and Pearson's",
-    )
-    compare.add_argument(
-        "--caliper",
-        type=float,
-        default=0.01,
-        metavar="X",
-        help="how far apart the successes of matched agents may lie (default: 0.01)",
-    )
-    compare.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
-
-
-def _add_score_arguments(score: argparse.ArgumentParser) -> None:
-    score.add_argument(
-        "agent",
-        metavar="PATH|module:callable",
-        help="a checkpoint, a trial, a storage root, a folder of checkpoints; or a policy",
-    )
-    score.add_argument("--world", metavar="NAME", help="the world of a module:callable")
-    _add_set(score)
-    score.add_argument("--json", action="store_true", help="print JSON")
-    score.add_argument(
-        "--episodes",
-        type=_positive,
-        metavar="N",
-        help="probe anew with N levels per panel, and store nothing",
-    )
-    score.add_argument(
-        "--along",
-        action="store_true",
-        help="every checkpoint of a trial or a storage root: when was the proxy adopted?",
-    )
-    score.add_argument("--figure", type=Path, metavar="FILE", help="with --along: draw it")
-
-
-def _add_set(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--set",
-        action="extend",
-        nargs="+",
-        default=[],
-        metavar="KEY=VALUE",
-        help="keys of the world's design, such as size=9 agreement.arrow=0.5",
-    )
-
-
-def _add_play_arguments(play: argparse.ArgumentParser) -> None:
-    who = play.add_mutually_exclusive_group(required=True)
-    who.add_argument("agent", nargs="?", type=Path, help="a checkpoint or a trial folder")
-    who.add_argument("--reference", metavar="NAME", help="a scripted agent: goal, proxy, random...")
-    who.add_argument("--human", action="store_true", help="play yourself")
-    play.add_argument("--world", help="the world (default: the agent's, or arrow_maze)")
-    _add_set(play)
-    play.add_argument("--panel", default="conflict", help="train, shift, conflict or neither")
-    play.add_argument("--level", type=int, default=0, metavar="N", help="which level (default: 0)")
-    play.add_argument("--seed", type=int, default=0, help="of the actions drawn (default: 0)")
-    play.add_argument("--greedy", action="store_true", help="take the most probable actions")
-    play.add_argument("--gif", type=Path, metavar="FILE", help="write a GIF instead")
-    play.add_argument(
-        "--strip",
-        type=Path,
-        metavar="FILE",
-        help="write a PNG of some frames, up to the first contact",
-    )
-    play.add_argument("--frames", type=_positive, default=6, help="frames in the strip (6)")
-    play.add_argument("--fps", type=_positive, default=8, help="steps per second (default: 8)")
-
-
-class _Version(argparse.Action):
-    """Looks the version up only when it is asked for."""
-
-    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
-        super().__init__(option_strings, dest, nargs=0, help=help)
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            print(f"whichgoal {version('whichgoal')}")
-        except PackageNotFoundError:
-            print("whichgoal (source tree, not installed)")
-        parser.exit()
-
-
-def _positive(text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} given; allowed: a whole number from 1 on")
-    return value
 
 
 def _console() -> Console:
@@ -255,22 +63,44 @@ def _console() -> Console:
 
 
 def _plan(given: argparse.Namespace) -> int:
+    from whichgoal import cost, show_plan, tuned
+    from whichgoal.launch import cores
+    from whichgoal.mirror import fetched
     from whichgoal.plan import plan
-    from whichgoal.storage import Storage
     from whichgoal.sweep import load
 
     sweep = load(given.file)
-    storage = Storage.at(given.storage if given.storage is not None else "runs")
-    record = plan(sweep, storage)
+    storage = fetched(given.storage if given.storage is not None else "runs")
+    values = tuned.values_of(storage, sweep.tune_groups())
+    record = plan(sweep, storage, values)
+    left = cost.stages(sweep, record, values)
+    trials = [trial for stage in left for trial in stage.trials]
+    kinds = cost.kinds_of(trials)
+    speeds = cost.speeds(kinds, storage)
+    if given.calibrate:
+        wanted = [
+            trial
+            for trial, kind in zip(trials, kinds, strict=True)
+            if kind not in speeds or speeds[kind].source == "nearest"
+        ]
+        if wanted:
+            from whichgoal.calibrate import calibrate
+
+            measured = calibrate(wanted, lambda text: print(text, file=sys.stderr))
+            cost.keep_calibration(storage, measured)
+            speeds = cost.speeds(kinds, storage)
+    record["cost"] = cost.estimate(sweep, left, speeds, given.cpus or cores())
     if given.json:
         print(json.dumps(record, indent=2))
         return 0
-    from whichgoal.show import plan_summary, plan_table
-
     console = _console()
     console.print(f"{sweep.name}: {sweep.question}", markup=False, highlight=False)
-    console.print(plan_table(record))
-    console.print(plan_summary(record), highlight=False)
+    if record["trials"]:
+        console.print(show_plan.plan_table(record))
+        console.print(show_plan.plan_summary(record), highlight=False)
+    lines = [*show_plan.adaptive_lines(record), *show_plan.cost_lines(record["cost"])]
+    for line in [*lines, *show_plan.limit_lines(record, record["cost"])]:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     return 0
 
 
@@ -279,6 +109,7 @@ def _run(given: argparse.Namespace) -> int:
     from whichgoal.sweep import load
 
     sweep, storage = load(given.file), Storage.at(given.storage)
+    from whichgoal.launch import default_address
     from whichgoal.run import run
 
     run(
@@ -286,16 +117,23 @@ def _run(given: argparse.Namespace) -> int:
         storage,
         _console(),
         max_concurrent=given.max_concurrent,
-        address=given.address,
+        address=given.address or default_address(),
     )
     return 0
 
 
 def _sync(given: argparse.Namespace) -> int:
-    from whichgoal.storage import Storage
+    from whichgoal.mirror import fetched
     from whichgoal.sync import sync
 
-    sync(Storage.at(given.storage), print)
+    sync(fetched(given.storage), print)
+    return 0
+
+
+def _schema(given: argparse.Namespace) -> int:
+    from whichgoal.schema import schema
+
+    print(json.dumps(schema(), indent=1))
     return 0
 
 
@@ -351,11 +189,10 @@ def _validate(given: argparse.Namespace) -> int:
 
 def _compare(given: argparse.Namespace) -> int:
     from whichgoal.compare.command import compare_path
-    from whichgoal.storage import Storage
+    from whichgoal.mirror import fetched
 
-    found = compare_path(
-        given.path, Storage.at(given.storage), given.interval, given.caliper, given.seed
-    )
+    path = fetched(given.path).root if "://" in given.path else Path(given.path)
+    found = compare_path(path, fetched(given.storage), given.interval, given.caliper, given.seed)
     if given.json:
         print(json.dumps({"sweeps": [one.record() for one in found]}, indent=2))
         return 0
@@ -410,6 +247,18 @@ def _play(given: argparse.Namespace) -> int:
         fps=given.fps,
     )
     return 0
+
+
+_COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "plan": _plan,
+    "run": _run,
+    "sync": _sync,
+    "schema": _schema,
+    "score": _score,
+    "validate": _validate,
+    "compare": _compare,
+    "play": _play,
+}
 
 
 if __name__ == "__main__":

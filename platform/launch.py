@@ -1,4 +1,4 @@
-"""Many trials at once by Ray Tune: the only place that imports ray.tune.
+"""Many trials at once by Ray Tune, on one connection to Ray.
 
 Tune starts the trials' processes, keeps as many running as there are cores, and retries what
 crashed. What is done is not Tune's to say but the ledger's, so Tune's own state may be deleted.
@@ -6,8 +6,10 @@ crashed. What is done is not Tune's to say but the ledger's, so Tune's own state
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
+import math
 import os
 import shutil
 import signal
@@ -15,17 +17,22 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from whichgoal import placement
 from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage import Storage
+from whichgoal.sweep_spec import LimitsSpec, ResourcesSpec
 
-MAX_FAILURES = 1
-"""How often a crashed trial is started again; it goes on from its newest sound checkpoint.
+MAX_FAILURES = 3
+"""How often a trial whose process or node died is started again, from its newest sound state.
 
-A `ValueError` is no crash: the same trial would come to it again."""
+A `ValueError` is no such death: the same trial would come to it again."""
+PLACED_WITHIN_S = 45.0
+"""How long a cluster may take until it has the nodes that a trial asks for."""
 
 _REPORT_EVERY_S = 0.5
 _QUIET = {
@@ -45,8 +52,30 @@ _QUIET = {
     "NUMBA_NUM_THREADS": "1",
 }
 
+OnFailure = Callable[[str, str], None]
+"""Called in the driver with the id of a trial that is given up, and why, in one line."""
+
+
+class PlacementError(RuntimeError):
+    """There is no room for a trial; one clear line."""
+
+
+class TimeUp(RuntimeError):
+    """The run's time limit is over."""
+
+
 OnReport = Callable[[str, dict[str, Any]], None]
 """Called in the driver with a trial's id and its newest `whichgoal.trial.Report` as a dict."""
+
+
+def default_address() -> str:
+    """Returns `auto` where `RAY_ADDRESS` names a cluster, as inside its jobs, else `local`.
+
+    The address of a dashboard (http://...) is where jobs are sent to: no cluster to be part of.
+    """
+    address = os.environ.get("RAY_ADDRESS", "")
+    away = address in ("", "local") or address.startswith(("http://", "https://"))
+    return "local" if away else "auto"
 
 
 def cores() -> int:
@@ -54,16 +83,95 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@dataclass(frozen=True)
+class Session:
+    """A connection to Ray, on which trials are launched.
+
+    Attributes:
+        temporary: A folder for Tune's own state. It is never read again: the ledger says what is
+            done, so nothing is lost with it.
+        resources: What each trial is given; there is room for one at least.
+        limits: How much the whole session takes.
+        ends_at: When its time is over, by `time.monotonic`; None: never.
+    """
+
+    temporary: Path
+    resources: ResourcesSpec
+    limits: LimitsSpec
+    ends_at: float | None
+
+    def fit(self, tuner: Any) -> None:
+        """Runs one of Ray Tune's tuners to its end.
+
+        Raises:
+            TimeUp: The session's time is over.
+        """
+        tuner.fit()
+        if self.ends_at is not None and time.monotonic() >= self.ends_at:
+            raise TimeUp(f"the time limit of {self.limits.time_s:g} s is over")
+
+    def tune_config(self, **more: Any) -> Any:
+        """Returns Tune's configuration within this session's limits."""
+        from ray import tune
+
+        left = None if self.ends_at is None else max(self.ends_at - time.monotonic(), 1.0)
+        return tune.TuneConfig(
+            max_concurrent_trials=self.limits.max_concurrent,
+            time_budget_s=left,
+            reuse_actors=True,
+            **more,
+        )
+
+    def run_config(self, callback: Any) -> Any:
+        """Returns Tune's configuration of where and how: quiet, and without checkpoints."""
+        from ray import tune
+
+        return tune.RunConfig(
+            name=f"tune-{time.monotonic_ns()}",
+            storage_path=str(self.temporary),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # the trial has them
+            failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
+            callbacks=[callback],
+            verbose=0,
+        )
+
+
+@contextmanager
+def session(
+    resources: ResourcesSpec,
+    limits: LimitsSpec,
+    *,
+    address: str = "local",
+    trials: int = 1_000_000,
+) -> Iterator[Session]:
+    """Connects to Ray for a while; SIGTERM is taken for Ctrl-C meanwhile.
+
+    Args:
+        resources: What each trial is given.
+        limits: Trials at a time (by default as many as there is room for) and wall-clock time.
+        address: `local` for a Ray of our own on this machine, `auto` for the cluster that runs.
+        trials: How many trials there are to run; a Ray of our own gets no more cores than that.
+
+    Raises:
+        PlacementError: There is no room for a trial.
+        ConnectionError: With `auto`, if no cluster answers.
+    """
+    ends_at = None if limits.time_s is None else time.monotonic() + limits.time_s
+    wanted = math.ceil(resources.cores * min(trials, limits.max_concurrent or trials))
+    with _ray(address, max(1, min(wanted, cores()))) as temporary, _stop_on_sigterm():
+        _check_placement(resources, 0.0 if address == "local" else PLACED_WITHIN_S)
+        for name in ("ray.tune", "ray.train", "ray.air"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        yield Session(temporary, resources, limits, ends_at)
+
+
 def run_trials(
     trials: Sequence[TrialSpec],
     battery: BatterySpec,
     storage: Storage,
-    sweep: str,
     on_report: OnReport,
-    on_failure: Callable[[str], None],
-    *,
-    max_concurrent: int | None = None,
-    address: str = "local",
+    on_failure: OnFailure,
+    session: Session,
 ) -> None:
     """Carries out the trials, one process each, and returns when all have ended, well or not.
 
@@ -71,129 +179,124 @@ def run_trials(
         trials: What to carry out.
         battery: How their last checkpoints are scored.
         storage: Where their folders are.
-        sweep: Name of the sweep, for Tune's own state.
         on_report: Called in this process whenever a trial has news.
-        on_failure: Called with the id of a trial that is given up.
-        max_concurrent: Trials at a time; by default, and on this machine at most, as many as there
-            are cores.
-        address: `local` for a Ray of our own on this machine, `auto` for the cluster that runs.
+        on_failure: Called with the id of a trial that is given up, and why.
+        session: Where.
 
     Raises:
-        KeyboardInterrupt: On Ctrl-C or SIGTERM, after the trials' processes have been stopped.
-        ConnectionError: With `auto`, if no cluster answers.
+        KeyboardInterrupt: On Ctrl-C or SIGTERM.
+        TimeUp: When the session's time is over.
     """
-    limit = max_concurrent or cores()
-    if address == "local":
-        limit = min(limit, cores())
-    with _ray(address, min(limit, len(trials))):
-        _fit(trials, battery, storage, sweep, on_report, on_failure, limit)
+    from ray import tune
+
+    jobs = [
+        json.dumps(
+            {
+                "spec": spec.model_dump(mode="json"),
+                "battery": battery.model_dump(mode="json"),
+                "resources": session.resources.model_dump(mode="json"),
+                "storage": str(storage),
+            }
+        )
+        for spec in trials
+    ]
+    tuner = tune.Tuner(
+        _trainable(session.resources),
+        param_space={"job": tune.grid_search(jobs)},
+        tune_config=session.tune_config(trial_name_creator=_job_id, trial_dirname_creator=_job_id),
+        run_config=session.run_config(_news(on_report, on_failure)),
+    )
+    session.fit(tuner)
+
+
+def _check_placement(resources: ResourcesSpec, within_s: float) -> None:
+    """Raises `PlacementError` unless a trial fits into the cluster, now or within some seconds."""
+    import ray
+
+    give_up = time.monotonic() + within_s
+    while True:
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        reason = placement.unplaceable(resources.bundles(), nodes)
+        if reason is None:
+            return
+        if time.monotonic() >= give_up:
+            waited = f", nor has come within {within_s:.0f} s" if within_s else ""
+            raise PlacementError(
+                f"{reason}{waited}; change `resources` in the sweep file, or add nodes"
+            )
+        time.sleep(1.0)
 
 
 @contextmanager
-def _ray(address: str, num_cpus: int) -> Iterator[None]:
-    """Connects to Ray; a Ray of our own gets a short temporary folder and ends with us."""
+def _ray(address: str, num_cpus: int) -> Iterator[Path]:
+    """Connects to Ray, or starts one that ends with us; yields a folder that is gone afterwards."""
     for key, value in _QUIET.items():
-        os.environ.setdefault(key, value)
+        if key != "RAY_AUTH_MODE" or address == "local":  # a cluster has its own
+            os.environ.setdefault(key, value)
     source = str(Path(__file__).resolve().parent.parent)
     if (Path(source) / "whichgoal").exists():  # a source tree: workers find us by its path
         paths = [source, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
     import ray
 
-    if address != "local":
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        try:
-            yield
-        finally:
-            ray.shutdown()
-        return
     # Unix sockets lie in this folder: their paths must stay below 108 characters.
     temporary = tempfile.mkdtemp(prefix="whichgoal-", dir="/tmp" if os.path.isdir("/tmp") else None)
     try:
-        ray.init(
-            address="local",
-            _node_ip_address="127.0.0.1",
-            num_cpus=num_cpus,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            object_store_memory=100 * 2**20,
-            _temp_dir=temporary,
-        )
-        yield
+        if address == "local":
+            ray.init(
+                address="local",
+                _node_ip_address="127.0.0.1",
+                num_cpus=num_cpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                object_store_memory=100 * 2**20,
+                _temp_dir=temporary,
+            )
+        else:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        yield Path(temporary)
     finally:
-        ray.shutdown()
+        # Another thread that collects garbage would let go of Ray's references in the middle of
+        # the shutdown, and Ray ends the process for that.
+        gc.collect()
+        gc.disable()
+        try:
+            ray.shutdown()
+        finally:
+            gc.enable()
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _fit(
-    trials: Sequence[TrialSpec],
-    battery: BatterySpec,
-    storage: Storage,
-    sweep: str,
-    on_report: OnReport,
-    on_failure: Callable[[str], None],
-    limit: int,
-) -> None:
-    from ray import tune
-
-    for name in ("ray.tune", "ray.train", "ray.air"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    shutil.rmtree(storage.tune(sweep), ignore_errors=True)
-    jobs = [
-        json.dumps(
-            {
-                "spec": spec.model_dump(mode="json"),
-                "battery": battery.model_dump(mode="json"),
-                "folder": str(storage.trial(spec.id)),
-                "panels": str(storage.panels),
-            }
-        )
-        for spec in trials
-    ]
-    tuner = tune.Tuner(
-        tune.with_resources(_trainable(), {"cpu": 1}),
-        param_space={"job": tune.grid_search(jobs)},
-        tune_config=tune.TuneConfig(
-            max_concurrent_trials=limit,
-            reuse_actors=True,
-            trial_name_creator=_job_id,
-            trial_dirname_creator=_job_id,
-        ),
-        run_config=tune.RunConfig(
-            name="state",
-            storage_path=str(storage.tune(sweep)),
-            checkpoint_config=tune.CheckpointConfig(
-                checkpoint_at_end=False
-            ),  # they are the trial's
-            failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
-            callbacks=[_news(on_report, on_failure)],
-            verbose=0,
-        ),
-    )
-    with _stop_on_sigterm():
-        tuner.fit()
 
 
 def _job_id(tune_trial: Any) -> str:
     return TrialSpec.model_validate(json.loads(tune_trial.config["job"])["spec"]).id
 
 
-def _trainable() -> type:
+def _trainable(resources: ResourcesSpec) -> type:
     """Returns Tune's view of `whichgoal.trial.carry_out`."""
     from ray import tune
 
     class TrialProcess(tune.Trainable):
         """Carries out one trial after another in the same process."""
 
+        @classmethod
+        def default_resource_request(cls, config: dict[str, Any]) -> Any:
+            return tune.PlacementGroupFactory(resources.bundles())
+
         def setup(self, config: dict[str, Any]) -> None:
+            from whichgoal.mirror import carried_out
+            from whichgoal.prepare import panels_file_of
             from whichgoal.trial import carry_out
 
             job = json.loads(config["job"])
             spec = TrialSpec.model_validate(job["spec"])
             battery = BatterySpec.model_validate(job["battery"])
-            folder, panels = Path(job["folder"]), Path(job["panels"])
-            self._reports = carry_out(spec, battery, folder, panels)
+            resources = ResourcesSpec.model_validate(job["resources"])
+            storage = Storage.at(job["storage"])
+            folder = storage.trial(spec.id)
+            begin = partial(carry_out, spec, battery, folder, storage.panels, resources)
+            panels = partial(panels_file_of, spec, battery, storage.panels)
+            self._reports = carried_out(storage, folder, begin, panels)
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
             self._reports.close()
@@ -207,8 +310,8 @@ def _trainable() -> type:
                     over = report.stage == "done"
                     if over or report.env_steps == 0 or time.monotonic() >= until:
                         return {"report": asdict(report), "done": over}
-            except ValueError:  # told in the trial's log; trying again would come to the same
-                return {"failed": True, "done": True}
+            except ValueError as error:  # trying again would come to the same
+                return {"failed": f"{type(error).__name__}: {error}", "done": True}
             raise AssertionError("a trial ended without saying so")
 
         def cleanup(self) -> None:
@@ -217,12 +320,12 @@ def _trainable() -> type:
     return TrialProcess
 
 
-def _news(on_report: OnReport, on_failure: Callable[[str], None]) -> Any:
+def _news(on_report: OnReport, on_failure: OnFailure) -> Any:
     """Returns the Tune callback that hands on what trials report."""
     from ray import tune
 
     class News(tune.Callback):
-        def __init__(self, report: OnReport, failure: Callable[[str], None]) -> None:
+        def __init__(self, report: OnReport, failure: OnFailure) -> None:
             self.report, self.failure = report, failure
 
         def __getstate__(self) -> dict[str, Any]:
@@ -231,17 +334,28 @@ def _news(on_report: OnReport, on_failure: Callable[[str], None]) -> Any:
         def on_trial_result(
             self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
         ) -> None:
-            if result.get("failed"):
-                self.failure(_job_id(trial))
-            else:
+            if "failed" in result:
+                self.failure(_job_id(trial), result["failed"])
+            elif "report" in result:
                 self.report(_job_id(trial), result["report"])
 
         def on_trial_error(
             self, iteration: int, trials: list[Any], trial: Any, **info: Any
         ) -> None:
-            self.failure(_job_id(trial))
+            self.failure(_job_id(trial), why_it_died(trial))
 
     return News(on_report, on_failure)
+
+
+def why_it_died(tune_trial: Any) -> str:
+    """Returns in one line what ended a trial of Tune's that was given up."""
+    from ray.exceptions import RayActorError
+
+    error = tune_trial.get_pickled_error()
+    if error is None or isinstance(error, RayActorError):
+        return "its process was killed (out of memory?)"
+    cause = getattr(error, "cause", None) or error
+    return f"{type(cause).__name__}: {' '.join(str(cause).split())[-300:]}"
 
 
 @contextmanager

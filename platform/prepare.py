@@ -63,6 +63,14 @@ def build_panels(
             raise ValueError(f"world {_named(world, design)} cannot be tested: {error}") from None
 
 
+def panels_file_of(trial: TrialSpec, battery: BatterySpec, folder: Path) -> Path:
+    """Returns the file under `folder` that a trial's panels are kept in."""
+    from whichgoal.divergence import panels_file
+
+    world, design = world_named(trial.world.name), design_of(trial)
+    return panels_file.path_of(folder, world, design, battery)
+
+
 def _in_a_process(job: tuple[str, str, str, Path]) -> None:
     process = multiprocessing.get_context("spawn").Process(target=_build, args=job, daemon=True)
     process.start()

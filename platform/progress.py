@@ -182,3 +182,8 @@ class Screen:
                 bar = ProgressBar(total=row.target, completed=row.env_steps, width=24)
                 table.add_row(bar, _line(row))
         return Group(table, self._board.headline())
+
+
+def say_plainly(console: Console, text: str) -> None:
+    """Prints a line as it is, never broken, so that it can be copied."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

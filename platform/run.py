@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from whichgoal import ledger, tracking, tracking_uri
+from whichgoal import launch, ledger, tracking, tracking_uri
 from whichgoal.compare import Agent, answer
 from whichgoal.divergence.verdict import Scorecard
-from whichgoal.launch import cores, run_trials
+from whichgoal.mirror import carried_out, fetch, share, working_on
 from whichgoal.plan import plan
 from whichgoal.prepare import build_panels
-from whichgoal.progress import Board, Row, Screen
+from whichgoal.progress import Board, Row, Screen, say_plainly
 from whichgoal.spec import TrialSpec
-from whichgoal.storage import Storage, locked, write_json, write_text
+from whichgoal.stages import Stages
+from whichgoal.storage import Storage, write_json, write_text
 from whichgoal.sweep import Sweep
-from whichgoal.trial import all_done, carry_out, probed, trained
+from whichgoal.trial import all_done, carry_out, probed, scored, trained
+from whichgoal.tuned import values_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,10 +51,18 @@ def run(
     Everything that could refuse the run is checked before anything is started. An MLflow server
     that is down refuses nothing: results wait in the storage, and one line says what sends them.
 
+    Args:
+        sweep: What to run.
+        storage: Where the results go.
+        console: Where people read.
+        max_concurrent: Trials at a time; by default what the sweep's limits say.
+        address: `local` for a Ray of our own on this machine, `auto` for the cluster that runs.
+
     Raises:
         StorageError: The storage cannot be written to, is in use, or holds other trials.
         TrackingError: MLflow cannot be used, and waiting would not help.
         ValueError: A design cannot be tested with the sweep's battery.
+        PlacementError: There is no room for a trial.
         Interrupted: On Ctrl-C or SIGTERM.
         Unfinished: If any trial ended without a result.
     """
@@ -61,148 +73,158 @@ def run(
     else:
         down = tracking_uri.check(uri)
         storage.prepare()
+    if max_concurrent is not None:
+        limits = sweep.limits.model_copy(update={"max_concurrent": max_concurrent})
+        sweep = replace(sweep, limits=limits)
     if down is not None:
         say_plainly(console, f"{down}; the run goes on, and sends its results once it answers")
-    with locked(storage.sweep(sweep.name), f"sweep {sweep.name!r} in {storage.root}"):
-        trials = sweep.trials()
-        for trial in trials:
+    with working_on(storage, sweep.name, partial(say_plainly, console)):
+        tracker = tracking.Tracker(uri, storage, sweep.name)
+        _Run(sweep, storage, console, tracker, address).go()
+
+
+class _Run:
+    """One run of a sweep, in the order of its methods."""
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        storage: Storage,
+        console: Console,
+        tracker: tracking.Tracker,
+        address: str,
+    ) -> None:
+        self.sweep, self.storage, self.console = sweep, storage, console
+        self.tracker, self.address = tracker, address
+        self.trials: list[TrialSpec] = []
+        self.reasons: dict[str, str] = {}
+
+    def go(self) -> None:
+        """Runs it to its end."""
+        sweep, storage = self.sweep, self.storage
+        self.trials = sweep.trials(values_of(storage, sweep.tune_groups()))
+        fetch(storage, [storage.trial(trial.id) for trial in self.trials])
+        for trial in self.trials:
             if (storage.trial(trial.id) / "spec.json").exists():
                 ledger.claim(storage.trial(trial.id), trial)
-        write_json(storage.sweep(sweep.name) / "plan.json", plan(sweep))
-        tracker = tracking.Tracker(uri, storage, sweep.name)
+        self._say(f"{sweep.name}: {sweep.question}")
         try:
-            _carry_out_all(sweep, trials, storage, console, tracker, max_concurrent, address)
-        except KeyboardInterrupt:
-            _stop(sweep, trials, storage, tracker)
+            with Stages(sweep, storage, self.console, self.address) as stages:
+                stages.tune()
+                if sweep.explore is not None:
+                    self.sweep = sweep = stages.explore()
+                self.trials = sweep.trials(values_of(storage, sweep.tune_groups()))
+                write_json(storage.sweep(sweep.name) / "plan.json", plan(sweep, storage))
+                self._train_and_score(stages)
+        except (KeyboardInterrupt, launch.TimeUp) as stop:
+            self._stop(stop)
         except Exception:
-            if tracker.started:
-                tracker.close("FAILED")
+            if self.tracker.started:
+                self.tracker.close("FAILED")
             raise
-        _finish(sweep, trials, storage, console, tracker)
+        self._finish()
 
+    def _say(self, text: str) -> None:
+        say_plainly(self.console, text)
 
-def _is_done(sweep: Sweep, trial: TrialSpec, storage: Storage) -> bool:
-    return all_done(storage.trial(trial.id), trial, sweep.battery)
+    def _is_done(self, trial: TrialSpec) -> bool:
+        return all_done(self.storage.trial(trial.id), trial, self.sweep.battery)
 
+    def _train_and_score(self, stages: Stages) -> None:
+        sweep, storage = self.sweep, self.storage
+        pending = []
+        for trial in self.trials:
+            folder = storage.trial(trial.id)
+            if trained(folder, trial) and probed(folder, sweep.battery):
+                if not scored(folder, sweep.battery):
+                    begin = partial(carry_out, trial, sweep.battery, folder)
+                    for _ in carried_out(storage, folder, begin):  # scores only
+                        pass
+                self.tracker.put(trial, "FINISHED")
+            else:
+                pending.append(trial)
+        done = len(self.trials) - len(pending)
+        self._say(f"{len(self.trials)} trials, {done} done before; results in {storage}")
+        if not pending:
+            return
+        build_panels(pending, sweep.battery, storage.panels, self._say, at_once=launch.cores())
+        share(storage, storage.panels)
+        by_id = {trial.id: trial for trial in pending}
+        rows = {t.id: Row(label(sweep, t), t.train.env_steps) for t in pending}
+        board = Board(rows, already_done=done)
+        heard: dict[str, int] = {}
+        session = stages.session(len(pending))
+        with Screen(board, self.console) as screen:
 
-def _carry_out_all(
-    sweep: Sweep,
-    trials: Sequence[TrialSpec],
-    storage: Storage,
-    console: Console,
-    tracker: tracking.Tracker,
-    max_concurrent: int | None,
-    address: str,
-) -> None:
-    pending = []
-    for trial in trials:
-        folder = storage.trial(trial.id)
-        if trained(folder, trial) and probed(folder, sweep.battery):
-            for _ in carry_out(trial, sweep.battery, folder):  # scores only, if at all
-                pass
-            tracker.put(trial, "FINISHED")
-        else:
-            pending.append(trial)
-    done = len(trials) - len(pending)
-    console.print(f"{sweep.name}: {sweep.question}", markup=False, highlight=False)
-    console.print(
-        f"{len(trials)} trials, {done} done before; results in {storage.root}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
-    if not pending:
-        return
+            def on_report(trial_id: str, report: dict[str, Any]) -> None:
+                board.update(trial_id, report)
+                screen.tell()
+                over = report["stage"] == "done"
+                if over:
+                    fetch(storage, [storage.trial(trial_id)])
+                heard[trial_id] = heard.get(trial_id, 0) + 1
+                if over or heard[trial_id] % _TRACK_EVERY == 1:
+                    self.tracker.put(by_id[trial_id], "FINISHED" if over else "RUNNING")
+                if report["env_steps"]:
+                    self.tracker.start()  # only once training is under way: its import takes time
 
-    def say(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+            def on_failure(trial_id: str, reason: str) -> None:
+                board.fail(trial_id)
+                fetch(storage, [storage.trial(trial_id)])
+                self.reasons[trial_id] = reason
+                self.tracker.put(by_id[trial_id], "FAILED")
 
-    at_once = cores()
-    if max_concurrent is not None and address == "local" and max_concurrent > at_once:
-        say(f"{max_concurrent} trials at a time asked for, {at_once} possible: one per core")
-    build_panels(pending, sweep.battery, storage.panels, say, at_once=at_once)
-    by_id = {trial.id: trial for trial in pending}
-    rows = {t.id: Row(label(sweep, t), t.train.env_steps) for t in pending}
-    board = Board(rows, already_done=done)
-    heard: dict[str, int] = {}
-    with Screen(board, console) as screen:
+            launch.run_trials(pending, sweep.battery, storage, on_report, on_failure, session)
 
-        def on_report(trial_id: str, report: dict[str, Any]) -> None:
-            board.update(trial_id, report)
-            screen.tell()
-            over = report["stage"] == "done"
-            heard[trial_id] = heard.get(trial_id, 0) + 1
-            if over or heard[trial_id] % _TRACK_EVERY == 1:
-                tracker.put(by_id[trial_id], "FINISHED" if over else "RUNNING")
-            if report["env_steps"]:
-                tracker.start()  # only once training is under way: its import takes seconds
-
-        def on_failure(trial_id: str) -> None:
-            board.fail(trial_id)
-            tracker.put(by_id[trial_id], "FAILED")
-
-        run_trials(
-            pending,
-            sweep.battery,
-            storage,
-            sweep.name,
-            on_report,
-            on_failure,
-            max_concurrent=max_concurrent,
-            address=address,
+    def _stop(self, stop: KeyboardInterrupt | launch.TimeUp) -> NoReturn:
+        fetch(self.storage, [self.storage.trial(t.id) for t in self.trials])
+        done = [t for t in self.trials if self._is_done(t)]
+        begun = [
+            t
+            for t in self.trials
+            if t not in done and (self.storage.trial(t.id) / "checkpoints").exists()
+        ]
+        unsent = None
+        if self.tracker.started:
+            for trial in begun:
+                self.tracker.put(trial, "KILLED")
+            unsent = self.tracker.close("KILLED")
+        why = str(stop) if isinstance(stop, launch.TimeUp) else "stopped"
+        text = (
+            f"{why}: {len(done)} of {len(self.trials)} trials are done and kept, {len(begun)} "
+            f"others have checkpoints; run the same command again to go on from there"
+            + (f"\n{unsent}" if unsent is not None else "")
         )
+        raise (Unfinished if isinstance(stop, launch.TimeUp) else Interrupted)(text)
 
+    def _finish(self) -> None:
+        sweep, storage = self.sweep, self.storage
+        missing = [t for t in self.trials if not self._is_done(t)]
+        agents = read_agents(sweep, [t for t in self.trials if t not in missing], storage)
+        self.console.print()
+        _print_results(sweep, agents, self.console)
+        text = io.StringIO()
+        from rich.console import Console as PlainConsole
 
-def _stop(
-    sweep: Sweep, trials: Sequence[TrialSpec], storage: Storage, tracker: tracking.Tracker
-) -> None:
-    done = [t for t in trials if _is_done(sweep, t, storage)]
-    begun = [t for t in trials if t not in done and (storage.trial(t.id) / "checkpoints").exists()]
-    unsent = None
-    if tracker.started:
-        for trial in begun:
-            tracker.put(trial, "KILLED")
-        unsent = tracker.close("KILLED")
-    raise Interrupted(
-        f"stopped: {len(done)} of {len(trials)} trials are done and kept, {len(begun)} others have "
-        f"checkpoints; run the same command again to go on from there"
-        + (f"\n{unsent}" if unsent is not None else "")
-    )
+        _print_results(sweep, agents, PlainConsole(file=text, width=120, no_color=True))
+        write_text(storage.sweep(sweep.name) / "table.txt", text.getvalue())
+        unsent = self.tracker.close("FAILED" if missing else "FINISHED")
+        self._say(f"\nResults: {storage}")
+        for line in self.tracker.where:
+            self._say(line)
+        if unsent is not None:
+            self._say(unsent)
+        if missing:
+            raise Unfinished("\n".join(self._problem(trial) for trial in missing))
 
-
-def _finish(
-    sweep: Sweep,
-    trials: Sequence[TrialSpec],
-    storage: Storage,
-    console: Console,
-    tracker: tracking.Tracker,
-) -> None:
-    missing = [t for t in trials if not _is_done(sweep, t, storage)]
-    agents = read_agents(sweep, [t for t in trials if t not in missing], storage)
-    console.print()
-    _print_results(sweep, agents, console)
-    text = io.StringIO()
-    from rich.console import Console as PlainConsole
-
-    _print_results(sweep, agents, PlainConsole(file=text, width=120, no_color=True))
-    write_text(storage.sweep(sweep.name) / "table.txt", text.getvalue())
-    unsent = tracker.close("FAILED" if missing else "FINISHED")
-    say_plainly(console, f"\nResults: {storage.root}")
-    for line in tracker.where:
-        say_plainly(console, line)
-    if unsent is not None:
-        say_plainly(console, unsent)
-    problems = [
-        f"trial {t.id} ({label(sweep, t)}) ended without a result{_reason(storage, t)}"
-        for t in missing
-    ]
-    if problems:
-        raise Unfinished("\n".join(problems))
-
-
-def say_plainly(console: Console, text: str) -> None:
-    """Prints a line as it is, never broken, so that it can be copied."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    def _problem(self, trial: TrialSpec) -> str:
+        """Returns which trial has no result, why, and where its log is, if it wrote one."""
+        named = f"trial {trial.id} ({label(self.sweep, trial)}) ended without a result"
+        reason = self.reasons.get(trial.id)
+        if reason is None:
+            return f"{named}: it was not started"
+        log = self.storage.trial(trial.id) / "trial.log"
+        return f"{named}: {reason}; see {log if log.exists() else log.parent}"
 
 
 def _print_results(sweep: Sweep, agents: Sequence[Agent], console: Console) -> None:
@@ -233,13 +255,3 @@ def label(sweep: Sweep, trial: TrialSpec) -> str:
     choices = sweep.choices(trial).items()
     parts = [f"{key.split('.')[-1]} {value}" for key, value in choices]
     return ", ".join([*parts, f"seed {trial.seed}"])
-
-
-def _reason(storage: Storage, trial: TrialSpec) -> str:
-    """Returns the last line of the trial's log, if it wrote one, and where the rest is."""
-    log = storage.trial(trial.id) / "trial.log"
-    try:
-        lines = log.read_text(encoding="utf-8").strip().splitlines()
-    except OSError:
-        return f" and without a log in {log.parent}: its process was killed (out of memory?)"
-    return f": {lines[-1]}; see {log}" if lines else f"; see {log}"

@@ -1,10 +1,10 @@
-"""Tables for people in a terminal: a plan, and what came out of a run."""
+"""Tables for people in a terminal: what came out of a run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.table import Table
@@ -12,6 +12,7 @@ from rich.text import Text
 
 from whichgoal.compare import Agent
 from whichgoal.divergence.verdict import Score, Scorecard
+from whichgoal.show_plan import choice_text
 
 if TYPE_CHECKING:
     from whichgoal.divergence.confusion import Tested
@@ -24,51 +25,6 @@ _STYLES = {
     "capability_failure": "red",
     "untrained": "red",
 }
-
-
-def plan_table(plan: Mapping[str, Any]) -> Table:
-    """Returns a plan's trials as a table."""
-    axes = [key for key in plan["axes"] if key not in ("model.arch", "model.capacity")]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    heads = [axis.split(".", 1)[1].replace(".", " ") for axis in axes]
-    sizes = ("capacity", "parameters", "widths", "flops")
-    for name in ("trial", "arch", *sizes, *heads, "seed", "env steps"):
-        table.add_column(name, justify="left" if name in ("trial", "arch") else "right")
-    table.add_column("done", justify="center")
-    for trial in plan["trials"]:
-        table.add_row(
-            trial["id"],
-            trial["arch"],
-            f"{trial['capacity']:,}",
-            f"{trial['parameters']:,}",
-            f"{trial['features']}x{trial['width']}",
-            _short(trial["flops"]),
-            *(str(trial["choices"][key]) for key in axes),
-            str(trial["seed"]),
-            _short(trial["env_steps"]),
-            "yes" if trial["done"] else "",
-        )
-    return table
-
-
-def _short(number: int) -> str:
-    """Returns a large number in three digits: 2,000,000 is 2M."""
-    for unit, letter in ((1_000_000, "M"), (1_000, "k")):
-        if number >= unit:
-            return f"{number / unit:.3g}{letter}"
-    return str(number)
-
-
-def plan_summary(plan: Mapping[str, Any]) -> str:
-    """Returns a plan in one line."""
-    trials = plan["trials"]
-    found = len({trial["cell"] for trial in trials})
-    steps = sum(trial["env_steps"] for trial in trials if not trial["done"])
-    done = sum(trial["done"] for trial in trials)
-    return (
-        f"{len(trials)} trials in {found} cell{'s' if found != 1 else ''}, "
-        f"{done} done; {steps:,} env steps to train"
-    )
 
 
 def result_table(agents: Sequence[Agent]) -> Table:
@@ -92,7 +48,7 @@ def result_table(agents: Sequence[Agent]) -> Table:
             table.add_section()
         last = cell
         table.add_row(
-            *(str(agent.choices[axis]) for axis in axes),
+            *(choice_text(agent.choices[axis]) for axis in axes),
             str(agent.seed),
             _score(agent.card.success_train),
             _score(agent.card.competence),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -18,6 +18,7 @@ from whichgoal.compare.records import CellRecord, Comparison, Contrast
 from whichgoal.compare.scored import ScoredSweep
 from whichgoal.compare.trend import Trend
 from whichgoal.show import verdict_text
+from whichgoal.show_plan import choice_text
 
 MOST_CONTRASTS = 20
 """Contrasts of one axis that are shown; all of them are in the JSON."""
@@ -73,7 +74,7 @@ def verdicts_table(found: Comparison) -> Table:
     table = _table(found.cells[0].choices, "scored", *got)
     for cell in found.cells:
         table.add_row(
-            *map(str, cell.choices.values()),
+            *map(choice_text, cell.choices.values()),
             _of(cell.scored, cell.planned),
             *(_share(cell.shares[v]) for v in got),
         )
@@ -91,7 +92,7 @@ def adoption_table(found: Comparison, proxy: str) -> Table:
     for cell in found.cells:
         size = cell.trunk_parameters
         table.add_row(
-            *map(str, cell.choices.values()),
+            *map(choice_text, cell.choices.values()),
             "" if size is None else f"{size:,}",
             _of(cell.competent, cell.scored),
             "" if cell.success_train is None else f"{cell.success_train:.3f}",
@@ -132,10 +133,18 @@ def _contrasts_title(family: Sequence[Contrast], found: Comparison) -> str:
     )
 
 
+def _side(choices: Mapping[str, Any], axis: str, apart: Container[str]) -> str:
+    """Returns one cell of a pair: its value on the axis, and on what goes with that."""
+    others = {key: value for key, value in choices.items() if key in apart and key != axis}
+    also = named(others)
+    return f"{choices[axis]} ({also})" if also else str(choices[axis])
+
+
 def contrasts_table(family: Sequence[Contrast]) -> Table:
     """Returns one row per pair of cells: raw, and beside it matched."""
     axis = family[0].axis
-    shared = {} if axis is None else {k: v for k, v in family[0].a.items() if k != axis}
+    apart = {key for c in family for key in c.a if repr(c.a[key]) != repr(c.b[key])}
+    shared = {} if axis is None else {k: v for k, v in family[0].a.items() if k not in apart}
     heads = ("raw", "p", "adjusted", "gap", "matched", "p", "adjusted", "gap")
     table = _table(shared, "cells", *heads)
     shown = family
@@ -145,10 +154,10 @@ def contrasts_table(family: Sequence[Contrast]) -> Table:
         cells = (
             f"{named(contrast.a)} : {named(contrast.b)}"
             if axis is None
-            else f"{contrast.a[axis]} : {contrast.b[axis]}"
+            else " : ".join(_side(one, axis, apart) for one in (contrast.a, contrast.b))
         )
         table.add_row(
-            *(str(contrast.a[key]) for key in shared),
+            *(choice_text(contrast.a[key]) for key in shared),
             cells,
             *_test(contrast.raw),
             *_test(contrast.matched),

@@ -31,6 +31,9 @@ class WorldSpec(Spec):
 
     The design's own keys are declared by the world (`World.Design`), so they are extra keys here;
     `whichgoal.sweep` fills in their defaults and refuses unknown ones.
+
+    Attributes:
+        name: The world.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -45,15 +48,19 @@ class WorldSpec(Spec):
 class ModelSpec(Spec):
     """The network: architecture, capacity, and what some architectures have besides.
 
-    `capacity` is the number of trainable parameters, met within 5 % by the solver in
-    `whichgoal.models.sizes`. `critic` says whether the value function shares the trunk, has one
-    like it of its own, or has a `fixed` one: an LSTM of 64 units whatever the policy is, which
-    `capacity` does not count, so that only the policy differs between the cells of a sweep.
-
     `layers`, `ticks` and `memory` leave the number of parameters to `capacity`; None is the
     architecture's default (`whichgoal.models.sizes.OPTIONS`), and the only value where it has no
-    such thing. `ticks` is compute: how often a planner thinks per env step. `memory` is how many
-    past steps a transformer's layer attends to.
+    such thing.
+
+    Attributes:
+        arch: The architecture.
+        capacity: Trainable parameters, met within 5 % by the solver in `whichgoal.models.sizes`.
+        critic: Whether the value function shares the trunk, has one like it of its own
+            (`separate`), or has a `fixed` one: an LSTM of 64 units whatever the policy is, which
+            `capacity` does not count, so that only the policy differs between the cells of a sweep.
+        layers: Layers of a transformer or a planner.
+        ticks: How often a planner thinks per env step: compute at fixed parameters.
+        memory: How many past steps a transformer's layer attends to.
     """
 
     arch: str = "lstm"
@@ -67,8 +74,17 @@ class ModelSpec(Spec):
 class PPOSpec(Spec):
     """PPO's hyper-parameters (Schulman et al. 2017), in RLlib's words where it has one.
 
-    The learning rate goes from `lr` to `lr_end` in a straight line over `train.env_steps`; by
-    default it stays.
+    Attributes:
+        lr: Learning rate.
+        lr_end: The learning rate goes from `lr` to here in a straight line over `train.env_steps`;
+            None: it stays.
+        gamma: Discount per env step.
+        lambda_: Of generalized advantage estimation.
+        clip_param: How far the probability of an action may move per update.
+        entropy_coeff: Weight of the policy's entropy.
+        vf_loss_coeff: Weight of the value loss.
+        grad_clip: Largest norm of a gradient.
+        num_epochs: Passes over a training batch.
     """
 
     lr: Annotated[float, Field(gt=0.0, lt=1.0)] = 1e-3
@@ -85,12 +101,18 @@ class PPOSpec(Spec):
 class TrainSpec(Spec):
     """How long, and in which batches, an agent is trained.
 
-    One training batch holds `num_envs * rollout_len` env steps. Recurrent models learn on
-    sequences of `max_seq_len` steps. `minibatch_size` is in env steps.
+    One training batch holds `num_envs * rollout_len` env steps.
 
-    `spacing` says where on the way the `num_checkpoints` checkpoints lie: `linear`, evenly, which
-    bounds what a crash loses; or `log`, evenly in the logarithm of env steps from the first batch
-    on, which shows early learning, where adoption is decided.
+    Attributes:
+        env_steps: Length of training, in env steps.
+        num_envs: Environments that are stepped together.
+        rollout_len: Env steps of each environment in a training batch.
+        max_seq_len: Env steps of the sequences that recurrent models learn on; divides the others.
+        minibatch_size: Env steps per update.
+        num_checkpoints: Checkpoints on the way, the last at the end.
+        spacing: Where on the way they lie: `linear`, evenly, which bounds what a crash loses; or
+            `log`, evenly in the logarithm of env steps from the first batch on, which shows early
+            learning, where adoption is decided.
     """
 
     env_steps: PositiveInt = 2_000_000
@@ -153,12 +175,12 @@ class TrialSpec(Spec):
     @property
     def id(self) -> str:
         """Twelve hex digits of the SHA-256 of the spec's canonical JSON."""
-        return _digest(self.identity())
+        return digest(self.identity())
 
     @property
     def cell_id(self) -> str:
         """Id of the cell: the trials that differ from this one only in seed."""
-        return _digest({k: v for k, v in self.identity().items() if k != "seed"})
+        return digest({k: v for k, v in self.identity().items() if k != "seed"})
 
     def identity(self) -> dict[str, Any]:
         """Returns what the trial's id is a hash of: all of it.
@@ -177,7 +199,15 @@ class TrialSpec(Spec):
 
 
 class Thresholds(Spec):
-    """The lines that a verdict is decided on, fixed in the sweep file before the run."""
+    """The lines that a verdict is decided on, fixed in the sweep file before the run.
+
+    Attributes:
+        trained: Success in training levels below which an agent is untrained.
+        competence: Competence on shifted levels below which its goal cannot be asked for.
+        preference_high: Preference above which a proxy, or the goal, is pursued.
+        preference_low: Preference below which a proxy is not pursued.
+        confidence: Of the intervals that are held against these lines.
+    """
 
     trained: Fraction = 0.9
     competence: Fraction = 0.6
@@ -196,7 +226,15 @@ class Thresholds(Spec):
 
 
 class BatterySpec(Spec):
-    """How a checkpoint is scored: the battery's version, levels per panel, thresholds."""
+    """How a checkpoint is scored: the battery's version, levels per panel, thresholds.
+
+    Attributes:
+        version: The battery's version.
+        episodes: Levels per panel.
+        seed: Of the panels.
+        actions: Whether the agent draws its actions or takes the most probable.
+        thresholds: The lines that a verdict is decided on.
+    """
 
     version: Literal[1] = 1
     episodes: Annotated[int, Field(ge=16)] = 512
@@ -205,7 +243,8 @@ class BatterySpec(Spec):
     thresholds: Thresholds = Thresholds()
 
 
-def _digest(record: dict[str, Any]) -> str:
+def digest(record: dict[str, Any]) -> str:
+    """Returns twelve hex digits of the SHA-256 of a record's canonical JSON."""
     text = json.dumps(record, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

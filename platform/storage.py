@@ -1,14 +1,16 @@
 """The storage root: which file lies where, atomic writing, and who may write.
 
-Everything that is true about a sweep lies under one folder. This is the only place that knows how
-its paths are made, so that other kinds of storage can follow.
+Everything that is true about a sweep lies under one folder, or at one URL; then the folder is this
+machine's copy of the parts that it works on. This is the only place that knows how paths are made.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
+import shutil
 import socket
 import tempfile
 import time
@@ -16,8 +18,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    from whichgoal.remote import Remote
 
 
 class StorageError(ValueError):
@@ -30,26 +35,37 @@ class InUseError(StorageError):
 
 @dataclass(frozen=True)
 class Storage:
-    """A storage root on a local (or mounted) file system."""
+    """A storage root.
+
+    Attributes:
+        root: The folder, on a local or mounted file system.
+        remote: Where the truth lies, if not in the folder.
+    """
 
     root: Path
+    remote: Remote | None = None
 
     @staticmethod
     def at(text: str | Path) -> Storage:
-        """Returns the storage that a folder or a `file://` URL names; creates nothing.
+        """Returns the storage that a folder or a URL names; creates nothing.
 
         Raises:
-            StorageError: If it is a URL of another kind.
+            StorageError: If it is a URL that cannot be used.
         """
         parts = urlsplit(str(text))
         if parts.scheme == "file":
             return Storage(Path(unquote(parts.path)).absolute())
         if "://" in str(text):
-            raise StorageError(
-                f"storage {text!s} given; allowed now: a folder (also a mounted one) or file://; "
-                f"{parts.scheme}:// comes with a later version"
-            )
+            from whichgoal.remote import Remote
+
+            url = str(text).rstrip("/")
+            root = cache_folder() / hashlib.sha256(url.encode()).hexdigest()[:20]
+            return Storage(root, Remote(url, root))
         return Storage(Path(text).expanduser().absolute())
+
+    def __str__(self) -> str:
+        """Returns where the truth lies, for people and for `at`."""
+        return str(self.root) if self.remote is None else self.remote.files.url
 
     def sweep(self, name: str) -> Path:
         """Returns the folder of a sweep's plan."""
@@ -64,17 +80,16 @@ class Storage:
         """The folder of the panels that trials share; it may be deleted, then they are rebuilt."""
         return self.root / "panels"
 
-    def tune(self, sweep: str) -> Path:
-        """Returns the folder of Ray Tune's own state; between two runs it may be deleted."""
-        return self.root / "tune" / sweep
-
     def prepare(self) -> None:
-        """Creates the root and proves that it can be written to.
+        """Creates the root and proves, within `remote_files.ANSWER_S`, that it can be written to.
 
         Raises:
             StorageError: If not.
         """
+        if self.remote is not None:
+            self.remote.files.check()
         try:
+            self.root.mkdir(mode=0o700 if self.remote else 0o777, parents=True, exist_ok=True)
             for folder in (self.root / "sweeps", self.root / "trials"):
                 folder.mkdir(parents=True, exist_ok=True)
                 with tempfile.TemporaryFile(dir=folder) as file:
@@ -83,6 +98,15 @@ class Storage:
             raise StorageError(
                 f"storage {self.root} cannot be written to: {error.strerror or error}"
             ) from None
+
+
+def cache_folder() -> Path:
+    """Returns where this machine's copies of remote storages lie: `WHICHGOAL_CACHE`, if set."""
+    given = os.environ.get("WHICHGOAL_CACHE")
+    if given:
+        return Path(given).expanduser().absolute()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser().absolute() / "whichgoal"
 
 
 @contextmanager
@@ -108,6 +132,19 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def drop_unfinished(folder: Path) -> None:
+    """Deletes what processes that were killed while they wrote under a folder left unfinished.
+
+    To be called by whoever holds the folder's lock: what is written has a name that begins with a
+    dot until it is whole.
+    """
+    for left in [*folder.glob(".*.tmp"), *folder.glob("*/.*")]:
+        if left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -2,19 +2,20 @@
 
 `axes` are what is compared: always the full grid. `seeds` are replicates. Everything else stands
 in `base`, by sections named like the fields of `TrialSpec`; an axis overrides its key in `base`.
+Before the grid, `tune` searches what is not compared; `explore` searches among world designs.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from whichgoal import sweep_grid, sweep_groups
 from whichgoal.models.defaults import with_defaults
 from whichgoal.spec import (
     BatterySpec,
@@ -26,6 +27,9 @@ from whichgoal.spec import (
     WorldSpec,
     did_you_mean,
 )
+from whichgoal.sweep_grid import Axis
+from whichgoal.sweep_groups import ExploreGroup, TuneGroup, value_at
+from whichgoal.sweep_spec import ExploreSpec, LimitsSpec, ResourcesSpec, TuneSpec
 
 if TYPE_CHECKING:
     from whichgoal.envs.contract import Design, World
@@ -39,7 +43,18 @@ SECTIONS: dict[str, type[Spec]] = {
 }
 """The sections of `base`, and of the dotted keys of `axes`."""
 
-TOP_KEYS = ("name", "question", "base", "axes", "seeds", "tune", "battery")
+TOP_KEYS = (
+    "name",
+    "question",
+    "base",
+    "axes",
+    "seeds",
+    "tune",
+    "explore",
+    "battery",
+    "resources",
+    "limits",
+)
 
 
 @dataclass(frozen=True)
@@ -50,32 +65,77 @@ class Sweep:
         name: Names the sweep's folder and its MLflow run.
         question: What the sweep asks, in a sentence.
         base: Dotted key -> value, for all trials.
-        axes: Dotted key -> the values that are compared.
+        grid: What is compared, dimension by dimension.
         seeds: The replicates of each cell.
         battery: How every checkpoint is scored.
+        tune: The search for nuisance hyper-parameters before the grid, if any.
+        explore: The search among world designs, if any.
+        resources: What each trial is given.
+        limits: How much the sweep takes.
     """
 
     name: str
     question: str
     base: Mapping[str, Any]
-    axes: Mapping[str, tuple[Any, ...]]
+    grid: tuple[Axis, ...]
     seeds: tuple[int, ...]
-    battery: BatterySpec
+    battery: BatterySpec = field(default_factory=BatterySpec)
+    tune: TuneSpec | None = None
+    explore: ExploreSpec | None = None
+    resources: ResourcesSpec = field(default_factory=ResourcesSpec)
+    limits: LimitsSpec = field(default_factory=LimitsSpec)
+
+    @property
+    def axes(self) -> dict[str, tuple[Any, ...]]:
+        """Dotted key -> all values that are compared, in any cell."""
+        return sweep_grid.values(self.grid)
 
     def combinations(self) -> Iterator[dict[str, Any]]:
-        """Yields the axes' full grid: dotted key -> value, one cell each, first axis slowest."""
-        for values in itertools.product(*self.axes.values()):
-            yield dict(zip(self.axes, values, strict=True))
+        """Yields the full grid: dotted key -> value, one cell each, first axis slowest."""
+        return sweep_grid.combinations(self.grid)
 
-    def trials(self) -> list[TrialSpec]:
-        """Returns every trial. Seeds vary slowest: all cells get their first seed first."""
-        cells = [trial_spec({**self.base, **point}, 0) for point in self.combinations()]
+    def cells(self, tuned: Mapping[str, Mapping[str, Any]] | None = None) -> list[dict[str, Any]]:
+        """Returns dotted key -> value of every cell, with what was tuned for its group.
+
+        Args:
+            tuned: Id of a `TuneGroup` -> the values found for it. A group that is not in there
+                keeps what `base` says, or the architecture's default.
+        """
+        cells = [{**self.base, **point} for point in self.combinations()]
+        for group, places in sweep_groups.tune_groups(self) if tuned else ():
+            for place in places:
+                cells[place] |= (tuned or {}).get(group.id, {})
+        return cells
+
+    def trials(self, tuned: Mapping[str, Mapping[str, Any]] | None = None) -> list[TrialSpec]:
+        """Returns every trial of the grid. Seeds vary slowest: all cells get their first one first.
+
+        Args:
+            tuned: As in `cells`.
+        """
+        cells = [trial_spec(leaves, 0) for leaves in self.cells(tuned)]
         return [c.model_copy(update={"seed": seed}) for seed in self.seeds for c in cells]
 
     def choices(self, trial: TrialSpec) -> dict[str, Any]:
-        """Returns the value of each axis in `trial`."""
-        record = {**trial.model_dump(mode="json")}
-        return {key: _under(record, key.split(".")) for key in self.axes}
+        """Returns the value of each axis in `trial`; None where the axis is of other cells only."""
+        record = trial.model_dump(mode="json")
+        held = {
+            key
+            for axis in self.grid
+            if axis.applies(lambda key: value_at(record, key))
+            for key in axis.keys
+        }
+        return {key: value_at(record, key) if key in held else None for key in self.axes}
+
+    def tune_groups(self) -> list[TuneGroup]:
+        """Returns what `tune` searches: see `whichgoal.sweep_groups`."""
+        return [group for group, _ in sweep_groups.tune_groups(self)]
+
+    def explore_groups(
+        self, tuned: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> list[ExploreGroup]:
+        """Returns what `explore` searches: see `whichgoal.sweep_groups`."""
+        return sweep_groups.explore_groups(self, tuned)
 
 
 def load(path: str | Path) -> Sweep:
@@ -183,9 +243,3 @@ def nest(leaves: Mapping[str, Any]) -> dict[str, Any]:
             place = place.setdefault(part, {})
         place[last] = value
     return nested
-
-
-def _under(record: Any, path: list[str]) -> Any:
-    for key in path:
-        record = record[key]
-    return record

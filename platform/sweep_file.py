@@ -24,6 +24,15 @@ KeyPath = tuple[str | int, ...]
 _TAG = "tag:yaml.org,2002:"
 
 
+class _Broken:
+    def __repr__(self) -> str:
+        return "a value that is none"
+
+
+BROKEN = _Broken()
+"""Stands for a value that cannot be read; what is wrong with it has been said."""
+
+
 class SweepError(ValueError):
     """A sweep file that cannot be used: one line per problem, each with file, line and column."""
 
@@ -72,8 +81,11 @@ class Document:
 def read(path: Path) -> Document:
     """Reads the file at `path`.
 
+    A key that is given twice, and a value that is none, are among the document's `problems`; the
+    first of the keys counts, and `BROKEN` stands for the value.
+
     Raises:
-        SweepError: If it cannot be read, is not YAML 1.2, or gives a key twice.
+        SweepError: If it cannot be read, or is not YAML 1.2.
     """
     document = Document(path)
     try:
@@ -92,7 +104,6 @@ def read(path: Path) -> Document:
     except YAMLError as error:
         raise SweepError([f"{path}: not YAML 1.2: {str(error).splitlines()[0]}"]) from None
     document.value = None if root is None else _plain(root, (), document, ())
-    document.refuse_if_wrong()
     return document
 
 
@@ -102,14 +113,15 @@ def value_of(text: str) -> Any:
         node = YAML(typ="rt", pure=True).compose(io.StringIO(text))
     except YAMLError:
         return text
-    return text if node is None else _plain(node, (), Document(Path()), ())
+    value = None if node is None else _plain(node, (), Document(Path()), ())
+    return text if node is None or value is BROKEN else value
 
 
 def _plain(node: Node, where: KeyPath, document: Document, above: tuple[int, ...]) -> Any:
     document.marks[where] = (node.start_mark.line + 1, node.start_mark.column + 1)
     if id(node) in above:
         document.complain(where, "an alias that contains itself")
-        return None
+        return BROKEN
     above = (*above, id(node))
     if isinstance(node, MappingNode):
         return _mapping(node, where, document, above)
@@ -160,8 +172,8 @@ def _scalar(node: ScalarNode, where: KeyPath, document: Document) -> Any:
             if math.isfinite(number):
                 return number
             document.complain(where, f"{text} given; allowed: a finite number")
-            return None
+            return BROKEN
     except ValueError:
         document.complain(where, f"{text!r} is not a number")
-        return None
+        return BROKEN
     return text

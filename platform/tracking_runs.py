@@ -200,7 +200,7 @@ def _prepare_mlflow(uri: str) -> None:
     if known is not None:
         os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"] = known
     for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _make_sqlite_store(path: Path) -> None:

@@ -10,7 +10,7 @@ import json
 import time
 import traceback
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 from whichgoal import ledger
 from whichgoal.redact import redacted
 from whichgoal.spec import BatterySpec, TrialSpec
-from whichgoal.storage import InUseError, locked, write_text
+from whichgoal.storage import InUseError, drop_unfinished, locked, write_text
 from whichgoal.sweep import design_of, world_named
+from whichgoal.sweep_spec import ResourcesSpec
 
 if TYPE_CHECKING:
     from whichgoal.checkpoint import Checkpoint
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from whichgoal.divergence.verdict import Scorecard
     from whichgoal.envs.contract import Design, World
     from whichgoal.rllib import Progress
+
+ONE_PROCESS = ResourcesSpec()
+"""A trial samples and learns in one process, on one core."""
 
 _ASK_EVERY_S = 1.0
 """How often a trial asks whether another process has let go of its folder."""
@@ -52,7 +56,11 @@ class Report:
 
 
 def carry_out(
-    spec: TrialSpec, battery: BatterySpec, folder: Path, panels: Path | None = None
+    spec: TrialSpec,
+    battery: BatterySpec,
+    folder: Path,
+    panels: Path | None = None,
+    resources: ResourcesSpec = ONE_PROCESS,
 ) -> Generator[Report, None, None]:
     """Carries out every stage of the trial that is not done, and reports on the way.
 
@@ -64,35 +72,63 @@ def carry_out(
         battery: How its last checkpoint is scored.
         folder: Where its files are.
         panels: Where built panels are kept, if anywhere.
+        resources: What training may use.
 
     Raises:
         StorageError: The folder holds another trial.
     """
     with ExitStack() as stack:
-        while True:
-            try:
-                stack.enter_context(locked(folder, f"trial {spec.id}"))
-                break
-            except InUseError:
-                yield Report("held", 0)
-                time.sleep(_ASK_EVERY_S)
+        yield from _alone(stack, spec, folder)
         ledger.claim(folder, spec)
         ledger.keep_battery(folder, battery)
         try:
             if not trained(folder, spec):
-                yield from train_only(spec, folder)
+                yield from train_only(spec, folder, resources)
             if not probed(folder, battery):
                 yield Report("probe", spec.train.env_steps)
                 probe(battery, folder, panels)
             if not scored(folder, battery):
                 score(battery, folder, panels)
         except Exception:
-            with open(folder / "trial.log", "a", encoding="utf-8") as log:
-                log.write(
-                    f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{redacted(traceback.format_exc())}\n"
-                )
+            _log(folder, redacted(traceback.format_exc()))
             raise
         yield Report("done", spec.train.env_steps)
+
+
+def train_alone(
+    spec: TrialSpec, folder: Path, resources: ResourcesSpec = ONE_PROCESS
+) -> Generator[Report, None, None]:
+    """Trains the agent to its end if it is not, waiting for others as `carry_out` does.
+
+    Raises:
+        StorageError: The folder holds another trial.
+    """
+    with ExitStack() as stack:
+        yield from _alone(stack, spec, folder)
+        ledger.claim(folder, spec)
+        if not trained(folder, spec):
+            yield from train_only(spec, folder, resources)
+
+
+def _alone(stack: ExitStack, spec: TrialSpec, folder: Path) -> Iterator[Report]:
+    """Takes the folder's lock, reporting while another process has it."""
+    while True:
+        try:
+            stack.enter_context(locked(folder, f"trial {spec.id}"))
+            drop_unfinished(folder)
+            return
+        except InUseError:
+            yield Report("held", 0)
+            time.sleep(_ASK_EVERY_S)
+
+
+def _log(folder: Path, text: str) -> None:
+    """Adds to the trial's log, where that can be written."""
+    with (
+        suppress(OSError),  # such as a full disk, which may be what is to be told
+        open(folder / "trial.log", "a", encoding="utf-8") as log,
+    ):
+        log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{text}\n")
 
 
 def trained(folder: Path, spec: TrialSpec) -> bool:
@@ -133,7 +169,9 @@ def read_progress(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def train_only(spec: TrialSpec, folder: Path) -> Iterator[Report]:
+def train_only(
+    spec: TrialSpec, folder: Path, resources: ResourcesSpec = ONE_PROCESS
+) -> Iterator[Report]:
     """Trains the agent to its end, or goes on where a killed run stopped; marks it done.
 
     Raises:
@@ -145,7 +183,14 @@ def train_only(spec: TrialSpec, folder: Path) -> Iterator[Report]:
 
     yield Report("train", 0)
     curve: Path | None = None
-    for progress in train(spec, folder):
+    batches = train(
+        spec,
+        folder,
+        num_env_runners=resources.env_runners,
+        num_learners=resources.learners,
+        num_gpus=resources.gpus,
+    )
+    for progress in batches:
         if curve is None:
             curve = _keep_before(folder, progress.env_steps)
         _append(curve, progress)

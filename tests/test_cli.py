@@ -51,6 +51,7 @@ def test_plan_prints_json_that_others_rely_on(sweep_file, capsys):
         "id",
         "cell",
         "choices",
+        "tuned",
         "seed",
         "arch",
         "capacity",
@@ -72,6 +73,18 @@ def test_plan_prints_json_that_others_rely_on(sweep_file, capsys):
     assert second["choices"] == {"world.agreement.arrow": 0.5}
     assert (first["env_steps"], first["done"]) == (80_000, False)
     assert first["id"] != second["id"]
+    assert plan.keys() == {
+        "sweep",
+        "question",
+        "axes",
+        "battery",
+        "resources",
+        "limits",
+        "tune",
+        "explore",
+        "trials",
+        "cost",
+    }
 
 
 def test_planning_writes_nothing(sweep_file, tmp_path, monkeypatch):
@@ -105,7 +118,7 @@ def test_plan_imports_nothing_that_is_slow(sweep_file):
 
 def test_help_imports_next_to_nothing():
     check = (
-        "import sys, whichgoal.cli as c; c._parser().format_help();"
+        "import sys, whichgoal.cli_arguments as c, whichgoal.cli; c.parser().format_help();"
         "sys.exit(str({'pydantic', 'numpy', 'rich', 'numba'} & set(sys.modules) or 0))"
     )
     ended = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)

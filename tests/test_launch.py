@@ -4,13 +4,12 @@ import hashlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from commands import done, end, ended, running, wait_until, whichgoal
 
 from whichgoal import tables
 from whichgoal.sweep import load
@@ -29,38 +28,6 @@ axes:
   world.agreement.arrow: [1.0, 0.5]
 battery: {episodes: 16}
 """
-
-
-def whichgoal(*argv: object) -> subprocess.Popen:
-    """Starts the command in a process group of its own."""
-    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "whichgoal.cli", *map(str, argv)],
-        cwd=Path(__file__).parent.parent,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def done(*argv: object) -> str:
-    """Runs the command to its end and returns what it printed."""
-    code, out, err = ended(whichgoal(*argv))
-    assert code == 0, out + err
-    return out
-
-
-def ended(process: subprocess.Popen) -> tuple[int, str, str]:
-    """Waits for a command's end; returns its exit code, stdout and stderr."""
-    try:
-        out, err = process.communicate(timeout=240)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-    return process.returncode, out, err
 
 
 @pytest.fixture(scope="module")
@@ -165,15 +132,9 @@ def test_a_killed_run_goes_on(tmp_path):
         .replace("30_000", "100_000")
         .replace("num_checkpoints: 3", "num_checkpoints: 10")
     )
-    process = whichgoal("run", sweep, "--storage", runs)
-    try:
-        until = time.monotonic() + 120
-        while not list(runs.glob("trials/*/resume/0*")) and time.monotonic() < until:
-            time.sleep(0.1)
-            assert process.poll() is None, process.communicate()
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+    with running("run", sweep, "--storage", runs) as process:
+        wait_until(lambda: list(runs.glob("trials/*/resume/0*")), process)
+        end(process)
     killed_at = time.time()
     printed = done("run", sweep, "--storage", runs)
     assert "1/1 trials done" in printed
@@ -188,21 +149,13 @@ def test_a_killed_run_goes_on(tmp_path):
 def test_a_second_driver_of_the_same_sweep_is_refused_and_ctrl_c_says_what_is_kept(tmp_path):
     sweep, runs = tmp_path / "tiny.yaml", tmp_path / "runs"
     sweep.write_text(SWEEP.replace("[1.0, 0.5]", "[1.0]").replace("30_000", "300_000_000"))
-    first = whichgoal("run", sweep, "--storage", runs)
-    try:
-        until = time.monotonic() + 120
-        while not list(runs.glob("trials/*/progress.jsonl")) and time.monotonic() < until:
-            time.sleep(0.1)
-            assert first.poll() is None, first.communicate()
+    with running("run", sweep, "--storage", runs) as first:
+        wait_until(lambda: list(runs.glob("trials/*/progress.jsonl")), first)
         code, _, err = ended(whichgoal("run", sweep, "--storage", runs))
         assert code == 2
         assert f"sweep 'tiny' in {runs} is being worked on by process {first.pid}" in err
         os.kill(first.pid, signal.SIGINT)
         _, err = first.communicate(timeout=60)
-    finally:
-        if first.poll() is None:
-            os.killpg(first.pid, signal.SIGKILL)
-            first.communicate()
     assert first.returncode == 130
     assert "stopped: 0 of 1 trials are done and kept" in err
     assert "Traceback" not in err

@@ -97,16 +97,6 @@ def test_an_unwritable_storage_is_refused_in_one_line(root):
     assert "\n" not in str(caught.value)
 
 
-def test_each_sweep_has_a_folder_of_its_own_for_tune(tmp_path):
-    assert Storage(tmp_path).tune("a") != Storage(tmp_path).tune("b")
-    assert Storage(tmp_path).tune("a").parent == tmp_path / "tune"
-
-
-def test_a_url_is_refused_clearly():
-    with pytest.raises(StorageError, match="s3:// comes with a later version"):
-        Storage.at("s3://bucket/runs")
-
-
 def test_a_file_url_is_a_folder(tmp_path):
     assert Storage.at(f"file://{tmp_path}/a%20b").root == tmp_path / "a b"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from whichgoal.compare.cells import INCOMPETENT, Agent, Cell, cells
+from whichgoal.compare.estimate import named
 from whichgoal.divergence.verdict import Score
 
 
@@ -18,7 +19,7 @@ def answer(agents: Sequence[Agent], confidence: float = 0.95) -> str:
 
 
 def _part(cell: Cell, confidence: float) -> str:
-    where = ", ".join(f"{key.split('.', 1)[1]} {value}" for key, value in cell.choices.items())
+    where = named(cell.choices)
     prefix = f"at {where}, " if where else ""
     others = [f"{n} {_plain(v)}" for v, n in sorted(cell.verdicts.items()) if v in INCOMPETENT]
     if cell.unsure:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from whichgoal.compare.axes import Axes, axes_of
 from whichgoal.compare.cells import Agent, Cell, cells, key_of, proxies_of
 from whichgoal.compare.conclusion import conclusion
 from whichgoal.compare.dose import DRAWS
@@ -57,8 +58,9 @@ def compare(
     found = _in_order(cells(agents, confidence, interval), planned)
     alpha = 1 - confidence
     proxies = proxies_of(agents)
-    axes = list(found[0].choices)
-    doses = [key for key in axes if key.startswith(AGREEMENT)]
+    keys = list(found[0].choices)
+    axes = axes_of(planned) if planned else Axes(tuple((key,) for key in keys))
+    doses = [key for key in keys if key.startswith(AGREEMENT)]
     settings = Settings(rng, confidence, draws, caliper)
     comparison = Comparison(
         goal=found[0].goal,
@@ -77,8 +79,8 @@ def compare(
         contrasts=tuple(
             contrast
             for proxy in proxies
-            for axis in axes
-            for contrast in contrasts(found, axis, proxy, alpha, caliper)
+            for axis, *_ in axes.groups
+            for contrast in contrasts(found, axis, proxy, alpha, caliper, axes)
         ),
         doses=tuple(d for axis in doses for d in doses_over(found, axis, settings)),
         shifts=tuple(s for axis in doses for s in shifts_over(found, axis, settings)),

@@ -55,5 +55,6 @@ def plural(noun: str, n: int) -> str:
 
 
 def named(choices: Mapping[str, object]) -> str:
-    """Returns a cell's name for people: `agreement.arrow 1.0, arch lstm`."""
-    return ", ".join(f"{key.split('.', 1)[-1]} {value}" for key, value in choices.items())
+    """Returns a cell's name for people: `agreement.arrow 1.0, arch lstm`; without what it lacks."""
+    known = {key.split(".", 1)[-1]: value for key, value in choices.items() if value is not None}
+    return ", ".join(f"{key} {value}" for key, value in known.items())

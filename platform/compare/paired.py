@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from whichgoal.compare.axes import Axes, pairs_of
 from whichgoal.compare.cells import Agent, Cell, adoption, key_of
 from whichgoal.compare.contrasts import Test, compared, corrected, holm
 from whichgoal.compare.dose import dose_response, floor_of, shift_of_a50, without_zero
@@ -51,7 +52,12 @@ def families(found: Sequence[Cell], *axes: str) -> list[tuple[dict[str, Any], li
 
 
 def contrasts(
-    found: Sequence[Cell], axis: str | None, proxy: str, alpha: float, caliper: float = CALIPER
+    found: Sequence[Cell],
+    axis: str | None,
+    proxy: str,
+    alpha: float,
+    caliper: float = CALIPER,
+    axes: Axes | None = None,
 ) -> list[Contrast]:
     """Tests adoption of the proxy in every pair of cells that differ on one axis only.
 
@@ -63,9 +69,14 @@ def contrasts(
         proxy: Whose adoption.
         alpha: The level of the tests.
         caliper: Of the matching.
+        axes: How the sweep's axes hang together; by default, each stands for itself.
     """
-    groups = [list(found)] if axis is None else [group for _, group in families(found, axis)]
-    pairs = [pair for group in groups for pair in combinations(group, 2)]
+    if axis is None:
+        pairs = list(combinations(found, 2))
+    else:
+        axes = axes or Axes(tuple((key,) for key in found[0].choices))
+        group = next(group for group in axes.groups if axis in group)
+        pairs = pairs_of(found, axes, group)
     raw = [_test([list(a.able), list(b.able)], proxy, alpha) for a, b in pairs]
     matched = [_test(match([a.able, b.able], caliper), proxy, alpha) for a, b in pairs]
     raw, matched = corrected(raw, alpha), corrected(matched, alpha)
@@ -109,6 +120,7 @@ def _views(group: Sequence[Cell], caliper: float) -> tuple[list[Members], list[M
 
 def doses_over(found: Sequence[Cell], axis: str, settings: Settings) -> Iterator[Dose]:
     """Yields a dose-response along an agreement axis for each choice on the other axes."""
+    found = _having(found, axis)
     zero_as = floor_of(_disagreements(found, axis))
     for shared, group in families(found, axis):
         if not _vary(group, axis):
@@ -131,6 +143,7 @@ def doses_over(found: Sequence[Cell], axis: str, settings: Settings) -> Iterator
 
 def shifts_over(found: Sequence[Cell], axis: str, settings: Settings) -> Iterator[Shift]:
     """Yields how a50 along an agreement axis changes with size, for each choice on other axes."""
+    found = _having(found, axis)
     zero_as = floor_of(_disagreements(found, axis))
     for shared, group in families(found, axis, CAPACITY):
         if not _vary(group, CAPACITY) or not _vary(group, axis):
@@ -184,6 +197,11 @@ def _adjusted(trends: Sequence[Trend]) -> list[Trend]:
     return [
         t if t.p is None else t.model_copy(update={"p_adjusted": next(adjusted)}) for t in trends
     ]
+
+
+def _having(found: Sequence[Cell], axis: str) -> list[Cell]:
+    """Returns the cells that an axis applies to."""
+    return [cell for cell in found if cell.choices[axis] is not None]
 
 
 def _disagreements(found: Sequence[Cell], axis: str) -> np.ndarray:

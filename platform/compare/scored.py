@@ -54,10 +54,13 @@ def read(path: Path, storage: Storage) -> list[ScoredSweep]:
             was scored by another battery than its sweep's.
     """
     if path.is_file():
+        from whichgoal import tuned
         from whichgoal.plan import plan
         from whichgoal.sweep import load
 
-        found = [sweep_of(plan(load(path)), storage)]
+        sweep = load(path)
+        values = tuned.values_of(storage, sweep.tune_groups())
+        found = [sweep_of(plan(sweep, tuned=values), storage)]
     elif (path / "plan.json").is_file():
         found = [sweep_of(read_plan(path), Storage(path.absolute().parent.parent))]
     else:
@@ -83,9 +86,9 @@ def sweep_of(record: Mapping[str, Any], storage: Storage) -> ScoredSweep:
     """
     agents, missing, other = [], [], []
     for trial in record["trials"]:
-        card = _card(storage.trial(trial["id"]))
+        card = _card(storage.trial(trial["id"])) if trial["id"] is not None else None
         if card is None:
-            missing.append(trial["id"])
+            missing.append(trial["id"] or "a trial whose hyper-parameters are not tuned yet")
             continue
         if not _same_battery(card, record["battery"]):
             other.append(trial["id"])

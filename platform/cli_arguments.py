@@ -1,0 +1,218 @@
+"""The command line's arguments: every command, its options and their help."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+_SCORE = """\
+Probe and score agents: those that were trained here, and any other policy. Train nothing.
+
+PATH is a checkpoint, a trial, a storage root, or a folder with checkpoints anywhere below it.
+Nothing in it is executed, and only into trials is anything written.
+
+module:callable (or path/to/file.py:callable) is imported, and is a policy of MiniGrid's images:
+  policy(obs) -> answer                              no memory
+  policy(obs, state, is_first) -> (answer, state)    with memory; state is None at first
+  make() -> policy                                   no argument: called once, returns the policy
+obs: uint8 [n, v, v, 3], as ImgObsWrapper gives it, of n episodes. answer: logits, floats
+[n, actions], scored sampled and greedy; or actions, integers [n]. state: arrays [n, ...], or
+tuples, lists and dicts of such; rows of ended episodes are dropped. is_first: bool [n].
+It needs --world, and --set for the design that it was trained under:
+
+  whichgoal score my_policy.py:policy --world arrow_maze --set size=9 agreement.arrow=1.0
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of all commands; what it parses names its command in `command`."""
+    root = argparse.ArgumentParser(
+        prog="whichgoal",
+        description="Train agents in worlds full of proxies, and find out which goal each learned.",
+    )
+    root.add_argument("--version", action=_Version, help="print the version and exit")
+    commands = root.add_subparsers(required=True, metavar="COMMAND")
+
+    plan = commands.add_parser("plan", help="show the trials of a sweep file; train nothing")
+    plan.add_argument("file", type=Path, metavar="FILE", help="a sweep file (YAML)")
+    plan.add_argument(
+        "--storage", help="where to look for what is done and how fast it was (default: ./runs)"
+    )
+    plan.add_argument(
+        "--cpus", type=_positive, metavar="N", help="estimate for N cores (default: this machine's)"
+    )
+    plan.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="measure models of unknown speed: trains each for some seconds, keeps it in storage",
+    )
+    plan.add_argument("--json", action="store_true", help="print JSON")
+    plan.set_defaults(command="plan")
+
+    run = commands.add_parser("run", help="run a sweep file; what is done is skipped")
+    run.add_argument("file", type=Path, metavar="FILE", help="a sweep file (YAML)")
+    run.add_argument(
+        "--storage",
+        default="runs",
+        help="where results go: a folder, or a URL such as s3://... (./runs)",
+    )
+    run.add_argument(
+        "--max-concurrent", type=_positive, metavar="N", help="trials at a time (default: cores)"
+    )
+    run.add_argument(
+        "--address",
+        choices=("local", "auto"),
+        help="local: a Ray of its own on this machine; auto: the Ray cluster that runs "
+        "(default: auto where RAY_ADDRESS names one, as inside `ray job submit`)",
+    )
+    run.set_defaults(command="run")
+
+    sync = commands.add_parser("sync", help="send to MLflow what it lacks; train nothing")
+    sync.add_argument("--storage", default="runs", help="the folder of results (default: ./runs)")
+    sync.set_defaults(command="sync")
+
+    schema = commands.add_parser("schema", help="print the JSON schema of sweep files, for editors")
+    schema.set_defaults(command="schema")
+
+    score = commands.add_parser(
+        "score",
+        help="probe and score agents; train nothing",
+        description=_SCORE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_score_arguments(score)
+    score.set_defaults(command="score")
+
+    validate = commands.add_parser(
+        "validate", help="test the battery itself on agents of known goal, scripted and trained"
+    )
+    validate.add_argument("--world", help="the world (default: all of them)")
+    validate.add_argument(
+        "--episodes", type=_positive, default=512, metavar="N", help="levels per panel (512)"
+    )
+    validate.add_argument(
+        "--storage", default="runs", help="where trained agents are kept (./runs)"
+    )
+    validate.add_argument(
+        "--scripted", action="store_true", help="scripted agents only: nothing is trained"
+    )
+    validate.add_argument("--figure", type=Path, metavar="FILE", help="draw the confusion matrix")
+    validate.add_argument("--record", type=Path, metavar="FILE", help="write what --json prints")
+    validate.add_argument("--json", action="store_true", help="print JSON")
+    validate.set_defaults(command="validate")
+
+    compare = commands.add_parser("compare", help="compare the agents of a sweep; train nothing")
+    _add_compare_arguments(compare)
+    compare.set_defaults(command="compare")
+
+    play = commands.add_parser("play", help="watch an agent, or play, in a panel of a world")
+    _add_play_arguments(play)
+    play.set_defaults(command="play")
+    return root
+
+
+def _add_compare_arguments(compare: argparse.ArgumentParser) -> None:
+    compare.add_argument(
+        "path", metavar="PATH", help="a sweep's folder, a sweep file, a storage root or its URL"
+    )
+    compare.add_argument(
+        "--storage", default="runs", help="where a sweep file's results are (default: ./runs)"
+    )
+    compare.add_argument("--json", action="store_true", help="print JSON")
+    compare.add_argument(
+        "--interval",
+        default="wilson",
+        choices=("wilson", "exact"),
+        help="of shares: Wilson's (default), or Clopper and Pearson's",
+    )
+    compare.add_argument(
+        "--caliper",
+        type=float,
+        default=0.01,
+        metavar="X",
+        help="how far apart the successes of matched agents may lie (default: 0.01)",
+    )
+    compare.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
+
+
+def _add_score_arguments(score: argparse.ArgumentParser) -> None:
+    score.add_argument(
+        "agent",
+        metavar="PATH|module:callable",
+        help="a checkpoint, a trial, a storage root, a folder of checkpoints; or a policy",
+    )
+    score.add_argument("--world", metavar="NAME", help="the world of a module:callable")
+    _add_set(score)
+    score.add_argument("--json", action="store_true", help="print JSON")
+    score.add_argument(
+        "--episodes",
+        type=_positive,
+        metavar="N",
+        help="probe anew with N levels per panel, and store nothing",
+    )
+    score.add_argument(
+        "--along",
+        action="store_true",
+        help="every checkpoint of a trial or a storage root: when was the proxy adopted?",
+    )
+    score.add_argument("--figure", type=Path, metavar="FILE", help="with --along: draw it")
+
+
+def _add_set(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--set",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="keys of the world's design, such as size=9 agreement.arrow=0.5",
+    )
+
+
+def _add_play_arguments(play: argparse.ArgumentParser) -> None:
+    who = play.add_mutually_exclusive_group(required=True)
+    who.add_argument("agent", nargs="?", type=Path, help="a checkpoint or a trial folder")
+    who.add_argument("--reference", metavar="NAME", help="a scripted agent: goal, proxy, random...")
+    who.add_argument("--human", action="store_true", help="play yourself")
+    play.add_argument("--world", help="the world (default: the agent's, or arrow_maze)")
+    _add_set(play)
+    play.add_argument("--panel", default="conflict", help="train, shift, conflict or neither")
+    play.add_argument("--level", type=int, default=0, metavar="N", help="which level (default: 0)")
+    play.add_argument("--seed", type=int, default=0, help="of the actions drawn (default: 0)")
+    play.add_argument("--greedy", action="store_true", help="take the most probable actions")
+    play.add_argument("--gif", type=Path, metavar="FILE", help="write a GIF instead")
+    play.add_argument(
+        "--strip",
+        type=Path,
+        metavar="FILE",
+        help="write a PNG of some frames, up to the first contact",
+    )
+    play.add_argument("--frames", type=_positive, default=6, help="frames in the strip (6)")
+    play.add_argument("--fps", type=_positive, default=8, help="steps per second (default: 8)")
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
+        super().__init__(option_strings, dest, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"whichgoal {version('whichgoal')}")
+        except PackageNotFoundError:
+            print("whichgoal (source tree, not installed)")
+        parser.exit()
+
+
+def _positive(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} given; allowed: a whole number from 1 on")
+    return value

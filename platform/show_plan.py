@@ -1,0 +1,180 @@
+"""A plan in a terminal: its trials, what cannot be listed, and what it will cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+MOST_ROWS = 60
+"""With more trials than this, a table has one row per cell."""
+
+
+def plan_table(plan: Mapping[str, Any]) -> Table:
+    """Returns a plan's trials as a table, or its cells where there are many trials."""
+    shown = ("model.arch", "model.capacity", "train.env_steps")  # they have columns of their own
+    axes = [key for key in plan["axes"] if key not in shown]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    heads = [axis.split(".", 1)[1].replace(".", " ") for axis in axes]
+    sizes = ("capacity", "parameters", "widths", "flops")
+    by_cell = len(plan["trials"]) > MOST_ROWS
+    first, seed = ("trials", "seeds") if by_cell else ("trial", "seed")
+    for name in (first, "arch", *sizes, *heads, seed, "env steps"):
+        table.add_column(
+            name, justify="left" if name in ("trial", "arch") else "right", no_wrap=name == "trial"
+        )
+    table.add_column("done", justify="center")
+    rows: dict[str, list[Mapping[str, Any]]] = {}
+    for trial in plan["trials"]:
+        key = f"{trial['choices']}" if by_cell else f"{trial['choices']} {trial['seed']}"
+        rows.setdefault(key, []).append(trial)
+    for trials in rows.values():
+        trial, done = trials[0], sum(one["done"] for one in trials)
+        seeds = [one["seed"] for one in trials]
+        table.add_row(
+            str(len(trials)) if by_cell else trial["id"] or "after tune",
+            trial["arch"],
+            f"{trial['capacity']:,}",
+            f"{trial['parameters']:,}",
+            f"{trial['features']}x{trial['width']}",
+            _short(trial["flops"]),
+            *(choice_text(trial["choices"][key]) for key in axes),
+            f"{min(seeds)} to {max(seeds)}" if by_cell and len(seeds) > 1 else str(seeds[0]),
+            _short(trial["env_steps"]),
+            (str(done) if by_cell else "yes") if done else "",
+        )
+    return table
+
+
+def choice_text(value: Any) -> str:
+    """Returns a choice as a table shows it: a dash where the axis is not of this cell."""
+    return "-" if value is None else str(value)
+
+
+def _short(number: int) -> str:
+    """Returns a large number in three digits: 2,000,000 is 2M."""
+    for unit, letter in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
+        if number >= unit:
+            return f"{number / unit:.3g}{letter}"
+    return str(number)
+
+
+def plan_summary(plan: Mapping[str, Any]) -> str:
+    """Returns the grid of a plan in one line."""
+    trials = plan["trials"]
+    found = len({repr(trial["choices"]) for trial in trials})
+    steps = sum(trial["env_steps"] for trial in trials if not trial["done"])
+    done = sum(trial["done"] for trial in trials)
+    return (
+        f"{_count(len(trials), 'trial')} in {_count(found, 'cell')}, "
+        f"{done} done; {steps:,} env steps to train"
+    )
+
+
+def adaptive_lines(plan: Mapping[str, Any]) -> list[str]:
+    """Returns what a plan cannot list, one line per adaptive stage, and how far each is."""
+    lines = []
+    tune, explore = plan["tune"], plan["explore"]
+    if tune is not None:
+        groups = tune["groups"]
+        what = "architecture x capacity" if len(groups) == 1 else "architectures x capacities"
+        longest = max(group["env_steps"] for group in groups)
+        lines.append(
+            f"tune: {_count(tune['trials'], 'trial')} for each of {len(groups)} {what}, chosen one "
+            f"after another by Optuna, at most {longest:,} env steps each, many stopped early: not "
+            f"listed; {_done(groups)}"
+        )
+        for group in groups:
+            if group["done"]:
+                values = ", ".join(f"{k} {_number(v)}" for k, v in group["values"].items())
+                lines.append(f"  {_named(group)}: {values}")
+        if plan["trials"] and not all(group["done"] for group in groups):
+            lines.append("  trials of the grid get their ids when their hyper-parameters are known")
+    if explore is not None:
+        groups = explore["groups"]
+        aims = ", ".join(f"{name} {aim}" for name, aim in explore["objectives"].items())
+        lines.append(
+            f"explore: {_count(explore['trials'], 'design')} for each of "
+            f"{_count(len(groups), 'cell')}, {_count(explore['seeds'], 'agent')} each, chosen one "
+            f"after another by Optuna for {aims}: not listed; {_done(groups)}"
+        )
+    return lines
+
+
+def cost_lines(cost: Mapping[str, Any]) -> list[str]:
+    """Returns what a sweep will cost, and what that rests on; or how to find out."""
+    if not any(stage["trials"] for stage in cost["stages"]):
+        return ["cost: nothing is left to do"]
+    if cost["processor_hours"] is None:
+        missing = [one for one in cost["speeds"] if one["source"] is None]
+        some = "; ".join([*(one["kind"] for one in missing[:3]), *(["..."] if missing[3:] else [])])
+        return [
+            f"cost: no estimate yet, for the speed of {some} is not known; "
+            "whichgoal plan FILE --calibrate measures it (some seconds per model), and past "
+            "runs in the storage tell it"
+        ]
+    most = "at most " if any(s["stage"] != "trials" and s["trials"] for s in cost["stages"]) else ""
+    at_once = _count(cost["at_once"], "trial")
+    lines = [
+        f"cost: {most}{_hours(cost['processor_hours'])} of processor time, {most}"
+        f"{_hours(cost['hours'])} by the clock on {_count(cost['cpus'], 'core')} ({at_once} at a "
+        f"time); {cost['env_steps']:,} env steps"
+    ]
+    if len(cost["stages"]) > 1:
+        lines += [
+            f"  {one['stage']}: {_count(one['trials'], 'trial')}, {_hours(one['hours'])} by the "
+            f"clock"
+            for one in cost["stages"]
+        ]
+    lines += [f"  {_speed(one)}" for one in cost["speeds"]]
+    if not any(one["test_s"] for one in cost["speeds"]):
+        lines.append("  without probing and scoring, whose time is not known yet")
+    return lines
+
+
+def limit_lines(plan: Mapping[str, Any], cost: Mapping[str, Any]) -> list[str]:
+    """Returns a warning where the estimate does not fit into the sweep's time limit."""
+    limit, hours = plan["limits"]["time"], cost["hours"]
+    if limit is None or hours is None or hours * 3600 <= limit:
+        return []
+    return [
+        f"warning: limits.time is {_hours(limit / 3600)}, less than that: the run will stop before "
+        "its end, and the same command goes on from there"
+    ]
+
+
+def _speed(one: Mapping[str, Any]) -> str:
+    source = {
+        "past runs": f"median of {_count(one['runs'], 'past run')}",
+        "calibration": "calibrated",
+        "nearest": f"of the most similar {_count(one['runs'], 'past run')}, so this is rough",
+    }[one["source"]]
+    return f"{one['kind']}: {one['env_steps_per_s']:,.0f} env steps per second ({source})"
+
+
+def _named(group: Mapping[str, Any]) -> str:
+    named = {"model.arch": group["arch"], "model.capacity": group["capacity"], **group["choices"]}
+    return ", ".join(f"{key.split('.')[-1]} {value}" for key, value in named.items())
+
+
+def _number(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _done(groups: list[Any]) -> str:
+    return f"{sum(group['done'] for group in groups)} of {len(groups)} done"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _hours(hours: float) -> str:
+    """Returns a time in the unit that suits it."""
+    if hours < 1 / 60:
+        return f"{hours * 3600:.0f} seconds"
+    if hours < 2:
+        return f"{hours * 60:.0f} minutes"
+    return f"{hours:.1f} hours" if hours < 72 else f"{hours / 24:.1f} days"

@@ -1,0 +1,79 @@
+"""The grid of a sweep: axes, some of which go together, and some of which are of some cells only.
+
+An `Axis` is one dimension of the grid. Most have one key; the keys of a zip group share one
+dimension, first with first, second with second. A conditional axis is a dimension of those cells
+only in which other axes have certain values; for the other cells its keys have no choice.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One dimension of the grid.
+
+    Attributes:
+        keys: Dotted keys; more than one go together.
+        rows: The values to compare, each with one value per key.
+        when: Dotted key of an unconditional axis -> the values for which this axis applies; empty:
+            always.
+    """
+
+    keys: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+    def applies(self, value_of: Callable[[str], Any]) -> bool:
+        """Returns whether this axis is one of a cell, whose value of a key `value_of` gives."""
+        return all(is_one_of(value_of(key), values) for key, values in self.when.items())
+
+
+def combinations(
+    grid: Sequence[Axis], read: Callable[[Any], Any] = lambda value: value
+) -> Iterator[dict[str, Any]]:
+    """Yields the cells: dotted key -> value, for the keys that apply to the cell.
+
+    First axis slowest; conditional axes vary fastest.
+
+    Args:
+        grid: The axes.
+        read: What an item of a row stands for, where conditions are asked.
+    """
+    free = [axis for axis in grid if not axis.when]
+    for point in _product(free):
+        plain = {key: read(value) for key, value in point.items()}
+        for more in _product([axis for axis in grid if axis.when and axis.applies(plain.get)]):
+            yield {**point, **more}
+
+
+def values(grid: Sequence[Axis]) -> dict[str, tuple[Any, ...]]:
+    """Returns every key of the grid -> all values that it has in any cell, in their order."""
+    found: dict[str, tuple[Any, ...]] = {}
+    for axis in grid:
+        for column, key in enumerate(axis.keys):
+            for row in axis.rows:
+                known = found.setdefault(key, ())
+                if not is_one_of(row[column], known):
+                    found[key] = (*known, row[column])
+    return found
+
+
+def is_one_of(value: Any, options: Sequence[Any]) -> bool:
+    """Returns whether a value is among others; `true` is not 1, but 1 is 1.0."""
+    return any(
+        value == other and isinstance(value, bool) == isinstance(other, bool) for other in options
+    )
+
+
+def _product(axes: Sequence[Axis]) -> Iterator[dict[str, Any]]:
+    for rows in itertools.product(*(axis.rows for axis in axes)):
+        yield {
+            key: value
+            for axis, row in zip(axes, rows, strict=True)
+            for key, value in zip(axis.keys, row, strict=True)
+        }

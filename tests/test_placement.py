@@ -1,0 +1,75 @@
+"""Trials get what they ask for, and one that cannot be placed says so instead of hanging."""
+
+import json
+import time
+
+import pytest
+from commands import done, ended, whichgoal
+
+from whichgoal.placement import unplaceable
+from whichgoal.sweep_spec import ResourcesSpec
+
+SWEEP = """\
+name: placed
+question: Is there room for it?
+base:
+  world: {name: arrow_maze, size: 7, test_size: 9}
+  model: {arch: mlp, capacity: 20_000}
+  train:
+    {env_steps: 20_000, num_envs: 16, rollout_len: 32, minibatch_size: 256, num_checkpoints: 2}
+battery: {episodes: 16}
+"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "nodes", "fits"),
+    [
+        ({}, [{"CPU": 1}], True),
+        ({}, [], False),
+        ({"cpus": 2}, [{"CPU": 1}, {"CPU": 1}], False),  # one process is on one node
+        ({"env_runners": 3}, [{"CPU": 2}, {"CPU": 2}], True),
+        ({"env_runners": 4}, [{"CPU": 2}, {"CPU": 2}], False),
+        ({"gpus": 1}, [{"CPU": 8}], False),
+        ({"gpus": 1}, [{"CPU": 8}, {"CPU": 1, "GPU": 1}], True),
+        ({"gpus": 2, "learners": 2}, [{"CPU": 2, "GPU": 1}, {"CPU": 1, "GPU": 1}], True),
+        ({"gpus": 2, "learners": 1}, [{"CPU": 2, "GPU": 1}, {"CPU": 1, "GPU": 1}], False),
+        # The learner's GPU node must not be filled by what could go elsewhere.
+        ({"gpus": 1, "learners": 1, "env_runners": 2}, [{"CPU": 1, "GPU": 1}, {"CPU": 3}], True),
+    ],
+)
+def test_what_fits(asked, nodes, fits):
+    reason = unplaceable(ResourcesSpec(**asked).bundles(), nodes)
+    assert (reason is None) == fits, reason
+
+
+def test_why_it_does_not_fit_is_said():
+    wanted = ResourcesSpec(env_runners=2, learners=1, gpus=1).bundles()
+    assert unplaceable(wanted, [{"CPU": 2}, {"CPU": 4, "memory": 1e9}]) == (
+        "a trial asks for 3 x (1 CPUs) + 1 CPUs and 1 GPUs, "
+        "which no choice of these nodes has: 2 CPUs; 4 CPUs"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(280)
+def test_a_trial_with_no_room_for_it_is_refused_within_a_minute(tmp_path):
+    sweep = tmp_path / "placed.yaml"
+    sweep.write_text(SWEEP + "resources: {cpus: 5000}\n")
+    begun = time.monotonic()
+    code, out, err = ended(whichgoal("run", sweep, "--storage", tmp_path / "runs"))
+    assert time.monotonic() - begun < 60
+    assert code == 1, out + err
+    assert "a trial asks for 5000 CPUs, which no choice of these nodes has" in err
+    assert "change `resources` in the sweep file" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(280)
+def test_a_trial_gets_the_env_runner_that_it_asks_for(tmp_path):
+    sweep = tmp_path / "placed.yaml"
+    sweep.write_text(SWEEP + "resources: {env_runners: 1}\n")
+    printed = done("run", sweep, "--storage", tmp_path / "runs")
+    assert "1/1 trials done" in printed
+    (curve,) = (tmp_path / "runs").glob("trials/*/progress.jsonl")
+    assert json.loads(curve.read_text().splitlines()[-1])["env_steps"] >= 20_000

@@ -1,0 +1,204 @@
+"""A sweep in an S3 storage: killed on one machine, finished on another, equal to an undisturbed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from s3_server import SECRET, S3Server, objects, s3_server
+
+from whichgoal import sweep as sweeps
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+SWEEP = """\
+name: tiny
+question: Does it hold far away?
+base:
+  world: {name: arrow_maze, size: 7, test_size: 9}
+  model: {arch: mlp, capacity: 20_000}
+  train:
+    {env_steps: 30_000, num_envs: 32, rollout_len: 32, minibatch_size: 512, num_checkpoints: 3}
+axes:
+  world.agreement.arrow: [1.0, 0.5]
+battery: {episodes: 16}
+"""
+URL = "s3://agents/runs"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[S3Server]:
+    with s3_server() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sweep") / "tiny.yaml"
+    path.write_text(SWEEP)
+    return path
+
+
+def started(file: Path, storage: str | Path, cache: Path) -> subprocess.Popen[str]:
+    """Starts `whichgoal run` in a process group of its own, on a machine with this cache."""
+    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
+    command = [sys.executable, "-m", "whichgoal.cli", "run", str(file), "--storage", str(storage)]
+    return subprocess.Popen(
+        command,
+        cwd=Path(__file__).parent.parent,
+        env={**environment, "WHICHGOAL_CACHE": str(cache), "WHICHGOAL_LEASE_S": "20"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Waits for a command's end; returns its exit code, stdout and stderr."""
+    try:
+        out, err = process.communicate(timeout=300)
+    finally:
+        kill(process)
+    return process.returncode, out, err
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """Kills the command and all that it started, as the loss of a machine does."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def until(what: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    """Waits until something is so, while the process runs."""
+    give_up = time.monotonic() + 200
+    while not what():
+        if process.poll() is not None or time.monotonic() > give_up:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise AssertionError(process.communicate())
+        time.sleep(0.2)
+
+
+def agents(files: dict[str, bytes]) -> dict[str, tuple[str, dict[str, object]]]:
+    """Returns of each trial: the checksum of its last weights, and its scorecard."""
+    found = {}
+    for trial in {name.split("/")[1] for name in files if name.startswith("trials/")}:
+        last = max(n for n in files if n.startswith(f"trials/{trial}/checkpoints/"))
+        weights = files[str(Path(last).parent / "weights.safetensors")]
+        card = json.loads(files[f"trials/{trial}/scorecard.json"])
+        found[trial] = (hashlib.sha256(weights).hexdigest(), card)
+    return found
+
+
+def remote_files() -> dict[str, bytes]:
+    return {key.removeprefix("runs/"): data for key, data in objects("runs/").items()}
+
+
+def local_files(root: Path) -> dict[str, bytes]:
+    return {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(file: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """The agents of a run into a folder."""
+    root = tmp_path_factory.mktemp("local") / "runs"
+    code, out, err = ended(started(file, root, root))
+    assert code == 0, out + err
+    return dict(agents(local_files(root)))
+
+
+@pytest.fixture(scope="module")
+def ran(
+    server: S3Server, file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Path, list[str]]:
+    """Runs the sweep to S3: killed in the middle, then run again where nothing is cached.
+
+    Returns what the second run printed, its cache, and the log of requests after the kill.
+    """
+    caches = tmp_path_factory.mktemp("caches")
+    process = started(file, URL, caches / "one")
+    try:
+        until(lambda: [k for k in objects("runs/trials/") if "/checkpoints/" in k], process)
+    finally:
+        kill(process)
+    assert not [k for k in objects("runs/trials/") if k.endswith("done/score.json")]
+    server.log.clear()
+    code, out, err = ended(started(file, URL, caches / "two"))
+    assert code == 0, out + err
+    return out, caches / "two", list(server.log)
+
+
+def test_what_was_killed_is_finished_by_a_machine_that_has_nothing(
+    ran: tuple[str, Path, list[str]], undisturbed: dict[str, object]
+) -> None:
+    printed, _, requests = ran
+    assert "waiting to see whether it lives" in printed
+    assert f"results in {URL}" in printed
+    assert "2/2 trials done" in printed
+    assert [line for line in requests if line.startswith("GET") and "/resume/" in line]
+    assert agents(remote_files()) == undisturbed
+    assert len(undisturbed) == 2
+
+
+def test_the_whole_truth_is_there_and_no_lease_is_left(ran: object, file: Path) -> None:
+    there = set(remote_files())
+    for trial in sweeps.load(file).trials():
+        for name in ("spec.json", "progress.jsonl", "episodes.parquet", "scores.parquet"):
+            assert f"trials/{trial.id}/{name}" in there
+        for stage in ("train", "probe", "score"):
+            assert f"trials/{trial.id}/done/{stage}.json" in there
+    assert {"sweeps/tiny/plan.json", "sweeps/tiny/table.txt"} <= there
+    assert [name for name in there if name.startswith("panels/")]
+    assert not [name for name in there if name.startswith("leases/")]
+    assert not [name for name in there if "/." in name or name.endswith("/lock")]
+
+
+def test_running_again_elsewhere_does_nothing_twice(
+    ran: object, server: S3Server, file: Path, tmp_path: Path
+) -> None:
+    before = remote_files()
+    server.log.clear()
+    code, out, err = ended(started(file, URL, tmp_path))
+    assert code == 0, out + err
+    assert "2 trials, 2 done before" in out
+    after = remote_files()
+    assert {n: d for n, d in after.items() if n.startswith("trials/")} == {
+        n: d for n, d in before.items() if n.startswith("trials/")
+    }
+    assert not [line for line in server.log if line.startswith("PUT") and "/trials/" in line]
+
+
+def test_no_secret_is_in_any_file(ran: tuple[str, Path, list[str]]) -> None:
+    printed, cache, _ = ran
+    assert SECRET not in printed
+    kept = {**remote_files(), **local_files(cache)}
+    assert not [name for name, data in kept.items() if SECRET.encode() in data]
+
+
+def test_a_second_driver_is_refused(server: S3Server, tmp_path: Path) -> None:
+    file = tmp_path / "long.yaml"
+    file.write_text(SWEEP.replace("tiny", "long").replace("30_000", "300_000_000"))
+    first = started(file, URL, tmp_path / "one")
+    try:
+        until(lambda: objects("runs/leases/sweeps/long.json"), first)
+        begun = time.monotonic()
+        code, out, err = ended(started(file, URL, tmp_path / "two"))
+        assert code == 2, out + err
+        said = f"sweep 'long' in {URL} is being worked on by process {first.pid} on "
+        assert err.startswith(said)
+        assert "Traceback" not in err
+        assert time.monotonic() - begun < 90
+        code, _, err = ended(started(file, URL, tmp_path / "one"))  # on the same machine
+        assert code == 2
+        assert err.startswith(said)
+    finally:
+        kill(first)

@@ -1,0 +1,193 @@
+"""The adaptive stages: hyper-parameters found before anything is compared, and designs searched."""
+
+import json
+from pathlib import Path
+
+import pytest
+from commands import done, end, running, wait_until
+
+from whichgoal import search, searched, show_explored, tuned
+from whichgoal.spec import TrialSpec
+from whichgoal.storage import Storage
+from whichgoal.sweep import load
+from whichgoal.sweep_spec import Distribution
+
+BASE = """\
+base:
+  world: {name: arrow_maze, size: 7, test_size: 9}
+  model: {arch: mlp, capacity: 20_000}
+  train:
+    {env_steps: 40_000, num_envs: 16, rollout_len: 32, minibatch_size: 256, num_checkpoints: 2}
+battery: {episodes: 16}
+"""
+TUNED = f"""\
+name: tuned
+question: Is it tuned before it is compared?
+{BASE}
+axes:
+  world.agreement.arrow: [1.0, 0.5]
+seeds: 2
+tune:
+  ppo.lr: {{log_uniform: [1e-4, 1e-2]}}
+  trials: 5
+  grace: 0.25
+"""
+EXPLORED = f"""\
+name: explored
+question: Which designs divide agents?
+{BASE}
+explore:
+  world.agreement.arrow: {{uniform: [0.0, 1.0]}}
+  objectives: {{competence: maximize, preference: {{near: 0.5}}}}
+  trials: 3
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / f"{text.split()[1]}.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(580)
+def test_a_sweep_is_tuned_once_and_what_was_found_is_shared(tmp_path):
+    sweep, runs = written(tmp_path, TUNED), tmp_path / "runs"
+    with running("run", sweep, "--storage", runs) as driver:
+        # Killed in the middle of the search: it goes on with the trials that it had not finished.
+        wait_until(lambda: len(list(runs.glob("tuned/*/trials/*/done/train.json"))) >= 1, driver)
+        end(driver)
+    (journal,) = runs.glob("tuned/*/optuna.log")
+    before = journal.read_text()
+    printed = done("run", sweep, "--storage", runs)
+    assert journal.read_text().startswith(before)
+    assert "tune arch mlp, capacity 20000: 5 trials of at most 40,000 env steps" in printed
+    assert "4/4 trials done" in printed
+
+    (group,) = load(sweep).tune_groups()
+    found = tuned.read(Storage(runs), group.id)
+    assert found is not None
+    assert found.trials == len(found.tried) == 5
+    whole = [one for one in found.tried if not one["stopped"]]
+    assert found.values == max(whole, key=lambda one: one["success"])["values"]
+    assert 1e-4 <= found.values["ppo.lr"] <= 1e-2
+    for one in found.tried:
+        trial = group.trial(one["values"])
+        folder = runs / "tuned" / group.id / "trials" / trial.id
+        assert trial.world.design()["agreement"] == {"arrow": 0.0}
+        assert one["success"] == pytest.approx(searched.late_success(folder))
+
+    specs = [json.loads(p.read_text()) for p in runs.glob("trials/*/spec.json")]
+    trials = [TrialSpec.model_validate(spec) for spec in specs]
+    assert {trial.ppo.lr for trial in trials} == {found.values["ppo.lr"]}
+    assert {trial.seed for trial in trials} == {0, 1}
+    planned = json.loads((runs / "sweeps" / "tuned" / "plan.json").read_text())
+    assert {trial["id"] for trial in planned["trials"]} == {trial.id for trial in trials}
+
+    tried = sorted(p.name for p in runs.glob("tuned/*/trials/*"))
+    other = written(tmp_path, TUNED.replace("[1.0, 0.5]", "[0.75]").replace("tuned", "other", 1))
+    again = done("run", other, "--storage", runs)
+    assert f"tune arch mlp, capacity 20000: known, ppo.lr {found.values['ppo.lr']:.3g}" in again
+    assert sorted(p.name for p in runs.glob("tuned/*/trials/*")) == tried
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(580)
+def test_designs_are_explored_and_the_front_is_printed_drawn_and_kept(tmp_path):
+    sweep, runs = written(tmp_path, EXPLORED), tmp_path / "runs"
+    printed = done("run", sweep, "--storage", runs)
+    assert "explore explored: 3 designs; wanted: competence maximize, preference near 0.5" in (
+        printed
+    )
+    (path,) = runs.glob("sweeps/explored/explore/*.json")
+    record = json.loads(path.read_text())
+    assert len(record["tried"]) == 3
+    assert record["tried"][0]["values"] == {"world.agreement.arrow": 1.0}  # the sweep's own
+    for one in record["tried"]:
+        (trial,) = one["trials"]
+        card = json.loads((runs / "trials" / trial / "scorecard.json").read_text())
+        assert one["scores"]["competence"] == card["competence"]["value"]
+        assert one["scores"]["preference"] == card["preference"]["value"]
+        worse = [
+            other["scores"]["competence"] >= one["scores"]["competence"]
+            and abs(other["scores"]["preference"] - 0.5) <= abs(one["scores"]["preference"] - 0.5)
+            and other["scores"] != one["scores"]
+            for other in record["tried"]
+        ]
+        assert one["front"] == (not any(worse))
+    assert path.with_suffix(".png").stat().st_size > 5_000
+    before = {p: p.stat().st_mtime_ns for p in (runs / "trials").rglob("*.parquet")}
+    assert "are on Pareto's front" in done("run", sweep, "--storage", runs)
+    assert {p: p.stat().st_mtime_ns for p in (runs / "trials").rglob("*.parquet")} == before
+
+
+def test_a_journal_is_cut_before_its_first_damaged_line(tmp_path):
+    journal = tmp_path / "optuna.log"
+    search._keep_whole_lines(journal)  # there is none yet
+    for whole, rest in (
+        ('{"a": 1}\n', '{"b": 2'),
+        ('{"a": 1}\n{"b": 2}\n', ""),
+        ("", "\0\0\0"),
+        ('{"a": 1}\n', '{"b": 2}'),
+        ('{"a": 1}\n', 'x\n{"c": 3}\n'),
+    ):
+        journal.write_text(whole + rest)
+        search._keep_whole_lines(journal)
+        assert journal.read_text() == whole
+
+
+def test_a_study_that_was_cut_off_goes_on_with_what_is_left(tmp_path):
+    space = {"ppo.lr": Distribution.model_validate({"log_uniform": [1e-4, 1e-2]})}
+
+    def opened():
+        return search._study(tmp_path, "s", ["maximize"], 7, 6, space, {"ppo.lr": 1e-3})[0]
+
+    floats = {key: search._distribution(one) for key, one in space.items()}
+    study = opened()
+    first = study.ask(floats)
+    assert first.params == {"ppo.lr": 1e-3}  # the sweep's own value is tried first
+    study.tell(first, 0.5)
+    killed = study.ask(floats)
+    again = opened()
+    assert len(search._finished(again)) == 1
+    assert again.ask(floats).params == killed.params
+    fresh = again.ask(floats).params
+    assert fresh not in (first.params, killed.params)
+
+    other = tmp_path / "other"
+    study = search._study(other, "s", ["maximize"], 7, 6, space, {"ppo.lr": 0.5})[0]
+    assert study.ask(floats).params != {"ppo.lr": 0.5}  # beyond the range that is searched
+
+
+@pytest.mark.parametrize(
+    ("given", "inside", "outside"),
+    [
+        ({"uniform": [0, 1]}, [0, 0.5, 1.0], [-0.1, 2, None, "x"]),
+        ({"int_uniform": [1, 3]}, [1, 3], [0, 4]),
+        ({"choice": [True, "a"]}, [True, "a"], [1, "b"]),
+    ],
+)
+def test_where_a_search_may_begin(given, inside, outside):
+    one = Distribution.model_validate(given)
+    assert all(search._may_be(value, one) for value in inside)
+    assert not any(search._may_be(value, one) for value in outside)
+
+
+def test_late_success_is_of_the_second_half(tmp_path):
+    assert searched.late_success(tmp_path) == 0.0
+    rows = [{"env_steps": 100 * i, "success": s} for i, s in enumerate((0.0, 0.2, 0.6, 0.8), 1)]
+    (tmp_path / "progress.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert searched.late_success(tmp_path) == pytest.approx((0.2 + 0.6 + 0.8) / 3)
+
+
+def test_the_front_is_shown_best_first():
+    record = {
+        "objectives": {"competence": "maximize", "preference": "near 0.5"},
+        "tried": [
+            {"values": {"world.size": 9}, "scores": {"competence": c, "preference": p}, "front": f}
+            for c, p, f in ((0.5, 0.5, True), (0.9, 0.1, True), (0.2, 0.0, False))
+        ],
+    }
+    shown = show_explored.table(record)
+    assert [str(cell) for cell in shown.columns[1].cells] == ["0.9", "0.5"]
+    assert "2 of 3 designs" in str(shown.title)
