@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from whichgoal import ledger, tracking_uri
 from whichgoal.compare.scored import read_plan
+from whichgoal.mirror import working_on
 from whichgoal.redact import redacted
 from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage import InUseError, Storage, locked
@@ -41,7 +42,7 @@ def sync(storage: Storage, say: Callable[[str], None]) -> None:
     folders = sorted(path.parent for path in storage.root.glob("sweeps/*/plan.json"))
     if not folders:
         raise ValueError(
-            f"{storage.root} holds no sweep; allowed: a storage root, the --storage of a run"
+            f"{storage} holds no sweep; allowed: a storage root, the --storage of a run"
         )
     uri = tracking_uri.given_uri(storage)
     down = tracking_uri.check(uri)
@@ -51,7 +52,7 @@ def sync(storage: Storage, say: Callable[[str], None]) -> None:
     problems: list[str] = []
     for folder in folders:
         try:
-            with locked(folder, f"sweep {folder.name!r} in {storage.root}"):
+            with working_on(storage, folder.name, say):
                 problems += _sync_sweep(folder.name, storage, uri, say)
         except InUseError as error:
             say(f"{error}, which sends its results itself")

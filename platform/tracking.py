@@ -177,4 +177,4 @@ class Tracker:
 
 def sync_command(storage: Storage) -> str:
     """Returns the command that sends to MLflow what it lacks."""
-    return f"whichgoal sync --storage {shlex.quote(str(storage.root))}"
+    return f"whichgoal sync --storage {shlex.quote(str(storage))}"

@@ -9,7 +9,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from whichgoal import trial
 from whichgoal.redact import redacted
+from whichgoal.spec import BatterySpec
+from whichgoal.sweep import trial_spec
 from whichgoal.tracking_uri import TrackingError, check, credentials, without_credentials
 
 
@@ -116,3 +119,17 @@ def test_what_is_no_secret_stays(monkeypatch):
 
 def test_an_error_shows_no_secret():
     assert "pass" not in str(TrackingError("http://ann:pass@host"))
+
+
+def test_the_log_of_a_trial_that_fails_shows_no_secret(tmp_path, monkeypatch):
+    def fail(*_: object) -> None:
+        raise ValueError("the store s3://bucket does not take very/secret+1")
+
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "very/secret+1")
+    monkeypatch.setattr(trial, "train_only", fail)
+    spec = trial_spec({"world.name": "arrow_maze"}, 0)
+    with pytest.raises(ValueError, match="does not take"):
+        list(trial.carry_out(spec, BatterySpec(), tmp_path / "trial"))
+    log = (tmp_path / "trial" / "trial.log").read_text()
+    assert "ValueError: the store s3://bucket does not take ***" in log
+    assert "very/secret" not in log
