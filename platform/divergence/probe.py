@@ -242,7 +242,7 @@ def rollout(actor: Actor, world: World, panel: Panel, *, seed: int = 0) -> Rollo
         t += 1
         going = _write(t, env.pose, infos["goals"], terminated, limit, alive, *record)
     played = np.arange(record.path.shape[1]) <= record.length[:, None]
-    return Rollout(**{**record._asdict(), "path": record.path[played]})
+    return Rollout(*record[:-1], record.path[played])
 
 
 def _take(state: State, rows: NDArray[np.int64]) -> State:
@@ -250,15 +250,16 @@ def _take(state: State, rows: NDArray[np.int64]) -> State:
 
 
 class _Record(NamedTuple):
-    """Room for what is written down of n episodes; as `Rollout`, but each path in a row of its own.
+    """Room for what is written down of n episodes: the fields of `Rollout`, in their order.
 
     Attributes:
-        path: `int32 [n, longest + 1]`.
+        paid: `Rollout.count`.
+        path: `int32 [n, longest + 1]`, each path in a row of its own.
     """
 
     contact: NDArray[np.int32]
     last: NDArray[np.int32]
-    count: NDArray[np.int32]
+    paid: NDArray[np.int32]
     surplus: NDArray[np.int32]
     length: NDArray[np.int32]
     truncated: NDArray[np.bool_]
@@ -268,14 +269,14 @@ class _Record(NamedTuple):
     def of(n: int, goals: int, longest: int) -> _Record:
         """Returns room for episodes of so many env steps at most."""
         contact, last = np.full((2, n, goals), tables.NEVER, np.int32)
-        count, surplus = np.zeros((2, n, goals), np.int32)
+        paid, surplus = np.zeros((2, n, goals), np.int32)
         length, truncated = np.zeros(n, np.int32), np.zeros(n, np.bool_)
         path = np.empty((n, longest + 1), np.int32)
-        return _Record(contact, last, count, surplus, length, truncated, path)
+        return _Record(contact, last, paid, surplus, length, truncated, path)
 
 
 @njit(cache=True)
-def _write(t, pose, goals, terminated, limit, alive, contact, last, count, surplus, length,
+def _write(t, pose, goals, terminated, limit, alive, contact, last, paid, surplus, length,
            truncated, path):  # fmt: skip
     """Writes down env step t of the episodes that are not over; returns how many go on."""
     going = 0
@@ -286,7 +287,7 @@ def _write(t, pose, goals, terminated, limit, alive, contact, last, count, surpl
             if goals[i, j] > 0:
                 contact[i, j] = t if contact[i, j] < 0 else contact[i, j]
                 last[i, j] = t
-                count[i, j] += 1
+                paid[i, j] += 1
                 surplus[i, j] += 1
         if goals[i, 0] > 0:
             surplus[i] = 0
