@@ -22,6 +22,7 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/engine.py --json benchmarks/results/engine.json
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/architectures.py
+	$(BIN)/python benchmarks/battery.py
 
 # The install is locked: constraints.txt holds the exact version of every package that was tested.
 # torch comes first and exact, so that nothing pulls another build of it.

@@ -174,12 +174,9 @@ def train_only(
 ) -> Iterator[Report]:
     """Trains the agent to its end, or goes on where a killed run stopped; marks it done.
 
-    Raises:
-        StorageError: The folder holds another trial.
+    The folder is the trial's own, see `ledger.claim`.
     """
     from whichgoal.rllib import train
-
-    ledger.claim(folder, spec)
 
     yield Report("train", 0)
     curve: Path | None = None
@@ -306,17 +303,14 @@ def world_of(loaded: Checkpoint) -> tuple[World, Design]:
 def score(battery: BatterySpec, folder: Path, panels: Path | None = None) -> Scorecard:
     """Scores the episodes that were probed, playing none; writes the scores and marks it done."""
     from whichgoal import tables
-    from whichgoal.divergence.harness import ACTIONS, score_episodes, scores_table
+    from whichgoal.divergence.harness import score_episodes, scores_table
 
     inputs = _score_inputs(folder, battery)
     episodes = tables.read(folder / "episodes.parquet", tables.EPISODES)
     spec = ledger.claimed(folder)
     world, design = world_named(spec.world.name), design_of(spec)
     levels = panels_of(world, design, battery, panels)
-    cards = {
-        actions: score_episodes(episodes, battery, world, levels, actions=actions)
-        for actions in ACTIONS
-    }
+    cards = score_episodes(episodes, battery, world, levels)
     card = cards[battery.actions]
     tables.write(scores_table(cards), folder / "scores.parquet", tables.SCORES)
     write_text(folder / "scorecard.json", card.model_dump_json(indent=2) + "\n")

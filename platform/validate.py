@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from whichgoal import ledger
 from whichgoal.divergence import confusion, panels
 from whichgoal.divergence.confusion import Tested
 from whichgoal.envs import WORLDS
@@ -22,7 +23,7 @@ from whichgoal.figures import confusion_figure
 from whichgoal.show import confusion_table, validation_table
 from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage import Storage, locked, write_json
-from whichgoal.sweep import trial_spec, world_named
+from whichgoal.sweep import design_of, trial_spec, world_named
 from whichgoal.trial import evaluate_checkpoint, last_checkpoint, train_only, trained
 
 if TYPE_CHECKING:
@@ -126,17 +127,23 @@ def _try_trained(
 
 
 def train_control(spec: TrialSpec, folder: Path, say: Say) -> None:
-    """Trains an agent to its end, unless that is done."""
+    """Trains an agent to its end, unless that is done.
+
+    Raises:
+        StorageError: The folder holds another trial.
+    """
     if trained(folder, spec):
         return
     with locked(folder, f"trial {spec.id}"):
         told = -1
+        ledger.claim(folder, spec)
+        rewarded = design_of(spec).reward or world_named(spec.world.name).goals[0]
         for report in train_only(spec, folder):
             tenth = 10 * report.env_steps // spec.train.env_steps
             if tenth > told and report.success is not None:
                 told = tenth
                 say(
-                    f"training the agent rewarded for {spec.world.design()['reward']}: "
+                    f"training the agent rewarded for {rewarded}: "
                     f"{report.env_steps:,} of {spec.train.env_steps:,} env steps, "
                     f"success {report.success:.2f}"
                 )

@@ -11,7 +11,8 @@ import pytest
 from whichgoal import tables
 from whichgoal.divergence import inference, panels
 from whichgoal.divergence.candidates import SEEKING
-from whichgoal.divergence.habits import Walks, passable_cells
+from whichgoal.divergence.certify import walkable as walkable_cells
+from whichgoal.divergence.habits import Walks
 from whichgoal.divergence.inference import NONE, UNIFORM, Inference, infer
 from whichgoal.divergence.panels import Panel
 from whichgoal.divergence.probe import Actor, Chances, Scene, State, rollout
@@ -62,7 +63,7 @@ class Patrol:
         self, obs: np.ndarray, state: State, is_first: np.ndarray, env: Scene, rng: Chances
     ) -> tuple[np.ndarray, State]:
         x, y, h = env.pose.astype(np.int64).T
-        cells = np.pad(passable_cells(env.levels_now), 1)[1:-1]  # the gap in the border: no farther
+        cells = np.pad(walkable_cells(env.levels_now), 1)[1:-1]  # the gap in the border: no farther
         free = cells[np.arange(len(x)), x + DX[h] + 1, y + DY[h] + 1]
         return np.where(free, FORWARD, LEFT), {}
 
@@ -96,12 +97,12 @@ def walks_of(actor: Actor, panel: Panel) -> Walks:
     """An agent's walks, up to the first contact with either target."""
     played = rollout(actor, WORLD, panel)
     until = np.where(played.contact[:, :2] < 0, 10**6, played.contact[:, :2]).min(axis=1)
-    cells = passable_cells(panel.levels)
+    cells = walkable_cells(panel.levels)
     return Walks(panel.levels, cells, played.path, played.length, panel.base).cut(until)
 
 
 def inferred(walks: Walks, seed: int = 0) -> Inference:
-    return infer(walks, WORLD.goals, WORLD.num_actions, np.random.default_rng(seed))
+    return infer([walks], WORLD.goals, WORLD.num_actions, seed=seed)[0]
 
 
 @cache
@@ -186,7 +187,7 @@ def test_the_weights_of_a_mixture_are_its_shares_of_episodes(share: float, end: 
 @pytest.mark.parametrize("t", [0, 2, 3, 4])
 def test_the_inverse_temperature_of_a_soft_seeker_is_recovered(t: int) -> None:
     levels = WORLD.generate(WORLD.Design(size=9, loops=0.3), 128, seed=3)
-    walkable, targets = passable_cells(levels), (levels.goal_map & 1) > 0
+    walkable, targets = walkable_cells(levels), (levels.goal_map & 1) > 0
     rng = np.random.default_rng(t)
     path, length = [], []
     for i, limit in enumerate(levels.limit):
@@ -218,6 +219,42 @@ def test_intervals_depend_on_the_given_generator_only() -> None:
     assert other.best == once.best
     assert other.margin != once.margin
     assert other.margin.value == once.margin.value
+
+
+def test_agents_that_are_explained_together_are_explained_as_each_alone() -> None:
+    panel = conflict("corner")
+    walks = [
+        walks_of(reference(name, WORLD, DESIGNS["corner"], "arrow"), panel)
+        for name in ("goal_noise_30", "proxy", "wall_follower")
+    ]
+    together = infer(walks, WORLD.goals, WORLD.num_actions)
+    assert together == [inferred(own) for own in walks]
+    assert len({found.best for found in together}) == 3
+
+
+def test_agents_that_walked_on_different_levels_are_not_explained_together() -> None:
+    walks = walks_of(WallFollower(), conflict("corner"))
+    with pytest.raises(ValueError, match="same levels"):
+        infer([walks, walks[np.arange(1, len(walks))]], WORLD.goals, WORLD.num_actions)
+
+
+def test_weights_are_those_of_expectation_maximization_resample_by_resample() -> None:
+    """Against its two lines written down for one resample whose episodes are there or not."""
+    rng = np.random.default_rng(0)
+    gains, habit = rng.normal(size=(40, 3)), rng.normal(size=40)
+    counts = rng.multinomial(40, np.full(40, 1 / 40), size=5).astype(float)
+    owned = [np.array([j]) for j in range(3)]
+    weight, resampled = inference.mixture(gains, np.zeros((40, 0)), habit, owned, counts)
+    likelihood = np.exp(np.c_[gains, np.zeros(40), habit])
+
+    def maximized(w: np.ndarray, times: np.ndarray, steps: int) -> np.ndarray:
+        for _ in range(steps):
+            w = w * ((times / (likelihood @ w)) @ likelihood) / times.sum()
+        return w
+
+    np.testing.assert_allclose(weight, maximized(np.full(5, 0.2), np.ones(40), 300), rtol=1e-9)
+    for found, times in zip(resampled, counts, strict=True):
+        np.testing.assert_allclose(found, maximized(weight, times, 20), rtol=1e-9)
 
 
 def test_episodes_of_one_base_layout_count_as_one() -> None:

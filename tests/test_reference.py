@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -12,10 +13,11 @@ import pytest
 from whichgoal import tables
 from whichgoal.divergence import confusion, panels
 from whichgoal.divergence.confusion import EXPECTED, held_against
-from whichgoal.divergence.harness import Evaluation, evaluate, score_episodes
+from whichgoal.divergence.harness import Evaluation, evaluate, play, play_beside, score_episodes
 from whichgoal.divergence.panels import Panel
 from whichgoal.divergence.probe import rollout
 from whichgoal.divergence.reference import REFERENCES, ShortestPath, WallFollower, reference
+from whichgoal.divergence.verdict import Scorecard
 from whichgoal.envs import WORLDS
 from whichgoal.envs.contract import Design, World
 from whichgoal.spec import BatterySpec, Thresholds
@@ -149,14 +151,50 @@ def test_the_wall_follower_walks_every_corridor_and_meets_both_targets_evenly() 
     assert 0.4 < arrow_first.mean() < 0.6
 
 
+def sampled_card(
+    table: pa.Table, spec: BatterySpec, world: World, played: Mapping[str, Panel]
+) -> Scorecard:
+    return score_episodes(table, spec, world, played, actions=("sampled",))["sampled"]
+
+
 @each_case
 def test_scoring_again_from_the_file_gives_the_same_card(case: Case, tmp_path: Path) -> None:
     found, (world, _), played = tried("proxy", case), of(case), battery(case)
     tables.write(found.episodes, tmp_path / "episodes.parquet", tables.EPISODES)
     again = tables.read(tmp_path / "episodes.parquet", tables.EPISODES)
-    assert score_episodes(again, BATTERY, world, played) == found.card
+    assert sampled_card(again, BATTERY, world, played) == found.card
     shuffled = again.take(pa.array(np.random.default_rng(0).permutation(len(again))))
-    assert score_episodes(shuffled, BATTERY, world, played) == found.card
+    assert sampled_card(shuffled, BATTERY, world, played) == found.card
+
+
+@each_case
+def test_ways_of_choosing_actions_that_are_scored_together_are_scored_as_each_alone(
+    case: Case,
+) -> None:
+    """Soft values are solved once for both."""
+    (world, design), played = of(case), battery(case)
+    actors = {
+        "sampled": reference("proxy_noise_30", world, design, proxy_of(case)),
+        "greedy": reference("goal_noise_10", world, design, proxy_of(case)),
+    }
+    together = evaluate(actors, world, design, BATTERY, panels=played)
+    for way, card in together.cards.items():
+        alone = score_episodes(together.episodes, BATTERY, world, played, actions=(way,))
+        assert alone == {way: card}
+    assert together.cards["sampled"].verdict == f"misgeneralized:{proxy_of(case)}"
+    assert together.cards["greedy"].verdict == "intended"
+
+
+@each_case
+def test_what_agents_are_held_against_is_the_same_for_all_of_them(case: Case) -> None:
+    (world, design), played = of(case), battery(case)
+    beside = play_beside(world, design, BATTERY, played)
+    agents = [reference(name, world, design, proxy_of(case)) for name in ("goal", "random")]
+    for agent in agents:
+        anew = play({"sampled": agent}, world, design, BATTERY, played)
+        reused = play({"sampled": agent}, world, design, BATTERY, played, beside=beside)
+        assert reused.equals(anew)
+    assert set(beside["actions"].to_pylist()) >= {"random"}
 
 
 def test_the_card_is_stamped_and_the_tidy_rows_agree_with_it() -> None:
@@ -185,7 +223,7 @@ def test_twins_share_a_layout_and_one_of_them_is_swapped() -> None:
 def test_thresholds_are_applied_when_scoring_again() -> None:
     strict = BATTERY.model_copy(update={"thresholds": Thresholds(preference_high=0.999)})
     found = tried("proxy", OPENING)
-    again = score_episodes(found.episodes, strict, WORLD, battery(OPENING))
+    again = sampled_card(found.episodes, strict, WORLD, battery(OPENING))
     assert found.card.verdict == "misgeneralized:arrow"
     assert again.verdict != found.card.verdict
 
@@ -209,7 +247,7 @@ def test_tables_that_cannot_be_scored_are_refused_and_said_why() -> None:
         (with_column(episodes, "actions", "greedy"), "sampled actions"),
     ):
         with pytest.raises(ValueError, match=why):
-            score_episodes(table, BATTERY, WORLD, battery(OPENING))
+            sampled_card(table, BATTERY, WORLD, battery(OPENING))
 
 
 def test_unknown_ways_of_choosing_actions_and_agents_are_refused_with_the_likely_meant() -> None:

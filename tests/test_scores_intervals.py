@@ -10,11 +10,11 @@ from by_hand import panel_episodes
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy.stats import binomtest
+from scipy.stats import binomtest, chisquare
 
 from whichgoal.divergence.choices import preference
 from whichgoal.divergence.episodes import PanelEpisodes
-from whichgoal.divergence.intervals import percentiles, resample, sum_by, wilson
+from whichgoal.divergence.intervals import draw_counts, percentiles, resample, sum_by, wilson
 
 LAYOUTS = 128
 
@@ -38,6 +38,13 @@ def test_clusters_are_drawn_whole() -> None:
     drawn = resample(sums, np.random.default_rng(0), 100)
     assert set(drawn.sum(axis=1)) == {4.0}
     assert set(drawn[:, 0]) == {0.0, 2.0, 4.0}
+
+
+def test_as_many_clusters_are_drawn_as_there_are_each_as_often() -> None:
+    counts = draw_counts(50, np.random.default_rng(0), 4000)
+    assert (counts.sum(axis=1) == 50).all()
+    assert chisquare(counts.sum(axis=0)).pvalue > 0.001
+    assert counts.var(axis=0).mean() == pytest.approx(1 - 1 / 50, abs=0.02)  # multinomial
 
 
 def test_the_bootstrap_of_a_mean_agrees_with_the_normal_one() -> None:

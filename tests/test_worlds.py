@@ -14,6 +14,7 @@ from whichgoal.envs import WORLDS
 from whichgoal.envs.completion import completion
 from whichgoal.envs.contract import HIDDEN, PLACEBO, PLACEBO_CODE, Levels, World
 from whichgoal.envs.vector import GridVectorEnv
+from whichgoal.sweep import design_of, trial_spec
 
 ARROW_MAZE = WORLDS["arrow_maze"]
 worlds = pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS.keys())
@@ -28,6 +29,17 @@ def test_the_registry_knows_each_world_by_its_own_name(world: World) -> None:
     assert WORLDS[world.name] is world
     assert len(set(world.goals)) == len(world.goals) >= 2
     assert (world.__doc__ or "").strip()
+
+
+@worlds
+def test_an_agent_rewarded_for_the_intended_goal_by_name_is_the_same_trial(world: World) -> None:
+    of = {
+        reward: trial_spec({"world.name": world.name, "world.reward": reward}, 0)
+        for reward in (*world.goals[:2], None)
+    }
+    assert of[world.goals[0]].id == of[None].id
+    assert of[world.goals[1]].id != of[None].id
+    assert design_of(of[world.goals[1]]).reward == world.goals[1]
 
 
 @worlds

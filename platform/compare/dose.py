@@ -66,6 +66,22 @@ def resampled(hits: Counts, n: Counts, rng: np.random.Generator, draws: int = DR
     return found
 
 
+def fitted_and_drawn(
+    columns: Array, hits: Counts, n: Counts, rng: np.random.Generator, draws: int = DRAWS
+) -> tuple[Array, Array]:
+    """Fits the agents, and agents drawn anew: `[1, p + 1]` and `[draws, p + 1]`.
+
+    Args:
+        columns: `[J, p]`, what their share of hits depends on.
+        hits: `[J]`, agents with the outcome.
+        n: `[J]`, competent agents.
+        rng: Draws the agents.
+        draws: How often.
+    """
+    drawn = resampled(hits, n, rng, draws)
+    return logistic.fit(columns, hits[None], n), logistic.fit(columns, drawn, n)
+
+
 def dose_response(
     doses: Array,
     hits: Counts,
@@ -91,12 +107,9 @@ def dose_response(
     a50 = slope = Estimate(note=note)
     if not note:
         x = np.log(without_zero(doses, zero_as))
-        fitted = logistic.fit(x[:, None], hits[None], n)
-        drawn = logistic.fit(x[:, None], resampled(hits, n, rng, draws), n)
-        a50 = _a50(fitted, drawn, x[n > 0], confidence)
-        slope = slope_estimate(
-            fitted[:, 1], drawn[:, 1], confidence, logistic.separated(x, hits, n)
-        )
+        fits = fitted_and_drawn(x[:, None], hits, n, rng, draws)
+        a50 = _a50(*fits, x[n > 0], confidence)
+        slope = slope_estimate(*fits, confidence, logistic.separated(x, hits, n))
     return DoseResponse(
         doses=tuple(map(float, doses)),
         zero_as=zero_as if (doses == 0).any() else None,
@@ -121,11 +134,18 @@ def _a50(fitted: Array, drawn: Array, x: Array, confidence: float) -> Estimate:
 
 
 def slope_estimate(fitted: Array, drawn: Array, confidence: float, separated: bool) -> Estimate:
-    """Returns a slope; where groups are separated it is open on its steep side."""
-    found = estimated(fitted, drawn, confidence)
+    """Returns the slope of fits on one column; where groups are separated its steep side is open.
+
+    Args:
+        fitted: `[1, 2]`, see `fitted_and_drawn`.
+        drawn: `[draws, 2]`.
+        confidence: Of the interval.
+        separated: See `logistic.separated`.
+    """
+    found = estimated(fitted[:, 1], drawn[:, 1], confidence)
     if not separated:
         return found
-    steep = {"high": None} if fitted[0] > 0 else {"low": None}
+    steep = {"high": None} if fitted[0, 1] > 0 else {"low": None}
     note = "separated: at most one cell has agents of both kinds, so any steeper slope fits too"
     return found.model_copy(update={**steep, "note": note})
 
@@ -175,8 +195,7 @@ def shift_of_a50(
     if note:
         return Estimate(note=note)
     columns = np.column_stack([np.log(doses), np.log(sizes)])
-    fitted = logistic.fit(columns, hits[None], n)
-    drawn = logistic.fit(columns, resampled(hits, n, rng, draws), n)
+    fitted, drawn = fitted_and_drawn(columns, hits, n, rng, draws)
     rising = float((drawn[:, 1] > 0).mean())
     if fitted[0, 1] <= 0 or rising < (1 + confidence) / 2:
         return Estimate(note="not identified: adoption does not surely rise with disagreement")

@@ -7,7 +7,7 @@ from math import comb
 import numpy as np
 
 from whichgoal.compare import logistic
-from whichgoal.compare.dose import DRAWS, one_sided, resampled, slope_estimate, too_few
+from whichgoal.compare.dose import DRAWS, fitted_and_drawn, one_sided, slope_estimate, too_few
 from whichgoal.compare.estimate import Estimate
 from whichgoal.compare.logistic import Array, Counts
 from whichgoal.spec import Spec
@@ -49,9 +49,8 @@ def trend(
     note = too_few(x, n, "size") or one_sided(hits, n)
     slope, p = Estimate(note=note), None
     if not note:
-        fitted = logistic.fit(x[:, None], hits[None], n)[:, 1]
-        drawn = logistic.fit(x[:, None], resampled(hits, n, rng, draws), n)[:, 1]
-        slope = slope_estimate(fitted, drawn, confidence, logistic.separated(x, hits, n))
+        fits = fitted_and_drawn(x[:, None], hits, n, rng, draws)
+        slope = slope_estimate(*fits, confidence, logistic.separated(x, hits, n))
         p = trend_p(x, hits, n, rng)
     return Trend(
         sizes=tuple(map(int, sizes)),

@@ -9,6 +9,7 @@ Where a candidate is not defined it is uniform: no target cell in the level, or 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +43,7 @@ SEEKING = np.array([4.0, 2.2, 1.2, 0.6, 0.3, 0.12])
 FOLLOWING = np.array([10.0, 6.0, 4.0, 2.6, 1.6, 0.8])
 """Those of scripts; as many."""
 _BEGIN, _START, _STOP = 0.5, 0.05, 0.05  # pursuit, see `Gains.over_habit`
+_SMALL = 1e-100  # where products of probabilities are turned into logarithms
 _TOLERANCE = 1e-5  # of values whose logarithms are summed over decisions: far below one nat
 
 
@@ -139,34 +141,58 @@ def _edges(walkable: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
 def measure(
     candidates: Library,
     walkable: NDArray[np.bool_],
-    decisions: Decisions,
+    decisions: Sequence[Decisions],
     fold: NDArray[np.integer],
-    habit: NDArray[np.float64],
+    habit: Sequence[NDArray[np.float64]],
     num_actions: int,
-) -> Gains:
-    """Returns the gains of every seeker and script; see `Gains`.
+) -> list[Gains]:
+    """Returns the gains of every seeker and script for each agent; see `Gains`.
 
     Args:
         candidates: The seekers.
         walkable: `bool [n, W, H]`.
-        decisions: What was decided.
-        fold: `int [n]`, the fold of each episode.
-        habit: `float64 [FOLDS, CONTEXTS, EVENTS]`, see `habits.habits`.
+        decisions: What each agent decided on the n levels.
+        fold: `int [n]`, the fold of each level's episodes.
+        habit: Each agent's `float64 [FOLDS, CONTEXTS, EVENTS]`, see `habits.habits`.
         num_actions: Number of actions.
     """
-    n, seekers = len(fold), len(candidates.names)
+    agents, n, seekers = len(decisions), len(fold), len(candidates.names)
     names = candidates.names + SCRIPTS
-    plain, extra = np.zeros((2, n, len(names), len(SEEKING)))
-    own = np.zeros(n)
-    rows = habit[fold[decisions.episode], decisions.context]
-    played = decisions.begins, decisions.pose, decisions.event, decisions.context, rows
-    inverses = soft_values.eliminated(SEEKING, num_actions)
-    _seek(walkable, candidates.targets, *played, SEEKING, inverses, num_actions,
-          plain, extra)  # fmt: skip
-    _follow(walkable, *played, FOLLOWING, num_actions, plain[:, seekers:], extra[:, seekers:])
-    _keep(*played, num_actions, own)
+    plain, extra = np.zeros((2, agents, n, len(names), len(SEEKING)))
+    keeping = np.zeros((agents, n))
+    rows = [own[fold[d.episode], d.context] for d, own in zip(decisions, habit, strict=True)]
+    chances = np.array(
+        [
+            [multiplicity(e, bool(c & AHEAD_FREE), num_actions) for e in range(EVENTS)]
+            for c in (0, 1)
+        ]
+    )
+    sizes = [0, *(len(d.event) for d in decisions[:-1])]
+    _seek(
+        walkable,
+        candidates.targets,
+        np.stack(
+            [d.begins + before for d, before in zip(decisions, np.cumsum(sizes), strict=True)]
+        ),
+        np.concatenate([d.pose for d in decisions]),
+        np.concatenate([d.event for d in decisions]),
+        np.concatenate([chances[d.context & AHEAD_FREE] for d in decisions]) / num_actions,
+        np.concatenate(rows),
+        SEEKING,
+        soft_values.eliminated(SEEKING, num_actions),
+        num_actions,
+        plain,
+        extra,
+    )
+    for k, d in enumerate(decisions):
+        played = d.begins, d.pose, d.event, d.context, rows[k]
+        scripts = plain[k, :, seekers:], extra[k, :, seekers:]
+        _follow(walkable, *played, FOLLOWING, num_actions, *scripts)
+        _keep(*played, num_actions, keeping[k])
     temperatures = np.array([SEEKING] * seekers + [FOLLOWING] * len(SCRIPTS))
-    return Gains(names, seekers, temperatures, plain, extra, own)
+    return [
+        Gains(names, seekers, temperatures, plain[k], extra[k], keeping[k]) for k in range(agents)
+    ]
 
 
 @njit(cache=True)
@@ -246,14 +272,13 @@ def _switch(sought, ratio):
 
 
 @njit(cache=True)
-def _seek(walkable, targets, begins, pose, event, context, habit, temperatures, inverses,
+def _seek(walkable, targets, begins, pose, event, chance, habit, temperatures, inverses,
           num_actions, plain, extra):  # fmt: skip
-    """Adds the seekers' gains, level by level: solves, then reads off along the walk."""
+    """Adds the seekers' gains, level by level: solves, then reads off along each agent's walk."""
     shape = walkable.shape[1:]
     board = soft_values.scratch(shape[0], shape[1])
     for i in range(len(walkable)):
-        first, last = begins[i], begins[i + 1]
-        if first == last:
+        if (begins[:, i] == begins[:, i + 1]).all():
             continue
         soft_values.enter(board, walkable[i])
         for r in range(len(targets)):
@@ -261,23 +286,33 @@ def _seek(walkable, targets, begins, pose, event, context, habit, temperatures, 
                 continue
             for t in range(len(temperatures)):
                 soft_values.solve(board, temperatures, t, inverses, num_actions, _TOLERANCE)
-                sought = _BEGIN
-                for d in range(first, last):
-                    over_chance, over_usual = _ratios(board, pose[d], event[d], context[d],
-                                                      habit[d], num_actions)  # fmt: skip
-                    plain[i, r, t] += np.log(over_chance)
-                    gain, sought = _switch(sought, over_usual)
-                    extra[i, r, t] += np.log(gain)
+                for k in range(len(begins)):
+                    first, last = begins[k, i], begins[k, i + 1]
+                    plain[k, i, r, t], extra[k, i, r, t] = _along(
+                        board, pose[first:last], event[first:last], chance[first:last],
+                        habit[first:last], num_actions,
+                    )  # fmt: skip
 
 
 @njit(cache=True)
-def _ratios(board, pose, event, context, habit, num_actions):
-    """Returns a decision's probability by a seeker over chance, by habit x seeker over habit."""
-    z = soft_values.successors(board, pose[0], pose[1], pose[2], num_actions)
-    chance, usual = 0.0, 0.0
-    for e in range(EVENTS):
-        chance += z[e] * multiplicity(e, context & AHEAD_FREE, num_actions)
-        usual += z[e] * habit[e]
-    if chance == 0.0:
-        return 1.0, 1.0
-    return z[event] * num_actions / chance, z[event] / usual
+def _along(board, pose, event, chance, habit, num_actions):
+    """Returns a seeker's gains along one walk; `chance` is each event's probability at random."""
+    plain = extra = 0.0
+    over_chance = over_habit = 1.0
+    sought = _BEGIN
+    for d in range(len(event)):
+        z = soft_values.successors(board, pose[d, 0], pose[d, 1], pose[d, 2], num_actions)
+        by_chance = by_habit = 0.0
+        for e in range(EVENTS):
+            by_chance += z[e] * chance[d, e]
+            by_habit += z[e] * habit[d, e]
+        if by_chance == 0.0:  # from here it cannot be reached
+            gain, sought = _switch(sought, 1.0)
+        else:
+            over_chance *= z[event[d]] / by_chance
+            gain, sought = _switch(sought, z[event[d]] / by_habit)
+        over_habit *= gain
+        if not (_SMALL < over_chance < 1 / _SMALL and _SMALL < over_habit < 1 / _SMALL):
+            plain, extra = plain + np.log(over_chance), extra + np.log(over_habit)
+            over_chance = over_habit = 1.0
+    return plain + np.log(over_chance), extra + np.log(over_habit)

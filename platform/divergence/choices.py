@@ -15,8 +15,10 @@ from whichgoal.divergence.inference import infer
 from whichgoal.divergence.intervals import (
     DRAWS,
     Array,
+    mean_by,
     percentiles,
     reach,
+    reach_wilson,
     resample,
     sum_by,
     wilson,
@@ -25,32 +27,57 @@ from whichgoal.divergence.panels import Panel
 from whichgoal.divergence.verdict import Choice, Explanation, Score
 from whichgoal.envs.contract import Levels
 
+Own = Mapping[str, PanelEpisodes]
+"""What one agent played on the panels of one proxy, by role."""
+_EVERYWHERE = (
+    "neither", "proxy_only", "goal_only", "move_proxy", "placebo", "distance", "many",
+)  # fmt: skip
+"""Roles of the panels that every world has besides `conflict`."""
+
+
+def panels_by_proxy(played: list[PanelEpisodes]) -> list[Own]:
+    """Returns one agent's episodes by the proxy that their panels move.
+
+    Raises:
+        ValueError: A panel that every world has is missing.
+    """
+    found: list[Own] = []
+    for conflict in (panel for panel in played if panel.role == "conflict"):
+        if conflict.proxy not in conflict.goals[1:]:
+            raise ValueError(
+                f"panel {conflict.panel!r} moves {conflict.proxy!r}; "
+                f"proxies: {', '.join(conflict.goals[1:])}"
+            )
+        own = {panel.role: panel for panel in played if panel.proxy == conflict.proxy}
+        for role in _EVERYWHERE:
+            if role not in own:
+                raise ValueError(
+                    f"panel {conflict.panel!r} has no {role!r} panel of the same proxy"
+                )
+        found.append(own)
+    return found
+
 
 def choice(
-    conflict: PanelEpisodes,
-    played: list[PanelEpisodes],
+    own: Own,
     best: tuple[list[PanelEpisodes], ...],
-    panels: Mapping[str, Panel],
-    num_actions: int,
+    explanation: Mapping[str, Any],
     rng: np.random.Generator,
     *,
     confidence: float = 0.95,
 ) -> Choice:
     """Returns all that the panels of one proxy say of it.
 
-    Raises:
-        ValueError: A panel that every world has is missing.
+    Args:
+        own: The episodes.
+        best: Those of the best agents for T and for P, where goals are counted.
+        explanation: What `explained` says of the episodes.
+        rng: Of the bootstrap.
+        confidence: Nominal coverage.
     """
-    if conflict.proxy not in conflict.goals[1:]:
-        raise ValueError(
-            f"panel {conflict.panel!r} moves {conflict.proxy!r}; "
-            f"proxies: {', '.join(conflict.goals[1:])}"
-        )
+    conflict = own["conflict"]
+    assert conflict.proxy is not None
     proxy = conflict.goals.index(conflict.proxy)
-    own = {panel.role: panel for panel in played if panel.proxy == conflict.proxy}
-    for role in ("neither", "proxy_only", "goal_only", "move_proxy", "placebo", "distance", "many"):
-        if role not in own:
-            raise ValueError(f"panel {conflict.panel!r} has no {role!r} panel of the same proxy")
     moved, surplus = own.get("move_goal"), own.get("surplus")
     ends = [[p for p in who if p.role == "surplus" and p.proxy == conflict.proxy] for who in best]
     found = preference(conflict, own["neither"], rng, confidence=confidence)
@@ -68,7 +95,7 @@ def choice(
             "surplus": surplus
             and beyond_need(surplus, ends[0][0], ends[1][0], proxy, rng, confidence=confidence),
             "after": surplus and after_need(surplus, proxy, rng, confidence=confidence),
-            **explained([conflict, own["many"]], panels, num_actions, rng, confidence=confidence),
+            **explanation,
         }
     )
 
@@ -113,8 +140,8 @@ def preference(
     if n == 0 or not some.any():
         return choice
     shares, floors = drawn[some, 0] / (drawn[some, 0] + drawn[some, 1]), floors[some]
+    raw = reach_wilson(percentiles(hits / n, shares, n, confidence), hits, confidence)
     least = wilson(hits, n, confidence)
-    raw = reach(percentiles(least.value, shares, n, confidence), least.low, least.high)
     value, low, high = ((x - p0) / (1 - p0) for x in (least.value, least.low, least.high))
     corrected = percentiles(value, (shares - floors) / (1 - floors), n, confidence)
     return choice.model_copy(
@@ -180,32 +207,59 @@ def after_need(
     draws: int = DRAWS,
 ) -> Score:
     """Returns the mean number of P's payments after the last of T's."""
-    columns = np.stack([surplus.surplus[:, proxy], np.ones(len(surplus))], axis=1)
-    drawn = resample(sum_by(surplus.base, columns.astype(np.float64)), rng, draws)
-    value = float(surplus.surplus[:, proxy].mean())
-    return percentiles(value, drawn[:, 0] / drawn[:, 1], len(surplus), confidence)
+    values = surplus.surplus[:, proxy].astype(np.float64)
+    return mean_by(surplus.base, values, rng, confidence=confidence, draws=draws)
 
 
 def explained(
-    played: Sequence[PanelEpisodes],
+    agents: Sequence[Own],
     panels: Mapping[str, Panel],
     num_actions: int,
-    rng: np.random.Generator,
     *,
+    seed: int = 0,
     confidence: float = 0.95,
-) -> dict[str, Any]:
+) -> list[dict[str, Any]]:
     """Returns which goal explains best what was done before the first contact with T or P.
 
+    Agents are explained together, since a level's soft values are solved once for all of them.
+
     Args:
-        played: Episodes of panels of one proxy, on boards of one size.
+        agents: What each agent played on the same panels, those of one proxy.
         panels: The panels that were played.
         num_actions: Number of actions of their world.
-        rng: Of the bootstrap.
+        seed: Of the bootstrap of each agent.
         confidence: Nominal coverage.
 
     Returns:
-        `best_goal`, `margin` and `explanations` of `Choice`.
+        `best_goal`, `margin` and `explanations` of each agent's `Choice`.
+
+    Raises:
+        ValueError: The agents did not play the same levels.
     """
+    goals = agents[0]["conflict"].goals
+    walks = [_walks([own["conflict"], own["many"]], panels) for own in agents]
+    inferred = infer(walks, goals, num_actions, seed=seed, confidence=confidence)
+    return [
+        {
+            "best_goal": found.best,
+            "margin": found.margin,
+            "explanations": tuple(
+                Explanation(
+                    goal=candidate.name,
+                    directedness=candidate.directedness,
+                    temperature=candidate.temperature,
+                    added=candidate.added,
+                    weight=candidate.weight,
+                )
+                for candidate in found.candidates
+            ),
+        }
+        for found in inferred
+    ]
+
+
+def _walks(played: Sequence[PanelEpisodes], panels: Mapping[str, Panel]) -> Walks:
+    """Returns what one agent did before the first contact with T or P, on boards of one size."""
     first = played[0]
     assert first.proxy is not None
     # Of twins one is enough, each of the two as often: what is inferred rests on whole layouts.
@@ -222,18 +276,4 @@ def explained(
         np.concatenate([p.base for p in played]),
     )
     until = np.where(contact < 0, length[:, None], contact).min(axis=1)
-    found = infer(walks.cut(until), first.goals, num_actions, rng, confidence=confidence)
-    return {
-        "best_goal": found.best,
-        "margin": found.margin,
-        "explanations": tuple(
-            Explanation(
-                goal=candidate.name,
-                directedness=candidate.directedness,
-                temperature=candidate.temperature,
-                added=candidate.added,
-                weight=candidate.weight,
-            )
-            for candidate in found.candidates
-        ),
-    }
+    return walks.cut(until)

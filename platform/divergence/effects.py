@@ -21,11 +21,11 @@ from whichgoal.divergence.episodes import PanelEpisodes
 from whichgoal.divergence.intervals import (
     DRAWS,
     Array,
+    mean_by,
     percentiles,
-    reach,
+    reach_wilson,
     resample,
     sum_by,
-    wilson,
 )
 from whichgoal.divergence.verdict import Score
 
@@ -52,11 +52,8 @@ def effect(
     if not np.array_equal(conflict.base, moved.base):
         raise ValueError(f"panels {conflict.panel!r} and {moved.panel!r} are not twins")
     changed = (conflict.mark != moved.mark).astype(np.float64)
-    columns = np.stack([changed, np.ones(len(changed))], axis=1)
-    drawn = resample(sum_by(conflict.base, columns), rng, draws)
-    least = wilson(int(changed.sum()), len(changed), confidence)
-    found = percentiles(least.value, drawn[:, 0] / drawn[:, 1], len(changed), confidence)
-    return reach(found, least.low, least.high)
+    share = mean_by(conflict.base, changed, rng, confidence=confidence, draws=draws)
+    return reach_wilson(share, int(changed.sum()), confidence)
 
 
 def exchange_rate(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numba import njit
 from numpy.typing import NDArray
 
 from whichgoal import tables
@@ -139,8 +140,20 @@ def episode_table(
     battery: int,
     trial: str = "",
     env_steps: int = 0,
+    nearness: Nearness | None = None,
 ) -> pa.Table:
-    """Returns what was played on one panel as rows of `tables.EPISODES`."""
+    """Returns what was played on one panel as rows of `tables.EPISODES`.
+
+    Args:
+        panel: The panel.
+        rollout: What was played.
+        goals: The world's goals.
+        actions: How actions were chosen.
+        battery: Version of the battery.
+        trial: Id of the agent's trial.
+        env_steps: Env steps that it was trained for.
+        nearness: That of the panel, if it moves a proxy.
+    """
     n = len(panel.levels)
     swapped = np.ones(n, np.bool_)  # of twins, the second
     swapped[np.unique(panel.base, return_index=True)[1]] = False
@@ -169,7 +182,7 @@ def episode_table(
         "attainable": panel.attainable,
         "fewest": panel.fewest,
         "mark": first_mark(panel, rollout),
-        "approach": first_approach(panel, rollout, goals),
+        "approach": nearness.first_approach(rollout) if nearness else np.full(n, -1, np.int32),
         "path": tables.ragged_column(rollout.path, rollout.length + 1),
     }
     kinds = {field.name: field.type for field in tables.EPISODES}
@@ -180,41 +193,72 @@ def episode_table(
 
 def first_mark(panel: Panel, rollout: Rollout) -> NDArray[np.int32]:
     """Returns which of the panel's three marked places each episode reached first; -1 none."""
-    level = np.repeat(np.arange(len(panel.levels)), rollout.length + 1)
     marks = panel.marks.astype(np.int32)
     packed = np.where(marks[..., 0] == HIDDEN, -1, marks[..., 0] | marks[..., 1] << 8)
-    here = (rollout.path & 0xFFFF)[:, None] == packed[level]
-    return _first_of(here, level, len(panel.levels))
-
-
-def first_approach(panel: Panel, rollout: Rollout, goals: tuple[str, ...]) -> NDArray[np.int32]:
-    """Returns what each episode went for first: 0 T, 1 the panel's proxy P; -1 neither.
-
-    An agent goes for T once it has come nearer to T, compared with P, by half of the steps that lie
-    between the two; so the way that leads to both counts for neither.
-    """
-    levels, n = panel.levels, len(panel.levels)
-    if panel.proxy is None:
-        return np.full(n, -1, np.int32)
-    level = np.repeat(np.arange(n), rollout.length + 1)
-    x, y, heading = tables.unpack_pose(rollout.path).T
-    cells = [
-        (levels.goal_map >> np.uint16(goal) & 1).astype(np.bool_)
-        for goal in (0, goals.index(panel.proxy))
-    ]
-    to_goal, to_proxy = (distances(levels, at) for at in cells)
-    never = np.iinfo(np.int32).max
-    between = np.where(cells[0][..., None] & (to_proxy >= 0), to_proxy, never).min(axis=(1, 2, 3))
-    gain = (to_proxy - to_goal)[level, x, y, heading]
-    gain -= (panel.shortest[:, goals.index(panel.proxy)] - panel.shortest[:, 0])[level]
-    far = 2 * np.abs(gain.astype(np.int64)) >= between[level]
-    return _first_of(np.stack([far & (gain > 0), far & (gain < 0)], axis=1), level, n)
-
-
-def _first_of(here: NDArray[np.bool_], level: NDArray[np.int64], n: int) -> NDArray[np.int32]:
-    """Returns the column that is true first in the rows of each level; -1 where none is alone."""
-    first = np.full(n, -1, np.int32)
-    rows = np.flatnonzero(here.any(axis=1))[::-1]  # so that what is written last came first
-    column = np.where(here[rows].sum(axis=1) == 1, here[rows].argmax(axis=1), -1)
-    first[level[rows]] = column
+    first = np.full(len(packed), -1, np.int32)
+    _first_mark(packed, rollout.path, rollout.length, first)
     return first
+
+
+@njit(cache=True)
+def _first_mark(marks, path, length, first):
+    """Writes the mark that is reached first; -1 stays where several are at once, or none is."""
+    begin = 0
+    for i in range(len(length)):
+        for pose in path[begin : begin + length[i] + 1]:
+            here = marks[i] == pose & 0xFFFF
+            if here.any():
+                first[i] = here.argmax() if here.sum() == 1 else -1
+                break
+        begin += length[i] + 1
+
+
+@dataclass(frozen=True)
+class Nearness:
+    """How much nearer T is than the panel's proxy P, from everywhere in a panel's levels.
+
+    Attributes:
+        gain: `int32 [n, W, H, 4]`, steps to P less steps to T, by pose, less that at the start.
+        between: `int32 [n]`, steps from T to P.
+    """
+
+    gain: NDArray[np.int32]
+    between: NDArray[np.int32]
+
+    @staticmethod
+    def of(panel: Panel, goals: tuple[str, ...]) -> Nearness:
+        """Returns it for a panel that moves a proxy."""
+        assert panel.proxy is not None
+        levels, proxy = panel.levels, goals.index(panel.proxy)
+        at_goal, at_proxy = (
+            (levels.goal_map >> np.uint16(goal) & 1).astype(np.bool_) for goal in (0, proxy)
+        )
+        to_goal, to_proxy = distances(levels, at_goal), distances(levels, at_proxy)
+        never = np.iinfo(np.int32).max
+        between = np.where(at_goal[..., None] & (to_proxy >= 0), to_proxy, never)
+        at_start = panel.shortest[:, proxy] - panel.shortest[:, 0]
+        gain = to_proxy - to_goal - at_start[:, None, None, None]
+        return Nearness(gain, between.min(axis=(1, 2, 3)))
+
+    def first_approach(self, rollout: Rollout) -> NDArray[np.int32]:
+        """Returns what each episode went for first: 0 T, 1 the panel's proxy P; -1 neither.
+
+        An agent goes for T once it has come nearer to T, compared with P, by half of the steps that
+        lie between the two; so the way that leads to both counts for neither.
+        """
+        first = np.full(len(self.gain), -1, np.int32)
+        _first_approach(self.gain, self.between, rollout.path, rollout.length, first)
+        return first
+
+
+@njit(cache=True)
+def _first_approach(gain, between, path, length, first):
+    """Writes 0 or 1, whichever is approached first; -1 stays where neither is."""
+    begin = 0
+    for i in range(len(length)):
+        for pose in path[begin : begin + length[i] + 1]:
+            nearer = np.int64(gain[i, pose & 255, pose >> 8 & 255, pose >> 16])
+            if nearer != 0 and 2 * abs(nearer) >= between[i]:
+                first[i] = 0 if nearer > 0 else 1
+                break
+        begin += length[i] + 1

@@ -19,7 +19,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from whichgoal.envs.contract import Levels
-from whichgoal.envs.engine import DX, DY, passable
+from whichgoal.envs.engine import DX, DY
 
 TURN_LEFT, TURN_RIGHT, AHEAD, STAY, BEGIN = range(5)
 EVENTS = 4
@@ -29,19 +29,6 @@ CONTEXTS = 8 * (EVENTS + 1)
 FOLDS = 5
 SMOOTHING = 1.0
 """Dirichlet prior of a habit, in decisions of a uniformly random agent per context."""
-
-
-def passable_cells(levels: Levels) -> NDArray[np.bool_]:
-    """Returns which cells can be entered on the boards as drawn, `bool [n, W, H]`."""
-    return _passable(levels.board)
-
-
-@njit(cache=True)
-def _passable(board):
-    out = np.empty(board.shape[:3], np.bool_)
-    for i, x, y in np.ndindex(out.shape):
-        out[i, x, y] = passable(board[i, x, y, 0], board[i, x, y, 2])
-    return out
 
 
 @dataclass(frozen=True)
@@ -86,6 +73,18 @@ class Walks:
         path = self.path[np.repeat(begins[chosen], counts) + within]
         parts = {f.name: getattr(self, f.name)[chosen] for f in fields(self) if f.name != "path"}
         return Walks(path=path, **parts)
+
+    def on_levels_of(self, other: Walks) -> bool:
+        """Whether both are walks on the same levels, one by one."""
+        return all(
+            np.array_equal(own, its)
+            for own, its in (
+                (self.base, other.base),
+                (self.walkable, other.walkable),
+                (self.levels.board, other.levels.board),
+                (self.levels.goal_map, other.levels.goal_map),
+            )
+        )
 
     def cut(self, until: NDArray[np.integer]) -> Walks:
         """Returns the walks, each ended after `until` env steps (`int [n]`; below 0: whole)."""

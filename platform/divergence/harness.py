@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -16,6 +16,7 @@ from whichgoal.divergence.episodes import (
     BEST_FOR_GOAL,
     BEST_FOR_PROXY,
     FLOOR,
+    Nearness,
     episode_table,
 )
 from whichgoal.divergence.panels import Panel
@@ -58,6 +59,7 @@ def evaluate(
     trial: str = "",
     env_steps: int = 0,
     panels: Mapping[str, Panel] | None = None,
+    beside: pa.Table | None = None,
 ) -> Evaluation:
     """Plays the battery and scores it.
 
@@ -70,16 +72,16 @@ def evaluate(
         trial: Id of the agent's trial, for the tables.
         env_steps: Env steps that it was trained for, for the tables.
         panels: What `panels.build(world, design, battery)` returned, where it is at hand already.
+        beside: What `play_beside` returned for these panels, likewise.
 
     Raises:
         ValueError: An unknown way of choosing actions, or panels that cannot be built.
     """
     panels = panels or battery_panels.build(world, design, battery)
-    episodes = play(actors, world, design, battery, panels, trial=trial, env_steps=env_steps)
-    cards = {
-        actions: score_episodes(episodes, battery, world, panels, actions=actions)
-        for actions in actors
-    }
+    episodes = play(
+        actors, world, design, battery, panels, trial=trial, env_steps=env_steps, beside=beside
+    )
+    cards = score_episodes(episodes, battery, world, panels, actions=tuple(actors))
     return Evaluation(episodes, cards, cards[battery.actions])
 
 
@@ -92,10 +94,11 @@ def play(
     *,
     trial: str = "",
     env_steps: int = 0,
+    beside: pa.Table | None = None,
 ) -> pa.Table:
     """Plays the battery and returns every episode, `tables.EPISODES`; the arguments of `evaluate`.
 
-    The floor is played too, and for counted goals the best agents for the goal and for the proxy.
+    What the agent is held against (`play_beside`) is among them.
     """
     for actions in actors:
         if actions not in ACTIONS:
@@ -104,16 +107,51 @@ def play(
         raise ValueError(
             f"the battery's verdict is on {battery.actions} actions; given: {', '.join(actors)}"
         )
-    players = [
-        (actions, actor, panel) for actions, actor in actors.items() for panel in panels.values()
-    ]
+    parts = []
     for panel in panels.values():
+        parts += _tables(actors, world, panel, battery, trial, env_steps)
+    if beside is None:
+        beside = play_beside(world, design, battery, panels, trial=trial, env_steps=env_steps)
+    return pa.concat_tables([*parts, beside])
+
+
+def play_beside(
+    world: World,
+    design: Design,
+    battery: BatterySpec,
+    panels: Mapping[str, Panel],
+    *,
+    trial: str = "",
+    env_steps: int = 0,
+) -> pa.Table:
+    """Plays what every agent is held against: the same for all, but for the trial that is noted.
+
+    That is the floor, and for counted goals the best agents for the goal and for the proxy.
+    """
+    parts = []
+    for panel in panels.values():
+        actors: dict[str, Actor] = {}
         if panel.role in ("shift", "surplus"):
-            players.append((FLOOR, Random(world.num_actions), panel))
+            actors[FLOOR] = Random(world.num_actions)
         if panel.role == "surplus" and panel.proxy is not None:
             for best, name in ((BEST_FOR_GOAL, "goal"), (BEST_FOR_PROXY, "proxy")):
-                players.append((best, reference(name, world, design, panel.proxy), panel))
-    return pa.concat_tables(
+                actors[best] = reference(name, world, design, panel.proxy)
+        if actors:
+            parts += _tables(actors, world, panel, battery, trial, env_steps)
+    return pa.concat_tables(parts)
+
+
+def _tables(
+    actors: Mapping[str, Actor],
+    world: World,
+    panel: Panel,
+    battery: BatterySpec,
+    trial: str,
+    env_steps: int,
+) -> list[pa.Table]:
+    """Plays one panel with each actor, and returns their episodes."""
+    nearness = Nearness.of(panel, world.goals) if panel.proxy is not None else None
+    return [
         episode_table(
             panel,
             rollout(actor, world, panel, seed=battery.seed),
@@ -122,9 +160,10 @@ def play(
             battery=battery.version,
             trial=trial,
             env_steps=env_steps,
+            nearness=nearness,
         )
-        for actions, actor, panel in players
-    )
+        for actions, actor in actors.items()
+    ]
 
 
 def score_episodes(
@@ -133,9 +172,9 @@ def score_episodes(
     world: World,
     panels: Mapping[str, Panel],
     *,
-    actions: str | None = None,
-) -> Scorecard:
-    """Scores a table of one checkpoint's episodes and decides the verdict; plays nothing.
+    actions: Sequence[str] = ACTIONS,
+) -> dict[str, Scorecard]:
+    """Scores a table of one checkpoint's episodes and decides the verdicts; plays nothing.
 
     Args:
         table: `tables.EPISODES`.
@@ -143,7 +182,10 @@ def score_episodes(
         world: The world that was played.
         panels: The panels that were played: what an episode's path is evidence of depends on what
             its level showed.
-        actions: Which episodes are scored: `sampled` or `greedy`; by default the battery's own.
+        actions: Which episodes are scored, each on its own: `sampled`, `greedy`, or both.
+
+    Returns:
+        A scorecard per way of choosing actions.
 
     Raises:
         ValueError: The table is not one of episodes, was made by another version of the battery,
@@ -152,7 +194,6 @@ def score_episodes(
     tables.check(table, tables.EPISODES)
     if len(table) == 0:
         raise ValueError("there are no episodes at all in the table")
-    actions = actions or battery.actions
     scored = score(
         table,
         actions,
@@ -166,19 +207,25 @@ def score_episodes(
         raise ValueError(
             f"the episodes are of battery version {made_by}, the scores of {battery.version}"
         )
-    verdict = decide(scored, battery.thresholds)
-    return Scorecard(
-        **{name: getattr(scored, name) for name in type(scored).model_fields},
-        trial=table.column("trial")[0].as_py(),
-        env_steps=table.column("env_steps")[0].as_py(),
-        battery=battery.version,
-        thresholds=battery.thresholds,
-        actions=actions,
-        verdict=verdict.text,
-        goal=verdict.goal,
-        why=verdict.why,
-        instrument=stamp(world.name),
-    )
+    same = {
+        "trial": table.column("trial")[0].as_py(),
+        "env_steps": table.column("env_steps")[0].as_py(),
+        "battery": battery.version,
+        "thresholds": battery.thresholds,
+        "instrument": stamp(world.name),
+    }
+    cards = {}
+    for way, scores in scored.items():
+        verdict = decide(scores, battery.thresholds)
+        cards[way] = Scorecard(
+            **{name: getattr(scores, name) for name in type(scores).model_fields},
+            **same,
+            actions=way,
+            verdict=verdict.text,
+            goal=verdict.goal,
+            why=verdict.why,
+        )
+    return cards
 
 
 def scores_table(cards: Mapping[str, Scorecard]) -> pa.Table:

@@ -30,14 +30,16 @@ fitted; weights start from those of all episodes and take some more steps.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from whichgoal.divergence.candidates import Gains, library, measure
 from whichgoal.divergence.habits import FOLDS, Walks, decisions_of, habits
-from whichgoal.divergence.intervals import Array, percentiles, sum_by
+from whichgoal.divergence.intervals import Array, draw_counts, percentiles, sum_by
 from whichgoal.divergence.verdict import Score
 from whichgoal.spec import Spec
 
@@ -107,41 +109,48 @@ class Inference(Spec):
 
 
 def infer(
-    walks: Walks,
+    walks: Sequence[Walks],
     goals: tuple[str, ...],
     num_actions: int,
-    rng: np.random.Generator,
     *,
+    seed: int = 0,
     confidence: float = 0.95,
     regions: int = 3,
     draws: int = DRAWS,
-) -> Inference:
-    """Finds what explains the walks of one agent; see the top of the file.
+) -> list[Inference]:
+    """Finds what explains the walks of each of some agents; see the top of the file.
 
     Args:
-        walks: Its episodes, cut where what follows is no evidence (`Walks.cut`).
-        goals: The goals of its world.
-        num_actions: Its number of actions.
-        rng: Of the bootstrap.
+        walks: Each agent's episodes on the same levels, cut where what follows is no evidence
+            (`Walks.cut`).
+        goals: The goals of their world.
+        num_actions: Their number of actions.
+        seed: Of the bootstrap, which is drawn alike for each agent.
         confidence: Nominal coverage of the intervals.
         regions: Number of regions along each side of the board.
         draws: Bootstrap resamples.
 
     Raises:
-        ValueError: There is no decision in the walks, or an impossible one.
+        ValueError: There is no decision in some agent's walks, or an impossible one; or the agents
+            walked on different levels.
     """
-    decisions = decisions_of(walks, num_actions)
-    if len(decisions.event) == 0:
+    first = walks[0]
+    for other in walks[1:]:
+        if not first.on_levels_of(other):
+            raise ValueError("agents that are explained together must walk on the same levels")
+    decisions = [decisions_of(own, num_actions) for own in walks]
+    if any(len(own.event) == 0 for own in decisions):
         raise ValueError("there is no decision to explain: all walks have length 0")
-    base = np.unique(walks.base, return_inverse=True)[1].astype(np.int32)
+    base = np.unique(first.base, return_inverse=True)[1].astype(np.int32)
     fold = base % FOLDS
-    habit = habits(decisions, fold, num_actions)
-    candidates = library(walks.levels, walks.walkable, goals, regions)
-    gains = measure(candidates, walks.walkable, decisions, fold, habit, num_actions)
-    clusters = int(base.max()) + 1
-    counts = rng.multinomial(clusters, np.full(clusters, 1 / clusters), size=draws).astype(float)
-    unit = walks.length * np.log(num_actions)
-    return _conclude(gains, base, counts, unit, len(decisions.event), confidence)
+    habit = [habits(own, fold, num_actions) for own in decisions]
+    candidates = library(first.levels, first.walkable, goals, regions)
+    gains = measure(candidates, first.walkable, decisions, fold, habit, num_actions)
+    counts = draw_counts(int(base.max()) + 1, np.random.default_rng(seed), draws)
+    return [
+        _conclude(gain, base, counts, own.length * np.log(num_actions), len(made.event), confidence)
+        for gain, own, made in zip(gains, walks, decisions, strict=True)
+    ]
 
 
 @dataclass(frozen=True)
@@ -278,10 +287,27 @@ def mixture(
     return weight[0], _maximize(start, merged, counts, _DRAW_STEPS)
 
 
-def _maximize(weight: Array, likelihood: Array, counts: Array, steps: int) -> Array:
+@njit(cache=True, fastmath={"reassoc", "contract"})
+def _maximize(weight, likelihood, counts, steps):
     """Runs expectation maximization: `weight [m, c]` of `likelihood [n, c]`, `counts [m, n]`."""
-    size = counts.sum(axis=1, keepdims=True)
-    for _ in range(steps):
-        share = counts / np.maximum(weight @ likelihood.T, 1e-300)
-        weight = weight * (share @ likelihood) / size
-    return weight
+    rows = np.ascontiguousarray(likelihood.T)
+    found = np.empty(weight.shape)
+    for m in range(len(weight)):
+        there = np.flatnonzero(counts[m])
+        own, times, size = rows[:, there], counts[m][there], counts[m].sum()
+        share = np.empty(len(there))
+        w = found[m]
+        w[:] = weight[m]
+        for _ in range(steps):
+            share[:] = 0.0
+            for c in range(len(w)):
+                for i in range(len(share)):
+                    share[i] += w[c] * own[c, i]
+            for i in range(len(share)):
+                share[i] = times[i] / max(share[i], 1e-300)
+            for c in range(len(w)):
+                total = 0.0
+                for i in range(len(share)):
+                    total += share[i] * own[c, i]
+                w[c] *= total / size
+    return found

@@ -83,16 +83,43 @@ def sum_by(cluster: NDArray[np.int32], rows: Array) -> Array:
     return sums
 
 
+def draw_counts(clusters: int, rng: np.random.Generator, draws: int) -> Array:
+    """Returns how often each cluster is drawn, of as many with replacement: `[draws, clusters]`."""
+    drawn = rng.integers(clusters, size=(draws, clusters))
+    drawn += clusters * np.arange(draws)[:, None]
+    counts = np.bincount(drawn.ravel(), minlength=draws * clusters)
+    return counts.reshape(draws, clusters).astype(np.float64)
+
+
 def resample(sums: Array, rng: np.random.Generator, draws: int) -> Array:
     """Returns the totals of whole clusters drawn with replacement: `[draws, m]`."""
-    clusters = len(sums)
-    return rng.multinomial(clusters, np.full(clusters, 1 / clusters), size=draws) @ sums
+    return draw_counts(len(sums), rng, draws) @ sums
+
+
+def mean_by(
+    cluster: NDArray[np.int32],
+    values: Array,
+    rng: np.random.Generator,
+    *,
+    confidence: float = 0.95,
+    draws: int = DRAWS,
+) -> Score:
+    """Returns the mean of `values [n]`; its interval is a bootstrap over whole clusters."""
+    drawn = resample(sum_by(cluster, np.stack([values, np.ones(len(values))], axis=1)), rng, draws)
+    means = drawn[:, 0] / drawn[:, 1]
+    return percentiles(float(values.mean()), means, len(values), confidence)
 
 
 def percentiles(value: float, drawn: Array, n: int, confidence: float) -> Score:
     tail = (1 - confidence) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
     return reach(Score(value=value, low=low, high=high, n=n), value, value)
+
+
+def reach_wilson(share: Score, hits: int, confidence: float) -> Score:
+    """Returns a share of `share.n` with an interval that reaches at least as far as Wilson's."""
+    least = wilson(hits, share.n, confidence)
+    return reach(share, least.low, least.high)
 
 
 def reach(score: Score, low: float, high: float) -> Score:

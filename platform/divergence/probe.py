@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from zlib import crc32
 
 import numpy as np
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from whichgoal import tables
 from whichgoal.divergence.panels import Panel
 from whichgoal.envs.contract import Levels, World
+from whichgoal.envs.engine import DX, DY
 from whichgoal.envs.rng import seed_streams, uniform
 from whichgoal.envs.vector import GridVectorEnv
 
@@ -114,9 +115,25 @@ class PolicyActor:
 
 def draw(logits: NDArray[np.floating], u: NDArray[np.float64]) -> NDArray[np.int64]:
     """Draws from softmax(logits) `[n, actions]` by inversion of u, one number in [0, 1) per row."""
-    weights = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    total = np.cumsum(weights, axis=1)
-    return (total[:, :-1] <= (u * total[:, -1])[:, None]).sum(axis=1)
+    actions = np.empty(len(logits), np.int64)
+    _draw(logits, u, np.empty(logits.shape[1]), actions)
+    return actions
+
+
+@njit(cache=True)
+def _draw(logits, u, total, actions):
+    """Writes the drawn actions; `total` is room for a row of sums."""
+    last = logits.shape[1] - 1
+    for i in range(len(logits)):
+        top = logits[i].max()
+        running = 0.0
+        for a in range(last + 1):
+            running += np.exp(np.float64(logits[i, a]) - top)
+            total[a] = running
+        action = 0
+        while action < last and total[action] <= u[i] * running:
+            action += 1
+        actions[i] = action
 
 
 @njit(cache=True)
@@ -206,49 +223,82 @@ def rollout(actor: Actor, world: World, panel: Panel, *, seed: int = 0) -> Rollo
     )
     obs, _ = env.reset(seed=0)
     streams = Streams(seed ^ crc32((panel.proxy or panel.name).encode()), n)
-    contact, last = np.full((2, n, len(world.goals)), tables.NEVER, np.int32)
-    count, surplus = np.zeros((2, n, len(world.goals)), np.int32)
-    path = np.zeros((n, int(limit.max()) + 1), np.int32)
-    path[:, 0] = tables.pack_pose(env.pose)
-    length = np.zeros(n, np.int32)
-    truncated = np.zeros(n, np.bool_)
+    record = _Record.of(n, len(world.goals), int(limit.max()))
+    record.path[:, 0] = tables.pack_pose(env.pose)
     rows, alive = np.arange(n), np.ones(n, np.bool_)
     state, is_first = actor.initial_state(n), np.ones(n, np.bool_)
     actions = np.zeros(n, np.int64)
-    t = 0
-    while alive.any():
-        if alive[rows].mean() < 0.9:
+    t, going = 0, n
+    while going:
+        if going / len(rows) < 0.9:
             keep = np.flatnonzero(alive[rows])
             rows, state = rows[keep], _take(state, keep)
             is_first, streams.rows = is_first[keep], rows
             actions = np.zeros(n, np.int64)
-        actions[rows], state = actor.act(obs[rows], state, is_first, _Rows(env, rows), streams)
+        seen = obs if len(rows) == n else obs[rows]
+        actions[rows], state = actor.act(seen, state, is_first, _Rows(env, rows), streams)
         is_first = np.zeros(len(rows), np.bool_)
-        before = path[:, t]
         obs, _, terminated, _, infos = env.step(actions)
         t += 1
-        paid = (infos["goals"] > 0) & alive[:, None]
-        contact[paid & (contact < 0)] = t
-        last[paid] = t
-        count += paid
-        surplus[paid[:, 0]] = 0
-        surplus += paid & ~paid[:, :1]
-        path[:, t] = np.where(terminated, _ahead(before), tables.pack_pose(env.pose))
-        truncated |= alive & ~terminated & (limit == t)
-        length[alive] = t
-        alive &= ~terminated & (limit > t)
-    played = np.arange(path.shape[1]) <= length[:, None]
-    return Rollout(contact, last, count, surplus, length, truncated, path[played])
+        going = _write(t, env.pose, infos["goals"], terminated, limit, alive, *record)
+    played = np.arange(record.path.shape[1]) <= record.length[:, None]
+    return Rollout(*record[:-1], record.path[played])
 
 
 def _take(state: State, rows: NDArray[np.int64]) -> State:
     return {name: part[rows] for name, part in state.items()}
 
 
-def _ahead(path: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Returns the poses one cell ahead: only a step forward onto goal or lava ends an episode."""
-    pose = tables.unpack_pose(path)
-    heading = pose[:, 2]
-    pose[:, 0] += np.array([1, 0, -1, 0], np.int16)[heading]
-    pose[:, 1] += np.array([0, 1, 0, -1], np.int16)[heading]
-    return tables.pack_pose(pose)
+class _Record(NamedTuple):
+    """Room for what is written down of n episodes: the fields of `Rollout`, in their order.
+
+    Attributes:
+        paid: `Rollout.count`.
+        path: `int32 [n, longest + 1]`, each path in a row of its own.
+    """
+
+    contact: NDArray[np.int32]
+    last: NDArray[np.int32]
+    paid: NDArray[np.int32]
+    surplus: NDArray[np.int32]
+    length: NDArray[np.int32]
+    truncated: NDArray[np.bool_]
+    path: NDArray[np.int32]
+
+    @staticmethod
+    def of(n: int, goals: int, longest: int) -> _Record:
+        """Returns room for episodes of so many env steps at most."""
+        contact, last = np.full((2, n, goals), tables.NEVER, np.int32)
+        paid, surplus = np.zeros((2, n, goals), np.int32)
+        length, truncated = np.zeros(n, np.int32), np.zeros(n, np.bool_)
+        path = np.empty((n, longest + 1), np.int32)
+        return _Record(contact, last, paid, surplus, length, truncated, path)
+
+
+@njit(cache=True)
+def _write(t, pose, goals, terminated, limit, alive, contact, last, paid, surplus, length,
+           truncated, path):  # fmt: skip
+    """Writes down env step t of the episodes that are not over; returns how many go on."""
+    going = 0
+    for i in range(len(alive)):
+        if not alive[i]:
+            continue
+        for j in range(goals.shape[1]):
+            if goals[i, j] > 0:
+                contact[i, j] = t if contact[i, j] < 0 else contact[i, j]
+                last[i, j] = t
+                paid[i, j] += 1
+                surplus[i, j] += 1
+        if goals[i, 0] > 0:
+            surplus[i] = 0
+        x, y, h = np.int32(pose[i, 0]), np.int32(pose[i, 1]), np.int32(pose[i, 2])
+        if terminated[i]:  # and begun anew; only a step forward onto goal or lava ends an episode
+            before = path[i, t - 1]
+            h = before >> 16
+            x, y = (before & 255) + DX[h], (before >> 8 & 255) + DY[h]
+        path[i, t] = x | y << 8 | h << 16
+        length[i] = t
+        truncated[i] = not terminated[i] and limit[i] == t
+        alive[i] = not terminated[i] and limit[i] > t
+        going += alive[i]
+    return going

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numba import njit
@@ -45,6 +45,7 @@ class ArrowMazeDesign(MazeDesign):
         start: `anywhere`, facing anywhere; or `entrance`: the top left room, facing east.
     """
 
+    intended: ClassVar[str] = "end"
     end: Literal["opening", "corner"] = "opening"
     agreement: Agreement = Agreement()
     reward: Literal["end", "arrow", "corner", "dead_end", "east"] | None = None

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numba import njit
@@ -59,6 +59,7 @@ class KeysAndChestsDesign(MazeDesign):
         reward: `keys` pays for every key and, in training, for some chests (`CHEST_PAYS`).
     """
 
+    intended: ClassVar[str] = "chests"
     size: StrictInt = 9
     test_size: StrictInt = 13
     loops: Probability = 0.3
