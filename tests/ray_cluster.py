@@ -15,6 +15,8 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from listening import descendants
+
 BIN = Path(sys.executable).parent
 JOIN = """\
 import sys
@@ -171,12 +173,16 @@ class LoopbackCluster:
             env=dict(self.environment if environment is None else environment),
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
         )
 
-    def groups(self) -> list[int]:
-        """Returns the process groups of the nodes and the server."""
-        return [process.pid for process in self._processes]
+    def processes(self) -> list[int]:
+        """Returns the processes of the nodes and the server."""
+        return [pid for process in self._processes for pid in descendants(process.pid)]
+
+    def logs(self) -> Path:
+        """Returns the folder of Ray's logs."""
+        return self._temporary / "session_latest" / "logs"
 
     def end(self) -> None:
         """Ends all that was started here, and nothing else."""
