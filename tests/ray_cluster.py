@@ -117,7 +117,7 @@ class LoopbackCluster:
         head = [
             "ray",
             *common,
-            *("--head", "--port", gcs, "--num-cpus", 0, "--temp-dir", self._temporary),
+            *("--head", "--port", gcs, "--num-cpus", 0, "--temp-dir", self._temporary / "1"),
             *("--dashboard-host", "127.0.0.1", "--dashboard-port", dashboard),
             *("--dashboard-agent-listen-port", more[0], "--ray-client-server-port", more[1]),
         ]
@@ -131,7 +131,8 @@ class LoopbackCluster:
             "--num-cpus",
             2,
         ]
-        node += ["--dashboard-agent-listen-port", more[2]]
+        # A folder of its own: in a shared one it would unpack the code anew below the driver.
+        node += ["--dashboard-agent-listen-port", more[2], "--temp-dir", self._temporary / "2"]
         self._start("head", head, lambda: b"ray_version" in self.ask("/api/version"))
         self._start("node", node, lambda: self.ask("/nodes?view=summary").count(b'"ALIVE"') == 2)
 
@@ -180,9 +181,9 @@ class LoopbackCluster:
         """Returns the processes of the nodes and the server."""
         return [pid for process in self._processes for pid in descendants(process.pid)]
 
-    def logs(self) -> Path:
-        """Returns the folder of Ray's logs."""
-        return self._temporary / "session_latest" / "logs"
+    def logs(self) -> list[Path]:
+        """Returns the logs of both nodes and of their jobs."""
+        return [path for path in self._temporary.glob("*/session_*/logs/**/*") if path.is_file()]
 
     def end(self) -> None:
         """Ends all that was started here, and nothing else."""

@@ -250,7 +250,9 @@ def test_mlflow_is_served_as_its_server_takes_it() -> None:
 def test_no_password_is_written_down() -> None:
     for path in CLUSTER.iterdir():
         for line in path.read_text().splitlines():
-            found = re.search(r"(?<!{)\b\w*(PASSWORD|SECRET_ACCESS_KEY|AUTH_TOKEN)\s*[:=]\s*(\S+)", line)
+            found = re.search(
+                r"(?<!{)\b\w*(PASSWORD|SECRET_ACCESS_KEY|AUTH_TOKEN)\s*[:=]\s*(\S+)", line
+            )
             if found:
                 assert found.group(2).startswith(("$", "%s", '"$', "~")), line
     assert "cluster/.env" in (ROOT / ".gitignore").read_text().split()

@@ -142,7 +142,8 @@ def test_no_token_is_in_any_file_or_log(cluster: LoopbackCluster, jobs: Jobs) ->
     storage, ends, _ = jobs
     token = cluster.environment["RAY_AUTH_TOKEN"].encode()
     assert not [e for e in ends if token.decode() in e.stdout + e.stderr]
-    kept = [*storage.rglob("*"), *cluster.artifacts.rglob("*"), *cluster.logs().rglob("*")]
+    assert [path for path in cluster.logs() if path.name.startswith("job-driver")]
+    kept = [*storage.rglob("*"), *cluster.artifacts.rglob("*"), *cluster.logs()]
     assert not [path for path in kept if path.is_file() and token in path.read_bytes()]
 
 
