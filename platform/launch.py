@@ -36,11 +36,6 @@ PLACED_WITHIN_S = 45.0
 """How long a cluster may take until it has the nodes that a trial asks for."""
 
 _REPORT_EVERY_S = 0.5
-_ALONE = {
-    "RAY_AUTH_MODE": "disabled",  # it listens on loopback only,
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # by this: 127.0.0.1 is else the outer address
-}
-"""Of a Ray of our own; a cluster has its own ways."""
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "0",
@@ -235,14 +230,15 @@ def _check_placement(resources: ResourcesSpec, within_s: float) -> None:
 @contextmanager
 def _ray(address: str, num_cpus: int) -> Iterator[Path]:
     """Connects to Ray, or starts one that ends with us; yields a folder that is gone afterwards."""
-    for key, value in {**_QUIET, **(_ALONE if address == "local" else {})}.items():
+    for key, value in _QUIET.items():
         os.environ.setdefault(key, value)
+    if address == "local":
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # no port is open to others
+        stay_on_loopback()
     source = str(Path(__file__).resolve().parent.parent)
     if (Path(source) / "whichgoal").exists():  # a source tree: workers find us by its path
         paths = [source, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
-    if address == "local":
-        stay_on_loopback()
     import ray
 
     # Unix sockets lie in this folder: their paths must stay below 108 characters.
