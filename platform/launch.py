@@ -34,6 +34,8 @@ MAX_FAILURES = 3
 A `ValueError` is no such death: the same trial would come to it again."""
 PLACED_WITHIN_S = 45.0
 """How long a cluster may take until it has the nodes that a trial asks for."""
+NODES_WITHIN = "WHICHGOAL_NODES_WITHIN_S"
+"""The environment variable that says otherwise, for clusters that start nodes on demand."""
 
 _REPORT_EVERY_S = 0.5
 _QUIET = {
@@ -52,6 +54,7 @@ _QUIET = {
     "NUMBA_NUM_THREADS": "1",
 }
 
+Say = Callable[[str], None]
 OnFailure = Callable[[str, str], None]
 """Called in the driver with the id of a trial that is given up, and why, in one line."""
 
@@ -143,6 +146,7 @@ def session(
     *,
     address: str = "local",
     trials: int = 1_000_000,
+    say: Say = print,
 ) -> Iterator[Session]:
     """Connects to Ray for a while; SIGTERM is taken for Ctrl-C meanwhile.
 
@@ -151,6 +155,7 @@ def session(
         limits: Trials at a time (by default as many as there is room for) and wall-clock time.
         address: `local` for a Ray of our own on this machine, `auto` for the cluster that runs.
         trials: How many trials there are to run; a Ray of our own gets no more cores than that.
+        say: Takes a line for people, if there is to be waited.
 
     Raises:
         PlacementError: There is no room for a trial.
@@ -159,7 +164,7 @@ def session(
     ends_at = None if limits.time_s is None else time.monotonic() + limits.time_s
     wanted = math.ceil(resources.cores * min(trials, limits.max_concurrent or trials))
     with _ray(address, max(1, min(wanted, cores()))) as temporary, _stop_on_sigterm():
-        _check_placement(resources, 0.0 if address == "local" else PLACED_WITHIN_S)
+        _check_placement(resources, address, say)
         for name in ("ray.tune", "ray.train", "ray.air"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         yield Session(temporary, resources, limits, ends_at)
@@ -209,22 +214,35 @@ def run_trials(
     session.fit(tuner)
 
 
-def _check_placement(resources: ResourcesSpec, within_s: float) -> None:
-    """Raises `PlacementError` unless a trial fits into the cluster, now or within some seconds."""
-    import ray
+def _check_placement(resources: ResourcesSpec, address: str, say: Say) -> None:
+    """Raises `PlacementError` unless a trial fits into the cluster.
 
+    A cluster gets some seconds (`WHICHGOAL_NODES_WITHIN_S`) until its nodes are there, and is asked
+    to grow to what a trial needs, if it can.
+    """
+    import ray
+    from ray.autoscaler.sdk import request_resources
+
+    within_s = 0.0 if address == "local" else float(os.environ.get(NODES_WITHIN, PLACED_WITHIN_S))
     give_up = time.monotonic() + within_s
+    asked = False
     while True:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         reason = placement.unplaceable(resources.bundles(), nodes)
         if reason is None:
-            return
+            break
         if time.monotonic() >= give_up:
-            waited = f", nor has come within {within_s:.0f} s" if within_s else ""
+            waited = f", nor has come within {within_s:.0f} s ({NODES_WITHIN})" if within_s else ""
             raise PlacementError(
                 f"{reason}{waited}; change `resources` in the sweep file, or add nodes"
             )
+        if not asked:
+            say(f"{reason}; waiting up to {within_s:.0f} s for the cluster to grow")
+            request_resources(bundles=resources.bundles())
+            asked = True
         time.sleep(1.0)
+    if asked:
+        request_resources(bundles=[])
 
 
 @contextmanager

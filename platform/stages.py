@@ -56,7 +56,11 @@ class Stages:
             if self._address == "local" and asked * sweep.resources.cores > possible:
                 self._say(f"{asked} trials at a time asked for; this machine has {possible} cores")
             opened = launch.session(
-                sweep.resources, sweep.limits, address=self._address, trials=trials
+                sweep.resources,
+                sweep.limits,
+                address=self._address,
+                trials=trials,
+                say=self._say,
             )
             self._session = self._open.enter_context(opened)
         return self._session

@@ -278,4 +278,5 @@ def test_an_unplaceable_trial_says_so_on_a_cluster_within_a_minute(sweep, tmp_pa
         cluster.shutdown()
     assert code == 1, out + err
     assert "a trial asks for 2 CPUs, which no choice of these nodes has: 1 CPUs" in err
+    assert "waiting up to 45 s for the cluster to grow" in out
     assert took_s < 90  # a minute, and a busy machine's start
