@@ -113,7 +113,7 @@ def main() -> None:
     parser.add_argument("view", choices=["egocentric", "full"])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--env-steps", type=int, default=4_000_000)
+    parser.add_argument("--env-steps", type=int, default=6_000_000)
     parser.add_argument("more", nargs="*", metavar="KEY=VALUE", help="as in a sweep file")
     given = parser.parse_intermixed_args()
     more = {
