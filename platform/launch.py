@@ -25,7 +25,7 @@ from typing import Any
 from whichgoal import placement
 from whichgoal.loopback import stay_on_loopback
 from whichgoal.spec import BatterySpec, TrialSpec
-from whichgoal.storage import Storage
+from whichgoal.storage import Storage, StorageError
 from whichgoal.sweep_spec import LimitsSpec, ResourcesSpec
 
 MAX_FAILURES = 3
@@ -226,23 +226,26 @@ def _check_placement(resources: ResourcesSpec, address: str, say: Say) -> None:
     within_s = 0.0 if address == "local" else float(os.environ.get(NODES_WITHIN, PLACED_WITHIN_S))
     give_up = time.monotonic() + within_s
     asked = False
-    while True:
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        reason = placement.unplaceable(resources.bundles(), nodes)
-        if reason is None:
-            break
-        if time.monotonic() >= give_up:
-            waited = f", nor has come within {within_s:.0f} s ({NODES_WITHIN})" if within_s else ""
-            raise PlacementError(
-                f"{reason}{waited}; change `resources` in the sweep file, or add nodes"
-            )
-        if not asked:
-            say(f"{reason}; waiting up to {within_s:.0f} s for the cluster to grow")
-            request_resources(bundles=resources.bundles())
-            asked = True
-        time.sleep(1.0)
-    if asked:
-        request_resources(bundles=[])
+    try:
+        while True:
+            nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+            reason = placement.unplaceable(resources.bundles(), nodes)
+            if reason is None:
+                return
+            if time.monotonic() >= give_up:
+                waited = f", nor has come within {within_s:.0f} s ({NODES_WITHIN})"
+                raise PlacementError(
+                    f"{reason}{waited if within_s else ''}; "
+                    f"change `resources` in the sweep file, or add nodes"
+                )
+            if not asked:
+                say(f"{reason}; waiting up to {within_s:.0f} s for the cluster to grow")
+                asked = True
+                request_resources(bundles=resources.bundles())
+            time.sleep(1.0)
+    finally:
+        if asked:  # or the cluster would keep such nodes for good
+            request_resources(bundles=[])
 
 
 @contextmanager
@@ -347,6 +350,8 @@ def _trainable(resources: ResourcesSpec) -> type:
                     over = report.stage == "done"
                     if over or report.env_steps == 0 or time.monotonic() >= until:
                         return {"report": asdict(report), "done": over}
+            except StorageError:  # it may answer again
+                raise
             except ValueError as error:  # trying again would come to the same
                 return {"failed": f"{type(error).__name__}: {error}", "done": True}
             raise AssertionError("a trial ended without saying so")

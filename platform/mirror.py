@@ -253,3 +253,40 @@ def _push_what_is_left(mirror: Mirror) -> None:
         mirror.push()
     except StorageError as error:
         _log.warning("%s", error)
+
+
+@contextmanager
+def searching(storage: Storage, name: str, what: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Makes this process the one that works on a search, which all sweeps of the root share.
+
+    While another does, it is waited for; what it has found is here then.
+
+    Args:
+        storage: The root.
+        name: The search's folder, relative to the root.
+        what: The same for people.
+        say: Takes a line for people, if there is to be waited.
+
+    Raises:
+        StorageError: The storage does not answer.
+    """
+    remote = storage.remote
+    with ExitStack() as stack:
+        told = False
+        while True:
+            try:
+                if remote is not None:
+                    stack.enter_context(leased(remote, name, what))
+                else:
+                    stack.enter_context(locked(storage.root / name, what))
+                break
+            except InUseError as error:
+                if not told:
+                    say(f"{error}; waiting for it")
+                told = True
+                time.sleep(_ASK_EVERY_S)
+        if remote is not None:
+            remote.pull(name.split("/")[0], _no_trials, exact=False)
+        yield
+        if remote is not None:
+            remote.push(name.split("/")[0], _no_trials, exact=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from whichgoal.prepare import build_panels
 from whichgoal.progress import Board, Row, Screen, say_plainly
 from whichgoal.spec import TrialSpec
 from whichgoal.stages import Stages
-from whichgoal.storage import Storage, write_json, write_text
+from whichgoal.storage import Storage, StorageError, write_json, write_text
 from whichgoal.sweep import Sweep
 from whichgoal.trial import all_done, carry_out, probed, scored, trained
 from whichgoal.tuned import values_of
@@ -98,6 +99,7 @@ class _Run:
         self.tracker, self.address = tracker, address
         self.trials: list[TrialSpec] = []
         self.reasons: dict[str, str] = {}
+        self.over: set[str] = set()
 
     def go(self) -> None:
         """Runs it to its end."""
@@ -161,7 +163,8 @@ class _Run:
                 screen.tell()
                 over = report["stage"] == "done"
                 if over:
-                    fetch(storage, [storage.trial(trial_id)])
+                    self.over.add(trial_id)
+                    self._fetch(by_id[trial_id])
                 heard[trial_id] = heard.get(trial_id, 0) + 1
                 if over or heard[trial_id] % _TRACK_EVERY == 1:
                     self.tracker.put(by_id[trial_id], "FINISHED" if over else "RUNNING")
@@ -170,14 +173,19 @@ class _Run:
 
             def on_failure(trial_id: str, reason: str) -> None:
                 board.fail(trial_id)
-                fetch(storage, [storage.trial(trial_id)])
+                self._fetch(by_id[trial_id])
                 self.reasons[trial_id] = reason
                 self.tracker.put(by_id[trial_id], "FAILED")
 
             launch.run_trials(pending, sweep.battery, storage, on_report, on_failure, session)
 
+    def _fetch(self, *trials: TrialSpec) -> None:
+        """Brings results here; a storage that does not answer now is asked again at the end."""
+        with suppress(StorageError):
+            fetch(self.storage, [self.storage.trial(trial.id) for trial in trials])
+
     def _stop(self, stop: KeyboardInterrupt | launch.TimeUp) -> NoReturn:
-        fetch(self.storage, [self.storage.trial(t.id) for t in self.trials])
+        self._fetch(*self.trials)
         done = [t for t in self.trials if self._is_done(t)]
         begun = [
             t
@@ -199,6 +207,7 @@ class _Run:
 
     def _finish(self) -> None:
         sweep, storage = self.sweep, self.storage
+        fetch(storage, [storage.trial(t.id) for t in self.trials if not self._is_done(t)])
         missing = [t for t in self.trials if not self._is_done(t)]
         agents = read_agents(sweep, [t for t in self.trials if t not in missing], storage)
         self.console.print()
@@ -221,6 +230,12 @@ class _Run:
         """Returns which trial has no result, why, and where its log is, if it wrote one."""
         named = f"trial {trial.id} ({label(self.sweep, trial)}) ended without a result"
         reason = self.reasons.get(trial.id)
+        if reason is None and trial.id in self.over:
+            folder = self.storage.trial(trial.id)
+            return (
+                f"{named} here: it was done, but {folder} is not on this machine; "
+                f"--storage must be a folder that all nodes mount, or a URL"
+            )
         if reason is None:
             return f"{named}: it was not started"
         log = self.storage.trial(trial.id) / "trial.log"

@@ -12,7 +12,7 @@ from typing import Any
 from whichgoal.mirror import carried_out
 from whichgoal.prepare import panels_file_of
 from whichgoal.spec import BatterySpec, TrialSpec
-from whichgoal.storage import Storage
+from whichgoal.storage import Storage, StorageError
 from whichgoal.sweep import trial_spec
 from whichgoal.sweep_groups import ExploreGroup
 from whichgoal.sweep_spec import ExploreSpec, ResourcesSpec
@@ -48,6 +48,8 @@ def _tuning(job: Mapping[str, Any], values: Mapping[str, Any], resources: Resour
         folder = storage.root / job["folder"] / spec.id
         for report in carried_out(storage, folder, partial(train_alone, spec, folder, resources)):
             yield {"env_steps": report.env_steps, "late_success": late_success(folder)}
+    except StorageError:  # says nothing about the values: they are to be tried again
+        raise
     except ValueError as error:
         yield {"env_steps": 0, "late_success": -math.inf, "failed": str(error), "done": True}
         return
@@ -84,6 +86,8 @@ def _exploring(
                 yield {"env_steps": before + report.env_steps}
             before += spec.train.env_steps
         scores = scores_of(explore.objectives, trials, storage.root / "trials")
+    except StorageError:
+        raise
     except ValueError as error:
         worst = {f"loss_{name}": math.inf for name in explore.objectives}
         yield {"env_steps": before, **worst, "failed": str(error), "done": True}

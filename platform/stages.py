@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from whichgoal import launch, search, show_explored
+from whichgoal.mirror import searching
 from whichgoal.progress import Board, Row, Screen, say_plainly
 from whichgoal.storage import Storage, write_json
-from whichgoal.sweep import Sweep
-from whichgoal.sweep_grid import Axis
-from whichgoal.sweep_groups import value_at
-from whichgoal.tuned import Tuned, keep, values_of
+from whichgoal.sweep import Listed, Sweep
+from whichgoal.sweep_groups import TuneGroup
+from whichgoal.tuned import Tuned, keep, read, values_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -74,41 +73,48 @@ class Stages:
         Raises:
             Unsearched: A group's trials all ended without a result.
         """
-        groups = self._sweep.tune_groups()
-        known = values_of(self._storage, groups)
-        for group in groups:
+        for group in self._sweep.tune_groups():
             name = _named({"arch": group.arch, "capacity": group.capacity, **group.choices})
-            if group.id in known:
-                self._say(f"tune {name}: known, {_listed(known[group.id])}")
-                continue
-            target = group.trial({}).train.env_steps
-            self._say(f"tune {name}: {group.tune.trials} trials of at most {target:,} env steps")
-            with _SearchBoard(group.tune.trials, target, self._console) as board:
-                tried = search.tune(group, self._storage, self.session, board.on_trial)
-            whole = [one for one in tried if not one["stopped"] and one["success"] >= 0]
-            if not whole:
-                raise Unsearched(f"tune {name}: no trial ended with a result{board.failures()}")
-            best = whole[0]
-            edges = {key: group.tune.space[key].edge(v) for key, v in best["values"].items()}
-            found = Tuned(
-                group=group.id,
-                values=best["values"],
-                success=best["success"],
-                trials=len(tried),
-                edges={key: edge for key, edge in edges.items() if edge is not None},
-                tried=tuple(tried),
-            )
-            keep(self._storage, found)
-            stopped = len(tried) - len(whole)
+            found = read(self._storage, group.id)
+            if found is None:
+                folder, what = f"tuned/{group.id}", f"tuning of {name}"
+                with searching(self._storage, folder, what, self._say):
+                    found = read(self._storage, group.id)  # another sweep's, by now
+                    if found is None:
+                        self._tune(group, name)
+                        continue
+            self._say(f"tune {name}: known, {_listed(found.values)}")
+
+    def _tune(self, group: TuneGroup, name: str) -> None:
+        """Searches one group's hyper-parameters, and keeps what is best."""
+        target = group.trial({}).train.env_steps
+        self._say(f"tune {name}: {group.tune.trials} trials of at most {target:,} env steps")
+        with _SearchBoard(group.tune.trials, target, self._console) as board:
+            tried = search.tune(group, self._storage, self.session, board.on_trial)
+        whole = [one for one in tried if not one["stopped"] and one["success"] >= 0]
+        if not whole:
+            raise Unsearched(f"tune {name}: no trial ended with a result{board.failures()}")
+        best = whole[0]
+        edges = {key: group.tune.space[key].edge(v) for key, v in best["values"].items()}
+        found = Tuned(
+            group=group.id,
+            values=best["values"],
+            success=best["success"],
+            trials=len(tried),
+            edges={key: edge for key, edge in edges.items() if edge is not None},
+            tried=tuple(tried),
+        )
+        keep(self._storage, found)
+        stopped = len(tried) - len(whole)
+        self._say(
+            f"tune {name}: {_listed(best['values'])} (success {best['success']:.2f} over the "
+            f"second half of training; {len(tried)} trials, {stopped} stopped early)"
+        )
+        for key, edge in found.edges.items():
             self._say(
-                f"tune {name}: {_listed(best['values'])} (success {best['success']:.2f} over the "
-                f"second half of training; {len(tried)} trials, {stopped} stopped early)"
+                f"warning: the best {key} lies at the {edge} edge of its range; "
+                f"what is best may lie beyond: widen `tune: {key}`"
             )
-            for key, edge in found.edges.items():
-                self._say(
-                    f"warning: the best {key} lies at the {edge} edge of its range; "
-                    f"what is best may lie beyond: widen `tune: {key}`"
-                )
 
     def explore(self) -> Sweep:
         """Searches the world designs of every cell; prints, draws and keeps Pareto's front.
@@ -122,15 +128,16 @@ class Stages:
         sweep = self._sweep
         assert sweep.explore is not None
         tuned = values_of(self._storage, sweep.tune_groups())
-        searched = [] if sweep.tune is None else sweep.tune.space
-        keys = tuple(dict.fromkeys([*sweep.axes, *searched, *sweep.explore.space]))
-        designs: list[tuple[Any, ...]] = []
+        designs: list[dict[str, Any]] = []
         for group in sweep.explore_groups(tuned):
             name = _named(group.choices) or sweep.name
             steps = group.trials(group.start())[0].train.env_steps * sweep.explore.seeds
             wanted = ", ".join(f"{key} {one}" for key, one in sweep.explore.objectives.items())
             self._say(f"explore {name}: {sweep.explore.trials} designs; wanted: {wanted}")
-            with _SearchBoard(sweep.explore.trials, steps, self._console) as board:
+            with (
+                searching(self._storage, f"explored/{group.id}", f"explore {name}", self._say),
+                _SearchBoard(sweep.explore.trials, steps, self._console) as board,
+            ):
                 tried = search.explore(group, self._storage, self.session, board.on_trial)
             if not tried:
                 raise Unsearched(f"explore {name}: no design has a result{board.failures()}")
@@ -146,12 +153,10 @@ class Stages:
             self._console.print(show_explored.table(record))
             show_explored.draw(record, folder / f"{group.id}.png")
             self._say(f"All designs: {folder / group.id}.json, drawn: {folder / group.id}.png")
-            for one in tried:
-                first = group.trials(one["values"])[0].model_dump(mode="json")
-                designs.append(tuple(value_at(first, key) for key in keys))
-        seeds = tuple(range(sweep.explore.seeds))
-        grid = (Axis(keys, tuple(dict.fromkeys(designs))),)
-        return replace(sweep, grid=grid, seeds=seeds, tune=None, explore=None)
+            searched = [] if sweep.tune is None else sweep.tune.space
+            found = {key: group.leaves[key] for key in searched if key in group.leaves}
+            designs += [{**group.choices, **found, **one["values"]} for one in tried]
+        return Listed.of(sweep, designs, tuple(range(sweep.explore.seeds)))
 
 
 class _SearchBoard:

@@ -7,9 +7,9 @@ Before the grid, `tune` searches what is not compared; `explore` searches among 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cache
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,6 +136,45 @@ class Sweep:
     ) -> list[ExploreGroup]:
         """Returns what `explore` searches: see `whichgoal.sweep_groups`."""
         return sweep_groups.explore_groups(self, tuned)
+
+
+@dataclass(frozen=True)
+class Listed(Sweep):
+    """A sweep whose cells are listed one by one, such as the designs that `explore` has tried.
+
+    Attributes:
+        points: Each cell's dotted keys -> values; a key may be of some cells only.
+    """
+
+    points: tuple[Mapping[str, Any], ...] = ()
+
+    @staticmethod
+    def of(sweep: Sweep, points: Iterable[Mapping[str, Any]], seeds: tuple[int, ...]) -> Listed:
+        """Returns a sweep of these cells, for the rest like another, but without searches."""
+        rest = {one.name: getattr(sweep, one.name) for one in fields(Sweep)}
+        distinct = tuple({repr(sorted(point.items())): point for point in points}.values())
+        rest |= {"grid": (), "seeds": seeds, "tune": None, "explore": None}
+        return Listed(**rest, points=distinct)
+
+    @property
+    def axes(self) -> dict[str, tuple[Any, ...]]:
+        """Dotted key -> all values that are compared, in any cell."""
+        keys = dict.fromkeys(key for point in self.points for key in point)
+        found = {key: [p[key] for p in self.points if key in p] for key in keys}
+        return {key: tuple(dict.fromkeys(values)) for key, values in found.items()}
+
+    def combinations(self) -> Iterator[dict[str, Any]]:
+        """Yields the cells."""
+        return (dict(point) for point in self.points)
+
+    def choices(self, trial: TrialSpec) -> dict[str, Any]:
+        """Returns the value of each key in `trial`; None where the key is of other cells only."""
+        point = self._by_cell[trial.cell_id]
+        return {key: point.get(key) for key in self.axes}
+
+    @cached_property
+    def _by_cell(self) -> dict[str, Mapping[str, Any]]:
+        return {trial_spec({**self.base, **p}, 0).cell_id: p for p in self.points}
 
 
 def load(path: str | Path) -> Sweep:

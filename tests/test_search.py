@@ -1,16 +1,18 @@
 """The adaptive stages: hyper-parameters found before anything is compared, and designs searched."""
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from commands import done, end, running, wait_until
+from commands import done, end, ended, running, wait_until
 
 from whichgoal import search, searched, show_explored, tuned
 from whichgoal.spec import TrialSpec
-from whichgoal.storage import Storage
-from whichgoal.sweep import load
-from whichgoal.sweep_spec import Distribution
+from whichgoal.storage import Storage, StorageError
+from whichgoal.sweep import Listed, load
+from whichgoal.sweep_spec import Distribution, ResourcesSpec
 
 BASE = """\
 base:
@@ -59,10 +61,15 @@ def test_a_sweep_is_tuned_once_and_what_was_found_is_shared(tmp_path):
         end(driver)
     (journal,) = runs.glob("tuned/*/optuna.log")
     before = journal.read_text()
-    printed = done("run", sweep, "--storage", runs)
+    other = written(tmp_path, TUNED.replace("[1.0, 0.5]", "[0.75]").replace("tuned", "other", 1))
+    with running("run", other, "--storage", runs) as beside:  # one of them searches for both
+        printed = done("run", sweep, "--storage", runs)
+        code, out, err = ended(beside)
+    assert code == 0, out + err
     assert journal.read_text().startswith(before)
-    assert "tune arch mlp, capacity 20000: 5 trials of at most 40,000 env steps" in printed
     assert "4/4 trials done" in printed
+    assert sum("trials of at most 40,000 env steps" in text for text in (printed, out)) == 1
+    assert sum("known, ppo.lr" in text for text in (printed, out)) == 1
 
     (group,) = load(sweep).tune_groups()
     found = tuned.read(Storage(runs), group.id)
@@ -81,14 +88,13 @@ def test_a_sweep_is_tuned_once_and_what_was_found_is_shared(tmp_path):
     trials = [TrialSpec.model_validate(spec) for spec in specs]
     assert {trial.ppo.lr for trial in trials} == {found.values["ppo.lr"]}
     assert {trial.seed for trial in trials} == {0, 1}
+    assert len(trials) == 6
+    trials = [trial for trial in trials if trial.world.design()["agreement"]["arrow"] != 0.75]
     planned = json.loads((runs / "sweeps" / "tuned" / "plan.json").read_text())
     assert {trial["id"] for trial in planned["trials"]} == {trial.id for trial in trials}
 
-    tried = sorted(p.name for p in runs.glob("tuned/*/trials/*"))
-    other = written(tmp_path, TUNED.replace("[1.0, 0.5]", "[0.75]").replace("tuned", "other", 1))
-    again = done("run", other, "--storage", runs)
+    again = done("run", sweep, "--storage", runs)
     assert f"tune arch mlp, capacity 20000: known, ppo.lr {found.values['ppo.lr']:.3g}" in again
-    assert sorted(p.name for p in runs.glob("tuned/*/trials/*")) == tried
 
 
 @pytest.mark.slow
@@ -171,6 +177,45 @@ def test_where_a_search_may_begin(given, inside, outside):
     one = Distribution.model_validate(given)
     assert all(search._may_be(value, one) for value in inside)
     assert not any(search._may_be(value, one) for value in outside)
+
+
+def test_a_storage_that_does_not_answer_says_nothing_about_the_values(tmp_path, monkeypatch):
+    def fails(*_):
+        raise StorageError("storage s3://agents does not answer")
+
+    (group,) = load(written(tmp_path, TUNED)).tune_groups()
+    job = {
+        "kind": "tune",
+        "leaves": dict(group.leaves),
+        "seed": 0,
+        "storage": str(tmp_path / "runs"),
+        "folder": "tuned/x/trials",
+    }
+    monkeypatch.setattr(searched, "carried_out", fails)
+    with pytest.raises(StorageError):  # Tune tries it again; Optuna is told of no result
+        next(searched.reports(job, {"ppo.lr": 1e-3}, ResourcesSpec()))
+    monkeypatch.undo()
+    (report,) = searched.reports(job, {"ppo.lr": 7.0}, ResourcesSpec())
+    assert report["done"]
+    assert report["late_success"] == -math.inf
+
+
+def test_designs_that_were_tried_are_cells_each_with_keys_of_its_own(tmp_path):
+    sweep = load(written(tmp_path, EXPLORED))
+    mazes = {"world.name": "arrow_maze", "world.size": 7, "world.agreement.arrow": 0.5}
+    chests = {"world.name": "keys_and_chests", "world.size": 9}
+    base = {k: v for k, v in sweep.base.items() if not k.startswith("world.")}
+    listed = Listed.of(replace(sweep, base=base), [mazes, chests, dict(mazes)], (0, 1))
+    assert listed.axes == {
+        "world.name": ("arrow_maze", "keys_and_chests"),
+        "world.size": (7, 9),
+        "world.agreement.arrow": (0.5,),
+    }
+    trials = listed.trials()
+    assert [trial.seed for trial in trials] == [0, 0, 1, 1]
+    assert listed.choices(trials[2]) == mazes
+    assert listed.choices(trials[3]) == {**chests, "world.agreement.arrow": None}
+    assert listed.explore is None
 
 
 def test_late_success_is_of_the_second_half(tmp_path):
