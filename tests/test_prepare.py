@@ -60,7 +60,7 @@ def test_a_design_that_cannot_be_tested_is_told_in_one_line(tmp_path, trials, at
 
 def test_a_run_that_cannot_be_tested_starts_nothing(tmp_path: Path, capsys, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr("whichgoal.run.run_trials", None)
+    monkeypatch.setattr("whichgoal.launch.run_trials", None)
     sweep, runs = tmp_path / "two.yaml", tmp_path / "runs"
     sweep.write_text(SWEEP.replace("[1.0, 0.5]", "[1.0]") + "battery: {episodes: 20_000}\n")
     assert main(["run", str(sweep), "--storage", str(runs)]) == 2
