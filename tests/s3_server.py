@@ -89,9 +89,13 @@ def client() -> Any:
     return boto3.client("s3")
 
 
+def keys(prefix: str = "") -> list[str]:
+    """Returns the keys that the bucket holds under a prefix."""
+    pages = client().get_paginator("list_objects_v2").paginate(Bucket="agents", Prefix=prefix)
+    return [o["Key"] for page in pages for o in page.get("Contents", [])]
+
+
 def objects(prefix: str = "") -> dict[str, bytes]:
-    """Returns what the bucket holds under a prefix: key -> bytes."""
+    """Returns what the bucket holds under a prefix while nobody writes: key -> bytes."""
     s3 = client()
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket="agents", Prefix=prefix)
-    keys = [o["Key"] for page in pages for o in page.get("Contents", [])]
-    return {k: s3.get_object(Bucket="agents", Key=k)["Body"].read() for k in keys}
+    return {k: s3.get_object(Bucket="agents", Key=k)["Body"].read() for k in keys(prefix)}

@@ -243,7 +243,7 @@ def test_mlflow_is_served_as_its_server_takes_it() -> None:
     given = {word.split("=")[0] for word in service["command"]}
     assert {"--serve-artifacts", "--artifacts-destination", "--allowed-hosts"} <= given
     assert not {flag for flag in given if flag not in told}
-    assert service["environment"]["MLFLOW_BACKEND_STORE_URI"].startswith("postgresql://")
+    assert service["environment"]["MLFLOW_BACKEND_STORE_URI"].startswith("postgresql+psycopg2://")
     assert all(port.startswith("${MLFLOW_BIND:-127.0.0.1}:") for port in service["ports"])
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from s3_server import SECRET, S3Server, objects, s3_server
+from s3_server import SECRET, S3Server, keys, objects, s3_server
 
 from whichgoal import sweep as sweeps
 
@@ -127,10 +127,10 @@ def ran(
     caches = tmp_path_factory.mktemp("caches")
     process = started(file, URL, caches / "one")
     try:
-        until(lambda: [k for k in objects("runs/trials/") if "/checkpoints/" in k], process)
+        until(lambda: [k for k in keys("runs/trials/") if "/checkpoints/" in k], process)
     finally:
         kill(process)
-    assert not [k for k in objects("runs/trials/") if k.endswith("done/score.json")]
+    assert not [k for k in keys("runs/trials/") if k.endswith("done/score.json")]
     server.log.clear()
     code, out, err = ended(started(file, URL, caches / "two"))
     assert code == 0, out + err
@@ -177,6 +177,52 @@ def test_running_again_elsewhere_does_nothing_twice(
     assert not [line for line in server.log if line.startswith("PUT") and "/trials/" in line]
 
 
+def test_other_machines_can_plan_and_compare(ran: object, file: Path, tmp_path: Path) -> None:
+    planned = told("plan", file, "--storage", URL, "--json", cache=tmp_path)
+    assert [trial["done"] for trial in json.loads(planned)["trials"]] == [True, True]
+    compared = json.loads(told("compare", URL, "--json", cache=tmp_path))["sweeps"]
+    assert [(one["sweep"], one["missing"]) for one in compared] == [("tiny", [])]
+
+
+def told(*argv: object, cache: Path) -> str:
+    """Runs a command to its end where nothing is cached; returns what it printed."""
+    command = [sys.executable, "-m", "whichgoal.cli", *map(str, argv)]
+    environment = {**os.environ, "WHICHGOAL_CACHE": str(cache)}
+    root = Path(__file__).parent.parent
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+TUNED = SWEEP.replace("tiny", "tuned").replace("30_000", "4_000").replace("[1.0, 0.5]", "[1.0]")
+TUNED += "tune:\n  ppo.lr: {log_uniform: [1e-4, 1e-2]}\n  trials: 2\n"
+
+
+def test_a_search_that_was_killed_goes_on_elsewhere_and_is_known_everywhere(
+    server: S3Server, tmp_path: Path
+) -> None:
+    file = tmp_path / "tuned.yaml"
+    file.write_text(TUNED)
+    first = started(file, URL, tmp_path / "one")
+    try:
+        until(lambda: [k for k in keys("runs/tuned/") if k.endswith("train.json")], first)
+    finally:
+        kill(first)
+    tried = {key.split("/")[4] for key in keys("runs/tuned/") if "/trials/" in key}
+    code, out, err = ended(started(file, URL, tmp_path / "two"))
+    assert code == 0, out + err
+    assert "tune arch mlp, capacity 20000: 2 trials" in out
+    there = objects("runs/tuned/")
+    assert tried <= {key.split("/")[4] for key in there if "/trials/" in key}
+    (found,) = [json.loads(d) for k, d in there.items() if k.count("/") == 2]
+    assert len(found["tried"]) == 2
+    assert {one["env_steps"] >= 4_000 for one in found["tried"]} == {True}
+    code, out, err = ended(started(file, URL, tmp_path / "three"))
+    assert code == 0, out + err
+    assert "tune arch mlp, capacity 20000: known" in out
+    assert "1 trials, 1 done before" in out
+
+
 def test_no_secret_is_in_any_file(ran: tuple[str, Path, list[str]]) -> None:
     printed, cache, _ = ran
     assert SECRET not in printed
@@ -189,7 +235,7 @@ def test_a_second_driver_is_refused(server: S3Server, tmp_path: Path) -> None:
     file.write_text(SWEEP.replace("tiny", "long").replace("30_000", "300_000_000"))
     first = started(file, URL, tmp_path / "one")
     try:
-        until(lambda: objects("runs/leases/sweeps/long.json"), first)
+        until(lambda: keys("runs/leases/sweeps/long.json"), first)
         begun = time.monotonic()
         code, out, err = ended(started(file, URL, tmp_path / "two"))
         assert code == 2, out + err
