@@ -26,7 +26,7 @@ base:
   world: {name: arrow_maze, size: 7, test_size: 9}
   model: {arch: mlp, capacity: 20_000}
   train:
-    {env_steps: 30_000, num_envs: 32, rollout_len: 32, minibatch_size: 512, num_checkpoints: 3}
+    {env_steps: 80_000, num_envs: 32, rollout_len: 32, minibatch_size: 512, num_checkpoints: 3}
 axes:
   world.agreement.arrow: [1.0, 0.5]
 battery: {episodes: 16}
@@ -88,6 +88,10 @@ def until(what: Callable[[], object], process: subprocess.Popen[str]) -> None:
         time.sleep(0.2)
 
 
+def is_mark(key: str) -> bool:
+    return key.endswith("manifest.json")
+
+
 def agents(files: dict[str, bytes]) -> dict[str, tuple[str, dict[str, object]]]:
     """Returns of each trial: the checksum of its last weights, and its scorecard."""
     found = {}
@@ -127,7 +131,7 @@ def ran(
     caches = tmp_path_factory.mktemp("caches")
     process = started(file, URL, caches / "one")
     try:
-        until(lambda: [k for k in keys("runs/trials/") if "/checkpoints/" in k], process)
+        until(lambda: [k for k in keys("runs/trials/") if "/resume/" in k and is_mark(k)], process)
     finally:
         kill(process)
     assert not [k for k in keys("runs/trials/") if k.endswith("done/score.json")]
@@ -194,7 +198,7 @@ def told(*argv: object, cache: Path) -> str:
     return done.stdout
 
 
-TUNED = SWEEP.replace("tiny", "tuned").replace("30_000", "4_000").replace("[1.0, 0.5]", "[1.0]")
+TUNED = SWEEP.replace("tiny", "tuned").replace("80_000", "4_000").replace("[1.0, 0.5]", "[1.0]")
 TUNED += "tune:\n  ppo.lr: {log_uniform: [1e-4, 1e-2]}\n  trials: 2\n"
 
 
@@ -232,7 +236,7 @@ def test_no_secret_is_in_any_file(ran: tuple[str, Path, list[str]]) -> None:
 
 def test_a_second_driver_is_refused(server: S3Server, tmp_path: Path) -> None:
     file = tmp_path / "long.yaml"
-    file.write_text(SWEEP.replace("tiny", "long").replace("30_000", "300_000_000"))
+    file.write_text(SWEEP.replace("tiny", "long").replace("80_000", "300_000_000"))
     first = started(file, URL, tmp_path / "one")
     try:
         until(lambda: keys("runs/leases/sweeps/long.json"), first)
