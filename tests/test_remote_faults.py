@@ -83,14 +83,18 @@ def test_what_another_machine_has_finished_since_is_what_counts(world: World) ->
         assert ledger.finished(place / TRIAL, "train", {"by": "two"})
 
 
-def test_a_trial_that_was_deleted_at_the_url_is_not_done_any_more(world: World) -> None:
+@pytest.mark.parametrize("more", [False, True], ids=["all was pushed", "more was finished here"])
+def test_a_trial_that_was_deleted_at_the_url_is_not_done_any_more(world: World, more: bool) -> None:
     one = killed_before_its_push(world, "one")
     remote_of(one).push(TRIAL)
+    if more:
+        ledger.finish(one.root / TRIAL, "probe", [one.root / TRIAL / "progress.jsonl"], {})
     for path in (world.bucket / TRIAL).rglob("*"):
         if path.is_file():
             path.unlink()
     fetch(one, [one.root / TRIAL])
-    assert not ledger.finished(one.root / TRIAL, "train")
+    assert not (one.root / TRIAL / "done/train.json").exists()
+    assert not (one.root / TRIAL / "done/probe.json").exists()
     assert world.files(TRIAL) == {}
 
 
