@@ -65,6 +65,7 @@ class Lease:
         self._holder = f"process {os.getpid()} on {socket.gethostname()}"
         self._lapse_s = lapse_s()
         self._beat = 0
+        self._sure = _now()
         self.lost: str | None = None
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep_up, name=f"lease {name}", daemon=True)
@@ -79,6 +80,7 @@ class Lease:
             InUseError: Another process holds it, and it has not lapsed.
             StorageError: The storage does not answer.
         """
+        self._sure = _now()
         if not self._files.create(self._name, self._record()):
             there = self._read()
             if there is not None and there.get("token") != self._token:
@@ -90,6 +92,7 @@ class Lease:
                         f"which said so {max(age_s, 0):.0f} s ago (a dead one's lease lapses after "
                         f"{self._lapse_s:.0f} s)"
                     )
+            self._sure = _now()
             self._files.write(self._name, self._record())
             time.sleep(_SETTLE_S)
             if not self._is_ours():
@@ -107,6 +110,17 @@ class Lease:
         if self.lost is not None:
             raise StorageError(self.lost)
 
+    def confirm(self) -> None:
+        """Raises `StorageError` unless it is held now; the storage is asked where that is not sure.
+
+        To be called before any change that must not happen beside another holder: a process that
+        was paused or cut off does not know yet that another works on it.
+        """
+        self.check()
+        if _since_s(self._sure) > self._lapse_s / 2 and not self._is_ours():
+            self._lose()
+        self.check()
+
     def release(self) -> None:
         """Gives the lease back, if it is held."""
         if self._over.is_set() or self._thread.ident is None:
@@ -122,16 +136,25 @@ class Lease:
     def _keep_up(self) -> None:
         while not self._over.wait(self._lapse_s / 4.5):
             try:
-                if not self._is_ours():
-                    self.lost = (
-                        f"{self._what} was taken over by another process: this one had not been "
-                        f"able to say for {self._lapse_s:.0f} s that it lives"
-                    )
+                asked = _now()
+                ours = self._is_ours()
+                while _since_s(asked) > self._lapse_s / 2:  # paused meanwhile: it may be another's
+                    asked = _now()
+                    ours = self._is_ours()
+                if not ours:
+                    self._lose()
                     return
                 self._beat += 1
-                self._files.write(self._name, self._record())
+                self._files.write(self._name, self._record(), once=True)
+                self._sure = asked
             except StorageError as error:  # should it last, another takes the lease, and it is seen
                 _log.warning("%s", error)
+
+    def _lose(self) -> None:
+        self.lost = (
+            f"{self._what} was taken over by another process: this one had not been able to say "
+            f"for {self._lapse_s:.0f} s that it lives"
+        )
 
     def _record(self) -> bytes:
         record = {"token": self._token, "holder": self._holder, "beat": self._beat}
@@ -169,6 +192,15 @@ class Lease:
             return float("inf")
         finally:
             self._files.remove(clock)
+
+
+def _now() -> tuple[float, float]:
+    return time.monotonic(), time.time()
+
+
+def _since_s(then: tuple[float, float]) -> float:
+    """Returns how long ago that was: also where a clock stood still in sleep, or was set."""
+    return max(now - before for now, before in zip(_now(), then, strict=True))
 
 
 @contextmanager

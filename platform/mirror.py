@@ -12,9 +12,11 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
+from typing import cast
 
+from whichgoal import ledger
 from whichgoal.lease import Lease, leased
-from whichgoal.remote import Remote
+from whichgoal.remote import Remote, Select
 from whichgoal.storage import InUseError, Storage, StorageError, locked
 from whichgoal.trial import Report
 
@@ -63,9 +65,10 @@ class Mirror:
         """
         with self._one_at_a_time:
             self._lease.check()
-            self._remote.push(self._folder)
+            confirm = self._lease.confirm
+            self._remote.push(self._folder, confirm=confirm)
             for folder in self._added_to:
-                self._remote.push(folder, _no_trials, exact=False)
+                self._remote.push(folder, _no_trials, exact=False, confirm=confirm)
 
     def check(self) -> None:
         """Raises `StorageError` if another process works there now."""
@@ -130,14 +133,16 @@ def share(storage: Storage, folder: Path) -> None:
         storage.remote.push(_name(storage, folder), exact=False)
 
 
-def fetch(storage: Storage, folders: Iterable[Path]) -> None:
+def fetch(storage: Storage, folders: Iterable[Path], *, push: bool = True) -> None:
     """Brings what trials have come to onto this machine: all but what only going on needs.
 
-    A trial that a process of this machine works on is left alone.
+    A trial that a process of this machine works on is left alone. One that was finished here, but
+    killed before that reached the URL, is pushed: what is not there does not count as done.
 
     Args:
         storage: The root.
         folders: The trials' folders.
+        push: Without it such a trial is left alone: for those who only read.
 
     Raises:
         StorageError: The storage does not answer.
@@ -146,16 +151,19 @@ def fetch(storage: Storage, folders: Iterable[Path]) -> None:
     if remote is None:
         return
 
-    def one(name: str) -> None:
+    def one(folder: Path) -> None:
+        name = _name(storage, folder)
         try:
             with locked(remote.own(name), name):
-                remote.pull(name, _results)
+                if not _only_here(remote, name):
+                    remote.pull(name, _results)
+                elif push:
+                    _push_finished(remote, name)
         except InUseError:
             return
 
-    names = [_name(storage, folder) for folder in folders]
     with ThreadPoolExecutor(_AT_ONCE) as threads:
-        for done in [threads.submit(one, name) for name in names]:
+        for done in [threads.submit(one, folder) for folder in folders]:
             done.result()
 
 
@@ -173,7 +181,7 @@ def fetched(text: str) -> Storage:
         for folder in _ADDED_TO[:2]:
             remote.pull(folder, _no_trials, exact=False)
         trials = {PurePosixPath(name).parts[0] for name in remote.files.listing("trials")}
-        fetch(storage, [storage.trial(trial_id) for trial_id in sorted(trials)])
+        fetch(storage, [storage.trial(trial_id) for trial_id in sorted(trials)], push=False)
     return storage
 
 
@@ -210,7 +218,7 @@ def carried_out(
             except InUseError:
                 yield Report("held", 0)
                 time.sleep(_ASK_EVERY_S)
-        remote.pull(name)
+        _push_or_pull(remote, name, lease)
         if panels is not None:
             file = panels()
             remote.pull(_name(storage, file.parent), lambda there: {file.name} & set(there))
@@ -228,6 +236,33 @@ def carried_out(
         except BaseException:
             _push_what_is_left(mirror)
             raise
+
+
+def _only_here(remote: Remote, name: str) -> bool:
+    """Returns whether a trial was finished on this machine, soundly, and the URL lacks that."""
+    stages = [PurePosixPath(marker).stem for marker in remote.unpushed(name)]
+    folder = remote.root / name
+    return bool(stages) and all(ledger.finished(folder, cast(ledger.Stage, s)) for s in stages)
+
+
+def _push_or_pull(remote: Remote, name: str, lease: Lease, select: Select | None = None) -> None:
+    """Pushes a trial that was finished here and is not at the URL; pulls any other."""
+    if _only_here(remote, name):
+        remote.push(name, confirm=lease.confirm)
+    else:
+        remote.pull(name, select)
+
+
+def _push_finished(remote: Remote, name: str) -> None:
+    """Pushes a trial that was finished here, unless another machine carries it out again."""
+    lease = Lease(remote, name, f"trial {PurePosixPath(name).name}")
+    try:
+        lease.take()
+        _push_or_pull(remote, name, lease, _results)
+    except InUseError:  # then what that one makes of it counts
+        remote.pull(name, _results)
+    finally:
+        lease.release()
 
 
 def _name(storage: Storage, folder: Path) -> str:

@@ -21,6 +21,7 @@ from whichgoal.storage import replacing, write_json
 
 _AT_ONCE = 8
 _OWN = ".mirror"
+_FINISHED = 2
 
 Select = Callable[[Iterable[str]], set[str]]
 """Chooses the files to move among the names of a folder's files."""
@@ -48,7 +49,8 @@ class Remote:
             folder: Relative to the root, with `/`.
             select: Pull these files only; leave all others as they are.
             exact: Remove local files that are not there. They are what a killed process did not
-                push; another may have gone on without it since.
+                push; another may have gone on without it since. With `select` only
+                finished-markers are removed: what is true lies at the URL.
 
         Raises:
             StorageError: The storage does not answer, or holds a name that leaves the folder.
@@ -56,7 +58,7 @@ class Remote:
         there, known = self.files.listing(folder), self._known(folder)
         names = set(there) if select is None else select(there) & set(there)
         local = self.root / folder
-        fetch = [n for n in names if not _in_step(local / n, there[n], known.get(n))]
+        fetch = _not_in_step(local, names, there, known)
 
         def download(name: str) -> None:
             data = self.files.read(f"{folder}/{name}")
@@ -65,15 +67,25 @@ class Remote:
                 file.write(data)
             known[name] = _entry(there[name], (local / name).stat())
 
-        if exact and select is None:
-            for name in reversed(_in_order(_local_names(local) - names)):
+        if exact:
+            gone = _local_names(local) - set(there)
+            if select is not None:
+                gone = {name for name in gone if _rank(name) == _FINISHED}
+            for name in reversed(_in_order(gone)):
                 (local / name).unlink(missing_ok=True)
                 known.pop(name, None)
         for names_of_rank in _ranks(fetch):
             _each(download, names_of_rank)
         self._keep_known(folder, known)
 
-    def push(self, folder: str, select: Select | None = None, *, exact: bool = True) -> None:
+    def push(
+        self,
+        folder: str,
+        select: Select | None = None,
+        *,
+        exact: bool = True,
+        confirm: Callable[[], None] = lambda: None,
+    ) -> None:
         """Brings the remote folder to what the local one holds; moves only what differs.
 
         Files may be written meanwhile: a mark is pushed only if it was there before what it marks
@@ -82,7 +94,9 @@ class Remote:
         Args:
             folder: Relative to the root, with `/`.
             select: Push these files only; leave all others as they are.
-            exact: Remove remote files that are not here.
+            exact: Remove remote files that are not here. Without, others add to the folder as
+                well: what differs, but was not changed here since it was moved, is theirs.
+            confirm: Called before each change; raises `StorageError` where none may be made.
 
         Raises:
             StorageError: The storage does not answer.
@@ -93,9 +107,9 @@ class Remote:
         if select is not None:
             names &= select(names)
         there, known = self.files.listing(folder), self._known(folder)
-        send = [
-            n for n in names if n not in there or not _in_step(local / n, there[n], known.get(n))
-        ]
+        send = [n for n in names if n not in there]
+        differ = _not_in_step(local, names & set(there), there, known)
+        send += [n for n in differ if exact or _changed_here(local / n, known.get(n))]
         stats: dict[str, os.stat_result] = {}
         gone: set[str] = set()
 
@@ -108,18 +122,47 @@ class Remote:
             except FileNotFoundError:  # a state that a newer one has replaced meanwhile
                 gone.add(name)
                 return
+            confirm()
             self.files.write(f"{folder}/{name}", data)
             stats[name] = stat
+
+        def remove(name: str) -> None:
+            confirm()
+            self.files.remove(f"{folder}/{name}")
 
         for names_of_rank in _ranks(send):
             _each(upload, names_of_rank)
         if exact and select is None:
             for names_of_rank in reversed(_ranks(set(there) - names)):
-                _each(lambda name: self.files.remove(f"{folder}/{name}"), names_of_rank)
+                _each(remove, names_of_rank)
         if stats:
             there = self.files.listing(folder)
             known.update({n: _entry(there[n], stat) for n, stat in stats.items() if n in there})
         self._keep_known(folder, {n: entry for n, entry in known.items() if n in there})
+
+    def unpushed(self, folder: str) -> set[str]:
+        """Returns the finished-markers that were made here and never reached the URL.
+
+        There are none if those of the URL have changed since: then another has gone on with it.
+
+        Raises:
+            StorageError: The storage does not answer.
+        """
+        local, known = self.root / folder, self._known(folder)
+        here = {name for name in _local_names(local) if _rank(name) == _FINISHED}
+        new = {name for name in here if _changed_here(local / name, known.get(name))}
+        if not new:
+            return new
+        there = self.files.listing(folder)
+        for name in {n for n in {*there, *known} if _rank(n) == _FINISHED}:
+            if name not in there:  # it was
+                return set()
+            if name in known and known[name][0] == _token(there[name]):
+                continue
+            if name not in new or self.files.read(f"{folder}/{name}") != _bytes(local / name):
+                return set()
+            new.discard(name)
+        return new
 
     def own(self, name: str) -> Path:
         """Returns a folder of this machine's about a remote name, made if it is missing."""
@@ -153,16 +196,45 @@ def _entry(about: dict[str, Any], stat: os.stat_result) -> list[Any]:
     return [_token(about), stat.st_size, stat.st_mtime_ns]
 
 
-def _in_step(path: Path, about: dict[str, Any], known: list[Any] | None) -> bool:
-    """Returns whether a local file is the remote one: as it was moved, or by S3's MD5."""
+def _not_in_step(
+    folder: Path,
+    names: Iterable[str],
+    there: dict[str, dict[str, Any]],
+    known: dict[str, list[Any]],
+) -> list[str]:
+    """Returns the files that are not the remote ones: as they were moved, or by S3's MD5.
+
+    Those that are become known.
+    """
+    differ = []
+    for name in names:
+        try:
+            stat = (folder / name).stat()
+            entry = _entry(there[name], stat)
+            same_size = stat.st_size == there[name].get("size")
+            if known.get(name) == entry or (same_size and _md5(folder / name) == entry[0]):
+                known[name] = entry
+                continue
+        except OSError:
+            pass
+        differ.append(name)
+    return differ
+
+
+def _changed_here(path: Path, known: list[Any] | None) -> bool:
+    """Returns whether a local file is another than when it was moved last, if it ever was."""
     try:
         stat = path.stat()
-        if known == _entry(about, stat):
-            return True
-        same_size = stat.st_size == about.get("size")
-        return same_size and _md5(path) == _token(about)
     except OSError:
-        return False
+        return True
+    return known is None or known[1:] != [stat.st_size, stat.st_mtime_ns]
+
+
+def _bytes(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 def _md5(path: Path) -> str:
@@ -173,7 +245,7 @@ def _rank(name: str) -> int:
     """Returns 0 for a product, 1 for a manifest of products, 2 for a finished-marker."""
     path = PurePosixPath(name)
     if path.parts[0] == "done":
-        return 2
+        return _FINISHED
     return 1 if path.name == "manifest.json" else 0
 
 

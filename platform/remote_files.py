@@ -45,6 +45,7 @@ class RemoteFiles:
         self.url = url.rstrip("/")
         self._files, base = _opened(self.url)
         self._base = base.rstrip("/")
+        self._find_options = _find_options(self._files)
 
     def check(self) -> None:
         """Proves within `ANSWER_S` that files can be written, read and removed there.
@@ -77,11 +78,11 @@ class RemoteFiles:
         """Returns the files below a remote folder: name in the folder -> what is told of it.
 
         Raises:
-            StorageError: A name would leave the folder.
+            StorageError: The storage does not answer, or a name would leave the folder.
         """
         base = self._at(folder)
         found = self._patiently(
-            f"listing {folder}", lambda: self._files.find(base, detail=True, refresh=True)
+            f"listing {folder}", lambda: self._files.find(base, detail=True, **self._find_options)
         )
         there = {}
         for path, about in found.items():
@@ -103,12 +104,20 @@ class RemoteFiles:
             StorageError: The storage does not answer.
         """
         return bytes(
-            self._patiently(f"reading {name}", lambda: self._files.cat_file(self._at(name)))
+            self._patiently(
+                f"reading {name}", lambda: self._files.cat_file(self._at(name)), may_lack=True
+            )
         )
 
-    def write(self, name: str, data: bytes) -> None:
-        """Writes a file, whole or not at all. Raises `StorageError` if that fails."""
-        self._patiently(f"writing {name}", lambda: self._files.pipe_file(self._at(name), data))
+    def write(self, name: str, data: bytes, *, once: bool = False) -> None:
+        """Writes a file, whole or not at all; with `once` it is tried once.
+
+        Raises:
+            StorageError: That fails.
+        """
+        self._patiently(
+            f"writing {name}", lambda: self._files.pipe_file(self._at(name), data), once=once
+        )
 
     def create(self, name: str, data: bytes) -> bool:
         """Writes a file unless there is one; returns whether it did.
@@ -148,22 +157,31 @@ class RemoteFiles:
             StorageError: The storage does not answer.
         """
         told: datetime = self._patiently(
-            f"asking about {name}", lambda: self._files.modified(self._at(name))
+            f"asking about {name}",
+            lambda: self._files.modified(self._at(name)),
+            may_lack=True,
         )
         return told
 
     def _at(self, name: str) -> str:
         return f"{self._base}/{name}"
 
-    def _patiently(self, what: str, request: Callable[[], T]) -> T:
-        """Makes a request, some times if it fails for a reason that may pass."""
-        for wait_s in (*_WAITS_S, None):
+    def _patiently(
+        self, what: str, request: Callable[[], T], *, may_lack: bool = False, once: bool = False
+    ) -> T:
+        """Makes a request, some times if it fails for a reason that may pass.
+
+        Raises:
+            FileNotFoundError: The file is not there, and it `may_lack`.
+            StorageError: It failed each time.
+        """
+        for wait_s in (None,) if once else (*_WAITS_S, None):
             try:
                 return request()
             except FileNotFoundError as error:
-                if "bucket" in str(error).lower():
-                    raise StorageError(f"storage {self.url}: {_line(error)}") from None
-                raise
+                if may_lack and "bucket does not exist" not in str(error):
+                    raise
+                raise StorageError(f"storage {self.url}: {what}: {_line(error)}") from None
             except PermissionError as error:
                 raise StorageError(
                     f"storage {self.url} refuses {what.split(maxsplit=1)[0]}: {_line(error)}"
@@ -211,6 +229,28 @@ def _opened(url: str) -> tuple[Any, str]:
         url, use_listings_cache=False, skip_instance_cache=True, **options
     )
     return files, str(base)
+
+
+def _find_options(files: Any) -> dict[str, Any]:
+    """Returns what makes `find` tell the truth: no old listing, and no failure taken for empty.
+
+    Where a file system has no `find` of its own, fsspec's leaves out all folders that it could not
+    list, for whatever reason; the others raise.
+    """
+    from fsspec.asyn import AsyncFileSystem
+    from fsspec.spec import AbstractFileSystem
+
+    kind = type(files)
+    if isinstance(files, AsyncFileSystem):
+        walks = kind._find is AsyncFileSystem._find
+    else:
+        walks = kind.find is AbstractFileSystem.find
+    return {"refresh": True, **({"on_error": _unless_missing} if walks else {})}
+
+
+def _unless_missing(error: Exception) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _line(error: BaseException) -> str:
