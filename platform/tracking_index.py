@@ -144,9 +144,14 @@ class Index:
         """Returns the links to the cells' comparison, and to the table of them."""
         runs, experiment = [run.run_id for run in self._cell_runs()], self._runs.experiment
         return (
-            tracking_text.comparison_link(experiment, self._sweep, runs),
-            tracking_text.table_link(experiment, self._sweep),
+            tracking_text.comparison_link(experiment, self._view, runs),
+            tracking_text.table_link(experiment, self._view),
         )
+
+    @property
+    def _view(self) -> str:
+        """Key of the view of the runs table; an experiment holds those of many sweeps and roots."""
+        return f"{self._sweep}-{self._runs.storage_id}"
 
     def _share_table(self) -> None:
         """Keeps the view of the runs table that the link to it opens: a column per choice."""
@@ -157,7 +162,7 @@ class Index:
         known = sorted({name for run in self._cell_runs() for name in run.params})
         dials = [name for name in known if name.startswith("agreement")]
         params = [name for name in dict.fromkeys([*wanted, *dials]) if name in known]
-        self._runs.share_view(self._sweep, tracking_text.table_view(self._sweep, params))
+        self._runs.share_view(self._view, tracking_text.table_view(self._runs.filter, params))
 
     def _create_trial(self, trial: TrialSpec) -> Known:
         began_ms = tracking_values.begun_ms(self._storage.trial(trial.id))

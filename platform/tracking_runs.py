@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from whichgoal.identity import identity
 from whichgoal.storage import Storage, locked
 from whichgoal.tracking_uri import credentials, sqlite_path, without_credentials
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 
 EXPERIMENT = "whichgoal"
+STORAGE_TAG = "whichgoal.storage"
 SWEEP_TAG = "whichgoal.sweep"
 TRIAL_TAG = "whichgoal.trial"
 CELL_TAG = "whichgoal.cell"
@@ -45,11 +47,15 @@ class Known:
 
 
 class Runs:
-    """The runs of a sweep: `sweep`, `cell <id>` and `trial <id>`.
+    """The runs of a sweep of one storage root: `sweep`, `cell <id>` and `trial <id>`.
+
+    Others may run a sweep of that name, with the same trials, into another root: their runs, which
+    the same server may hold, have another storage tag and are left alone.
 
     Attributes:
         uri: The tracking URI, without user and password.
         experiment: Id of the experiment.
+        storage_id: Which storage root it is.
         known: The sweep's runs that are there.
 
     Args:
@@ -64,6 +70,7 @@ class Runs:
         from mlflow import MlflowClient
 
         self._sweep = sweep
+        self.storage_id = identity(storage)
         self.uri = without_credentials(uri)
         with locked(storage.root / "mlartifacts", "the MLflow store", wait_s=60):
             # Several processes that open a new sqlite store at once break it.
@@ -84,7 +91,7 @@ class Runs:
         while True:
             page = self._client.search_runs(
                 [self.experiment],
-                f"tags.`{SWEEP_TAG}` = '{self._sweep}'",
+                self.filter,
                 max_results=1000,
                 page_token=token,
             )
@@ -99,6 +106,12 @@ class Runs:
                 self._client.delete_run(run.info.run_id)
         self.known = {key: _known(runs[0]) for key, runs in found.items()}
 
+    @property
+    def filter(self) -> str:
+        """What the sweep's runs have that no others have, as a search of MLflow's."""
+        pairs = {SWEEP_TAG: self._sweep, STORAGE_TAG: self.storage_id}
+        return " AND ".join(f"tags.`{key}` = '{value}'" for key, value in pairs.items())
+
     def create(
         self,
         kind: Literal["sweep", "cell", "trial"],
@@ -107,7 +120,8 @@ class Runs:
         began_ms: int | None = None,
     ) -> Known:
         """Makes a run; a cell's and a trial's lie below the sweep's."""
-        tags = {SWEEP_TAG: self._sweep, KIND_TAG: kind, **(tags or {})}
+        own = {STORAGE_TAG: self.storage_id, SWEEP_TAG: self._sweep, KIND_TAG: kind}
+        tags = own | dict(tags or {})
         if kind != "sweep":
             tags["mlflow.parentRunId"] = self.known["sweep"].run_id
         run = self._client.create_run(self.experiment, began_ms, tags, run_name=name)

@@ -13,6 +13,7 @@ from tracked import ADOPTED, INTENDED, SWEEP, finish, planned, sweep_of, train
 
 from whichgoal import ledger
 from whichgoal.envs import WORLDS
+from whichgoal.identity import identity
 from whichgoal.spec import TrialSpec
 from whichgoal.storage import Storage, write_json
 from whichgoal.sweep import Sweep
@@ -256,7 +257,8 @@ def test_the_sweeps_run_says_what_was_asked_and_found(storage, sweep, client, pa
     serve = f"mlflow ui --backend-store-uri {own_uri(storage)} --port 5000 --workers 1"
     assert lines[0] == f"MLflow:  {serve}"
     assert lines[1].startswith("Compare: http://127.0.0.1:5000/#/compare-runs?runs=%5B%22")
-    assert lines[2].endswith("#/experiments/1/runs?viewStateShareKey=two")
+    view = f"two-{identity(storage)}"
+    assert lines[2].endswith(f"#/experiments/1/runs?viewStateShareKey={view}")
     assert (storage.sweep("two") / "mlflow.txt").read_text().splitlines() == lines
 
 
@@ -337,6 +339,40 @@ def test_a_run_that_is_there_twice_is_kept_once_with_what_it_holds(storage, swee
     index.close("FINISHED")
     assert len(runs()) == 3
     assert not [r for r in runs() if r.info.run_name == "twin"]
+
+
+def test_two_storages_that_run_one_sweep_share_no_run_of_a_server(
+    storage, sweep, tmp_path, client, runs
+):
+    trial, *_ = sweep.trials()
+    other = planned(tmp_path / "another", sweep)
+    train(other, trial, 3)
+    ours, theirs = (Index(own_uri(storage), root, sweep.name) for root in (storage, other))
+    ours.send(trial, "RUNNING")
+    theirs.send(trial, "RUNNING")
+    theirs.close("KILLED")
+    found = {
+        root: {r.data.tags["whichgoal.kind"]: r for r in runs(**{"whichgoal.storage": tag})}
+        for root, tag in (("ours", identity(storage)), ("theirs", identity(other)))
+    }
+    assert len(runs()) == 6
+    for root, status in (("ours", "RUNNING"), ("theirs", "KILLED")):
+        kinds = found[root]
+        assert {kind: run.info.status for kind, run in kinds.items()} == dict.fromkeys(
+            ("sweep", "cell", "trial"), status
+        )
+        for kind in ("cell", "trial"):
+            parent_id = kinds[kind].data.tags["mlflow.parentRunId"]
+            assert parent_id == kinds["sweep"].info.run_id
+    index_of(storage, sweep).close("FINISHED")  # as after a crash: its own are found again
+    assert len(runs()) == 6
+    (experiment,) = [e for e in client.search_experiments() if e.name == "whichgoal"]
+    views = [t for t in experiment.tags.items() if t[0].startswith("mlflow.sharedViewState.")]
+    assert len(views) == 2
+    for tag in (identity(storage), identity(other)):
+        (view,) = [view for key, view in views if key.endswith(tag)]
+        listed = client.search_runs([experiment.experiment_id], json.loads(view)["searchFilter"])
+        assert [r.data.tags["whichgoal.storage"] for r in listed] == [tag]
 
 
 def test_a_store_whose_making_was_cut_off_is_made_anew(tmp_path, sweep):
