@@ -5,13 +5,16 @@ import math
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from simulated_agents import card
 from tracked import ADOPTED, INTENDED, SWEEP, finish, planned, sweep_of, train
 
-from whichgoal import ledger
+from whichgoal import ledger, tracking
 from whichgoal.envs import WORLDS
 from whichgoal.identity import identity
 from whichgoal.spec import TrialSpec
@@ -300,6 +303,83 @@ def test_a_tracker_that_fails_says_so_and_stops_nothing(storage, sweep):
     assert told is not None
     assert told.startswith("MLflow store sqlite:////dev/null/mlflow.db cannot be used: ")
     assert told.endswith(f"whichgoal sync --storage {storage.root}")
+
+
+@pytest.fixture
+def limit_s(monkeypatch) -> float:
+    """How long the end of a run waits for an answer."""
+    monkeypatch.setattr(tracking, "NO_PROGRESS_S", 4.0)
+    return 4.0
+
+
+def test_work_of_our_own_at_the_end_is_waited_for(storage, sweep, parent, limit_s, monkeypatch):
+    from whichgoal import tracking_agents
+
+    compare, compared = tracking_agents.compare, []
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        compared.append(time.monotonic())
+        time.sleep(1.5 * limit_s)
+        return compare(*args, **kwargs)
+
+    monkeypatch.setattr(tracking_agents, "compare", slow)
+    tracker = Tracker(own_uri(storage), storage, sweep.name)
+    for trial in sweep.trials():
+        finish(storage, sweep, trial, ADOPTED)
+        tracker.put(trial, "FINISHED")
+    assert tracker.close("FINISHED") is None
+    assert parent().info.status == "FINISHED"
+    assert len(compared) == 1  # nothing has changed since
+
+
+def test_answers_that_are_slow_to_come_are_waited_for(storage, sweep, parent, limit_s, monkeypatch):
+    from mlflow import MlflowClient
+
+    delays: list[float] = []
+
+    def slowly(name: str) -> Callable[..., Any]:
+        request = getattr(MlflowClient, name)
+
+        def late(*args: Any, **kwargs: Any) -> Any:
+            delays.append(0.2 * limit_s)
+            time.sleep(delays[-1])
+            return request(*args, **kwargs)
+
+        return late
+
+    for name in ("log_artifact", "log_text", "set_experiment_tag", "set_terminated"):
+        monkeypatch.setattr(MlflowClient, name, slowly(name))
+    first, *_ = sweep.trials()
+    finish(storage, sweep, first, ADOPTED)
+    index_of(storage, sweep).send(first, "FINISHED")  # so that hardly more than the end is left
+    delays.clear()
+    tracker = Tracker(own_uri(storage), storage, sweep.name)
+    assert tracker.close("FINISHED") is None
+    assert parent().info.status == "FINISHED"
+    assert sum(delays) > limit_s
+
+
+def test_requests_without_an_answer_are_given_up_though_each_ends_in_time(
+    storage, sweep, limit_s, monkeypatch
+):
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    index_of(storage, sweep)
+
+    def none(*args: Any, **kwargs: Any) -> Any:
+        time.sleep(0.4 * limit_s)
+        raise MlflowException("timed out")
+
+    monkeypatch.setattr(MlflowClient, "create_run", none)
+    tracker = Tracker(own_uri(storage), storage, sweep.name)
+    for trial in sweep.trials():
+        tracker.put(trial, "KILLED")
+    told = tracker.close("KILLED")
+    assert told is not None
+    assert told.startswith("MLflow at sqlite:")
+    assert f"failed: no answer for {limit_s:.0f} s; nothing is lost" in told
+    tracker._thread.join(timeout=60)
 
 
 def test_a_sweep_that_is_run_again_and_has_grown_is_shown_so(storage, sweep, client, parent):
