@@ -1,7 +1,8 @@
 """The command line: `whichgoal plan | run | score | compare | play`.
 
 Everything heavy is imported only by the command that needs it, so that `--help` and `plan` answer
-at once. A user's mistake is one clear line on stderr and exit code 2; work that failed is 1.
+at once. A user's mistake is one clear line on stderr and exit code 2; work that failed is 1, and so
+is a fault of ours, told with its traceback. No secret is shown.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,8 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
     except Exception as error:
         code = _exit_code(error)
-        if code is None:
-            raise
+        if code is None:  # a fault of ours: where it happened helps to mend it
+            print(redacted(traceback.format_exc()), file=sys.stderr, end="")
+            return FAILED
         print(redacted(str(error) or repr(error)), file=sys.stderr)
         return code
 

@@ -1,8 +1,8 @@
 """Keeps secrets out of all that is printed, logged or sent to MLflow.
 
 Secret are the values of environment variables whose name says so, such as
-`MLFLOW_TRACKING_PASSWORD`, `MLFLOW_TRACKING_TOKEN` and `AWS_SECRET_ACCESS_KEY`, and the user and
-password that stand in a URL.
+`MLFLOW_TRACKING_PASSWORD`, `MLFLOW_TRACKING_TOKEN` and `AWS_SECRET_ACCESS_KEY`, the keys in
+connection strings, and the user and password that stand in a URL.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from urllib.parse import quote
 
 MASK = "***"
 _SECRET = re.compile(
-    r"PASSWORD|PASSWD|PASSPHRASE|TOKEN|SECRET|CREDENTIAL|ACCESS_KEY|API_?KEY|PRIVATE_KEY"
+    r"PASSWORD|PASSWD|PASSPHRASE|_PASS$|_PWD$|SECRET|CREDENTIAL|TOKEN(_|$)|CONNECTION_?STRING|"
+    r"(^|_)KEY$|ACCESS_KEY|API_?KEY|PRIVATE_KEY"
 )
-_SHORTEST = 4
-"""Shorter values are no secrets (`AUTH_TOKEN_ON=1`), and hiding them would garble every text."""
+_IN_PAIRS = re.compile(r"(?i)(?:key|signature|password|pwd|secret|token)=([^;]+)")
+"""The secrets of a connection string, such as `AccountName=agents;AccountKey=...`."""
+_SHORTEST = 6
+"""Shorter values (`AUTH_TOKEN_ON=false`) are words: hiding them would garble every text."""
 _IN_URL = re.compile(r"(?<=://)[^/?#\s'\"]+@")
 
 
@@ -33,9 +36,7 @@ def redacted(text: str) -> str:
 
 def _secrets() -> list[str]:
     """Returns the secrets of the environment as they may stand in a text, longest first."""
-    values = {
-        value
-        for name, value in os.environ.items()
-        if _SECRET.search(name.upper()) and len(value) >= _SHORTEST
-    }
+    values = {value for name, value in os.environ.items() if _SECRET.search(name.upper())}
+    values |= {part for value in values for part in _IN_PAIRS.findall(value)}
+    values = {value for value in values if len(value) >= _SHORTEST}
     return sorted(values | {quote(value, safe="") for value in values}, key=len, reverse=True)

@@ -21,12 +21,17 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from whichgoal.redact import redacted
+
 if TYPE_CHECKING:
     from whichgoal.remote import Remote
 
 
 class StorageError(ValueError):
-    """A storage root that cannot be used, or is in use; one clear line."""
+    """A storage root that cannot be used, or is in use; one clear line without secrets."""
+
+    def __init__(self, line: str) -> None:
+        super().__init__(redacted(line))
 
 
 class InUseError(StorageError):

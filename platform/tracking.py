@@ -9,7 +9,8 @@ from __future__ import annotations
 import shlex
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from whichgoal import tracking_uri
@@ -26,9 +27,49 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 60.0
 REFRESH_S = 120.0
 """Between two updates of the sweep's description while it runs."""
 NO_PROGRESS_S = 30.0
-"""At the end of a run: how long one request may take before it is left to `whichgoal sync`."""
+"""At the end of a run: how long requests may go unanswered before `whichgoal sync` has to do it."""
 ENDED_FILE = "ended.json"
 """In a sweep's folder: how the last run left the trials that it did not finish."""
+
+
+class Patience:
+    """How long MLflow has been asked in vain: work of our own between the requests does not count.
+
+    Requests that fail add up until one is answered.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._failed_s = 0.0
+        self._asked_s: float | None = None
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """To be entered for each request."""
+        with self._lock:
+            self._asked_s = time.monotonic()
+        failed_s = 0.0
+        try:
+            yield
+        except BaseException:
+            failed_s = self.in_vain_s()
+            raise
+        finally:
+            with self._lock:
+                self._failed_s, self._asked_s = failed_s, None
+
+    def in_vain_s(self) -> float:
+        """Returns for how many seconds there has been no answer; 0 if nothing has been asked."""
+        with self._lock:
+            waited_s = 0.0 if self._asked_s is None else time.monotonic() - self._asked_s
+            return self._failed_s + waited_s
+
+    def renew(self) -> None:
+        """Forgets the time so far."""
+        with self._lock:
+            self._failed_s = 0.0
+            if self._asked_s is not None:
+                self._asked_s = time.monotonic()
 
 
 class Tracker:
@@ -47,7 +88,7 @@ class Tracker:
         self._ended: dict[str, Status] = {}
         self._end: Status | None = None
         self._error: str | None = None
-        self._progress_s = time.monotonic()
+        self._patience = Patience()
         self._wake = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
 
@@ -81,12 +122,12 @@ class Tracker:
             write_json(self._storage.sweep(self._sweep) / ENDED_FILE, record)
         with self._wake:
             self._end = status
-            self._progress_s = time.monotonic()
+            self._patience.renew()
             self._wake.notify()
         self.start()
         while self._thread.is_alive():
             self._thread.join(timeout=0.5)
-            if time.monotonic() - self._progress_s > NO_PROGRESS_S:
+            if self._patience.in_vain_s() > NO_PROGRESS_S:
                 self._error = self._failed(f"no answer for {NO_PROGRESS_S:.0f} s")
                 break
         if self._error is None:
@@ -131,7 +172,6 @@ class Tracker:
                 if self._waiting and left <= 0:
                     break
                 self._wake.wait(left if left > 0 else None)
-            self._progress_s = time.monotonic()
             return list(self._waiting.values()), self._end
 
     def _open(self) -> Index:
@@ -141,7 +181,7 @@ class Tracker:
             raise tracking_uri.TrackingError(down)
         from whichgoal.tracking_index import Index
 
-        return Index(self._uri, self._storage, self._sweep)
+        return Index(self._uri, self._storage, self._sweep, self._patience.asking)
 
     def _send(self, index: Index, batch: list[tuple[TrialSpec, Status]]) -> Exception | None:
         """Sends the trials; one that MLflow does not take does not stop the others.
@@ -163,7 +203,6 @@ class Tracker:
                     raise tracking_uri.TrackingError(down) from error
                 continue
             with self._wake:
-                self._progress_s = time.monotonic()
                 if self._waiting.get(trial.id) == (trial, status):
                     del self._waiting[trial.id]
         return failure

@@ -28,6 +28,7 @@ class Planned:
         self._storage = storage
         self._sweep = sweep
         self._agents: dict[str, tuple[int, Agent | None]] = {}
+        self._answer: tuple[Any, str] | None = None
         self.read()
 
     def read(self) -> None:
@@ -71,14 +72,17 @@ class Planned:
         return found
 
     def answer(self) -> str:
-        """Returns what the sweep's agents say by now, in one sentence."""
+        """Returns what the sweep's agents say by now, in one sentence; works it out once."""
         agents = self.scored()
         if not agents:
             return "No agent has been scored yet, so there is no answer."
         planned = [trial["choices"] for trial in self.trials]
-        confidence = agents[0].card.thresholds.confidence
-        rng = np.random.default_rng(0)
-        return compare(agents, rng, confidence=confidence, planned=planned).answer
+        if self._answer is None or self._answer[0] != (agents, planned):
+            confidence = agents[0].card.thresholds.confidence
+            rng = np.random.default_rng(0)
+            compared = compare(agents, rng, confidence=confidence, planned=planned)
+            self._answer = ((agents, planned), compared.answer)
+        return self._answer[1]
 
     def _read_agent(self, trial: PlannedTrial) -> Agent | None:
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 
 from whichgoal import adoption_figure, ledger, tracking_text, tracking_values
@@ -15,7 +16,7 @@ from whichgoal.divergence.verdict import Scorecard
 from whichgoal.spec import TrialSpec
 from whichgoal.storage import Storage, write_text
 from whichgoal.tracking_agents import Planned, cells_of
-from whichgoal.tracking_runs import CELL_TAG, KIND_TAG, TRIAL_TAG, Known, Runs, Status
+from whichgoal.tracking_runs import CELL_TAG, KIND_TAG, TRIAL_TAG, Asking, Known, Runs, Status
 
 DIGEST_TAG = "whichgoal.digest"
 AXIS_TAG = "axis "
@@ -31,18 +32,21 @@ class Index:
         uri: The tracking URI.
         storage: Where the files are.
         sweep: Name of the sweep; its plan must have been written.
+        asking: Entered for each request to MLflow.
 
     Raises:
         ValueError: There is no such plan.
         MlflowException, OSError: MLflow does not answer; so do all methods.
     """
 
-    def __init__(self, uri: str, storage: Storage, sweep: str) -> None:
+    def __init__(
+        self, uri: str, storage: Storage, sweep: str, asking: Asking = nullcontext
+    ) -> None:
         self._storage = storage
         self._sweep = sweep
         self._planned = Planned(storage, sweep)
         self._sent_steps: dict[str, int] = {}
-        self._runs = Runs(uri, storage, sweep)
+        self._runs = Runs(uri, storage, sweep, asking)
         if "sweep" not in self._runs.known:
             self._runs.create("sweep", sweep)
         self._open_parent()
@@ -144,9 +148,14 @@ class Index:
         """Returns the links to the cells' comparison, and to the table of them."""
         runs, experiment = [run.run_id for run in self._cell_runs()], self._runs.experiment
         return (
-            tracking_text.comparison_link(experiment, self._sweep, runs),
-            tracking_text.table_link(experiment, self._sweep),
+            tracking_text.comparison_link(experiment, self._view, runs),
+            tracking_text.table_link(experiment, self._view),
         )
+
+    @property
+    def _view(self) -> str:
+        """Key of the view of the runs table; an experiment holds those of many sweeps and roots."""
+        return f"{self._sweep}-{self._runs.storage_id}"
 
     def _share_table(self) -> None:
         """Keeps the view of the runs table that the link to it opens: a column per choice."""
@@ -157,7 +166,7 @@ class Index:
         known = sorted({name for run in self._cell_runs() for name in run.params})
         dials = [name for name in known if name.startswith("agreement")]
         params = [name for name in dict.fromkeys([*wanted, *dials]) if name in known]
-        self._runs.share_view(self._sweep, tracking_text.table_view(self._sweep, params))
+        self._runs.share_view(self._view, tracking_text.table_view(self._runs.filter, params))
 
     def _create_trial(self, trial: TrialSpec) -> Known:
         began_ms = tracking_values.begun_ms(self._storage.trial(trial.id))

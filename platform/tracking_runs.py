@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from whichgoal.identity import identity
 from whichgoal.storage import Storage, locked
 from whichgoal.tracking_uri import credentials, sqlite_path, without_credentials
 
@@ -23,8 +25,11 @@ if TYPE_CHECKING:
     from whichgoal.tracking_values import Value
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
+Asking = Callable[[], AbstractContextManager[None]]
+"""Makes what each request is made in, so that somebody can watch how long it takes."""
 
 EXPERIMENT = "whichgoal"
+STORAGE_TAG = "whichgoal.storage"
 SWEEP_TAG = "whichgoal.sweep"
 TRIAL_TAG = "whichgoal.trial"
 CELL_TAG = "whichgoal.cell"
@@ -45,11 +50,15 @@ class Known:
 
 
 class Runs:
-    """The runs of a sweep: `sweep`, `cell <id>` and `trial <id>`.
+    """The runs of a sweep of one storage root: `sweep`, `cell <id>` and `trial <id>`.
+
+    Others may run a sweep of that name, with the same trials, into another root: their runs, which
+    the same server may hold, have another storage tag and are left alone.
 
     Attributes:
         uri: The tracking URI, without user and password.
         experiment: Id of the experiment.
+        storage_id: Which storage root it is.
         known: The sweep's runs that are there.
 
     Args:
@@ -57,13 +66,17 @@ class Runs:
             that none of its messages shows them.
         storage: Where a store of ours is, and its artifacts.
         sweep: Name of the sweep.
+        asking: Entered for each request.
     """
 
-    def __init__(self, uri: str, storage: Storage, sweep: str) -> None:
+    def __init__(
+        self, uri: str, storage: Storage, sweep: str, asking: Asking = nullcontext
+    ) -> None:
         _prepare_mlflow(uri)
         from mlflow import MlflowClient
 
-        self._sweep = sweep
+        self._sweep, self._asking = sweep, asking
+        self.storage_id = identity(storage)
         self.uri = without_credentials(uri)
         with locked(storage.root / "mlartifacts", "the MLflow store", wait_s=60):
             # Several processes that open a new sqlite store at once break it.
@@ -82,12 +95,10 @@ class Runs:
         found: dict[str, list[Run]] = {}
         token: str | None = None
         while True:
-            page = self._client.search_runs(
-                [self.experiment],
-                f"tags.`{SWEEP_TAG}` = '{self._sweep}'",
-                max_results=1000,
-                page_token=token,
-            )
+            with self._asking():
+                page = self._client.search_runs(
+                    [self.experiment], self.filter, max_results=1000, page_token=token
+                )
             for run in page:
                 found.setdefault(_key(run.data.tags), []).append(run)
             token = page.token
@@ -96,8 +107,15 @@ class Runs:
         for doubled in found.values():
             doubled.sort(key=_content, reverse=True)
             for run in doubled[1:]:
-                self._client.delete_run(run.info.run_id)
+                with self._asking():
+                    self._client.delete_run(run.info.run_id)
         self.known = {key: _known(runs[0]) for key, runs in found.items()}
+
+    @property
+    def filter(self) -> str:
+        """What the sweep's runs have that no others have, as a search of MLflow's."""
+        pairs = {SWEEP_TAG: self._sweep, STORAGE_TAG: self.storage_id}
+        return " AND ".join(f"tags.`{key}` = '{value}'" for key, value in pairs.items())
 
     def create(
         self,
@@ -107,10 +125,12 @@ class Runs:
         began_ms: int | None = None,
     ) -> Known:
         """Makes a run; a cell's and a trial's lie below the sweep's."""
-        tags = {SWEEP_TAG: self._sweep, KIND_TAG: kind, **(tags or {})}
+        own = {STORAGE_TAG: self.storage_id, SWEEP_TAG: self._sweep, KIND_TAG: kind}
+        tags = own | dict(tags or {})
         if kind != "sweep":
             tags["mlflow.parentRunId"] = self.known["sweep"].run_id
-        run = self._client.create_run(self.experiment, began_ms, tags, run_name=name)
+        with self._asking():
+            run = self._client.create_run(self.experiment, began_ms, tags, run_name=name)
         known = self.known[_key(tags)] = _known(run)
         return known
 
@@ -120,7 +140,9 @@ class Runs:
 
         missing = {key: value for key, value in params.items() if key not in run.params}
         if missing:
-            self._client.log_batch(run.run_id, params=[Param(*item) for item in missing.items()])
+            listed = [Param(*item) for item in missing.items()]
+            with self._asking():
+                self._client.log_batch(run.run_id, params=listed)
             run.params |= missing.keys()
 
     def log(self, run: Known, values: Sequence[Value]) -> None:
@@ -129,14 +151,17 @@ class Runs:
 
         metrics = [Metric(one.name, one.value, one.time_ms, one.step) for one in values]
         for start in range(0, len(metrics), _BATCH):
-            self._client.log_batch(run.run_id, metrics=metrics[start : start + _BATCH])
+            with self._asking():
+                self._client.log_batch(run.run_id, metrics=metrics[start : start + _BATCH])
 
     def last_step(self, run: Known, metrics: Sequence[str]) -> int:
         """Returns up to which step all of these metrics are there; -1 if one of them is not."""
-        steps = (
-            [m.step for m in self._client.get_metric_history(run.run_id, name)] for name in metrics
-        )
-        return min((max(found, default=-1) for found in steps), default=-1)
+        last = []
+        for name in metrics:
+            with self._asking():
+                history = self._client.get_metric_history(run.run_id, name)
+            last.append(max((metric.step for metric in history), default=-1))
+        return min(last, default=-1)
 
     def tag(self, run: Known, tags: Mapping[str, str]) -> None:
         """Sets the tags that are not so already."""
@@ -144,46 +169,56 @@ class Runs:
 
         new = {key: value for key, value in tags.items() if run.tags.get(key) != value}
         if new:
-            self._client.log_batch(run.run_id, tags=[RunTag(*item) for item in new.items()])
+            with self._asking():
+                self._client.log_batch(run.run_id, tags=[RunTag(*item) for item in new.items()])
             run.tags.update(new)
 
     def untag(self, run: Known, key: str) -> None:
         """Takes a tag away."""
-        self._client.delete_tag(run.run_id, key)
+        with self._asking():
+            self._client.delete_tag(run.run_id, key)
         del run.tags[key]
 
     def share_view(self, key: str, view: str) -> None:
         """Keeps a view of the runs table, which the address with `viewStateShareKey=key` opens."""
-        self._client.set_experiment_tag(self.experiment, f"mlflow.sharedViewState.{key}", view)
+        name = f"mlflow.sharedViewState.{key}"
+        with self._asking():
+            self._client.set_experiment_tag(self.experiment, name, view)
 
     def file(self, run: Known, path: Path, folder: str | None = None) -> None:
         """Keeps a file as an artifact, in place of one of the same name."""
-        self._client.log_artifact(run.run_id, str(path), folder)
+        with self._asking():
+            self._client.log_artifact(run.run_id, str(path), folder)
 
     def text(self, run: Known, text: str, name: str) -> None:
         """Keeps a text as an artifact."""
-        self._client.log_text(run.run_id, text, name)
+        with self._asking():
+            self._client.log_text(run.run_id, text, name)
 
     def end(self, run: Known, status: Status, ended_ms: int | None = None) -> None:
         """Gives a run its status; `RUNNING` opens it again."""
-        if status == "RUNNING":
-            self._client.update_run(run.run_id, status=status)
-        else:
-            ended_ms = ended_ms or int(time.time() * 1000)
-            self._client.set_terminated(run.run_id, status, ended_ms)
+        with self._asking():
+            if status == "RUNNING":
+                self._client.update_run(run.run_id, status=status)
+            else:
+                ended_ms = ended_ms or int(time.time() * 1000)
+                self._client.set_terminated(run.run_id, status, ended_ms)
         run.status = status
 
     def _experiment_id(self) -> str:
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
-        found = self._client.get_experiment_by_name(name)
+        with self._asking():
+            found = self._client.get_experiment_by_name(name)
         if found is not None:
             if found.lifecycle_stage == "deleted":
-                self._client.restore_experiment(found.experiment_id)
+                with self._asking():
+                    self._client.restore_experiment(found.experiment_id)
             return str(found.experiment_id)
         location = None
         if self.uri.startswith("sqlite:"):
             location = (sqlite_path(self.uri).parent / "mlartifacts").as_uri()
-        return str(self._client.create_experiment(name, artifact_location=location))
+        with self._asking():
+            return str(self._client.create_experiment(name, artifact_location=location))
 
 
 def _prepare_mlflow(uri: str) -> None:

@@ -23,31 +23,32 @@ PORT = 5000
 """Where `mlflow ui` serves a store of ours; MLflow's own default."""
 
 
-def comparison_link(experiment: str, sweep: str, runs: Sequence[str]) -> str:
+def comparison_link(experiment: str, view: str, runs: Sequence[str]) -> str:
     """Returns the fragment of MLflow's address that opens the cells' comparison.
 
-    Of more than `MOST_COMPARED` runs, and of none, it opens the table of them instead.
+    Of more than `MOST_COMPARED` runs, and of none, it opens the table of them instead: this view.
     """
     if 0 < len(runs) <= MOST_COMPARED:
         return f"#/compare-runs?runs={_json(runs)}&experiments={_json([experiment])}"
-    return table_link(experiment, sweep)
+    return table_link(experiment, view)
 
 
-def table_link(experiment: str, sweep: str) -> str:
-    """Returns the fragment of MLflow's address that opens the runs table at a sweep's cells."""
-    return f"#/experiments/{quote(experiment)}/runs?viewStateShareKey={quote(sweep)}"
+def table_link(experiment: str, view: str) -> str:
+    """Returns the fragment of MLflow's address that opens a view of the runs table."""
+    return f"#/experiments/{quote(experiment)}/runs?viewStateShareKey={quote(view)}"
 
 
-def table_view(sweep: str, params: Sequence[str]) -> str:
+def table_view(of_sweep: str, params: Sequence[str]) -> str:
     """Returns how `table_link` shows the runs table, as MLflow keeps a view that is shared.
 
     Args:
-        sweep: Name of the sweep, whose cells are listed, those that adopt most first.
+        of_sweep: MLflow's filter for a sweep's runs. Its cells are listed, those that adopt most
+            first.
         params: The params that are columns, beside adoption.
     """
     metrics = ("cell/adoption", "cell/adoption_low", "cell/adoption_high", "seeds/competent")
     view = {
-        "searchFilter": f"tags.`whichgoal.sweep` = '{sweep}' AND tags.`whichgoal.kind` = 'cell'",
+        "searchFilter": f"{of_sweep} AND tags.`whichgoal.kind` = 'cell'",
         "orderByKey": f"metrics.`{metrics[0]}`",
         "orderByAsc": False,
         "selectedColumns": [

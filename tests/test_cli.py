@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from whichgoal import cli
 from whichgoal.cli import main
 
 SWEEP = """\
@@ -246,6 +247,23 @@ def test_a_wrong_command_line_is_exit_code_2(argv, capsys):
         main(argv)
     assert ended.value.code == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_an_error_of_our_own_is_shown_whole_without_secrets(sweep_file, capsys, monkeypatch):
+    def fail(_: object) -> int:
+        try:
+            raise OSError("no such key: very/secret+1")
+        except OSError as error:
+            raise TypeError("http://ann:hidden@host is no number") from error
+
+    monkeypatch.setenv("WANDB_KEY", "very/secret+1")
+    monkeypatch.setitem(cli._COMMANDS, "plan", fail)
+    assert main(["plan", str(sweep_file)]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("Traceback (most recent call last):")
+    assert "in fail\n" in told
+    assert "OSError: no such key: ***\n" in told
+    assert told.endswith("TypeError: http://***@host is no number\n")
 
 
 def test_a_closed_pipe_is_not_an_error_of_ours(sweep_file):

@@ -5,14 +5,18 @@ import math
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from simulated_agents import card
 from tracked import ADOPTED, INTENDED, SWEEP, finish, planned, sweep_of, train
 
-from whichgoal import ledger
+from whichgoal import ledger, tracking
 from whichgoal.envs import WORLDS
+from whichgoal.identity import identity
 from whichgoal.spec import TrialSpec
 from whichgoal.storage import Storage, write_json
 from whichgoal.sweep import Sweep
@@ -256,7 +260,8 @@ def test_the_sweeps_run_says_what_was_asked_and_found(storage, sweep, client, pa
     serve = f"mlflow ui --backend-store-uri {own_uri(storage)} --port 5000 --workers 1"
     assert lines[0] == f"MLflow:  {serve}"
     assert lines[1].startswith("Compare: http://127.0.0.1:5000/#/compare-runs?runs=%5B%22")
-    assert lines[2].endswith("#/experiments/1/runs?viewStateShareKey=two")
+    view = f"two-{identity(storage)}"
+    assert lines[2].endswith(f"#/experiments/1/runs?viewStateShareKey={view}")
     assert (storage.sweep("two") / "mlflow.txt").read_text().splitlines() == lines
 
 
@@ -300,6 +305,83 @@ def test_a_tracker_that_fails_says_so_and_stops_nothing(storage, sweep):
     assert told.endswith(f"whichgoal sync --storage {storage.root}")
 
 
+@pytest.fixture
+def limit_s(monkeypatch) -> float:
+    """How long the end of a run waits for an answer."""
+    monkeypatch.setattr(tracking, "NO_PROGRESS_S", 4.0)
+    return 4.0
+
+
+def test_work_of_our_own_at_the_end_is_waited_for(storage, sweep, parent, limit_s, monkeypatch):
+    from whichgoal import tracking_agents
+
+    compare, compared = tracking_agents.compare, []
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        compared.append(time.monotonic())
+        time.sleep(1.5 * limit_s)
+        return compare(*args, **kwargs)
+
+    monkeypatch.setattr(tracking_agents, "compare", slow)
+    tracker = Tracker(own_uri(storage), storage, sweep.name)
+    for trial in sweep.trials():
+        finish(storage, sweep, trial, ADOPTED)
+        tracker.put(trial, "FINISHED")
+    assert tracker.close("FINISHED") is None
+    assert parent().info.status == "FINISHED"
+    assert len(compared) == 1  # nothing has changed since
+
+
+def test_answers_that_are_slow_to_come_are_waited_for(storage, sweep, parent, limit_s, monkeypatch):
+    from mlflow import MlflowClient
+
+    delays: list[float] = []
+
+    def slowly(name: str) -> Callable[..., Any]:
+        request = getattr(MlflowClient, name)
+
+        def late(*args: Any, **kwargs: Any) -> Any:
+            delays.append(0.2 * limit_s)
+            time.sleep(delays[-1])
+            return request(*args, **kwargs)
+
+        return late
+
+    for name in ("log_artifact", "log_text", "set_experiment_tag", "set_terminated"):
+        monkeypatch.setattr(MlflowClient, name, slowly(name))
+    first, *_ = sweep.trials()
+    finish(storage, sweep, first, ADOPTED)
+    index_of(storage, sweep).send(first, "FINISHED")  # so that hardly more than the end is left
+    delays.clear()
+    tracker = Tracker(own_uri(storage), storage, sweep.name)
+    assert tracker.close("FINISHED") is None
+    assert parent().info.status == "FINISHED"
+    assert sum(delays) > limit_s
+
+
+def test_requests_without_an_answer_are_given_up_though_each_ends_in_time(
+    storage, sweep, limit_s, monkeypatch
+):
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    index_of(storage, sweep)
+
+    def none(*args: Any, **kwargs: Any) -> Any:
+        time.sleep(0.4 * limit_s)
+        raise MlflowException("timed out")
+
+    monkeypatch.setattr(MlflowClient, "create_run", none)
+    tracker = Tracker(own_uri(storage), storage, sweep.name)
+    for trial in sweep.trials():
+        tracker.put(trial, "KILLED")
+    told = tracker.close("KILLED")
+    assert told is not None
+    assert told.startswith("MLflow at sqlite:")
+    assert f"failed: no answer for {limit_s:.0f} s; nothing is lost" in told
+    tracker._thread.join(timeout=60)
+
+
 def test_a_sweep_that_is_run_again_and_has_grown_is_shown_so(storage, sweep, client, parent):
     index_of(storage, sweep).close("FINISHED")
     assert parent().info.status == "FINISHED"
@@ -337,6 +419,40 @@ def test_a_run_that_is_there_twice_is_kept_once_with_what_it_holds(storage, swee
     index.close("FINISHED")
     assert len(runs()) == 3
     assert not [r for r in runs() if r.info.run_name == "twin"]
+
+
+def test_two_storages_that_run_one_sweep_share_no_run_of_a_server(
+    storage, sweep, tmp_path, client, runs
+):
+    trial, *_ = sweep.trials()
+    other = planned(tmp_path / "another", sweep)
+    train(other, trial, 3)
+    ours, theirs = (Index(own_uri(storage), root, sweep.name) for root in (storage, other))
+    ours.send(trial, "RUNNING")
+    theirs.send(trial, "RUNNING")
+    theirs.close("KILLED")
+    found = {
+        root: {r.data.tags["whichgoal.kind"]: r for r in runs(**{"whichgoal.storage": tag})}
+        for root, tag in (("ours", identity(storage)), ("theirs", identity(other)))
+    }
+    assert len(runs()) == 6
+    for root, status in (("ours", "RUNNING"), ("theirs", "KILLED")):
+        kinds = found[root]
+        assert {kind: run.info.status for kind, run in kinds.items()} == dict.fromkeys(
+            ("sweep", "cell", "trial"), status
+        )
+        for kind in ("cell", "trial"):
+            parent_id = kinds[kind].data.tags["mlflow.parentRunId"]
+            assert parent_id == kinds["sweep"].info.run_id
+    index_of(storage, sweep).close("FINISHED")  # as after a crash: its own are found again
+    assert len(runs()) == 6
+    (experiment,) = [e for e in client.search_experiments() if e.name == "whichgoal"]
+    views = [t for t in experiment.tags.items() if t[0].startswith("mlflow.sharedViewState.")]
+    assert len(views) == 2
+    for tag in (identity(storage), identity(other)):
+        (view,) = [view for key, view in views if key.endswith(tag)]
+        listed = client.search_runs([experiment.experiment_id], json.loads(view)["searchFilter"])
+        assert [r.data.tags["whichgoal.storage"] for r in listed] == [tag]
 
 
 def test_a_store_whose_making_was_cut_off_is_made_anew(tmp_path, sweep):

@@ -42,11 +42,11 @@ def test_too_many_cells_for_a_link_are_shown_in_a_table():
     runs = [f"{i:032x}" for i in range(MOST_COMPARED + 1)]
     assert comparison_link("3", "two", runs[1:]).startswith("#/compare-runs")
     for many in (runs, []):
-        assert comparison_link("3", "two", many) == "#/experiments/3/runs?viewStateShareKey=two"
+        assert comparison_link("3", "a b", many) == "#/experiments/3/runs?viewStateShareKey=a%20b"
 
 
 def test_the_table_shows_the_cells_of_the_sweep_by_adoption():
-    view = json.loads(table_view("two", ["arch"]))
+    view = json.loads(table_view("tags.`whichgoal.sweep` = 'two'", ["arch"]))
     assert view["searchFilter"] == (
         "tags.`whichgoal.sweep` = 'two' AND tags.`whichgoal.kind` = 'cell'"
     )

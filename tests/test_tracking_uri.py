@@ -12,6 +12,7 @@ import pytest
 from whichgoal import trial
 from whichgoal.redact import redacted
 from whichgoal.spec import BatterySpec
+from whichgoal.storage import InUseError, StorageError
 from whichgoal.sweep import trial_spec
 from whichgoal.tracking_uri import TrackingError, check, credentials, without_credentials
 
@@ -103,22 +104,58 @@ def test_a_uri_is_taken_apart(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["MLFLOW_TRACKING_PASSWORD", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "my_api_key"]
+    "name",
+    [
+        "MLFLOW_TRACKING_PASSWORD",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_ACCESS_KEY_ID",
+        "my_api_key",
+        "AZURE_STORAGE_KEY",
+        "WANDB_KEY",
+        "KEY",
+        "AZURE_STORAGE_CONNECTION_STRING",
+        "TOKEN",
+        "HF_TOKEN",
+        "RAY_AUTH_TOKEN_VALUE",
+        "NPM_AUTHTOKEN",
+        "MYSQL_PWD",
+        "SMTP_PASS",
+    ],
 )
 def test_values_of_secret_variables_are_hidden_plain_and_quoted(monkeypatch, name):
     monkeypatch.setenv(name, "very/secret+1")
     assert redacted("a very/secret+1 b very%2Fsecret%2B1 c") == "a *** b *** c"
 
 
+def test_a_part_of_a_connection_string_is_hidden_too(monkeypatch):
+    parts = "DefaultEndpointsProtocol=https;AccountName=agents;AccountKey=c2Vjcm==;Suffix=net"
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", parts)
+    assert redacted(f"given {parts} here") == "given *** here"
+    assert redacted("https: agents refuses c2Vjcm==") == "https: agents refuses ***"
+
+
 def test_what_is_no_secret_stays(monkeypatch):
-    monkeypatch.setenv("AWS_REGION", "eu-central-1")
-    monkeypatch.setenv("TOKEN_ON", "1")
-    text = "eu-central-1 has 1 server at http://host:5000/a@b, mail ann@host"
+    variables = {
+        "AWS_REGION": "eu-central-1",
+        "TOKEN_ON": "1",
+        "API_KEY_NEEDED": "false",
+        "TOKENIZERS_PARALLELISM": "server",
+        "PWD": "/a@b",
+        "MONKEY": "mail ann",
+        "HOTKEY": "mail ann",
+        "KEYBOARD": "mail ann",
+        "COMPASS": "mail ann",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    text = "eu-central-1 has 1 server at http://host:5000/a@b, mail ann@host: false"
     assert redacted(text) == text
 
 
 def test_an_error_shows_no_secret():
     assert "pass" not in str(TrackingError("http://ann:pass@host"))
+    assert "pass" not in str(StorageError("http://ann:pass@host"))
+    assert "pass" not in str(InUseError("http://ann:pass@host"))
 
 
 def test_the_log_of_a_trial_that_fails_shows_no_secret(tmp_path, monkeypatch):
