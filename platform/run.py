@@ -116,6 +116,7 @@ class _Run:
                 if sweep.explore is not None:
                     self.sweep = sweep = stages.explore()
                 self.trials = sweep.trials(values_of(storage, sweep.tune_groups()))
+                fetch(storage, [storage.trial(trial.id) for trial in self.trials])
                 write_json(storage.sweep(sweep.name) / "plan.json", plan(sweep, storage))
                 self._train_and_score(stages)
         except (KeyboardInterrupt, launch.TimeUp) as stop:
@@ -209,6 +210,9 @@ class _Run:
         sweep, storage = self.sweep, self.storage
         fetch(storage, [storage.trial(t.id) for t in self.trials if not self._is_done(t)])
         missing = [t for t in self.trials if not self._is_done(t)]
+        for trial in self.trials:
+            if trial.id in self.reasons and trial not in missing:  # its last push came late
+                self.tracker.put(trial, "FINISHED")
         agents = read_agents(sweep, [t for t in self.trials if t not in missing], storage)
         self.console.print()
         _print_results(sweep, agents, self.console)
