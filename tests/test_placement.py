@@ -88,10 +88,18 @@ def test_a_trial_with_no_room_for_it_is_refused_within_a_minute(tmp_path):
 
 
 @pytest.mark.slow
+def test_tune_reserves_a_place_for_every_process_of_a_trial():
+    resources = ResourcesSpec(cpus=2, env_runners=2, learners=1, gpus=1)
+    request = launch._trainable(resources).default_resource_request({})
+    assert request.bundles == [{"CPU": 2}, {"CPU": 1}, {"CPU": 1}, {"CPU": 1, "GPU": 1}]
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(280)
-def test_a_trial_gets_the_env_runner_that_it_asks_for(tmp_path):
+@pytest.mark.parametrize("remote", ["env_runners", "learners"])
+def test_a_trial_gets_the_remote_process_that_it_asks_for(tmp_path, remote):
     sweep = tmp_path / "placed.yaml"
-    sweep.write_text(SWEEP + "resources: {env_runners: 1}\n")
+    sweep.write_text(SWEEP + f"resources: {{{remote}: 1}}\n")
     printed = done("run", sweep, "--storage", tmp_path / "runs")
     assert "1/1 trials done" in printed
     (curve,) = (tmp_path / "runs").glob("trials/*/progress.jsonl")
