@@ -18,15 +18,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from whichgoal import placement
 from whichgoal.loopback import stay_on_loopback
 from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage import Storage, StorageError
 from whichgoal.sweep_spec import LimitsSpec, ResourcesSpec
+
+if TYPE_CHECKING:
+    from whichgoal.trial import Report
 
 MAX_FAILURES = 3
 """How often a trial whose process or node died is started again, from its newest sound state.
@@ -37,7 +39,8 @@ PLACED_WITHIN_S = 45.0
 NODES_WITHIN = "WHICHGOAL_NODES_WITHIN_S"
 """The environment variable that says otherwise, for clusters that start nodes on demand."""
 
-_REPORT_EVERY_S = 0.5
+REPORT_EVERY_S = 0.5
+"""How long a trial's process works between two reports to the driver."""
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "0",
@@ -312,8 +315,18 @@ def _job_id(tune_trial: Any) -> str:
     return TrialSpec.model_validate(json.loads(tune_trial.config["job"])["spec"]).id
 
 
-def _trainable(resources: ResourcesSpec) -> type:
-    """Returns Tune's view of `whichgoal.trial.carry_out`."""
+def trial_process(
+    resources: ResourcesSpec,
+    begin: Callable[[dict[str, Any]], Any],
+    newest: Callable[[Any], dict[str, Any]],
+) -> type:
+    """Returns Tune's view of a process that carries out one trial after another.
+
+    Args:
+        resources: What each trial is given.
+        begin: Begins a trial from Tune's configuration of it; returns a generator of reports.
+        newest: Lets that generator go on for a while; returns a result for Tune.
+    """
     from ray import tune
 
     class TrialProcess(tune.Trainable):
@@ -324,19 +337,7 @@ def _trainable(resources: ResourcesSpec) -> type:
             return tune.PlacementGroupFactory(resources.bundles())
 
         def setup(self, config: dict[str, Any]) -> None:
-            from whichgoal.mirror import carried_out
-            from whichgoal.prepare import panels_file_of
-            from whichgoal.trial import carry_out
-
-            job = json.loads(config["job"])
-            spec = TrialSpec.model_validate(job["spec"])
-            battery = BatterySpec.model_validate(job["battery"])
-            resources = ResourcesSpec.model_validate(job["resources"])
-            storage = Storage.at(job["storage"])
-            folder = storage.trial(spec.id)
-            begin = partial(carry_out, spec, battery, folder, storage.panels, resources)
-            panels = partial(panels_file_of, spec, battery, storage.panels)
-            self._reports = carried_out(storage, folder, begin, panels)
+            self._reports = begin(config)
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
             self._reports.close()
@@ -344,22 +345,43 @@ def _trainable(resources: ResourcesSpec) -> type:
             return True
 
         def step(self) -> dict[str, Any]:
-            until = time.monotonic() + _REPORT_EVERY_S
-            try:
-                for report in self._reports:
-                    over = report.stage == "done"
-                    if over or report.env_steps == 0 or time.monotonic() >= until:
-                        return {"report": asdict(report), "done": over}
-            except StorageError:  # it may answer again
-                raise
-            except ValueError as error:  # trying again would come to the same
-                return {"failed": f"{type(error).__name__}: {error}", "done": True}
-            raise AssertionError("a trial ended without saying so")
+            return newest(self._reports)
 
         def cleanup(self) -> None:
             self._reports.close()
 
     return TrialProcess
+
+
+def _trainable(resources: ResourcesSpec) -> type:
+    """Returns Tune's view of `whichgoal.trial.carry_out`."""
+    return trial_process(resources, _begin, _newest)
+
+
+def _begin(config: dict[str, Any]) -> Iterator[Report]:
+    from whichgoal.mirror import whole_trial
+
+    job = json.loads(config["job"])
+    return whole_trial(
+        Storage.at(job["storage"]),
+        TrialSpec.model_validate(job["spec"]),
+        BatterySpec.model_validate(job["battery"]),
+        ResourcesSpec.model_validate(job["resources"]),
+    )
+
+
+def _newest(reports: Iterator[Report]) -> dict[str, Any]:
+    until = time.monotonic() + REPORT_EVERY_S
+    try:
+        for report in reports:
+            over = report.stage == "done"
+            if over or report.env_steps == 0 or time.monotonic() >= until:
+                return {"report": asdict(report), "done": over}
+    except StorageError:  # it may answer again
+        raise
+    except ValueError as error:  # trying again would come to the same
+        return {"failed": f"{type(error).__name__}: {error}", "done": True}
+    raise AssertionError("a trial ended without saying so")
 
 
 def _news(on_report: OnReport, on_failure: OnFailure) -> Any:

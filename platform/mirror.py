@@ -11,14 +11,18 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import cast
 
 from whichgoal import ledger
 from whichgoal.lease import Lease, leased
+from whichgoal.prepare import panels_file_of
 from whichgoal.remote import Remote, Select
+from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage import InUseError, Storage, StorageError, locked
-from whichgoal.trial import Report
+from whichgoal.sweep_spec import ResourcesSpec
+from whichgoal.trial import Report, carry_out
 
 PUSH_EVERY_S = 20.0
 """A killed process loses at most about this much of its work, beside what training loses anyway."""
@@ -236,6 +240,23 @@ def carried_out(
         except BaseException:
             _push_what_is_left(mirror)
             raise
+
+
+def whole_trial(
+    storage: Storage, spec: TrialSpec, battery: BatterySpec, resources: ResourcesSpec
+) -> Generator[Report, None, None]:
+    """Carries out every stage of a trial of the root, as `carried_out` and `trial.carry_out` say.
+
+    Args:
+        storage: The root.
+        spec: The trial.
+        battery: How its last checkpoint is scored.
+        resources: What training may use.
+    """
+    folder = storage.trial(spec.id)
+    begin = partial(carry_out, spec, battery, folder, storage.panels, resources)
+    panels = partial(panels_file_of, spec, battery, storage.panels)
+    return carried_out(storage, folder, begin, panels)
 
 
 def _only_here(remote: Remote, name: str) -> bool:

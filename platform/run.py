@@ -112,11 +112,9 @@ class _Run:
         self._say(f"{sweep.name}: {sweep.question}")
         try:
             with Stages(sweep, storage, self.console, self.address) as stages:
-                stages.tune()
-                if sweep.explore is not None:
-                    self.sweep = sweep = stages.explore()
-                self.trials = sweep.trials(values_of(storage, sweep.tune_groups()))
-                fetch(storage, [storage.trial(trial.id) for trial in self.trials])
+                if sweep.tune is not None or sweep.explore is not None:
+                    self._search(stages)
+                    sweep = self.sweep
                 write_json(storage.sweep(sweep.name) / "plan.json", plan(sweep, storage))
                 self._train_and_score(stages)
         except (KeyboardInterrupt, launch.TimeUp) as stop:
@@ -126,6 +124,15 @@ class _Run:
                 self.tracker.close("FAILED")
             raise
         self._finish()
+
+    def _search(self, stages: Stages) -> None:
+        """Carries out the adaptive stages; only then the trials are known."""
+        stages.tune()
+        if self.sweep.explore is not None:
+            self.sweep = stages.explore()
+        found = values_of(self.storage, self.sweep.tune_groups())
+        self.trials = self.sweep.trials(found)
+        fetch(self.storage, [self.storage.trial(trial.id) for trial in self.trials])
 
     def _say(self, text: str) -> None:
         say_plainly(self.console, text)
@@ -215,11 +222,12 @@ class _Run:
                 self.tracker.put(trial, "FINISHED")
         agents = read_agents(sweep, [t for t in self.trials if t not in missing], storage)
         self.console.print()
-        _print_results(sweep, agents, self.console)
         text = io.StringIO()
         from rich.console import Console as PlainConsole
 
-        _print_results(sweep, agents, PlainConsole(file=text, width=120, no_color=True))
+        _print_results(
+            sweep, agents, [self.console, PlainConsole(file=text, width=120, no_color=True)]
+        )
         write_text(storage.sweep(sweep.name) / "table.txt", text.getvalue())
         unsent = self.tracker.close("FAILED" if missing else "FINISHED")
         self._say(f"\nResults: {storage}")
@@ -246,14 +254,15 @@ class _Run:
         return f"{named}: {reason}; see {log if log.exists() else log.parent}"
 
 
-def _print_results(sweep: Sweep, agents: Sequence[Agent], console: Console) -> None:
+def _print_results(sweep: Sweep, agents: Sequence[Agent], consoles: Sequence[Console]) -> None:
     from whichgoal.show import result_table
 
-    if agents:
-        console.print(result_table(agents))
-    console.print(sweep.question, markup=False, highlight=False, style="bold")
     text = answer(agents, sweep.battery.thresholds.confidence)
-    console.print(text, markup=False, highlight=False)
+    for console in consoles:
+        if agents:
+            console.print(result_table(agents))
+        console.print(sweep.question, markup=False, highlight=False, style="bold")
+        console.print(text, markup=False, highlight=False)
 
 
 def read_agents(sweep: Sweep, trials: Sequence[TrialSpec], storage: Storage) -> list[Agent]:

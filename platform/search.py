@@ -12,16 +12,17 @@ import json
 import logging
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whichgoal.launch import Session, why_it_died
+from whichgoal import searched
+from whichgoal.launch import Session, trial_process, why_it_died
 from whichgoal.mirror import fetch
-from whichgoal.searched import scores_of
 from whichgoal.storage import Storage
+from whichgoal.sweep_grid import is_one_of
 from whichgoal.sweep_groups import ExploreGroup, TuneGroup
-from whichgoal.sweep_spec import Distribution, ResourcesSpec
+from whichgoal.sweep_spec import Distribution
 from whichgoal.trial import read_progress
 
 if TYPE_CHECKING:
@@ -84,19 +85,20 @@ def tune(
         reduction_factor=spec.reduction,
     )
     _run(study, kept, spec.space, spec.trials, job, connect, on_trial, METRIC, "max", scheduler)
-    fetch(
-        storage, [folder / "trials" / group.trial(used(one.params)).id for one in _finished(study)]
-    )
-    found = [
-        {
-            "values": used(trial.params),
-            "success": trial.value,
-            "env_steps": steps,
-            "stopped": steps < target,
-        }
-        for trial in _finished(study)
-        for steps in [_env_steps(folder / "trials" / group.trial(used(trial.params)).id)]
-    ]
+    finished = _finished(study)
+    folders = [folder / "trials" / group.trial(used(trial.params)).id for trial in finished]
+    fetch(storage, folders)
+    found = []
+    for trial, place in zip(finished, folders, strict=True):
+        steps = _env_steps(place)
+        found.append(
+            {
+                "values": used(trial.params),
+                "success": trial.value,
+                "env_steps": steps,
+                "stopped": steps < target,
+            }
+        )
     return sorted(found, key=lambda one: -one["success"])
 
 
@@ -145,7 +147,7 @@ def explore(
             found.append(
                 {
                     "values": used(trial.params),
-                    "scores": scores_of(names, agents, storage.root / "trials"),
+                    "scores": searched.scores_of(names, agents, storage.root / "trials"),
                     "trials": [agent.id for agent in agents],
                     "front": trial.number in front,
                 }
@@ -230,50 +232,17 @@ def _run(
         storage=storage,
         study_name=study.study_name,
     )
+    resources = session.resources
+
+    def begin(config: dict[str, Any]) -> searched.Reports:
+        return searched.reports(job, used({key: config[key] for key in space}), resources)
+
     tuner = tune.Tuner(
-        _trainable(
-            job, session.resources, list(space), metric if isinstance(metric, list) else [metric]
-        ),
+        trial_process(resources, begin, searched.newest),
         tune_config=session.tune_config(search_alg=searcher, scheduler=scheduler, num_samples=left),
         run_config=session.run_config(_news(on_trial)),
     )
     session.fit(tuner)
-
-
-def _trainable(
-    job: Mapping[str, Any], resources: ResourcesSpec, keys: Sequence[str], metrics: Sequence[str]
-) -> type:
-    """Returns Tune's view of one trial of a search."""
-    from ray import tune
-
-    class SearchProcess(tune.Trainable):
-        """Tries one set of values after another in the same process."""
-
-        @classmethod
-        def default_resource_request(cls, config: dict[str, Any]) -> Any:
-            return tune.PlacementGroupFactory(resources.bundles())
-
-        def setup(self, config: dict[str, Any]) -> None:
-            from whichgoal import searched
-
-            self._values = used({key: config[key] for key in keys})
-            self._reports = searched.reports(job, self._values, resources)
-
-        def reset_config(self, new_config: dict[str, Any]) -> bool:
-            self._reports.close()
-            self.setup(new_config)
-            return True
-
-        def step(self) -> dict[str, Any]:
-            from whichgoal import searched
-
-            report = searched.newest(self._reports)
-            return {**dict.fromkeys(metrics, float("nan")), "values": self._values, **report}
-
-        def cleanup(self) -> None:
-            self._reports.close()
-
-    return SearchProcess
 
 
 def _news(on_trial: OnTrial) -> Any:
@@ -326,9 +295,7 @@ def _may_be(value: Any, one: Distribution) -> bool:
     """Returns whether a distribution could have drawn the value."""
     ends = one.ends()
     if one.kind == "choice":
-        return any(
-            value == end and isinstance(value, bool) == isinstance(end, bool) for end in ends
-        )
+        return is_one_of(value, ends)
     return isinstance(value, int | float) and ends[0] <= value <= ends[1]
 
 

@@ -9,16 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from whichgoal.mirror import carried_out
-from whichgoal.prepare import panels_file_of
+from whichgoal.launch import REPORT_EVERY_S
+from whichgoal.mirror import carried_out, whole_trial
 from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage import Storage, StorageError
 from whichgoal.sweep import trial_spec
 from whichgoal.sweep_groups import ExploreGroup
 from whichgoal.sweep_spec import ExploreSpec, ResourcesSpec
-from whichgoal.trial import carry_out, read_progress, train_alone
-
-_REPORT_EVERY_S = 0.5
+from whichgoal.trial import read_progress, train_alone
 
 Reports = Generator[dict[str, Any], None, None]
 
@@ -26,15 +24,17 @@ Reports = Generator[dict[str, Any], None, None]
 def reports(job: Mapping[str, Any], values: Mapping[str, Any], resources: ResourcesSpec) -> Reports:
     """Carries out one trial of the search that `job` describes, and reports on the way.
 
-    Each report has `env_steps` and what the search minimizes or maximizes; the last has `done`.
-    Values that make no trial are reported as `failed`, with the worst of all losses.
+    Each report has `values`, `env_steps`, and what the search minimizes or maximizes (NaN until
+    it is known); the last has `done`. Values that make no trial are reported as `failed`, with the
+    worst of all losses.
     """
-    return (_tuning if job["kind"] == "tune" else _exploring)(job, values, resources)
+    for report in (_tuning if job["kind"] == "tune" else _exploring)(job, values, resources):
+        yield {"values": values, **report}
 
 
 def newest(reports: Reports) -> dict[str, Any]:
     """Lets a trial go on for a while, and returns the last that it reports."""
-    until = time.monotonic() + _REPORT_EVERY_S
+    until = time.monotonic() + REPORT_EVERY_S
     for report in reports:
         if report.get("done") or (report["env_steps"] > 0 and time.monotonic() >= until):
             return report
@@ -75,21 +75,19 @@ def _exploring(
     battery = BatterySpec.model_validate(job["battery"])
     group = ExploreGroup({}, job["leaves"], explore, battery)
     storage = Storage.at(job["storage"])
+    unknown = {f"loss_{name}": math.nan for name in explore.objectives}
     before = 0
     try:
         trials = group.trials(values)
         for spec in trials:
-            folder = storage.trial(spec.id)
-            begin = partial(carry_out, spec, battery, folder, storage.panels, resources)
-            panels = partial(panels_file_of, spec, battery, storage.panels)
-            for report in carried_out(storage, folder, begin, panels):
-                yield {"env_steps": before + report.env_steps}
+            for report in whole_trial(storage, spec, battery, resources):
+                yield {"env_steps": before + report.env_steps, **unknown}
             before += spec.train.env_steps
         scores = scores_of(explore.objectives, trials, storage.root / "trials")
     except StorageError:
         raise
     except ValueError as error:
-        worst = {f"loss_{name}": math.inf for name in explore.objectives}
+        worst = dict.fromkeys(unknown, math.inf)
         yield {"env_steps": before, **worst, "failed": str(error), "done": True}
         return
     losses = {f"loss_{k}": explore.objectives[k].loss(score) for k, score in scores.items()}
