@@ -6,8 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,18 @@ import psutil
 
 from whichgoal import ledger, tables
 
+TINY = """\
+name: tiny
+question: Does the whole path hold?
+base:
+  world: {name: arrow_maze, size: 7, test_size: 9}
+  model: {arch: mlp, capacity: 20_000}
+  train:
+    {env_steps: 30_000, num_envs: 32, rollout_len: 32, minibatch_size: 512, num_checkpoints: 3}
+axes:
+  world.agreement.arrow: [1.0, 0.5]
+battery: {episodes: 16}
+"""
 ENDS_IN_S = 240
 """No command of the tests takes as long; one that does is ended, and the test fails."""
 
@@ -79,13 +91,33 @@ def wait_until(true: Callable[[], Any], process: subprocess.Popen | None = None)
 def trial_processes(driver: int) -> list[psutil.Process]:
     """Returns the processes of trials that a driver has started."""
     found = []
-    for process in psutil.Process(driver).children(recursive=True):
-        try:
+    for process in family(driver):
+        with suppress(psutil.Error):
             if "TrialProcess" in " ".join(process.cmdline()):
                 found.append(process)
-        except psutil.Error:
-            continue
     return found
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """Returns a process and all that it started, directly or not."""
+    process = psutil.Process(pid)
+    return [process, *process.children(recursive=True)]
+
+
+def listening(processes: Iterable[psutil.Process]) -> set[str]:
+    """Returns the addresses on which processes listen; those that have ended listen on none."""
+    found = set()
+    for process in processes:
+        with suppress(psutil.Error):
+            found |= {
+                connection.laddr.ip.removeprefix("::ffff:")
+                for connection in process.net_connections("inet")
+                if connection.status == psutil.CONN_LISTEN
+            }
+    return found
+
+
+LOOPBACK = {"127.0.0.1", "::1"}
 
 
 def results(runs: Path) -> dict[str, dict[str, Any]]:

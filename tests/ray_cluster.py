@@ -15,7 +15,8 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from listening import descendants
+import psutil
+from commands import family
 
 BIN = Path(sys.executable).parent
 JOIN = """\
@@ -177,9 +178,9 @@ class LoopbackCluster:
             timeout=600,
         )
 
-    def processes(self) -> list[int]:
+    def processes(self) -> list[psutil.Process]:
         """Returns the processes of the nodes and the server."""
-        return [pid for process in self._processes for pid in descendants(process.pid)]
+        return [one for process in self._processes for one in family(process.pid)]
 
     def logs(self) -> list[Path]:
         """Returns the logs of both nodes and of their jobs."""

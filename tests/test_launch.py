@@ -9,32 +9,19 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from commands import done, end, ended, running, wait_until, whichgoal
+from commands import TINY, done, end, ended, running, wait_until, whichgoal
 
 from whichgoal import tables
 from whichgoal.sweep import load
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
 
-SWEEP = """\
-name: tiny
-question: Does the whole path hold?
-base:
-  world: {name: arrow_maze, size: 7, test_size: 9}
-  model: {arch: mlp, capacity: 20_000}
-  train:
-    {env_steps: 30_000, num_envs: 32, rollout_len: 32, minibatch_size: 512, num_checkpoints: 3}
-axes:
-  world.agreement.arrow: [1.0, 0.5]
-battery: {episodes: 16}
-"""
-
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory) -> tuple[Path, Path, str]:
     """A sweep file, the storage root that it was run into, and what the run printed."""
     folder = tmp_path_factory.mktemp("sweep")
-    (folder / "tiny.yaml").write_text(SWEEP)
+    (folder / "tiny.yaml").write_text(TINY)
     printed = done("run", folder / "tiny.yaml", "--storage", folder / "runs")
     return folder / "tiny.yaml", folder / "runs", printed
 
@@ -128,7 +115,7 @@ def test_score_reads_a_whole_storage_root_and_a_checkpoint(ran):
 def test_a_killed_run_goes_on(tmp_path):
     sweep, runs = tmp_path / "tiny.yaml", tmp_path / "runs"
     sweep.write_text(
-        SWEEP.replace("[1.0, 0.5]", "[1.0]")
+        TINY.replace("[1.0, 0.5]", "[1.0]")
         .replace("30_000", "100_000")
         .replace("num_checkpoints: 3", "num_checkpoints: 10")
     )
@@ -148,7 +135,7 @@ def test_a_killed_run_goes_on(tmp_path):
 
 def test_a_second_driver_of_the_same_sweep_is_refused_and_ctrl_c_says_what_is_kept(tmp_path):
     sweep, runs = tmp_path / "tiny.yaml", tmp_path / "runs"
-    sweep.write_text(SWEEP.replace("[1.0, 0.5]", "[1.0]").replace("30_000", "300_000_000"))
+    sweep.write_text(TINY.replace("[1.0, 0.5]", "[1.0]").replace("30_000", "300_000_000"))
     with running("run", sweep, "--storage", runs) as first:
         wait_until(lambda: list(runs.glob("trials/*/progress.jsonl")), first)
         code, _, err = ended(whichgoal("run", sweep, "--storage", runs))
@@ -163,7 +150,7 @@ def test_a_second_driver_of_the_same_sweep_is_refused_and_ctrl_c_says_what_is_ke
 
 def test_a_trial_that_fails_on_its_own_is_tried_once_and_named_with_its_log(tmp_path):
     sweep, runs = tmp_path / "tiny.yaml", tmp_path / "runs"
-    sweep.write_text(SWEEP.replace("[1.0, 0.5]", "[1.0]"))
+    sweep.write_text(TINY.replace("[1.0, 0.5]", "[1.0]"))
     (trial,) = load(sweep).trials()
     folder = runs / "trials" / trial.id
     place = folder / "resume" / "000000001024"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from commands import end, ended, wait_until, whichgoal
 from s3_server import SECRET, S3Server, keys, objects, s3_server
 
 from whichgoal import sweep as sweeps
@@ -48,44 +48,9 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def started(file: Path, storage: str | Path, cache: Path) -> subprocess.Popen[str]:
-    """Starts `whichgoal run` in a process group of its own, on a machine with this cache."""
-    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
-    command = [sys.executable, "-m", "whichgoal.cli", "run", str(file), "--storage", str(storage)]
-    return subprocess.Popen(
-        command,
-        cwd=Path(__file__).parent.parent,
-        env={**environment, "WHICHGOAL_CACHE": str(cache), "WHICHGOAL_LEASE_S": "20"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """Waits for a command's end; returns its exit code, stdout and stderr."""
-    try:
-        out, err = process.communicate(timeout=300)
-    finally:
-        kill(process)
-    return process.returncode, out, err
-
-
-def kill(process: subprocess.Popen[str]) -> None:
-    """Kills the command and all that it started, as the loss of a machine does."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-
-
-def until(what: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    """Waits until something is so, while the process runs."""
-    give_up = time.monotonic() + 200
-    while not what():
-        if process.poll() is not None or time.monotonic() > give_up:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise AssertionError(process.communicate())
-        time.sleep(0.2)
+    """Starts `whichgoal run` on a machine with this cache."""
+    machine = {"WHICHGOAL_CACHE": str(cache), "WHICHGOAL_LEASE_S": "20"}
+    return whichgoal("run", file, "--storage", storage, **machine)
 
 
 def is_mark(key: str) -> bool:
@@ -131,9 +96,11 @@ def ran(
     caches = tmp_path_factory.mktemp("caches")
     process = started(file, URL, caches / "one")
     try:
-        until(lambda: [k for k in keys("runs/trials/") if "/resume/" in k and is_mark(k)], process)
+        wait_until(
+            lambda: [k for k in keys("runs/trials/") if "/resume/" in k and is_mark(k)], process
+        )
     finally:
-        kill(process)
+        end(process)
     assert not [k for k in keys("runs/trials/") if k.endswith("done/score.json")]
     server.log.clear()
     code, out, err = ended(started(file, URL, caches / "two"))
@@ -209,9 +176,9 @@ def test_a_search_that_was_killed_goes_on_elsewhere_and_is_known_everywhere(
     file.write_text(TUNED)
     first = started(file, URL, tmp_path / "one")
     try:
-        until(lambda: [k for k in keys("runs/tuned/") if k.endswith("train.json")], first)
+        wait_until(lambda: [k for k in keys("runs/tuned/") if k.endswith("train.json")], first)
     finally:
-        kill(first)
+        end(first)
     tried = {key.split("/")[4] for key in keys("runs/tuned/") if "/trials/" in key}
     code, out, err = ended(started(file, URL, tmp_path / "two"))
     assert code == 0, out + err
@@ -239,7 +206,7 @@ def test_a_second_driver_is_refused(server: S3Server, tmp_path: Path) -> None:
     file.write_text(SWEEP.replace("tiny", "long").replace("80_000", "300_000_000"))
     first = started(file, URL, tmp_path / "one")
     try:
-        until(lambda: keys("runs/leases/sweeps/long.json"), first)
+        wait_until(lambda: keys("runs/leases/sweeps/long.json"), first)
         begun = time.monotonic()
         code, out, err = ended(started(file, URL, tmp_path / "two"))
         assert code == 2, out + err
@@ -251,4 +218,4 @@ def test_a_second_driver_is_refused(server: S3Server, tmp_path: Path) -> None:
         assert code == 2
         assert err.startswith(said)
     finally:
-        kill(first)
+        end(first)

@@ -9,10 +9,20 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 import torch
-from commands import done, end, ended, running, trial_processes, wait_until, whichgoal
+from commands import (
+    LOOPBACK,
+    done,
+    end,
+    ended,
+    family,
+    listening,
+    running,
+    trial_processes,
+    wait_until,
+    whichgoal,
+)
 
 from whichgoal import ledger
 from whichgoal.score import score_path
@@ -145,14 +155,7 @@ def test_a_run_listens_on_loopback_only(tmp_path):
     with running("run", tmp_path / "tiny.yaml", "--storage", runs) as driver:
         wait_until(lambda: list(runs.glob("trials/*/progress.jsonl")), driver)
         assert trial_processes(driver.pid)
-        family = [psutil.Process(driver.pid), *psutil.Process(driver.pid).children(recursive=True)]
-        ports = [
-            connection
-            for process in family
-            for connection in process.net_connections("inet")
-            if connection.status == psutil.CONN_LISTEN
-        ]
+        hosts = listening(family(driver.pid))
         end(driver)
-    assert ports
-    hosts = {connection.laddr.ip.removeprefix("::ffff:") for connection in ports}
-    assert hosts <= {"127.0.0.1", "::1"}
+    assert hosts
+    assert hosts <= LOOPBACK

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from commands import TINY, end, ended, wait_until, whichgoal
 from mlflow_server import Server
 from tracked import ADOPTED, INTENDED, finish, planned, shown, sweep_of, train
 
@@ -58,17 +57,6 @@ def undisturbed(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> dict:
     return shown(own_uri(storage))
 
 
-def wait_until(
-    true: Callable[[], bool], what: str, process: subprocess.Popen | None = None
-) -> None:
-    """Waits for something to come true, while a process, if given, goes on."""
-    until = time.monotonic() + 200
-    while not true():
-        assert process is None or process.poll() is None, process.communicate()
-        assert time.monotonic() < until, f"waited for {what}"
-        time.sleep(0.1)
-
-
 def test_a_server_that_is_killed_in_the_middle_and_comes_back_gets_all(
     server, storage, sweep, monkeypatch
 ):
@@ -78,16 +66,16 @@ def test_a_server_that_is_killed_in_the_middle_and_comes_back_gets_all(
     tracker.start()
     train(storage, trials[0], 2)
     tracker.put(trials[0], "RUNNING")
-    wait_until(lambda: not tracker._waiting, "the first trial")
+    wait_until(lambda: not tracker._waiting)
     server.kill()
     for number in (0, 1, 2):
         judged(sweep, storage, number)
         tracker.put(trials[number], "FINISHED")
-    wait_until(lambda: tracker._error is not None, "a failed attempt")
+    wait_until(lambda: tracker._error is not None)
     assert "does not answer" in tracker._error
     assert len(tracker._waiting) == 3
     server.start()
-    wait_until(lambda: not tracker._waiting, "the trials that were left")
+    wait_until(lambda: not tracker._waiting)
     judged(sweep, storage, 3)
     tracker.put(trials[3], "FINISHED")
     assert tracker.close("FINISHED") is None
@@ -109,7 +97,7 @@ def test_a_server_that_hangs_stops_nobody_and_has_no_run_twice_when_it_wakes(
     for number in range(4):
         judged(sweep, storage, number)
     tracker.put(trials[0], "FINISHED")
-    wait_until(lambda: not tracker._waiting, "the first trial")
+    wait_until(lambda: not tracker._waiting)
     # It hangs after it has been found to answer: while a trial is being sent.
     send = Index.send
     hung: list[float] = []
@@ -124,7 +112,7 @@ def test_a_server_that_hangs_stops_nobody_and_has_no_run_twice_when_it_wakes(
     started_s = time.monotonic()
     tracker.put(trials[1], "FINISHED")
     assert time.monotonic() - started_s < 0.1  # the driver does not wait
-    wait_until(lambda: tracker._error is not None, "a request that is given up")
+    wait_until(lambda: tracker._error is not None)
     assert hung
     server.thaw()  # and it carries out what it was asked
     for trial in trials[2:]:
@@ -144,7 +132,7 @@ def test_a_server_that_hangs_at_the_end_is_left_to_sync(server, storage, sweep, 
     tracker.start()
     judged(sweep, storage, 0)
     tracker.put(trials[0], "FINISHED")
-    wait_until(lambda: not tracker._waiting, "the first trial")
+    wait_until(lambda: not tracker._waiting)
     server.freeze()
     for number in (1, 2, 3):
         judged(sweep, storage, number)
@@ -222,18 +210,6 @@ def test_sync_leaves_a_sweep_that_is_run_now_to_its_run(storage, sweep, tmp_path
         holder.wait()
 
 
-RUN = """\
-name: tiny
-question: Does the whole path hold?
-base:
-  world: {name: arrow_maze, size: 7, test_size: 9}
-  model: {arch: mlp, capacity: 20_000}
-  train:
-    {env_steps: 30_000, num_envs: 32, rollout_len: 32, minibatch_size: 512, num_checkpoints: 3}
-axes:
-  world.agreement.arrow: [1.0, 0.5]
-battery: {episodes: 16}
-"""
 CANARIES = {
     "MLFLOW_TRACKING_PASSWORD": "canary-password-8c1f",
     "MLFLOW_TRACKING_TOKEN": "canary-token-77aa",
@@ -245,25 +221,13 @@ IN_URI = "canary-in-uri-4b6d"
 
 
 def command(*argv: object, uri: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", "whichgoal.cli", *map(str, argv)],
-        cwd=Path(__file__).parent.parent,
-        env={**os.environ, **CANARIES, "MLFLOW_TRACKING_URI": uri},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    return whichgoal(*argv, **CANARIES, MLFLOW_TRACKING_URI=uri)
 
 
-def ended(process: subprocess.Popen) -> tuple[int, str]:
-    try:
-        out, _ = process.communicate(timeout=400)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-    return process.returncode, out
+def said(process: subprocess.Popen) -> tuple[int, str]:
+    """Waits for a command's end; returns its exit code and all that it printed."""
+    code, out, err = ended(process)
+    return code, out + err
 
 
 def holding(*folders: Path) -> list[tuple[Path, str]]:
@@ -281,19 +245,19 @@ def holding(*folders: Path) -> list[tuple[Path, str]]:
 def test_a_run_without_its_server_is_done_and_sync_sends_it_and_no_secret_is_told(
     server, tmp_path, monkeypatch
 ):
-    (tmp_path / "tiny.yaml").write_text(RUN)
+    (tmp_path / "tiny.yaml").write_text(TINY)
     runs = tmp_path / "runs"
     uri = server.uri.replace("://", f"://ann:{IN_URI}@")
-    code, printed = ended(command("run", tmp_path / "tiny.yaml", "--storage", runs, uri=uri))
+    code, printed = said(command("run", tmp_path / "tiny.yaml", "--storage", runs, uri=uri))
     assert code == 0, printed
     assert f"MLflow server http://***@127.0.0.1:{server.port} does not answer: " in printed
     assert "; the run goes on, and sends its results once it answers" in printed
     assert "2/2 trials done" in printed
     assert printed.rstrip().endswith(f"by: whichgoal sync --storage {runs}")
-    code, told = ended(command("sync", "--storage", runs, uri=uri))
+    code, told = said(command("sync", "--storage", runs, uri=uri))
     assert (code, len(told.splitlines())) == (1, 1), told
     server.start()
-    code, synced = ended(command("sync", "--storage", runs, uri=uri))
+    code, synced = said(command("sync", "--storage", runs, uri=uri))
     assert code == 0, synced
     assert "tiny: 2 of 2 trials are done; MLflow is up to date" in synced
     assert f"{server.uri}/#/compare-runs?runs=" in synced
@@ -310,22 +274,22 @@ def test_a_run_without_its_server_is_done_and_sync_sends_it_and_no_secret_is_tol
 def test_a_run_whose_server_is_killed_and_comes_back_is_shown_like_any_other(
     server, tmp_path, monkeypatch
 ):
-    sweep, runs = sweep_of(tmp_path, RUN), Storage.at(tmp_path / "runs")
+    sweep, runs = sweep_of(tmp_path, TINY), Storage.at(tmp_path / "runs")
     _, last = sweep.trials()
     server.start()
     with locked(runs.trial(last.id), "the last trial"):  # so that the run waits for the server
         process = command("run", tmp_path / "sweep.yaml", "--storage", runs.root, uri=server.uri)
         try:
             log = server.folder / "server.log"
-            wait_until(lambda: "mlflow/runs/create" in log.read_text(), "the first run", process)
+            wait_until(lambda: "mlflow/runs/create" in log.read_text(), process)
             server.kill()
             score = f"trials/{sweep.trials()[0].id}/done/score.json"
-            wait_until((runs.root / score).exists, "the first trial", process)
+            wait_until((runs.root / score).exists, process)
             server.start()
         except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
+            end(process)
             raise
-    code, printed = ended(process)
+    code, printed = said(process)
     assert code == 0, printed
     assert f"Compare: {server.uri}/#/compare-runs?runs=" in printed
     assert "View run" not in printed
