@@ -67,9 +67,9 @@ def _console() -> Console:
 
 def _plan(given: argparse.Namespace) -> int:
     from whichgoal import cost, show_plan, tuned
-    from whichgoal.launch import cores
     from whichgoal.mirror import fetched
     from whichgoal.plan import plan
+    from whichgoal.ray_session import cores
     from whichgoal.sweep import load
 
     sweep = load(given.file)
@@ -112,7 +112,7 @@ def _run(given: argparse.Namespace) -> int:
     from whichgoal.sweep import load
 
     sweep, storage = load(given.file), Storage.at(given.storage)
-    from whichgoal.launch import default_address
+    from whichgoal.ray_session import default_address
     from whichgoal.run import run
 
     run(

@@ -17,6 +17,7 @@ from whichgoal.mirror import carried_out, fetch, share, working_on
 from whichgoal.plan import plan
 from whichgoal.prepare import build_panels
 from whichgoal.progress import Board, Row, Screen, say_plainly
+from whichgoal.ray_session import TimeUp, cores
 from whichgoal.spec import TrialSpec
 from whichgoal.stages import Stages
 from whichgoal.storage import Storage, StorageError, write_json, write_text
@@ -117,7 +118,7 @@ class _Run:
                     sweep = self.sweep
                 write_json(storage.sweep(sweep.name) / "plan.json", plan(sweep, storage))
                 self._train_and_score(stages)
-        except (KeyboardInterrupt, launch.TimeUp) as stop:
+        except (KeyboardInterrupt, TimeUp) as stop:
             self._stop(stop)
         except Exception:
             if self.tracker.started:
@@ -157,7 +158,7 @@ class _Run:
         self._say(f"{len(self.trials)} trials, {done} done before; results in {storage}")
         if not pending:
             return
-        build_panels(pending, sweep.battery, storage.panels, self._say, at_once=launch.cores())
+        build_panels(pending, sweep.battery, storage.panels, self._say, at_once=cores())
         share(storage, storage.panels)
         by_id = {trial.id: trial for trial in pending}
         rows = {t.id: Row(label(sweep, t), t.train.env_steps) for t in pending}
@@ -192,7 +193,7 @@ class _Run:
         with suppress(StorageError):
             fetch(self.storage, [self.storage.trial(trial.id) for trial in trials])
 
-    def _stop(self, stop: KeyboardInterrupt | launch.TimeUp) -> NoReturn:
+    def _stop(self, stop: KeyboardInterrupt | TimeUp) -> NoReturn:
         self._fetch(*self.trials)
         done = [t for t in self.trials if self._is_done(t)]
         begun = [
@@ -205,13 +206,13 @@ class _Run:
             for trial in begun:
                 self.tracker.put(trial, "KILLED")
             unsent = self.tracker.close("KILLED")
-        why = str(stop) if isinstance(stop, launch.TimeUp) else "stopped"
+        why = str(stop) if isinstance(stop, TimeUp) else "stopped"
         text = (
             f"{why}: {len(done)} of {len(self.trials)} trials are done and kept, {len(begun)} "
             f"others have checkpoints; run the same command again to go on from there"
             + (f"\n{unsent}" if unsent is not None else "")
         )
-        raise (Unfinished if isinstance(stop, launch.TimeUp) else Interrupted)(text)
+        raise (Unfinished if isinstance(stop, TimeUp) else Interrupted)(text)
 
     def _finish(self) -> None:
         sweep, storage = self.sweep, self.storage

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whichgoal import searched
-from whichgoal.launch import Session, trial_process, why_it_died
+from whichgoal.launch import trial_process, why_it_died
 from whichgoal.mirror import fetch
+from whichgoal.ray_session import Session
 from whichgoal.storage import Storage
 from whichgoal.sweep_grid import is_one_of
 from whichgoal.sweep_groups import ExploreGroup, TuneGroup

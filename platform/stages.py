@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from whichgoal import launch, search, show_explored
+from whichgoal import ray_session, search, show_explored
 from whichgoal.mirror import searching
 from whichgoal.progress import Board, Row, Screen, say_plainly
 from whichgoal.storage import Storage, write_json
@@ -32,14 +32,14 @@ class Stages:
         sweep: What is run.
         storage: Where its results go.
         console: Where people read.
-        address: `local` or `auto`, as in `launch.session`.
+        address: `local` or `auto`, as in `ray_session.session`.
     """
 
     def __init__(self, sweep: Sweep, storage: Storage, console: Console, address: str) -> None:
         self._sweep, self._storage = sweep, storage
         self._console, self._address = console, address
         self._open = ExitStack()
-        self._session: launch.Session | None = None
+        self._session: ray_session.Session | None = None
 
     def __enter__(self) -> Stages:
         return self
@@ -47,14 +47,14 @@ class Stages:
     def __exit__(self, *exc: Any) -> None:
         self._open.__exit__(*exc)
 
-    def session(self, trials: int = 1_000_000) -> launch.Session:
+    def session(self, trials: int = 1_000_000) -> ray_session.Session:
         """Returns the connection to Ray, for so many trials; it is made by the first call."""
         if self._session is None:
-            sweep, possible = self._sweep, launch.cores()
+            sweep, possible = self._sweep, ray_session.cores()
             asked = sweep.limits.max_concurrent or 0
             if self._address == "local" and asked * sweep.resources.cores > possible:
                 self._say(f"{asked} trials at a time asked for; this machine has {possible} cores")
-            opened = launch.session(
+            opened = ray_session.session(
                 sweep.resources,
                 sweep.limits,
                 address=self._address,

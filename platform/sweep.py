@@ -119,6 +119,8 @@ class Sweep:
     def choices(self, trial: TrialSpec) -> dict[str, Any]:
         """Returns the value of each axis in `trial`; None where the axis is of other cells only."""
         record = trial.model_dump(mode="json")
+        world = record["world"]
+        world["reward"] = world["reward"] or world_named(trial.world.name).Design.intended
         held = {
             key
             for axis in self.grid

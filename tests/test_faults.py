@@ -28,7 +28,7 @@ from commands import (
     whichgoal,
 )
 
-from whichgoal.launch import MAX_FAILURES
+from whichgoal.ray_session import MAX_FAILURES
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(580)]
 

@@ -6,7 +6,7 @@ import time
 import pytest
 from commands import done, ended, whichgoal
 
-from whichgoal import launch
+from whichgoal import launch, ray_session
 from whichgoal.placement import unplaceable
 from whichgoal.sweep_spec import ResourcesSpec
 
@@ -59,17 +59,17 @@ def test_a_cluster_is_asked_to_grow_and_told_when_that_is_over(monkeypatch):
     nodes = [{"Alive": True, "Resources": {"CPU": 1}}]
     monkeypatch.setattr(ray, "nodes", lambda: nodes)
     monkeypatch.setattr(sdk, "request_resources", lambda bundles: asked.append(bundles))
-    monkeypatch.setattr(launch.time, "sleep", lambda _: nodes.append(grown))
+    monkeypatch.setattr(ray_session.time, "sleep", lambda _: nodes.append(grown))
     grown = {"Alive": True, "Resources": {"CPU": 4}}
-    launch._check_placement(ResourcesSpec(cpus=4), "auto", said.append)
+    ray_session._check_placement(ResourcesSpec(cpus=4), "auto", said.append)
     assert asked == [[{"CPU": 4.0}], []]
     assert "waiting up to 45 s for the cluster to grow" in said[0]
 
     asked.clear()
     grown = {"Alive": False, "Resources": {"CPU": 8}}
-    monkeypatch.setenv(launch.NODES_WITHIN, "0.2")
-    with pytest.raises(launch.PlacementError, match="nor has come within 0 s"):
-        launch._check_placement(ResourcesSpec(cpus=8), "auto", said.append)
+    monkeypatch.setenv(ray_session.NODES_WITHIN, "0.2")
+    with pytest.raises(ray_session.PlacementError, match="nor has come within 0 s"):
+        ray_session._check_placement(ResourcesSpec(cpus=8), "auto", said.append)
     assert asked == [[{"CPU": 8.0}], []]
 
 

@@ -294,3 +294,8 @@ def test_boards_that_a_policy_could_not_be_run_on_are_refused_before_anything_st
     assert "boards of size 13 at test, but 'mlp' sees the whole board through" in problem
     assert "allowed: test_size 9, view: egocentric, or model.arch lstm, gtrxl" in problem
     assert read(text.replace("mlp, lstm", "lstm, gtrxl")).trials()
+
+
+def test_the_intended_goal_as_reward_is_a_choice_like_any_other(read):
+    sweep = read(GOOD.replace("model.arch: [mlp, lstm]", "world.reward: [end, arrow]"))
+    assert {sweep.choices(trial)["world.reward"] for trial in sweep.trials()} == {"end", "arrow"}

@@ -116,7 +116,9 @@ def _doses(found: Comparison) -> list[str]:
     known = [d for d in found.doses if d.raw.a50.value is not None]
     if not known:
         notes = {d.raw.a50.note for d in found.doses}
-        return [f"the disagreement that turns half the agents is {n}" for n in sorted(notes) if n]
+        return [
+            f"at which disagreement half of them turn is open ({n})" for n in sorted(notes) if n
+        ]
     told = []
     for dose in known[:3]:
         where = f" ({named(dose.among)})" if dose.among else ""
