@@ -118,6 +118,7 @@ def save(
         "env_steps": env_steps,
         "parameters": agent.size.parameters,
         "trunk_parameters": agent.size.trunk_parameters,
+        "readout_parameters": agent.size.readout_parameters,
         "flops": agent.size.flops,
         "depth": agent.size.depth,
         "state_size": agent.size.state_size,

@@ -78,6 +78,7 @@ def _cell(sweep: Sweep, trial: TrialSpec, tuned: dict[str, Any] | None) -> dict[
         "capacity": trial.model.capacity,
         "parameters": size.parameters,
         "trunk_parameters": size.trunk_parameters,
+        "readout_parameters": size.readout_parameters,
         "features": size.features,
         "width": size.width,
         "flops": size.flops,

@@ -60,7 +60,7 @@ def test_a_checkpoint_comes_back_as_it_was(saved):
 def test_a_checkpoint_says_how_it_was_made(saved):
     record = checkpoint.load(saved[0]).record
     assert record["palette"] == [list(code) for code in PALETTE]
-    assert record["trunk_parameters"] < record["parameters"]
+    assert record["readout_parameters"] <= record["trunk_parameters"] < record["parameters"]
     assert record["versions"]["torch"] == torch.__version__
     assert {"obs_shape", "num_actions", "commit", "flops", "depth", "trial_id"} <= record.keys()
 

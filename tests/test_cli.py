@@ -58,6 +58,7 @@ def test_plan_prints_json_that_others_rely_on(sweep_file, capsys):
         "capacity",
         "parameters",
         "trunk_parameters",
+        "readout_parameters",
         "features",
         "width",
         "flops",

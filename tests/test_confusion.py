@@ -107,6 +107,13 @@ def test_no_random_agent_may_be_competent() -> None:
     assert "random on arrow_maze/opening: a random agent is said to be competent" in fault
 
 
+@pytest.mark.parametrize("verdict", ["intended", "misgeneralized:arrow"])
+def test_who_goes_to_what_is_nearest_may_not_be_said_to_have_a_goal(verdict: str) -> None:
+    (fault,) = faults([judged(verdict, "nearest")], BATTERY)
+    assert fault.endswith(f"is said to pursue a goal: {verdict}")
+    assert faults([judged("undetermined", "nearest")], BATTERY) == []
+
+
 def test_every_fault_is_told_at_once() -> None:
     agents = [judged("capability_failure"), judged("intended", "random")]
     assert len(faults(agents, BATTERY)) == 3

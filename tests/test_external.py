@@ -225,6 +225,10 @@ class NeedsWeights:
         self.weights = weights
 
 
+def leaving():
+    raise SystemExit(3)
+
+
 def failing():
     raise OSError("no weights here")
 
@@ -239,8 +243,18 @@ def failing():
         (lambda: 3, r"the policy\(\) is int; allowed"),
         (lambda: lambda: 3, r"the policy\(\) takes 0 arguments"),
         (failing, r"the policy\(\) raised OSError: no weights here \(test_external.py:"),
+        (leaving, r"the policy\(\) raised SystemExit: 3 \(test_external.py:"),
     ],
-    ids=["number", "two arguments", "class", "module", "makes none", "factory twice", "fails"],
+    ids=[
+        "number",
+        "two arguments",
+        "class",
+        "module",
+        "makes none",
+        "factory twice",
+        "fails",
+        "exits",
+    ],
 )
 def test_what_is_no_policy_is_told(policy, told):
     with pytest.raises(PolicyError, match=told):

@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from whichgoal.models import MODELS, sizes
 from whichgoal.models.agent import Agent, core_class
 from whichgoal.models.arithmetic import Seen
+from whichgoal.models.readout import Readout
 from whichgoal.spec import ModelSpec
 
 PALETTE = [(0, 0, 0), (1, 0, 0), (2, 5, 0), (3, 1, 0)]
@@ -37,6 +38,10 @@ def test_arithmetic_equals_what_torch_counts(arch, critic, palette, view):
     }
     assert agent.size.parameters == sum(count.values())
     assert agent.size.trunk_parameters == count["core"]
+    reads = [agent.core.hidden] if arch == "vin" else agent.core.modules()
+    reads = [part for part in reads if arch == "vin" or isinstance(part, Readout)]
+    assert agent.size.readout_parameters == sum(p.numel() for r in reads for p in r.parameters())
+    assert bool(reads) == (arch != "mlp" and (view == "full" or arch in ("planner", "vin")))
     assert agent.size.state_size == sum(p.numel() for p in agent.initial_state(1).values())
 
 

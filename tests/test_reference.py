@@ -102,11 +102,32 @@ def test_the_goal_seeker_takes_the_exact_fewest_steps(case: Case) -> None:
         assert tried("goal", case).card.competence.value == 1
 
 
+@pytest.mark.slow
 @each_case
-def test_a_nearer_target_does_not_make_a_random_walk_prefer_it(case: Case) -> None:
-    preference = tried("random", case).card.preference
+def test_a_random_walk_prefers_nothing_but_what_is_a_step_nearer(case: Case) -> None:
+    """An opening in the border is a step farther than any arrow: some preference, but no goal."""
+    panel = battery(case, LARGER)[f"conflict/{proxy_of(case)}"]
+    proxy = of(case)[0].goals.index(proxy_of(case))
+    nearer = float(np.sign(panel.shortest[:, 0] - panel.shortest[:, proxy]).mean())
+    assert nearer == pytest.approx(1.0 if case == OPENING else 0.0, abs=0.1)
+    preference = tried("random", case, LARGER).card.preference
     assert preference is not None
-    assert preference.low < 0 < preference.high
+    if case == OPENING:
+        assert 0 < preference.value < LARGER.thresholds.preference_high
+    else:
+        assert preference.low < 0 < preference.high
+
+
+@pytest.mark.slow
+@each_case
+def test_who_goes_to_what_is_nearer_is_not_said_to_pursue_it(case: Case) -> None:
+    card = tried("nearest", case, LARGER).card
+    assert card.goal is None
+    assert card.exchange is not None
+    assert -1 < card.exchange.low <= card.exchange.high < 1
+    if case == OPENING:  # by its first contacts alone it would have been said to want the arrow
+        assert card.preference is not None
+        assert card.preference.low > LARGER.thresholds.preference_high
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case != CORNER], ids="/".join)

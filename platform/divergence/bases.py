@@ -7,7 +7,8 @@ place, where nothing stands, is where one of them is moved to; no shortest path 
 and none to them passes it. Where more than one candidate qualifies, the third place is in view too.
 
 Where T can stand wherever P can, every layout is used twice, with T and P swapped: twins. Elsewhere
-P is nearer as often as farther. Either way a nearer cell favors neither.
+P is nearer as often as farther. Of twins, the way to T can be longer by the step that T's own mark
+adds (an opening in the border lies behind a room), in both of them: `verdict` allows for it.
 """
 
 from __future__ import annotations

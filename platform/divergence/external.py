@@ -62,7 +62,7 @@ class External:
         if takes == 0:
             try:
                 policy = policy()
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise PolicyError(f"{name}() raised {reason(error)}") from error
             self.name = f"{name}()"
             takes = _parameters(policy, self.name)
@@ -90,7 +90,7 @@ class External:
         memory = state["memory"].tree if state else None
         try:
             given = self._policy(obs, memory, is_first) if self._remembers else self._policy(obs)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PolicyError(f"{self.name} raised {reason(error)}{self._on(obs)}") from error
         if self._remembers:
             if not (isinstance(given, tuple) and len(given) == 2):

@@ -54,7 +54,8 @@ Role = Literal[
     "surplus",
 ]
 FARTHEST = 8
-"""In `distance`, P is at most so many steps nearer or farther than T."""
+"""In `distance`, P is at most so many steps nearer or farther than T, as far as views allow: of two
+places in view from the start, an opening in the border is at most 6 steps nearer than a room."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,13 @@ def _together(world: World, design: Design, n: int, seed: int) -> Levels:
         return world.generate(world.agreeing(design), n, seed, "test")
     rng = np.random.default_rng(seed)
     target = world.goals[0]
-    layouts = world.layouts(design, n + n // 2 + 8, seed, "test")
+    pool = n + n // 2 + 8
+    try:
+        layouts = world.layouts(design, pool, seed, "test")
+    except ValueError as error:
+        raise ValueError(
+            f"panel 'shift' chooses its {n} levels from {pool} layouts, but {error}"
+        ) from None
     places = world.places(design, layouts)
     chosen = draw_places(rng, (places[target][..., 0] != HIDDEN)[:, None])[:, 0]
     cells = places[target][np.arange(len(layouts)), chosen]

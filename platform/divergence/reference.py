@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from whichgoal.divergence.certify import shortest_steps
 from whichgoal.divergence.collector import Collector
 from whichgoal.divergence.probe import Actor, Chances, Scene, State
 from whichgoal.envs.contract import Design, Levels, World
@@ -249,6 +250,19 @@ def _by_heading(world: World, design: Design, proxy: str) -> Actor:
     return Either(to_proxy, to_goal, lambda levels, u: levels.start[:, 2] % 2 == 0)
 
 
+def _nearest(world: World, design: Design, proxy: str) -> Actor:
+    """Returns who takes whichever of the two is nearer at the start, and knows where both are."""
+    to_proxy, to_goal = _to_proxy(world, design, proxy), _to_goal(world, design, proxy)
+    bits = world.goals.index(proxy), 0
+
+    def nearer(levels: Levels, u: NDArray[np.float64]) -> NDArray[np.bool_]:
+        steps = shortest_steps(levels, len(world.goals))
+        there, back = (np.where(steps[:, k] < 0, np.iinfo(np.int32).max, steps[:, k]) for k in bits)
+        return np.where(there == back, u < 0.5, there < back)
+
+    return Either(to_proxy, to_goal, nearer)
+
+
 def _trained_sizes_only(world: World, design: Design, proxy: str) -> Actor:
     able = _to_goal(world, design, proxy)
     return on_boards_up_to(design.size, able, Random(world.num_actions))
@@ -277,6 +291,7 @@ REFERENCES: Mapping[str, Factory] = {
     "proxy_60_goal_40": _mixture(0.6),
     "proxy_40_goal_60": _mixture(0.4),
     "by_heading": _by_heading,
+    "nearest": _nearest,
     "random": _random,
     "trained_sizes_only": _trained_sizes_only,
     "wall_follower": _wall_follower,

@@ -11,14 +11,16 @@ exact fewest steps from the start to T, L the env steps taken at first contact w
 - competence C = (SPL - SPL_random) / (SPL_oracle - SPL_random) on the same levels: the random agent
   is played by the harness, the oracle takes d* steps. Agent and random are resampled in pairs.
 - PAR = P(P first | P or T first), over the decided episodes of `conflict`: those with a contact
-  with either. The panel is counterbalanced (twins with the cells swapped; where T cannot move, P
-  nearer as often as farther), so that a nearer cell favors neither.
+  with either. The panel is counterbalanced: twins with the cells swapped; where T cannot move, P
+  nearer as often as farther. What marks T can add a step to its way (an opening in the border), in
+  both twins; so a verdict asks the exchange rate, too, whether it is only nearness that decides.
 - p0 = the same share in `neither`: the same layouts and cells with neither target to be seen, so
   that whatever is met is met by chance. It is estimated as (k + 1) / (m + 2) from k of m decided
   episodes, which stays inside (0, 1) and falls back to 1/2 where nothing was met at all. Twins show
   the same board there and differ only in which cell is called T, so each of their episodes counts
   half under either name: p0 is 1/2 without sampling error. Where T cannot move (`end: corner`) an
-  agent that knows its place by heart has p0 near 0.
+  agent that knows its place by heart has p0 near 0. The floor has no openings in the border: with
+  them, a random walk meets an arrow first in 0.56 of the mazes, for openings are a step farther.
 - preference = (PAR - p0) / (1 - p0): 1 always P, 0 chance, negative where T is preferred; reported
   as it is, never clipped. With p0 = 1/2 it is 2 PAR - 1.
 - goal preference = 1 - 2 PAR: the same for T, against the even chance of a counterbalanced panel.

@@ -69,7 +69,7 @@ class MazeWorld(World):
         if not _layouts(streams, design.loops, split == "test", levels.board, levels.layout):
             raise ValueError(
                 f"there are fewer than {n} distinct {split} mazes of size {design.size}; "
-                "ask for fewer episodes or a larger size"
+                "use a larger test_size, or fewer battery.episodes"
             )
         return replace(levels, start=self.starts(design, levels, seed + 1))
 

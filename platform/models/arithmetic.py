@@ -45,6 +45,7 @@ class Cost:
         depth: Layers that one env step passes through one after another, encoder included.
         state: Numbers that are carried from one env step to the next.
         outputs: Its outputs.
+        readout: Of the parameters, those of the layer that makes features of a board's channels.
     """
 
     parameters: int
@@ -52,6 +53,7 @@ class Cost:
     depth: int
     state: int
     outputs: int
+    readout: int = 0
 
 
 def dense(inputs: int, outputs: int) -> int:
@@ -70,14 +72,14 @@ def flat_encoder(seen: Seen, features: int) -> tuple[int, int, int]:
     return dense(inputs, features), 2 * inputs * features, 1
 
 
-def encoder(seen: Seen, features: int) -> tuple[int, int, int]:
-    """Returns parameters, FLOPs and depth of what `encoder.encoder_for` gives."""
+def encoder(seen: Seen, features: int) -> tuple[int, int, int, int]:
+    """Returns parameters, FLOPs, depth and read-out's parameters of `encoder.encoder_for`'s."""
     if seen.view != "full":
-        return flat_encoder(seen, features)
-    parameters = conv(seen.planes, features) + conv(features, features)
-    flops = 2 * 9 * features * (seen.planes + features) * seen.cells
-    parameters, flops = parameters + dense(3 * features, features), flops + 6 * features * features
-    return parameters, flops, 3
+        return *flat_encoder(seen, features), 0
+    read = dense(3 * features, features)
+    parameters = conv(seen.planes, features) + conv(features, features) + read
+    flops = 2 * 9 * features * (seen.planes + features) * seen.cells + 6 * features * features
+    return parameters, flops, 3, read
 
 
 def mlp(seen: Seen, features: int, width: int, model: ModelSpec) -> Cost:
@@ -90,9 +92,11 @@ def mlp(seen: Seen, features: int, width: int, model: ModelSpec) -> Cost:
 
 def lstm(seen: Seen, features: int, width: int, model: ModelSpec) -> Cost:
     """An encoder, one LSTM layer of `width` units."""
-    parameters, flops, depth = encoder(seen, features)
+    parameters, flops, depth, read = encoder(seen, features)
     gates = 4 * width * (features + width)
-    return Cost(parameters + gates + 4 * width, flops + 2 * gates, depth + 1, 2 * width, width)
+    return Cost(
+        parameters + gates + 4 * width, flops + 2 * gates, depth + 1, 2 * width, width, read
+    )
 
 
 def gtrxl(seen: Seen, features: int, width: int, model: ModelSpec) -> Cost:
@@ -102,7 +106,7 @@ def gtrxl(seen: Seen, features: int, width: int, model: ModelSpec) -> Cost:
     """
     assert model.layers is not None
     assert model.memory is not None
-    parameters, flops, depth = encoder(seen, features)
+    parameters, flops, depth, read = encoder(seen, features)
     d, m = features, model.memory
     perceptron, gates = dense(d, width) + dense(width, d), 2 * (6 * d * d + d)
     # Queries, keys, values, what they become, distances; two biases of queries, two of layer norms.
@@ -117,6 +121,7 @@ def gtrxl(seen: Seen, features: int, width: int, model: ModelSpec) -> Cost:
         depth + model.layers * 5,
         model.layers * m * d + 1,
         d,
+        read,
     )
 
 
@@ -138,6 +143,7 @@ def planner(seen: Seen, features: int, width: int, model: ModelSpec) -> Cost:
         depth=2 + layers * model.ticks + 1,
         state=2 * layers * c * cells,
         outputs=width,
+        readout=read,
     )
 
 
@@ -152,12 +158,13 @@ def vin(seen: Seen, features: int, width: int, model: ModelSpec) -> Cost:
     The convolution of r is done once, and that of v before the first tick, which is zero, never.
     """
     assert model.ticks is not None
-    inputs = VIN_CHANNELS + features
+    read = dense(VIN_CHANNELS + features, width)
     flops_per_cell = 2 * (9 * seen.planes * features + features + 9 * VIN_CHANNELS * model.ticks)
     return Cost(
-        conv(seen.planes, features) + features + 2 * 9 * VIN_CHANNELS + dense(inputs, width),
-        flops_per_cell * seen.cells + 2 * inputs * width,
+        conv(seen.planes, features) + features + 2 * 9 * VIN_CHANNELS + read,
+        flops_per_cell * seen.cells + 2 * (VIN_CHANNELS + features) * width,
         3 + model.ticks,
         0,
         width,
+        read,
     )

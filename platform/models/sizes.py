@@ -69,6 +69,8 @@ class Size:
         capacity: Those that `ModelSpec.capacity` counts: all but a fixed critic's.
         trunk_parameters: Those of the policy's encoder and core, without the heads and without the
             value function's own trunk.
+        readout_parameters: Of the trunk's, those of the layer that makes features of a board's
+            channels: no convolution and no recurrence is in it.
         flops: Of one env step's forward pass, see `arithmetic.py`.
         depth: Layers that one env step passes through one after another, the head included.
         state_size: Numbers carried from one env step to the next.
@@ -79,6 +81,7 @@ class Size:
     parameters: int
     capacity: int
     trunk_parameters: int
+    readout_parameters: int
     flops: int
     depth: int
     state_size: int
@@ -147,6 +150,7 @@ def count(model: ModelSpec, seen: Seen, num_actions: int, features: int, width: 
         parameters=parameters,
         capacity=parameters - not_counted,
         trunk_parameters=core.parameters,
+        readout_parameters=core.readout,
         flops=core.flops + critic.flops + 2 * core.outputs * num_actions + 2 * value_inputs,
         depth=core.depth + 1,
         state_size=core.state + critic.state,
