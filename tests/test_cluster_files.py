@@ -211,12 +211,23 @@ def test_every_image_ends_as_an_ordinary_user_and_installs_only_locked_versions(
             users[stage] = rest
         for command in re.findall(r"pip install [^&]+", rest):
             assert "-c constraints.txt" in command
-    assert users == {"mlflow": "ray", "ray": "ray"}
+    assert users == {"mlflow": "1000", "ray": "1000"}  # Kubernetes takes no name for `runAsNonRoot`
     locked = (ROOT / "constraints.txt").read_text()
     named = "mlflow psycopg2-binary boto3"
     assert f"constraints.txt {named}" in (CLUSTER / "Dockerfile").read_text()
     for package in named.split():
         assert re.search(rf"(?m)^{package}==", locked)
+
+
+def test_pods_run_as_the_user_of_the_image() -> None:
+    text = (CLUSTER / "Dockerfile").read_text()
+    (made,) = re.findall(r"useradd --create-home --uid (\d+) --gid (\d+) ray", text)
+    for spec in cluster_specs():
+        for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
+            for container in group["template"]["spec"]["containers"]:
+                context = container["securityContext"]
+                assert context["runAsNonRoot"]
+                assert (str(context["runAsUser"]), str(context["runAsGroup"])) == made
 
 
 def test_the_compose_file_is_one() -> None:
