@@ -133,6 +133,37 @@ def test_no_port_of_the_cluster_file_is_open_without_a_token() -> None:
     assert "/home/ray/.ray/auth_token" in config["file_mounts"]
 
 
+def test_every_node_of_the_cluster_file_may_use_the_storage() -> None:
+    """Ray gives its default instance profile to the head only."""
+    kinds = load("ray-cluster.yaml")["available_node_types"]
+    profiles = {name: kind["node_config"]["IamInstanceProfile"] for name, kind in kinds.items()}
+    assert profiles == {
+        "head": {"Name": "whichgoal-head"},
+        "worker": {"Name": "whichgoal-worker"},
+    }
+    made = re.search(r"for name in (.+); do", README)
+    assert made
+    assert set(made[1].split()) == {profile["Name"] for profile in profiles.values()}
+    assert all(kind["node_config"]["SubnetIds"] == ["SUBNET"] for kind in kinds.values())
+    policies = [json.loads(text) for text in re.findall(r"(?m)^\w+='(\{.+\})'$", README)]
+    assert [len(policy["Statement"]) for policy in policies] == [1, 1, 1]
+
+
+def test_the_environment_of_jobs_comes_to_the_nodes_before_their_containers() -> None:
+    from ray.autoscaler.sdk import get_docker_host_mount_location
+
+    config = load("ray-cluster.yaml")
+    (mounted,) = (k for k, v in config["file_mounts"].items() if v == "~/whichgoal.env")
+    place = get_docker_host_mount_location(config["cluster_name"]) + mounted
+    assert f"--env-file={place}" in config["docker"]["run_options"]
+    assert "cluster/example.env ~/whichgoal.env" in README
+    lines = (CLUSTER / "example.env").read_text().splitlines()
+    assert "MLFLOW_TRACKING_URI=http://mlflow.example.org:5000" in lines
+    for line in lines:  # Docker takes the rest of the line as it is
+        assert line.startswith("#") or re.fullmatch(r"[A-Z_]+=[^'\"\s]+", line), line
+        assert not re.search(r"(KEY|SECRET|PASSWORD|TOKEN)\w*=.", line), line
+
+
 # KubeRay ---------------------------------------------------------------------------------------
 
 
