@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from whichgoal import placement
+from whichgoal.environment import seconds
 from whichgoal.loopback import stay_on_loopback
 from whichgoal.sweep_spec import LimitsSpec, ResourcesSpec
 
@@ -145,26 +146,27 @@ def session(
     Raises:
         PlacementError: There is no room for a trial.
         ConnectionError: With `auto`, if no cluster answers.
+        ValueError: `WHICHGOAL_NODES_WITHIN_S` is no number of seconds.
     """
+    within_s = 0.0 if address == "local" else seconds(NODES_WITHIN, PLACED_WITHIN_S)
     ends_at = None if limits.time_s is None else time.monotonic() + limits.time_s
     wanted = math.ceil(resources.cores * min(trials, limits.max_concurrent or trials))
     with _ray(address, max(1, min(wanted, cores()))) as temporary, _stop_on_sigterm():
-        _check_placement(resources, address, say)
+        _check_placement(resources, within_s, say)
         for name in ("ray.tune", "ray.train", "ray.air"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         yield Session(temporary, resources, limits, ends_at)
 
 
-def _check_placement(resources: ResourcesSpec, address: str, say: Say) -> None:
+def _check_placement(resources: ResourcesSpec, within_s: float, say: Say) -> None:
     """Raises `PlacementError` unless a trial fits into the cluster.
 
-    A cluster gets some seconds (`WHICHGOAL_NODES_WITHIN_S`) until its nodes are there, and is asked
-    to grow to what a trial needs, if it can.
+    A cluster gets some seconds until its nodes are there, and is asked to grow to what a trial
+    needs, if it can.
     """
     import ray
     from ray.autoscaler.sdk import request_resources
 
-    within_s = 0.0 if address == "local" else float(os.environ.get(NODES_WITHIN, PLACED_WITHIN_S))
     give_up = time.monotonic() + within_s
     asked = False
     try:

@@ -61,16 +61,27 @@ def test_a_cluster_is_asked_to_grow_and_told_when_that_is_over(monkeypatch):
     monkeypatch.setattr(sdk, "request_resources", lambda bundles: asked.append(bundles))
     monkeypatch.setattr(ray_session.time, "sleep", lambda _: nodes.append(grown))
     grown = {"Alive": True, "Resources": {"CPU": 4}}
-    ray_session._check_placement(ResourcesSpec(cpus=4), "auto", said.append)
+    ray_session._check_placement(ResourcesSpec(cpus=4), 45.0, said.append)
     assert asked == [[{"CPU": 4.0}], []]
     assert "waiting up to 45 s for the cluster to grow" in said[0]
 
     asked.clear()
     grown = {"Alive": False, "Resources": {"CPU": 8}}
-    monkeypatch.setenv(ray_session.NODES_WITHIN, "0.2")
     with pytest.raises(ray_session.PlacementError, match="nor has come within 0 s"):
-        ray_session._check_placement(ResourcesSpec(cpus=8), "auto", said.append)
+        ray_session._check_placement(ResourcesSpec(cpus=8), 0.2, said.append)
     assert asked == [[{"CPU": 8.0}], []]
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "nan", "inf", "15 min"])
+def test_a_wrong_time_for_nodes_is_refused_before_anything_is_started(tmp_path, text):
+    sweep = tmp_path / "placed.yaml"
+    sweep.write_text(SWEEP)
+    command = ("run", sweep, "--storage", tmp_path / "runs", "--address", "auto")
+    where = {"RAY_ADDRESS": "127.0.0.1:9", ray_session.NODES_WITHIN: text}
+    code, out, err = ended(whichgoal(*command, **where))
+    assert code == 2, out + err
+    told = f"WHICHGOAL_NODES_WITHIN_S is {text!r}; allowed: seconds, from 0 on, such as 90"
+    assert err.splitlines() == [told]
 
 
 @pytest.mark.slow
