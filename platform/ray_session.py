@@ -8,6 +8,7 @@ import math
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +30,9 @@ PLACED_WITHIN_S = 45.0
 """How long a cluster may take until it has the nodes that a trial asks for."""
 NODES_WITHIN = "WHICHGOAL_NODES_WITHIN_S"
 """The environment variable that says otherwise, for clusters that start nodes on demand."""
+
+ANSWERS_WITHIN_S = 10.0
+"""How long a cluster may take until its port answers; Ray itself waits for minutes."""
 
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -205,6 +209,8 @@ def _ray(address: str, num_cpus: int) -> Iterator[Path]:
         os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
     import ray
 
+    if address != "local":
+        _check_answers(ANSWERS_WITHIN_S)
     # Unix sockets lie in this folder: their paths must stay below 108 characters.
     temporary = tempfile.mkdtemp(prefix="whichgoal-", dir="/tmp" if os.path.isdir("/tmp") else None)
     try:
@@ -233,6 +239,38 @@ def _ray(address: str, num_cpus: int) -> Iterator[Path]:
         finally:
             gc.enable()
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _check_answers(within_s: float) -> None:
+    """Raises `ConnectionError` unless something listens where Ray's `auto` would connect to.
+
+    Raises:
+        ValueError: `RAY_ADDRESS` is no address.
+    """
+    from ray._private.services import canonicalize_bootstrap_address
+
+    given = os.environ.get("RAY_ADDRESS", "")
+    if "://" in given:
+        return
+    try:
+        found = canonicalize_bootstrap_address("auto")  # that of the machine, for 127.0.0.1
+        assert found is not None
+        host, _, port = found.rpartition(":")
+        place = (host.strip("[]"), int(port))
+    except (ValueError, OverflowError):
+        raise ValueError(f"RAY_ADDRESS is {given!r}; allowed: HOST:PORT, auto, local") from None
+    give_up = time.monotonic() + within_s
+    while True:
+        try:
+            socket.create_connection(place, timeout=within_s / 2).close()
+            return
+        except (OSError, OverflowError) as error:
+            if time.monotonic() >= give_up:
+                raise ConnectionError(
+                    f"no Ray cluster answers at {found} within {within_s:.0f} s ({error}); "
+                    f"allowed: RAY_ADDRESS of one that runs, or --address local"
+                ) from None
+            time.sleep(0.5)
 
 
 @contextmanager
