@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from whichgoal.environment import seconds
 from whichgoal.remote import Remote
 from whichgoal.storage import InUseError, StorageError, locked, write_text
 
@@ -35,14 +36,10 @@ def lapse_s() -> float:
     Raises:
         StorageError: It is no number from 2 on.
     """
-    text = os.environ.get("WHICHGOAL_LEASE_S", "") or str(LAPSE_S)
     try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 2 <= value < 1e6:
-        raise StorageError(f"WHICHGOAL_LEASE_S is {text!r}; allowed: seconds, from 2 on")
-    return value
+        return seconds("WHICHGOAL_LEASE_S", LAPSE_S, least=2.0)
+    except ValueError as error:
+        raise StorageError(str(error)) from None
 
 
 class Lease:

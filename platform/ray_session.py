@@ -8,6 +8,7 @@ import math
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from whichgoal import placement
+from whichgoal.environment import seconds
 from whichgoal.loopback import stay_on_loopback
 from whichgoal.sweep_spec import LimitsSpec, ResourcesSpec
 
@@ -28,6 +30,9 @@ PLACED_WITHIN_S = 45.0
 """How long a cluster may take until it has the nodes that a trial asks for."""
 NODES_WITHIN = "WHICHGOAL_NODES_WITHIN_S"
 """The environment variable that says otherwise, for clusters that start nodes on demand."""
+
+ANSWERS_WITHIN_S = 10.0
+"""How long a cluster may take until its port answers; Ray itself waits for minutes."""
 
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -145,26 +150,27 @@ def session(
     Raises:
         PlacementError: There is no room for a trial.
         ConnectionError: With `auto`, if no cluster answers.
+        ValueError: `WHICHGOAL_NODES_WITHIN_S` is no number of seconds.
     """
+    within_s = 0.0 if address == "local" else seconds(NODES_WITHIN, PLACED_WITHIN_S)
     ends_at = None if limits.time_s is None else time.monotonic() + limits.time_s
     wanted = math.ceil(resources.cores * min(trials, limits.max_concurrent or trials))
     with _ray(address, max(1, min(wanted, cores()))) as temporary, _stop_on_sigterm():
-        _check_placement(resources, address, say)
+        _check_placement(resources, within_s, say)
         for name in ("ray.tune", "ray.train", "ray.air"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         yield Session(temporary, resources, limits, ends_at)
 
 
-def _check_placement(resources: ResourcesSpec, address: str, say: Say) -> None:
+def _check_placement(resources: ResourcesSpec, within_s: float, say: Say) -> None:
     """Raises `PlacementError` unless a trial fits into the cluster.
 
-    A cluster gets some seconds (`WHICHGOAL_NODES_WITHIN_S`) until its nodes are there, and is asked
-    to grow to what a trial needs, if it can.
+    A cluster gets some seconds until its nodes are there, and is asked to grow to what a trial
+    needs, if it can.
     """
     import ray
     from ray.autoscaler.sdk import request_resources
 
-    within_s = 0.0 if address == "local" else float(os.environ.get(NODES_WITHIN, PLACED_WITHIN_S))
     give_up = time.monotonic() + within_s
     asked = False
     try:
@@ -203,6 +209,8 @@ def _ray(address: str, num_cpus: int) -> Iterator[Path]:
         os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
     import ray
 
+    if address != "local":
+        _check_answers(ANSWERS_WITHIN_S)
     # Unix sockets lie in this folder: their paths must stay below 108 characters.
     temporary = tempfile.mkdtemp(prefix="whichgoal-", dir="/tmp" if os.path.isdir("/tmp") else None)
     try:
@@ -231,6 +239,38 @@ def _ray(address: str, num_cpus: int) -> Iterator[Path]:
         finally:
             gc.enable()
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _check_answers(within_s: float) -> None:
+    """Raises `ConnectionError` unless something listens where Ray's `auto` would connect to.
+
+    Raises:
+        ValueError: `RAY_ADDRESS` is no address.
+    """
+    from ray._private.services import canonicalize_bootstrap_address
+
+    given = os.environ.get("RAY_ADDRESS", "")
+    if "://" in given:
+        return
+    try:
+        found = canonicalize_bootstrap_address("auto")  # that of the machine, for 127.0.0.1
+        assert found is not None
+        host, _, port = found.rpartition(":")
+        place = (host.strip("[]"), int(port))
+    except (ValueError, OverflowError):
+        raise ValueError(f"RAY_ADDRESS is {given!r}; allowed: HOST:PORT, auto, local") from None
+    give_up = time.monotonic() + within_s
+    while True:
+        try:
+            socket.create_connection(place, timeout=within_s / 2).close()
+            return
+        except (OSError, OverflowError) as error:
+            if time.monotonic() >= give_up:
+                raise ConnectionError(
+                    f"no Ray cluster answers at {found} within {within_s:.0f} s ({error}); "
+                    f"allowed: RAY_ADDRESS of one that runs, or --address local"
+                ) from None
+            time.sleep(0.5)
 
 
 @contextmanager

@@ -273,9 +273,10 @@ def _each(act: Callable[[str], None], names: list[str]) -> None:
 
 
 def _local_names(folder: Path) -> set[str]:
-    """Returns the files below a local folder but locks and what is half written."""
+    """Returns the files below a local folder but locks, links and what is half written."""
     found = set()
     for place, folders, files in os.walk(folder):  # tells nothing of what vanishes meanwhile
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found |= {Path(place, name).relative_to(folder).as_posix() for name in files}
+        paths = [Path(place, name) for name in files]  # what a link leads to is no part of it
+        found |= {p.relative_to(folder).as_posix() for p in paths if not p.is_symlink()}
     return {name for name in found if is_shared(name)}

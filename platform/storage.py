@@ -6,10 +6,12 @@ machine's copy of the parts that it works on. This is the only place that knows 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -25,6 +27,14 @@ from whichgoal.redact import redacted
 
 if TYPE_CHECKING:
     from whichgoal.remote import Remote
+
+
+_OURS = ("checkpoints", "done", "resume")
+"""The folders of a trial."""
+_UNFINISHED_FILE = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")
+"""As `replacing` names a file until it is whole; the eight characters are `tempfile`'s."""
+_UNFINISHED_FOLDER = re.compile(r"\.(?:[0-9]{12}|writing)-[a-z0-9_]{8}")
+"""As `checkpoint.write_folder` and `rllib.resume.save` name one."""
 
 
 class StorageError(ValueError):
@@ -140,16 +150,27 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def drop_unfinished(folder: Path) -> None:
-    """Deletes what processes that were killed while they wrote under a folder left unfinished.
+    """Deletes what processes that were killed while they wrote in a trial's folder left unfinished.
 
-    To be called by whoever holds the folder's lock: what is written has a name that begins with a
-    dot until it is whole.
+    To be called by whoever holds the folder's lock. Only names that we make, in folders that we
+    make, are deleted, and no link is followed: what else lies in a trial's folder is its owner's.
     """
-    for left in [*folder.glob(".*.tmp"), *folder.glob("*/.*")]:
-        if left.is_dir():
-            shutil.rmtree(left)
-        else:
-            left.unlink()
+    if folder.is_symlink():
+        return
+    for place, folders, files in os.walk(folder):  # enters no linked folder
+        for name in filter(_UNFINISHED_FOLDER.fullmatch, folders):
+            if not os.path.islink(os.path.join(place, name)):
+                shutil.rmtree(os.path.join(place, name))
+        for name in filter(_UNFINISHED_FILE.fullmatch, files):
+            if not os.path.islink(os.path.join(place, name)):
+                os.unlink(os.path.join(place, name))
+        top = Path(place) == folder
+        folders[:] = [n for n in folders if (n in _OURS if top else not n.startswith("."))]
+
+
+def never_through_a_link(path: str, flags: int) -> int:
+    """Opens a file for `open(..., opener=)`, unless it is a link to another; then OSError ELOOP."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -171,10 +192,18 @@ def locked(folder: Path, what: str, wait_s: float = 0.0) -> Iterator[None]:
 
     Raises:
         InUseError: If another process holds it for longer than `wait_s`.
+        StorageError: If the lock is a link: its target would be emptied.
     """
     folder.mkdir(parents=True, exist_ok=True)
     give_up = time.monotonic() + wait_s
-    with open(folder / "lock", "a+", encoding="utf-8") as file:
+    try:
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        handle = never_through_a_link(str(folder / "lock"), flags)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise StorageError(f"{folder / 'lock'} is a link; allowed: a file, made by us") from None
+    with os.fdopen(handle, "a+", encoding="utf-8") as file:
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -18,7 +18,13 @@ from typing import TYPE_CHECKING, Any
 from whichgoal import ledger
 from whichgoal.redact import redacted
 from whichgoal.spec import BatterySpec, TrialSpec
-from whichgoal.storage import InUseError, drop_unfinished, locked, write_text
+from whichgoal.storage import (
+    InUseError,
+    drop_unfinished,
+    locked,
+    never_through_a_link,
+    write_text,
+)
 from whichgoal.sweep import design_of, world_named
 from whichgoal.sweep_spec import ResourcesSpec
 
@@ -126,7 +132,7 @@ def _log(folder: Path, text: str) -> None:
     """Adds to the trial's log, where that can be written."""
     with (
         suppress(OSError),  # such as a full disk, which may be what is to be told
-        open(folder / "trial.log", "a", encoding="utf-8") as log,
+        open(folder / "trial.log", "a", encoding="utf-8", opener=never_through_a_link) as log,
     ):
         log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{text}\n")
 

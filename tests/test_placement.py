@@ -1,6 +1,7 @@
 """Trials get what they ask for, and one that cannot be placed says so instead of hanging."""
 
 import json
+import socket
 import time
 
 import pytest
@@ -61,16 +62,64 @@ def test_a_cluster_is_asked_to_grow_and_told_when_that_is_over(monkeypatch):
     monkeypatch.setattr(sdk, "request_resources", lambda bundles: asked.append(bundles))
     monkeypatch.setattr(ray_session.time, "sleep", lambda _: nodes.append(grown))
     grown = {"Alive": True, "Resources": {"CPU": 4}}
-    ray_session._check_placement(ResourcesSpec(cpus=4), "auto", said.append)
+    ray_session._check_placement(ResourcesSpec(cpus=4), 45.0, said.append)
     assert asked == [[{"CPU": 4.0}], []]
     assert "waiting up to 45 s for the cluster to grow" in said[0]
 
     asked.clear()
     grown = {"Alive": False, "Resources": {"CPU": 8}}
-    monkeypatch.setenv(ray_session.NODES_WITHIN, "0.2")
     with pytest.raises(ray_session.PlacementError, match="nor has come within 0 s"):
-        ray_session._check_placement(ResourcesSpec(cpus=8), "auto", said.append)
+        ray_session._check_placement(ResourcesSpec(cpus=8), 0.2, said.append)
     assert asked == [[{"CPU": 8.0}], []]
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "nan", "inf", "15 min"])
+def test_a_wrong_time_for_nodes_is_refused_before_anything_is_started(tmp_path, text):
+    sweep = tmp_path / "placed.yaml"
+    sweep.write_text(SWEEP)
+    command = ("run", sweep, "--storage", tmp_path / "runs", "--address", "auto")
+    where = {"RAY_ADDRESS": "127.0.0.1:9", ray_session.NODES_WITHIN: text}
+    code, out, err = ended(whichgoal(*command, **where))
+    assert code == 2, out + err
+    told = f"WHICHGOAL_NODES_WITHIN_S is {text!r}; allowed: seconds, from 0 on, such as 90"
+    assert err.splitlines() == [told]
+
+
+def test_a_cluster_that_is_gone_is_told_in_one_line(tmp_path):
+    sweep = tmp_path / "placed.yaml"
+    sweep.write_text(SWEEP)
+    with socket.socket() as free:  # bound, but nothing listens: nobody else gets the port
+        free.bind(("", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+        begun = time.monotonic()
+        code, out, err = ended(
+            whichgoal("run", sweep, "--storage", tmp_path / "runs", RAY_ADDRESS=address)
+        )
+        took_s = time.monotonic() - begun
+    assert code == 2, out + err
+    (line,) = err.splitlines()
+    assert line.startswith("no Ray cluster answers at ")
+    assert "allowed: RAY_ADDRESS of one that runs, or --address local" in line
+    assert took_s < 60  # Ray alone takes longer for its first message
+
+
+@pytest.mark.parametrize("address", ["somewhere", "host:port", "127.0.0.1:99999", "::"])
+def test_an_address_that_is_none_is_refused(monkeypatch, address):
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises((ValueError, ConnectionError)) as caught:
+        ray_session._check_answers(0.2)
+    assert "\n" not in str(caught.value)
+    assert "allowed: " in str(caught.value)
+
+
+def test_a_cluster_that_comes_up_late_is_waited_for(monkeypatch):
+    with socket.socket() as server:
+        server.bind(("", 0))
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{server.getsockname()[1]}")
+        slept = []
+        monkeypatch.setattr(ray_session.time, "sleep", lambda s: slept.append(s) or server.listen())
+        ray_session._check_answers(30)
+    assert slept
 
 
 @pytest.mark.slow

@@ -5,8 +5,10 @@ import json
 import os
 import pickle
 import shutil
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +27,11 @@ from commands import (
 )
 
 from whichgoal import ledger
+from whichgoal.remote import Remote
 from whichgoal.score import score_path
+from whichgoal.spec import BatterySpec, TrialSpec, WorldSpec
+from whichgoal.storage import drop_unfinished, write_text
+from whichgoal.trial import carry_out
 
 SWEEP = """\
 name: tiny
@@ -137,6 +143,151 @@ def test_a_marker_that_names_files_elsewhere_counts_for_nothing(tmp_path, name):
     (folder / "done" / "train.json").write_text(json.dumps(marker))
     assert ledger.recorded(folder, "train") is None
     assert not ledger.finished(folder, "train")
+
+
+def put_all(folder: Path, names: Iterable[str]) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+
+
+def files_of(folder: Path) -> set[str]:
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+
+
+def progress(env_steps: int) -> Any:
+    from whichgoal.rllib import Progress
+
+    return Progress(env_steps, *(1.0,) * 9)
+
+
+SPEC = TrialSpec(world=WorldSpec(name="no_such_world"))
+UNFINISHED = {  # as tempfile names them; the next test sees that the patterns are still ours
+    ".spec.json.a1b2c3_4.tmp",
+    "done/.train.json.abcdefgh.tmp",
+    "checkpoints/.000000010000-abcdefgh/weights.safetensors",
+    "resume/.writing-abcdefgh/state.json",
+    "checkpoints/000000010000/.trial.json.abcdefgh.tmp",  # of a pull
+}
+KEPT = {
+    ".notes",
+    ".notes.tmp",
+    "done/.mine",
+    "checkpoints/.git/config",
+    "checkpoints/000000010000/weights.safetensors",
+    "resume/.writing-down/thoughts",
+    "x/.bashrc",
+    "x/.bashrc.abcdefgh.tmp",  # in no folder of ours
+}
+
+
+def test_only_what_we_left_unfinished_is_deleted(tmp_path):
+    put_all(tmp_path, UNFINISHED | KEPT)
+    drop_unfinished(tmp_path)
+    assert files_of(tmp_path) == KEPT
+
+
+def test_nothing_is_deleted_through_a_link(tmp_path):
+    home, trial = tmp_path / "home", tmp_path / "trial"
+    put_all(home, UNFINISHED | KEPT)
+    there = files_of(home)
+    trial.mkdir()
+    for name in ("x", "checkpoints", ".writing-abcdefgh"):
+        (trial / name).symlink_to(home)
+    (trial / "resume").mkdir()
+    (trial / "resume" / ".writing-abcdefgh").symlink_to(home)
+    (trial / "done").symlink_to(home / "done")
+    (trial / ".spec.json.abcdefgh.tmp").symlink_to(home / ".notes")
+    drop_unfinished(trial)
+    (tmp_path / "trial_2").symlink_to(home)
+    drop_unfinished(tmp_path / "trial_2")
+    assert files_of(home) == there
+
+
+def test_what_a_killed_writer_leaves_is_recognized(tmp_path, monkeypatch):
+    """Each of our writers is stopped in the middle, without a chance to clean up."""
+    from whichgoal import checkpoint
+    from whichgoal.rllib import resume
+
+    class Killed(BaseException):
+        pass
+
+    class Unsaved:
+        def save_to_path(self, path: str) -> None:
+            raise Killed
+
+    def killed(*_, **__):
+        raise Killed
+
+    (tmp_path / "done").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        patch.setattr(Path, "unlink", killed)
+        patch.setattr(shutil, "rmtree", killed)
+        with pytest.raises(Killed):
+            write_text(tmp_path / "spec.json", "{}")
+        with pytest.raises(Killed):
+            write_text(tmp_path / "done" / "train.json", "{}")
+        with pytest.raises(Killed):
+            checkpoint.write_folder(tmp_path / "checkpoints" / f"{10_000:012d}", {"a": b"a"})
+        with pytest.raises(Killed):
+            resume.save(tmp_path / "resume", SPEC, Unsaved(), progress(10_000))
+    left = [p for p in tmp_path.rglob("*") if p.name.startswith(".")]
+    assert len(left) == 4
+    drop_unfinished(tmp_path)
+    assert not [p for p in tmp_path.rglob("*") if p.name.startswith(".")]
+
+
+def test_old_states_are_dropped_in_the_trial_only(tmp_path):
+    from whichgoal.rllib import resume
+
+    class Saved:
+        def save_to_path(self, path: str) -> None:
+            os.mkdir(path)
+
+    home, trial = tmp_path / "home", tmp_path / "trial"
+    photos = {f"{year}/photo" for year in (2021, 2022, 2023)}
+    put_all(home, photos)
+    (trial / "resume").mkdir(parents=True)
+    put_all(trial / "resume", photos)
+    for steps in (1, 2, 3):
+        (trial / "resume" / f"{steps:012d}").symlink_to(home)
+    (trial / "2").symlink_to(home)
+    for steps in (10, 20, 30):
+        for place in (trial / "resume", trial / "2"):
+            resume.save(place, SPEC, Saved(), progress(steps))
+    assert photos <= files_of(home)
+    assert photos <= files_of(trial / "resume")
+    made = [p.name for p in (trial / "resume").glob("0*") if not p.is_symlink()]
+    assert sorted(made) == [f"{steps:012d}" for steps in (20, 30)]
+
+
+@pytest.mark.parametrize("name", ["lock", "trial.log"])
+def test_no_file_is_written_through_a_link(tmp_path, name):
+    thesis, trial = tmp_path / "thesis", tmp_path / "trial"
+    thesis.write_text("years of work")
+    trial.mkdir()
+    (trial / name).symlink_to(thesis)
+    reports = carry_out(SPEC, BatterySpec(), trial)
+    told = f"{trial / 'lock'} is a link" if name == "lock" else "no_such_world"
+    with pytest.raises(ValueError, match=told):
+        list(reports)
+    assert thesis.read_text() == "years of work"
+
+
+def test_what_a_link_leads_to_is_not_pushed(tmp_path):
+    there, secret = tmp_path / "there", tmp_path / "secret"
+    (secret / "keys").mkdir(parents=True)
+    (there / "trials" / "t").mkdir(parents=True)
+    (secret / "keys" / "id").write_text("secret")
+    remote = Remote(f"local://{there}", tmp_path / "here")
+    put_all(tmp_path / "here", ["trials/t/spec.json", "trials/t/plain"])
+    (tmp_path / "here/trials/t/x").symlink_to(secret / "keys")
+    (tmp_path / "here/trials/t/id").symlink_to(secret / "keys" / "id")
+    remote.push("trials/t")
+    assert files_of(there) == {"trials/t/spec.json", "trials/t/plain"}
+    remote.pull("trials/t")
+    assert (secret / "keys" / "id").read_text() == "secret"
 
 
 @pytest.mark.parametrize("name", ["../outside", "/tmp/outside", "a/b", "..", "."])

@@ -23,6 +23,7 @@ from whichgoal.checkpoint import MANIFEST
 from whichgoal.rllib.ppo import PPO
 from whichgoal.rllib.progress import Progress
 from whichgoal.spec import TrialSpec
+from whichgoal.storage import drop_unfinished
 
 _STATE = "state.json"
 _log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ def save(resume: Path, spec: TrialSpec, algorithm: PPO, last: Progress) -> None:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    for old in sorted(resume.glob("[0-9]*"))[:-2]:
+    for old in _places(resume)[:-2]:
         shutil.rmtree(old)
 
 
@@ -55,9 +56,8 @@ def restored(resume: Path, spec: TrialSpec, algorithm: PPO) -> Progress | None:
     Raises:
         ValueError: It is another trial's.
     """
-    for left in resume.glob(".writing-*"):
-        shutil.rmtree(left)
-    for place in sorted(resume.glob("[0-9]*"), reverse=True):
+    drop_unfinished(resume)
+    for place in reversed(_places(resume)):
         state = _sound_state(place)
         if state is None:
             _log.warning("%s is damaged; falling back to an older state", place)
@@ -70,6 +70,14 @@ def restored(resume: Path, spec: TrialSpec, algorithm: PPO) -> Progress | None:
             algorithm.restore_from_path(str((place / "rllib").absolute()))
             return Progress(**state["progress"])
     return None
+
+
+def _places(resume: Path) -> list[Path]:
+    """Returns the folders of states, oldest first; none through a link, as old ones are deleted."""
+    if resume.is_symlink():
+        return []
+    found = [p for p in resume.glob("[0-9]*") if len(p.name) == 12 and p.name.isdecimal()]
+    return sorted(p for p in found if not p.is_symlink())
 
 
 def _sound_state(place: Path) -> dict[str, Any] | None:
