@@ -11,11 +11,11 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
+from whichgoal import ledger
 from whichgoal.plan import Values
 from whichgoal.spec import TrialSpec
 from whichgoal.storage import Storage, write_json
@@ -25,6 +25,7 @@ Source = Literal["past runs", "calibration", "nearest"]
 _MOST_RUNS = 400
 """So many past runs are read, the newest first."""
 _TAIL_BYTES = 4096
+_TEST_STAGES: tuple[ledger.Stage, ...] = ("probe", "score")
 
 
 @dataclass(frozen=True)
@@ -228,15 +229,12 @@ def _past(storage: Storage) -> list[tuple[Kind, float, float | None]]:
 
 
 def _test_s(folder: Path) -> float | None:
-    """Returns how long a trial was probed and scored, to the second; None where it was not."""
-    times = []
-    try:
-        for stage in ("train", "score"):
-            record = json.loads((folder / "done" / f"{stage}.json").read_text("utf-8"))
-            times.append(datetime.fromisoformat(record["finished"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return max(0.0, (times[1] - times[0]).total_seconds())
+    """Returns how long a trial was probed and scored, in seconds; None where no marker tells it.
+
+    The time between two markers tells nothing: a trial may be scored again days later.
+    """
+    probe_s, score_s = (ledger.seconds_of(folder, stage) for stage in _TEST_STAGES)
+    return None if probe_s is None or score_s is None else probe_s + score_s
 
 
 def _calibrated(storage: Storage) -> dict[str, float]:

@@ -103,15 +103,31 @@ def kept_battery(folder: Path) -> BatterySpec | None:
         return None
 
 
-def finish(folder: Path, stage: Stage, products: list[Path], inputs: dict[str, Any]) -> None:
-    """Marks a stage as finished: `products` are its files, `inputs` what they were made from."""
-    record = {
+def finish(
+    folder: Path,
+    stage: Stage,
+    products: list[Path],
+    inputs: dict[str, Any],
+    seconds: float | None = None,
+) -> None:
+    """Marks a stage as finished.
+
+    Args:
+        folder: The trial's folder.
+        stage: The stage.
+        products: Its files.
+        inputs: What they were made from.
+        seconds: How long the stage took by the clock, where that is known.
+    """
+    record: dict[str, Any] = {
         "stage": stage,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "inputs": inputs,
         "products": {str(p.relative_to(folder)): checksum(p) for p in sorted(products)},
         "versions": _versions(),
     }
+    if seconds is not None:
+        record["seconds"] = round(seconds, 3)
     _marker(folder, stage).parent.mkdir(exist_ok=True)
     write_json(_marker(folder, stage), record)
 
@@ -128,6 +144,15 @@ def finished(folder: Path, stage: Stage, inputs: dict[str, Any] | None = None) -
     if inputs is not None and record["inputs"] != json.loads(json.dumps(inputs)):
         return False
     return not damaged(folder, stage)
+
+
+def seconds_of(folder: Path, stage: Stage) -> float | None:
+    """Returns how long a finished stage took by the clock; None where no marker tells it."""
+    try:
+        seconds = json.loads(_marker(folder, stage).read_text(encoding="utf-8"))["seconds"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return float(seconds) if isinstance(seconds, int | float) and seconds >= 0 else None
 
 
 def damaged(folder: Path, stage: Stage) -> list[str]:
