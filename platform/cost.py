@@ -73,10 +73,24 @@ class Speed:
 
 @dataclass(frozen=True)
 class Stage:
-    """Trials of one stage that are still to be trained, in the order in which they start."""
+    """Trials of one stage that are not done, in the order in which they start.
+
+    Attributes:
+        name: The stage.
+        trials: Its trials that are left.
+        trained: The ids of those that are trained: only the battery is left to be played.
+    """
 
     name: Literal["tune", "explore", "trials"]
     trials: Sequence[TrialSpec]
+    trained: frozenset[str] = frozenset()
+
+    def env_steps(self) -> list[int]:
+        """Returns how many env steps each of the trials is still to be trained."""
+        return [
+            0 if self.trained and trial.id in self.trained else trial.train.env_steps
+            for trial in self.trials
+        ]
 
 
 def kind_of(trial: TrialSpec) -> Kind:
@@ -103,7 +117,7 @@ def kinds_of(trials: Iterable[TrialSpec]) -> list[Kind]:
 
 
 def stages(sweep: Sweep, plan: Mapping[str, Any], tuned: Values) -> list[Stage]:
-    """Returns what is still to be trained. Of searches, all that they may take at most."""
+    """Returns what is still to be done. Of searches, all that they may take at most."""
     found = []
     if sweep.tune is not None:
         done = {group["id"] for group in plan["tune"]["groups"] if group["done"]}
@@ -115,7 +129,9 @@ def stages(sweep: Sweep, plan: Mapping[str, Any], tuned: Values) -> list[Stage]:
         tried = [one for group in groups for one in group.trials({}) * sweep.explore.trials]
         return [*found, Stage("explore", tried)]
     trials = zip(sweep.trials(tuned), plan["trials"], strict=True)
-    return [*found, Stage("trials", [one for one, planned in trials if not planned["done"]])]
+    not_done = [(one, planned) for one, planned in trials if not planned["done"]]
+    trained = frozenset(planned["id"] for _, planned in not_done if planned["trained"])
+    return [*found, Stage("trials", [one for one, _ in not_done], trained)]
 
 
 def estimate(
@@ -138,15 +154,16 @@ def estimate(
     known = all(kind in speeds for kind in kinds)
     rows = []
     for stage in left:
+        env_steps = stage.env_steps()
         times = [
-            speeds[kind].seconds(trial.train.env_steps) if known else math.nan
-            for kind, trial in zip(of_stage[stage.name], stage.trials, strict=True)
+            speeds[kind].seconds(steps) if known else math.nan
+            for kind, steps in zip(of_stage[stage.name], env_steps, strict=True)
         ]
         rows.append(
             {
                 "stage": stage.name,
                 "trials": len(stage.trials),
-                "env_steps": sum(trial.train.env_steps for trial in stage.trials),
+                "env_steps": sum(env_steps),
                 "processor_hours": sum(times) * each / 3600 if known else None,
                 "hours": _clock(times, slots) / 3600 if known else None,
             }

@@ -65,6 +65,8 @@ def test_plan_prints_json_that_others_rely_on(sweep_file, capsys):
         "state_size",
         "world",
         "env_steps",
+        "trained",
+        "scored",
         "done",
     }
     assert (first["arch"], first["capacity"], first["seed"]) == ("mlp", 20_000, 0)
@@ -98,7 +100,7 @@ def test_plan_prints_a_table(sweep_file, capsys):
     assert main(["plan", str(sweep_file)]) == 0
     shown = capsys.readouterr().out
     assert "Does it go for the arrow?" in shown
-    assert "2 trials in 2 cells, 0 done; 160,000 env steps to train" in shown
+    assert "2 trials in 2 cells, 0 of 2 trained, 0 scored; 160,000 env steps to train" in shown
 
 
 HEAVY = """
