@@ -97,10 +97,26 @@ def kept_battery(folder: Path) -> BatterySpec | None:
     except (OSError, ValueError):
         raise StorageError(f"{path} is damaged; run its sweep again to write it anew") from None
     try:
-        record = json.loads(_marker(folder, "score").read_text(encoding="utf-8"))
-        return BatterySpec.model_validate(record["inputs"]["battery"])
+        return BatterySpec.model_validate(scored_by(folder))
+    except ValueError:
+        return None
+
+
+def scored_by(folder: Path) -> Any:
+    """Returns the battery that made a trial's scores, as its marker has it; None if none does."""
+    try:
+        return json.loads(_marker(folder, "score").read_text(encoding="utf-8"))["inputs"]["battery"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def told_apart(given: Any, wanted: Any, name: str = "") -> str:
+    """Returns in words in what a record differs from another: `episodes 32 instead of 16`."""
+    if not (isinstance(given, dict) and isinstance(wanted, dict)):
+        return f"{name or 'none is known'}{f' {given} instead of {wanted}' if name else ''}"
+    keys = [key for key in wanted if given.get(key) != wanted[key]]
+    keys += [key for key in given if key not in wanted]
+    return ", ".join(told_apart(given.get(key), wanted.get(key), key) for key in keys)
 
 
 def finish(
