@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from whichgoal import tuned as tuning
-from whichgoal.spec import TrialSpec
+from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage import Storage
 from whichgoal.sweep import Sweep, size_of
 from whichgoal.sweep_groups import tune_groups
@@ -58,18 +59,18 @@ def _trials(sweep: Sweep, storage: Storage | None, tuned: Values) -> list[dict[s
     for n, trial in enumerate(trials):
         cell = cells[n % len(cells)]
         trial_id = trial.id if cell["tuned"] is not None else None
-        stages = _stages(sweep, storage if trial_id is not None else None, trial)
+        folder = None if storage is None or trial_id is None else storage.trial(trial_id)
+        stages = _stages(folder, trial, sweep.battery)
         listed.append({"id": trial_id, **cell, "seed": trial.seed, **stages})
     return listed
 
 
-def _stages(sweep: Sweep, storage: Storage | None, trial: TrialSpec) -> dict[str, bool]:
+def _stages(folder: Path | None, trial: TrialSpec, battery: BatterySpec) -> dict[str, bool]:
     """Returns which stages of a trial are done; `scored` is by the sweep's own battery."""
     found = {"trained": False, "scored": False}
-    if storage is not None:
-        folder = storage.trial(trial.id)
+    if folder is not None and folder.is_dir():
         found["trained"] = trained(folder, trial)
-        found["scored"] = probed(folder, sweep.battery) and scored(folder, sweep.battery)
+        found["scored"] = probed(folder, battery) and scored(folder, battery)
     return {**found, "done": all(found.values())}
 
 

@@ -128,6 +128,16 @@ def test_help_imports_next_to_nothing():
     assert ended.stderr.strip() == "0"
 
 
+@pytest.mark.parametrize("command", ["plan", "run", "compare"])
+def test_a_storage_without_a_name_is_refused(command, sweep_file, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main([command, str(sweep_file), "--storage", ""])
+    assert ended.value.code == 2
+    assert "--storage: '' given; allowed: a folder, or a URL" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["two.yaml"]
+
+
 def test_version(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["--version"])
