@@ -197,13 +197,20 @@ def _compare(given: argparse.Namespace) -> int:
     path = fetched(given.path).root if "://" in given.path else Path(given.path)
     found = compare_path(path, fetched(given.storage), given.interval, given.caliper, given.seed)
     if given.json:
-        print(json.dumps({"sweeps": [one.record() for one in found]}, indent=2))
+        sweeps = [one.record() for one in found if one.comparison is not None]
+        print(json.dumps({"sweeps": sweeps}, indent=2))
+        for one in found:
+            if one.sweep.other:
+                print(one.sweep.left_out(), file=sys.stderr)
         return 0
     from whichgoal.show_comparison import print_comparison
 
     console = _console()
     for one in found:
-        print_comparison(one.sweep, one.comparison, console)
+        if one.comparison is None:
+            console.print(one.sweep.left_out(), markup=False, highlight=False, soft_wrap=True)
+        else:
+            print_comparison(one.sweep, one.comparison, console)
     return 0
 
 

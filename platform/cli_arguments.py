@@ -37,7 +37,9 @@ def parser() -> argparse.ArgumentParser:
     plan = commands.add_parser("plan", help="show the trials of a sweep file; train nothing")
     plan.add_argument("file", type=Path, metavar="FILE", help="a sweep file (YAML)")
     plan.add_argument(
-        "--storage", help="where to look for what is done and how fast it was (default: ./runs)"
+        "--storage",
+        type=_storage,
+        help="where to look for what is done and how fast it was (default: ./runs)",
     )
     plan.add_argument(
         "--cpus", type=_positive, metavar="N", help="estimate for N cores (default: this machine's)"
@@ -54,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("file", type=Path, metavar="FILE", help="a sweep file (YAML)")
     run.add_argument(
         "--storage",
+        type=_storage,
         default="runs",
         help="where results go: a folder, or a URL such as s3://... (./runs)",
     )
@@ -69,7 +72,9 @@ def parser() -> argparse.ArgumentParser:
     run.set_defaults(command="run")
 
     sync = commands.add_parser("sync", help="send to MLflow what it lacks; train nothing")
-    sync.add_argument("--storage", default="runs", help="the folder of results (default: ./runs)")
+    sync.add_argument(
+        "--storage", type=_storage, default="runs", help="the folder of results (default: ./runs)"
+    )
     sync.set_defaults(command="sync")
 
     schema = commands.add_parser("schema", help="print the JSON schema of sweep files, for editors")
@@ -92,7 +97,7 @@ def parser() -> argparse.ArgumentParser:
         "--episodes", type=_positive, default=512, metavar="N", help="levels per panel (512)"
     )
     validate.add_argument(
-        "--storage", default="runs", help="where trained agents are kept (./runs)"
+        "--storage", type=_storage, default="runs", help="where trained agents are kept (./runs)"
     )
     validate.add_argument(
         "--scripted", action="store_true", help="scripted agents only: nothing is trained"
@@ -117,7 +122,10 @@ def _add_compare_arguments(compare: argparse.ArgumentParser) -> None:
         "path", metavar="PATH", help="a sweep's folder, a sweep file, a storage root or its URL"
     )
     compare.add_argument(
-        "--storage", default="runs", help="where a sweep file's results are (default: ./runs)"
+        "--storage",
+        type=_storage,
+        default="runs",
+        help="where a sweep file's results are (default: ./runs)",
     )
     compare.add_argument("--json", action="store_true", help="print JSON")
     compare.add_argument(
@@ -206,6 +214,12 @@ class _Version(argparse.Action):
         except PackageNotFoundError:
             print("whichgoal (source tree, not installed)")
         parser.exit()
+
+
+def _storage(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} given; allowed: a folder, or a URL")
+    return text
 
 
 def _positive(text: str) -> int:

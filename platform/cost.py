@@ -11,11 +11,11 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
+from whichgoal import ledger
 from whichgoal.plan import Values
 from whichgoal.spec import TrialSpec
 from whichgoal.storage import Storage, write_json
@@ -25,6 +25,7 @@ Source = Literal["past runs", "calibration", "nearest"]
 _MOST_RUNS = 400
 """So many past runs are read, the newest first."""
 _TAIL_BYTES = 4096
+_TEST_STAGES: tuple[ledger.Stage, ...] = ("probe", "score")
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,24 @@ class Speed:
 
 @dataclass(frozen=True)
 class Stage:
-    """Trials of one stage that are still to be trained, in the order in which they start."""
+    """Trials of one stage that are not done, in the order in which they start.
+
+    Attributes:
+        name: The stage.
+        trials: Its trials that are left.
+        trained: The ids of those that are trained: only the battery is left to be played.
+    """
 
     name: Literal["tune", "explore", "trials"]
     trials: Sequence[TrialSpec]
+    trained: frozenset[str] = frozenset()
+
+    def env_steps(self) -> list[int]:
+        """Returns how many env steps each of the trials is still to be trained."""
+        return [
+            0 if self.trained and trial.id in self.trained else trial.train.env_steps
+            for trial in self.trials
+        ]
 
 
 def kind_of(trial: TrialSpec) -> Kind:
@@ -102,7 +117,7 @@ def kinds_of(trials: Iterable[TrialSpec]) -> list[Kind]:
 
 
 def stages(sweep: Sweep, plan: Mapping[str, Any], tuned: Values) -> list[Stage]:
-    """Returns what is still to be trained. Of searches, all that they may take at most."""
+    """Returns what is still to be done. Of searches, all that they may take at most."""
     found = []
     if sweep.tune is not None:
         done = {group["id"] for group in plan["tune"]["groups"] if group["done"]}
@@ -114,7 +129,9 @@ def stages(sweep: Sweep, plan: Mapping[str, Any], tuned: Values) -> list[Stage]:
         tried = [one for group in groups for one in group.trials({}) * sweep.explore.trials]
         return [*found, Stage("explore", tried)]
     trials = zip(sweep.trials(tuned), plan["trials"], strict=True)
-    return [*found, Stage("trials", [one for one, planned in trials if not planned["done"]])]
+    not_done = [(one, planned) for one, planned in trials if not planned["done"]]
+    trained = frozenset(planned["id"] for _, planned in not_done if planned["trained"])
+    return [*found, Stage("trials", [one for one, _ in not_done], trained)]
 
 
 def estimate(
@@ -137,15 +154,16 @@ def estimate(
     known = all(kind in speeds for kind in kinds)
     rows = []
     for stage in left:
+        env_steps = stage.env_steps()
         times = [
-            speeds[kind].seconds(trial.train.env_steps) if known else math.nan
-            for kind, trial in zip(of_stage[stage.name], stage.trials, strict=True)
+            speeds[kind].seconds(steps) if known else math.nan
+            for kind, steps in zip(of_stage[stage.name], env_steps, strict=True)
         ]
         rows.append(
             {
                 "stage": stage.name,
                 "trials": len(stage.trials),
-                "env_steps": sum(trial.train.env_steps for trial in stage.trials),
+                "env_steps": sum(env_steps),
                 "processor_hours": sum(times) * each / 3600 if known else None,
                 "hours": _clock(times, slots) / 3600 if known else None,
             }
@@ -228,15 +246,12 @@ def _past(storage: Storage) -> list[tuple[Kind, float, float | None]]:
 
 
 def _test_s(folder: Path) -> float | None:
-    """Returns how long a trial was probed and scored, to the second; None where it was not."""
-    times = []
-    try:
-        for stage in ("train", "score"):
-            record = json.loads((folder / "done" / f"{stage}.json").read_text("utf-8"))
-            times.append(datetime.fromisoformat(record["finished"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return max(0.0, (times[1] - times[0]).total_seconds())
+    """Returns how long a trial was probed and scored, in seconds; None where no marker tells it.
+
+    The time between two markers tells nothing: a trial may be scored again days later.
+    """
+    probe_s, score_s = (ledger.seconds_of(folder, stage) for stage in _TEST_STAGES)
+    return None if probe_s is None or score_s is None else probe_s + score_s
 
 
 def _calibrated(storage: Storage) -> dict[str, float]:

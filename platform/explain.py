@@ -7,14 +7,16 @@ import sysconfig
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from whichgoal.spec import did_you_mean
 
 _OURS = Path(__file__).parent
+_LARGEST = 2**63 - 1
 
 
 def told(error: ValidationError, model: type[BaseModel]) -> str:
@@ -41,6 +43,13 @@ def sentence(error: ErrorDetails, model: type[BaseModel]) -> str:
         if options and isinstance(error["input"], str):
             return f"{key}: {error['input']!r} given; {did_you_mean(error['input'], options)}"
     allowed_text = re.sub(r"^Input should be ", "", message).split(", ")[0]
+    if kind in ("int_parsing_size", "less_than", "less_than_equal"):
+        ends = whole_numbers(model, error["loc"])
+        if ends is not None:
+            allowed_text = "a whole number from {:,} to {:,}".format(*ends)
+            return f"{key}: {shown(error['input'])} given; allowed: {allowed_text}"
+    if kind in ("int_type", "int_from_float", "int_parsing"):
+        allowed_text = "a whole number"
     if kind.startswith(("greater_than", "less_than")):
         allowed_text = f"a number {allowed_text}"
     return f"{key}: {shown(error['input'])} given; allowed: {allowed_text}"
@@ -55,6 +64,34 @@ def keys_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
             return []
         model = inner
     return list(model.model_fields)
+
+
+def whole_numbers(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[int, int] | None:
+    """Returns the least and the largest number that a field allows; None if it is not of integers.
+
+    Where the field sets no bound, it is that of 64 bits.
+    """
+    *above, last = loc or ("",)
+    for part in above:
+        record = model.model_fields[str(part)].annotation if str(part) in model.model_fields else 0
+        if not (isinstance(record, type) and issubclass(record, BaseModel)):
+            return None
+        model = record
+    field = model.model_fields.get(str(last))
+    if field is None:
+        return None
+    todo: list[Any] = [field]
+    whole, low, high = False, -_LARGEST - 1, _LARGEST
+    while todo:
+        part = todo.pop()
+        whole = whole or part is int
+        todo += [*get_args(part), *getattr(part, "metadata", ())]
+        todo += [part.annotation] if isinstance(part, FieldInfo) else []
+        for name, end in (("gt", 1), ("ge", 0)):
+            low = max(low, getattr(part, name) + end) if hasattr(part, name) else low
+        for name, end in (("lt", -1), ("le", 0)):
+            high = min(high, getattr(part, name) + end) if hasattr(part, name) else high
+    return (low, high) if whole else None
 
 
 def shown(value: Any) -> str:

@@ -97,21 +97,53 @@ def kept_battery(folder: Path) -> BatterySpec | None:
     except (OSError, ValueError):
         raise StorageError(f"{path} is damaged; run its sweep again to write it anew") from None
     try:
-        record = json.loads(_marker(folder, "score").read_text(encoding="utf-8"))
-        return BatterySpec.model_validate(record["inputs"]["battery"])
+        return BatterySpec.model_validate(scored_by(folder))
+    except ValueError:
+        return None
+
+
+def scored_by(folder: Path) -> Any:
+    """Returns the battery that made a trial's scores, as its marker has it; None if none does."""
+    try:
+        return json.loads(_marker(folder, "score").read_text(encoding="utf-8"))["inputs"]["battery"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def finish(folder: Path, stage: Stage, products: list[Path], inputs: dict[str, Any]) -> None:
-    """Marks a stage as finished: `products` are its files, `inputs` what they were made from."""
-    record = {
+def told_apart(given: Any, wanted: Any, name: str = "") -> str:
+    """Returns in words in what a record differs from another: `episodes 32 instead of 16`."""
+    if not (isinstance(given, dict) and isinstance(wanted, dict)):
+        return f"{name or 'none is known'}{f' {given} instead of {wanted}' if name else ''}"
+    keys = [key for key in wanted if given.get(key) != wanted[key]]
+    keys += [key for key in given if key not in wanted]
+    return ", ".join(told_apart(given.get(key), wanted.get(key), key) for key in keys)
+
+
+def finish(
+    folder: Path,
+    stage: Stage,
+    products: list[Path],
+    inputs: dict[str, Any],
+    seconds: float | None = None,
+) -> None:
+    """Marks a stage as finished.
+
+    Args:
+        folder: The trial's folder.
+        stage: The stage.
+        products: Its files.
+        inputs: What they were made from.
+        seconds: How long the stage took by the clock, where that is known.
+    """
+    record: dict[str, Any] = {
         "stage": stage,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "inputs": inputs,
         "products": {str(p.relative_to(folder)): checksum(p) for p in sorted(products)},
         "versions": _versions(),
     }
+    if seconds is not None:
+        record["seconds"] = round(seconds, 3)
     _marker(folder, stage).parent.mkdir(exist_ok=True)
     write_json(_marker(folder, stage), record)
 
@@ -128,6 +160,15 @@ def finished(folder: Path, stage: Stage, inputs: dict[str, Any] | None = None) -
     if inputs is not None and record["inputs"] != json.loads(json.dumps(inputs)):
         return False
     return not damaged(folder, stage)
+
+
+def seconds_of(folder: Path, stage: Stage) -> float | None:
+    """Returns how long a finished stage took by the clock; None where no marker tells it."""
+    try:
+        seconds = json.loads(_marker(folder, stage).read_text(encoding="utf-8"))["seconds"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return float(seconds) if isinstance(seconds, int | float) and seconds >= 0 else None
 
 
 def damaged(folder: Path, stage: Stage) -> list[str]:

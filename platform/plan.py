@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from whichgoal import tuned as tuning
-from whichgoal.spec import TrialSpec
+from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage import Storage
 from whichgoal.sweep import Sweep, size_of
 from whichgoal.sweep_groups import tune_groups
-from whichgoal.trial import all_done
+from whichgoal.trial import probed, scored, trained
 
 Values = Mapping[str, Mapping[str, Any]]
 
@@ -58,13 +59,19 @@ def _trials(sweep: Sweep, storage: Storage | None, tuned: Values) -> list[dict[s
     for n, trial in enumerate(trials):
         cell = cells[n % len(cells)]
         trial_id = trial.id if cell["tuned"] is not None else None
-        done = (
-            trial_id is not None
-            and storage is not None
-            and all_done(storage.trial(trial_id), trial, sweep.battery)
-        )
-        listed.append({"id": trial_id, **cell, "seed": trial.seed, "done": done})
+        folder = None if storage is None or trial_id is None else storage.trial(trial_id)
+        stages = _stages(folder, trial, sweep.battery)
+        listed.append({"id": trial_id, **cell, "seed": trial.seed, **stages})
     return listed
+
+
+def _stages(folder: Path | None, trial: TrialSpec, battery: BatterySpec) -> dict[str, bool]:
+    """Returns which stages of a trial are done; `scored` is by the sweep's own battery."""
+    found = {"trained": False, "scored": False}
+    if folder is not None and folder.is_dir():
+        found["trained"] = trained(folder, trial)
+        found["scored"] = probed(folder, battery) and scored(folder, battery)
+    return {**found, "done": all(found.values())}
 
 
 def _cell(sweep: Sweep, trial: TrialSpec, tuned: dict[str, Any] | None) -> dict[str, Any]:

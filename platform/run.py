@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from whichgoal import launch, ledger, tracking, tracking_uri
 from whichgoal.compare import Agent, answer
+from whichgoal.compare.scored import read_plan
 from whichgoal.divergence.verdict import Scorecard
 from whichgoal.mirror import carried_out, fetch, share, working_on
 from whichgoal.plan import plan
@@ -116,7 +117,7 @@ class _Run:
                 if sweep.tune is not None or sweep.explore is not None:
                     self._search(stages)
                     sweep = self.sweep
-                write_json(storage.sweep(sweep.name) / "plan.json", plan(sweep, storage))
+                self._keep_plan()
                 self._train_and_score(stages)
         except (KeyboardInterrupt, TimeUp) as stop:
             self._stop(stop)
@@ -125,6 +126,25 @@ class _Run:
                 self.tracker.close("FAILED")
             raise
         self._finish()
+
+    def _keep_plan(self) -> None:
+        """Writes the plan; says so where trials of an earlier one of that name are no part of it.
+
+        A plan that is damaged tells of none.
+        """
+        folder, planned = self.storage.sweep(self.sweep.name), plan(self.sweep, self.storage)
+        before: set[str] = set()
+        if (folder / "plan.json").exists():
+            with suppress(ValueError):
+                before = {trial["id"] for trial in read_plan(folder)["trials"]}
+        left = before - {trial["id"] for trial in planned["trials"]}
+        if left:
+            self._say(
+                f"a sweep named {self.sweep.name!r} had another plan before: {len(left)} of its "
+                f"{len(before)} trials are not in this one; their results are kept, in "
+                f"{self.storage} and in MLflow"
+            )
+        write_json(folder / "plan.json", planned)
 
     def _search(self, stages: Stages) -> None:
         """Carries out the adaptive stages; only then the trials are known."""

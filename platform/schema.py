@@ -25,7 +25,15 @@ from whichgoal.schema_keys import (
 from whichgoal.spec import BatterySpec
 from whichgoal.sweep import SECTIONS, Sweep
 from whichgoal.sweep_leaves import WHEN, ZIP
-from whichgoal.sweep_spec import OBJECTIVES, ExploreSpec, LimitsSpec, ResourcesSpec, TuneSpec
+from whichgoal.sweep_spec import (
+    MOST_CELLS,
+    MOST_TRIALS,
+    OBJECTIVES,
+    ExploreSpec,
+    LimitsSpec,
+    ResourcesSpec,
+    TuneSpec,
+)
 from whichgoal.sweep_tune import TUNABLE_TRAIN
 
 Keys = Mapping[str, Schema]
@@ -119,7 +127,10 @@ def _axes(keys: Keys, parts: Definitions) -> Schema:
     )
     some = "Axes of some cells only: those in which other axes have certain values."
     block[WHEN] = parts.refer(WHEN, _list(rule, description=some))
-    text = "What is compared: the full grid of all lists, one cell for each combination."
+    text = (
+        "What is compared: the full grid of all lists, one cell for each combination, at most "
+        f"{MOST_CELLS:,}."
+    )
     return _closed(block, minProperties=1, description=text)
 
 
@@ -132,11 +143,12 @@ def _says(part: Schema, parts: Definitions) -> str:
 
 def _seeds() -> Schema:
     seed = {"type": "integer", "minimum": 0, "maximum": 2**32 - 1}
-    many = {"type": "integer", "minimum": 1, "maximum": 100_000}
+    many = {"type": "integer", "minimum": 1, "maximum": MOST_TRIALS}
     return {
-        "anyOf": [many, _list(seed, uniqueItems=True)],
+        "anyOf": [many, _list(seed, uniqueItems=True, maxItems=MOST_TRIALS)],
         "default": 1,
-        "description": "Replicates of each cell: how many, or a list of seeds.",
+        "description": "Replicates of each cell: how many, or a list of seeds. Cells times seeds "
+        f"are the trials of the grid, at most {MOST_TRIALS:,}.",
     }
 
 

@@ -47,6 +47,8 @@ def print_comparison(sweep: ScoredSweep, found: Comparison, console: Console) ->
     if sweep.missing:
         more = " ..." if len(sweep.missing) > 5 else ""
         say(f"{len(sweep.missing)} trials are not scored: {', '.join(sweep.missing[:5])}{more}")
+    if sweep.other:
+        say(sweep.left_out())
 
 
 def _tables(found: Comparison) -> Iterator[tuple[str, Table]]:

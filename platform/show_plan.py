@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -31,7 +31,7 @@ def plan_table(plan: Mapping[str, Any]) -> Table:
         key = f"{trial['choices']}" if by_cell else f"{trial['choices']} {trial['seed']}"
         rows.setdefault(key, []).append(trial)
     for trials in rows.values():
-        trial, done = trials[0], sum(one["done"] for one in trials)
+        trial = trials[0]
         seeds = [one["seed"] for one in trials]
         table.add_row(
             str(len(trials)) if by_cell else trial["id"] or "after tune",
@@ -43,9 +43,19 @@ def plan_table(plan: Mapping[str, Any]) -> Table:
             *(choice_text(trial["choices"][key]) for key in axes),
             f"{min(seeds)} to {max(seeds)}" if by_cell and len(seeds) > 1 else str(seeds[0]),
             _short(trial["env_steps"]),
-            (str(done) if by_cell else "yes") if done else "",
+            _stages(trials, by_cell),
         )
     return table
+
+
+def _stages(trials: Sequence[Mapping[str, Any]], by_cell: bool) -> str:
+    """Returns how far trials are: how many of a cell are done or trained, or one's last stage."""
+    done = sum(trial["done"] for trial in trials)
+    trained = sum(trial["trained"] for trial in trials)
+    if not by_cell:
+        return "yes" if done else "trained" if trained else ""
+    more = [f"{trained} trained"] if trained > done else []
+    return ", ".join([*([str(done)] if done else []), *more])
 
 
 def choice_text(value: Any) -> str:
@@ -62,14 +72,14 @@ def _short(number: int) -> str:
 
 
 def plan_summary(plan: Mapping[str, Any]) -> str:
-    """Returns the grid of a plan in one line."""
+    """Returns the grid of a plan, and how far it is, in one line."""
     trials = plan["trials"]
     found = len({repr(trial["choices"]) for trial in trials})
-    steps = sum(trial["env_steps"] for trial in trials if not trial["done"])
-    done = sum(trial["done"] for trial in trials)
+    steps = sum(trial["env_steps"] for trial in trials if not trial["trained"])
+    trained, done = (sum(trial[stage] for trial in trials) for stage in ("trained", "done"))
     return (
         f"{_count(len(trials), 'trial')} in {_count(found, 'cell')}, "
-        f"{done} done; {steps:,} env steps to train"
+        f"{trained} of {len(trials)} trained, {done} scored; {steps:,} env steps to train"
     )
 
 

@@ -214,16 +214,17 @@ def check_resources(
             except ValidationError:
                 continue  # it has been said
     for batch in batches.values():
+        told: set[str] = set()
         sequences = batch.minibatch_size // batch.max_seq_len
         for key, workers, number, what in (
             ("env_runners", resources.env_runners, batch.num_envs, "train.num_envs"),
             ("learners", resources.learners, batch.num_envs, "train.num_envs"),
             ("learners", resources.learners, sequences, "sequences in a train.minibatch_size"),
         ):
-            if key in known and workers and number % workers:
+            if key in known and key not in told and workers and number % workers:
                 text = f"resources.{key}: {workers} given; allowed: divisors of {number} ({what})"
                 document.complain(("resources", key), f"{text}, to deal out equally")
-                break
+                told.add(key)
 
 
 def _named(value: Value, text: str) -> bool:

@@ -19,10 +19,10 @@ from whichgoal.spec import BatterySpec, did_you_mean
 from whichgoal.sweep import TOP_KEYS, Sweep
 from whichgoal.sweep_cells import check_cells, check_resources, check_searched
 from whichgoal.sweep_file import BROKEN, Document, read
-from whichgoal.sweep_grid import Axis
+from whichgoal.sweep_grid import Axis, count
 from whichgoal.sweep_leaves import Content, meant, read_content
 from whichgoal.sweep_record import read_record
-from whichgoal.sweep_spec import LimitsSpec, ResourcesSpec
+from whichgoal.sweep_spec import MOST_CELLS, MOST_TRIALS, LimitsSpec, ResourcesSpec
 from whichgoal.sweep_tune import read_explore, read_tune
 from whichgoal.sweep_values import Value, check
 from whichgoal.sweep_when import check_conditions
@@ -55,19 +55,24 @@ def checked(path: Path) -> Sweep:
     for value in content.values():
         check(document, value, worlds)
     check_conditions(document, content, worlds)
-    check_cells(document, content)
+    seeds = _seeds(document)
+    can_be_listed = _is_small(document, content, seeds)
+    if can_be_listed:
+        check_cells(document, content)
     axes = [value.key for value in content.values() if value.where[0] == "axes"]
     tune, searched = read_tune(document, axes)
-    check_searched(document, content, searched)
+    if can_be_listed:
+        check_searched(document, content, searched)
     explore = read_explore(document, axes, worlds)
     resources, right = read_record(document, "resources", ResourcesSpec)
-    check_resources(document, content, searched, resources, right)
+    if can_be_listed:
+        check_resources(document, content, searched, resources, right)
     sweep = Sweep(
         name=name,
         question=question,
         base={key: value.value for key, value in content.base.items()},
         grid=tuple(_plain(content.axes)),
-        seeds=_seeds(document),
+        seeds=seeds,
         battery=read_record(document, "battery", BatterySpec)[0],
         tune=tune,
         explore=explore,
@@ -88,10 +93,12 @@ def _name(document: Document, guessed: set[str]) -> str:
     name = document.value.get("name")
     if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
         return name
-    allowed = "letters, digits, _, - and ., at most 64, beginning with a letter or digit"
+    allowed = "text of letters, digits, _, - and ., at most 64, beginning with a letter or digit"
     if "name" in document.value:
         if name is not BROKEN:
-            document.complain(("name",), f"name: {shown(name)} given; allowed: {allowed}")
+            number = isinstance(name, int | float) and not isinstance(name, bool)
+            hint = f'; did you mean "{name}"?' if number else ""
+            document.complain(("name",), f"name: {shown(name)} given; allowed: {allowed}{hint}")
     elif "name" not in guessed:
         document.complain((), f"name is missing; allowed: {allowed}")
     return "unnamed"
@@ -114,19 +121,43 @@ def _seeds(document: Document) -> tuple[int, ...]:
     given: Any = document.value.get("seeds", 1)
     if given is BROKEN:
         return (0,)
-    if isinstance(given, int) and not isinstance(given, bool) and 1 <= given <= 100_000:
+    if isinstance(given, int) and not isinstance(given, bool) and 1 <= given <= MOST_TRIALS:
         return tuple(range(given))
-    allowed = "allowed: the number of replicates (at least 1), or a list of distinct seeds >= 0"
+    allowed = (
+        f"allowed: the number of replicates (1 to {MOST_TRIALS:,}), or a list of as many distinct "
+        f"seeds, 0 to {2**32 - 1:,}"
+    )
+    if isinstance(given, list) and len(given) > MOST_TRIALS:
+        document.complain(("seeds",), f"seeds: a list of {len(given):,} given; {allowed}")
+        return (0,)
     if isinstance(given, list) and given:
+        before: set[int] = set()
         for i, seed in enumerate(given):
             if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
                 if seed is not BROKEN:
                     document.complain(("seeds", i), f"seeds: {shown(seed)} given; {allowed}")
-            elif seed in given[:i]:
+                continue
+            if seed in before:
                 document.complain(("seeds", i), f"seeds: {seed} is listed twice; {allowed}")
+            before.add(seed)
         return tuple(given)
     document.complain(("seeds",), f"seeds: {shown(given)} given; {allowed}")
     return (0,)
+
+
+def _is_small(document: Document, content: Content, seeds: tuple[int, ...]) -> bool:
+    """Returns whether the grid is of a size that can be listed; complains if not."""
+    cells = count(content.axes, MOST_CELLS, read=lambda value: value.value)
+    if cells > MOST_CELLS:
+        more = "at least " if any(axis.when for axis in content.axes) else ""
+        text = f"axes: a grid of {more}{cells:,} cells given; allowed: at most {MOST_CELLS:,}"
+        document.complain(("axes",), text, at_key=True)
+        return False
+    if cells * len(seeds) > MOST_TRIALS:
+        text = f"{cells:,} cells of {len(seeds):,} seeds are {cells * len(seeds):,} trials"
+        document.complain(("seeds",), f"seeds: {text}; allowed: at most {MOST_TRIALS:,}")
+        return False
+    return True
 
 
 def _worlds(document: Document, content: Content) -> list[World]:

@@ -17,6 +17,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
 
 KeyPath = tuple[str | int, ...]
 """Where a value stands: `("axes", "model.arch", 1)` is the second item of that axis."""
@@ -89,11 +90,15 @@ def read(path: Path) -> Document:
     """
     document = Document(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        raw = path.read_bytes()
     except OSError as error:
         raise SweepError([f"{path}: cannot be read: {error.strerror}"]) from None
-    except UnicodeDecodeError:
-        raise SweepError([f"{path}: is not UTF-8 text"]) from None
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before, wrong = raw[: error.start].decode("utf-8"), raw[error.start]
+        told = f"byte 0x{wrong:02x} is not UTF-8; allowed: a file that is saved as UTF-8"
+        raise SweepError([f"{path}:{_place(before)}: {told}"]) from None
     try:
         root = YAML(typ="rt", pure=True).compose(io.StringIO(text))
     except MarkedYAMLError as error:
@@ -101,10 +106,20 @@ def read(path: Path) -> Document:
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         said = " ".join(part for part in (error.context, error.problem) if part)
         raise SweepError([f"{path}:{line}:{column}: not YAML 1.2: {said}"]) from None
+    except ReaderError as error:
+        before = text[: max(0, text.find(chr(error.character)))]
+        told = f"not YAML 1.2: character U+{error.character:04X} given; allowed: printable text"
+        raise SweepError([f"{path}:{_place(before)}: {told}"]) from None
     except YAMLError as error:
         raise SweepError([f"{path}: not YAML 1.2: {str(error).splitlines()[0]}"]) from None
     document.value = None if root is None else _plain(root, (), document, ())
     return document
+
+
+def _place(before: str) -> str:
+    """Returns line and column, from 1, of what follows a text."""
+    lines = before.split("\n")
+    return f"{len(lines)}:{len(lines[-1]) + 1}"
 
 
 def value_of(text: str) -> Any:

@@ -8,6 +8,7 @@ only in which other axes have certain values; for the other cells its keys have 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,6 +50,26 @@ def combinations(
         plain = {key: read(value) for key, value in point.items()}
         for more in _product([axis for axis in grid if axis.when and axis.applies(plain.get)]):
             yield {**point, **more}
+
+
+def count(grid: Sequence[Axis], most: int, read: Callable[[Any], Any] = lambda value: value) -> int:
+    """Returns how many cells there are; where that is more than `most`, at least so many.
+
+    Args:
+        grid: The axes.
+        most: Beyond this, conditional axes are not asked any more.
+        read: As in `combinations`.
+    """
+    free = [axis for axis in grid if not axis.when]
+    some = [axis for axis in grid if axis.when]
+    least = math.prod(len(axis.rows) for axis in free)
+    if least > most or not some:
+        return least
+    found = 0
+    for point in _product(free):
+        plain = {key: read(value) for key, value in point.items()}
+        found += math.prod(len(axis.rows) for axis in some if axis.applies(plain.get))
+    return found
 
 
 def values(grid: Sequence[Axis]) -> dict[str, tuple[Any, ...]]:

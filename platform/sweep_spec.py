@@ -42,8 +42,13 @@ OBJECTIVES = (
 )
 """The scores of `whichgoal.divergence.verdict.Scorecard` that `explore` can aim at."""
 
+MOST_CELLS, MOST_TRIALS = 10_000, 100_000
+"""A larger sweep is refused: planning it alone would take minutes."""
+
 EDGE = 0.05
 """A value that is so near to an end of its range, as a share of the range, lies at its edge."""
+
+Tried = Annotated[int, Field(gt=0, le=MOST_TRIALS)]
 
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -149,7 +154,7 @@ class TuneSpec(Spec):
     """
 
     space: dict[str, Distribution] = Field(min_length=1)
-    trials: PositiveInt
+    trials: Tried
     env_steps: PositiveInt | None = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     reduction: Annotated[int, Field(ge=2)] = 3
@@ -214,7 +219,7 @@ class ExploreSpec(Spec):
 
     space: dict[str, Distribution] = Field(min_length=1)
     objectives: dict[str, Objective] = Field(min_length=1)
-    trials: PositiveInt
+    trials: Tried
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     seeds: PositiveInt = 1
 

@@ -82,6 +82,8 @@ class Index:
     def close(self, status: Status) -> list[str]:
         """Ends the sweep's run and what is not finished below it, and says what came out.
 
+        A cell of an earlier plan of that name keeps the status that it ended with.
+
         Returns:
             Lines that tell a person how to open the comparison of the cells; they are also kept in
             the sweep's folder.
@@ -92,7 +94,8 @@ class Index:
             kind, _, name = key.partition(" ")
             if kind == "cell" and self._planned.is_whole(name):
                 continue
-            if kind == "cell" or (kind == "trial" and run.status == "RUNNING"):
+            ours = kind == "cell" and bool(self._planned.members(name))
+            if ours or (kind != "sweep" and run.status == "RUNNING"):
                 self._runs.end(run, "KILLED" if status == "FINISHED" else status)
         self._share_table()
         self._send_answer()

@@ -186,6 +186,7 @@ def train_only(
 
     yield Report("train", 0)
     curve: Path | None = None
+    seconds: float | None = None
     batches = train(
         spec,
         folder,
@@ -197,12 +198,13 @@ def train_only(
         if curve is None:
             curve = _keep_before(folder, progress.env_steps)
         _append(curve, progress)
+        seconds = progress.seconds
         yield Report("train", progress.env_steps, progress.env_steps_per_s, progress.success)
     last = last_checkpoint(folder)
     if int(last.name) < spec.train.env_steps:
         raise RuntimeError(f"training ended, but the newest sound checkpoint is {last}")
     products = [p for p in last.rglob("*") if p.is_file()]
-    ledger.finish(folder, "train", products, {"trial": spec.id})
+    ledger.finish(folder, "train", products, {"trial": spec.id}, seconds)
 
 
 def last_checkpoint(folder: Path) -> Path:
@@ -224,10 +226,11 @@ def probe(battery: BatterySpec, folder: Path, panels: Path | None = None) -> Non
     from whichgoal import tables
     from whichgoal.divergence.harness import play
 
-    inputs = _probe_inputs(folder, battery)
+    begun, inputs = time.monotonic(), _probe_inputs(folder, battery)
     episodes = play(**_tested(last_checkpoint(folder), battery, panels))
     tables.write(episodes, folder / "episodes.parquet", tables.EPISODES)
-    ledger.finish(folder, "probe", [folder / "episodes.parquet"], inputs)
+    seconds = time.monotonic() - begun
+    ledger.finish(folder, "probe", [folder / "episodes.parquet"], inputs, seconds)
 
 
 def evaluate_checkpoint(
@@ -311,7 +314,7 @@ def score(battery: BatterySpec, folder: Path, panels: Path | None = None) -> Sco
     from whichgoal import tables
     from whichgoal.divergence.harness import score_episodes, scores_table
 
-    inputs = _score_inputs(folder, battery)
+    begun, inputs = time.monotonic(), _score_inputs(folder, battery)
     episodes = tables.read(folder / "episodes.parquet", tables.EPISODES)
     spec = ledger.claimed(folder)
     world, design = world_named(spec.world.name), design_of(spec)
@@ -320,7 +323,8 @@ def score(battery: BatterySpec, folder: Path, panels: Path | None = None) -> Sco
     card = cards[battery.actions]
     tables.write(scores_table(cards), folder / "scores.parquet", tables.SCORES)
     write_text(folder / "scorecard.json", card.model_dump_json(indent=2) + "\n")
-    ledger.finish(folder, "score", [folder / "scores.parquet", folder / "scorecard.json"], inputs)
+    products = [folder / "scores.parquet", folder / "scorecard.json"]
+    ledger.finish(folder, "score", products, inputs, time.monotonic() - begun)
     return card
 
 

@@ -84,7 +84,10 @@ def cell(
 def write_sweep(
     sweep: Sweep, root: Path, judge: Callable[[TrialSpec], Scorecard | None]
 ) -> Storage:
-    """Writes a sweep's plan, and of each trial the scorecard that `judge` gives it, if any."""
+    """Writes a sweep's plan, and of each trial the scorecard that `judge` gives it, if any.
+
+    They are the sweep's battery's, but for a card whose own version, actions or thresholds differ.
+    """
     storage = Storage.at(root)
     storage.prepare()
     storage.sweep(sweep.name).mkdir(parents=True, exist_ok=True)
@@ -97,5 +100,11 @@ def write_sweep(
         ledger.claim(folder, trial)
         stamped = found.model_copy(update={"trial": trial.id})
         write_text(folder / "scorecard.json", stamped.model_dump_json())
-        ledger.finish(folder, "score", [folder / "scorecard.json"], {})
+        battery = {
+            **sweep.battery.model_dump(mode="json"),
+            "version": found.battery,
+            "actions": found.actions,
+            "thresholds": found.thresholds.model_dump(mode="json"),
+        }
+        ledger.finish(folder, "score", [folder / "scorecard.json"], {"battery": battery})
     return storage

@@ -66,6 +66,8 @@ def test_plan_prints_json_that_others_rely_on(sweep_file, capsys):
         "state_size",
         "world",
         "env_steps",
+        "trained",
+        "scored",
         "done",
     }
     assert (first["arch"], first["capacity"], first["seed"]) == ("mlp", 20_000, 0)
@@ -99,7 +101,7 @@ def test_plan_prints_a_table(sweep_file, capsys):
     assert main(["plan", str(sweep_file)]) == 0
     shown = capsys.readouterr().out
     assert "Does it go for the arrow?" in shown
-    assert "2 trials in 2 cells, 0 done; 160,000 env steps to train" in shown
+    assert "2 trials in 2 cells, 0 of 2 trained, 0 scored; 160,000 env steps to train" in shown
 
 
 HEAVY = """
@@ -125,6 +127,16 @@ def test_help_imports_next_to_nothing():
     )
     ended = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
     assert ended.stderr.strip() == "0"
+
+
+@pytest.mark.parametrize("command", ["plan", "run", "compare"])
+def test_a_storage_without_a_name_is_refused(command, sweep_file, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main([command, str(sweep_file), "--storage", ""])
+    assert ended.value.code == 2
+    assert "--storage: '' given; allowed: a folder, or a URL" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["two.yaml"]
 
 
 def test_version(capsys):

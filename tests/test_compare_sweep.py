@@ -96,6 +96,7 @@ def test_json_has_keys_that_others_rely_on(root, capsys):
         "sweep",
         "question",
         "missing",
+        "other_battery",
         "goal",
         "proxies",
         "battery",
@@ -241,7 +242,7 @@ def test_what_is_not_there_is_told(tmp_path, sweep_file, capsys):
     assert "damaged" in refused(capsys, root)
 
 
-def test_agents_of_another_battery_are_refused_by_name(tmp_path, sweep_file, capsys):
+def test_agents_of_another_battery_are_left_out_by_name(tmp_path, sweep_file, capsys):
     sweep = load(sweep_file)
     other = sweep.trials()[3]
 
@@ -249,9 +250,57 @@ def test_agents_of_another_battery_are_refused_by_name(tmp_path, sweep_file, cap
         found = judged(sweep, trial)
         return found.model_copy(update={"battery": 2}) if trial == other else found
 
-    told = refused(capsys, write_sweep(sweep, tmp_path / "runs", judge).root)
-    assert "1 of 48 scored agents were scored by another battery than the sweep's" in told
-    assert other.id in told
+    root = write_sweep(sweep, tmp_path / "runs", judge).root
+    assert main(["compare", str(root)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "simulated: 47 of 48 agents scored" in shown
+    assert (
+        "sweep 'simulated': the scores of 1 of 48 trials are of another battery than the sweep's "
+        f"(version 2 instead of 1) and are left out: {other.id}; whichgoal run FILE scores them "
+        "anew and trains nothing that is trained"
+    ) in shown
+    assert main(["compare", str(root), "--json"]) == 0
+    printed = capsys.readouterr()
+    (found,) = json.loads(printed.out)["sweeps"]
+    assert (found["other_battery"], found["scored"], found["missing"]) == ([other.id], 47, [])
+    assert "are of another battery" in printed.err
+
+
+def test_scores_of_a_battery_of_another_size_are_not_taken_for_the_sweep_files_own(
+    root, tmp_path, capsys
+):
+    smaller = tmp_path / "smaller.yaml"
+    smaller.write_text(SWEEP + "battery: {episodes: 16}\n")
+    told = refused(capsys, smaller, "--storage", root)
+    assert "no agent is scored yet (sweep 'simulated': 48 planned)" in told
+    assert "of another battery than the sweep's (episodes 512 instead of 16)" in told
+    lines = "battery: {thresholds: {preference_high: 0.6}}\n"
+    smaller.write_text(SWEEP + lines)
+    assert "preference_high 0.5 instead of 0.6" in refused(capsys, smaller, "--storage", root)
+
+
+def test_a_root_tells_of_a_sweep_whose_trials_another_sweep_has_scored_since(
+    root, tmp_path, capsys
+):
+    later = tmp_path / "later.yaml"
+    text = SWEEP.replace("simulated", "later").replace("seeds: 8", "seeds: 2")
+    later.write_text(text + "battery: {episodes: 16}\n")
+    sweep = load(later)
+    write_sweep(sweep, root, lambda trial: judged(sweep, trial))
+    assert main(["compare", str(root)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "later: 12 of 12 agents scored" in shown
+    assert "simulated: 36 of 48 agents scored" in shown
+    assert (
+        "the scores of 12 of 48 trials are of another battery than the sweep's (episodes 16 "
+        in (shown)
+    )
+    sweep_again = load(later.with_name("simulated.yaml"))
+    write_sweep(sweep_again, root, lambda trial: judged(sweep_again, trial))
+    assert main(["compare", str(root)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "simulated: 48 of 48 agents scored" in shown
+    assert "sweep 'later': the scores of 12 of 12 trials are of another battery" in shown
 
 
 def test_agents_of_two_batteries_are_refused_by_name_in_memory_too():

@@ -3,13 +3,14 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import time
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from commands import TINY, done, end, ended, running, wait_until, whichgoal
+from commands import TINY, done, end, ended, indexed, running, wait_until, whichgoal
 
 from whichgoal import tables
 from whichgoal.sweep import load
@@ -86,6 +87,23 @@ def test_mlflow_shows_both_trials_under_the_sweep(ran):
         steps = [m.step for m in client.get_metric_history(run.info.run_id, "train/success")]
         assert steps == sorted(set(steps))
         assert len(steps) > 10
+
+
+def test_another_plan_of_the_same_name_leaves_what_the_first_has_come_to(ran, tmp_path):
+    first, runs, _ = ran
+    runs = shutil.copytree(runs, tmp_path / "runs")
+    shown = indexed(f"sqlite:///{runs / 'mlflow.db'}")
+    other = tmp_path / "other.yaml"
+    other.write_text(TINY.replace("[1.0, 0.5]", "[0.7]"))
+    told = "had another plan before: 2 of its 2 trials are not in this one; their results are kept"
+    assert told in done("run", other, "--storage", runs)
+    later = indexed(f"sqlite:///{runs / 'mlflow.db'}")
+    assert set(shown) < set(later)
+    assert {status for *_, status in later} == {"FINISHED"}
+    printed = done("run", first, "--storage", runs)
+    assert "2 trials, 2 done before" in printed
+    assert "had another plan before: 1 of its 1 trials" in printed
+    assert "had another plan" not in done("run", first, "--storage", runs)
 
 
 def test_scores_are_made_again_from_the_episodes_alone(ran):

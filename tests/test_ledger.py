@@ -60,6 +60,15 @@ def test_a_marker_says_how_it_was_made(folder):
     assert record["finished"].endswith("+00:00")
 
 
+def test_a_marker_says_how_long_its_stage_took_and_that_changes_no_result(folder):
+    assert ledger.seconds_of(folder, "train") is None
+    ledger.finish(folder, "train", [folder / "weights"], INPUTS, seconds=2.5)
+    assert ledger.seconds_of(folder, "train") == 2.5
+    assert ledger.finished(folder, "train", INPUTS)
+    (folder / "done" / "train.json").write_text('{"seconds": "long"}')
+    assert ledger.seconds_of(folder, "train") is None
+
+
 def test_a_folder_is_claimed_once_and_again_by_the_same_trial(tmp_path):
     ledger.claim(tmp_path / "t", SPEC)
     ledger.claim(tmp_path / "t", SPEC)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from simulated_agents import card
+from tracked import finish
 
-from whichgoal import cost, tuned
+from whichgoal import cost, ledger, tuned
 from whichgoal.cli import main
 from whichgoal.plan import plan
 from whichgoal.spec import TrialSpec
@@ -77,6 +80,20 @@ def past_run(storage: Storage, trial: TrialSpec, env_steps_per_s: float) -> None
         for n in (16384, trial.train.env_steps)
     ]
     (folder / "progress.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def mark_stages(
+    storage: Storage,
+    trial: TrialSpec,
+    probe_s: float | None,
+    score_s: float | None,
+    stages: Sequence[ledger.Stage] = ledger.STAGES,
+) -> None:
+    """Writes the markers that a trial's stages leave; None as those of an older version."""
+    folder = storage.trial(trial.id)
+    took_s = {"train": 360.0, "probe": probe_s, "score": score_s}
+    for stage in stages:
+        ledger.finish(folder, stage, [folder / "progress.jsonl"], {}, took_s[stage])
 
 
 def tune_all(storage: Storage, sweep: Sweep, lr: float = 2e-3) -> None:
@@ -160,14 +177,63 @@ def test_the_time_of_probing_and_scoring_is_part_of_the_estimate_where_it_is_kno
     for trial in read(SWEEP).trials()[:2]:
         other = trial.model_copy(update={"seed": 9})
         past_run(storage, other, 1000.0)
-        done = storage.trial(other.id) / "done"
-        done.mkdir()
-        for stage, at in (("train", "10:00:00"), ("score", "10:06:00")):
-            record = {"finished": f"2026-01-01T{at}+00:00"}
-            (done / f"{stage}.json").write_text(json.dumps(record))
+        mark_stages(storage, other, probe_s=300.0, score_s=60.0)
     found = cost_of(asked(SWEEP, "--json"))
     assert found["processor_hours"] == pytest.approx(10 * (360 + 360) / 3600)
     assert "without probing" not in asked(SWEEP)
+
+
+def test_a_trial_that_was_scored_again_days_later_took_no_days_to_score(asked, read, storage):
+    for trial in read(SWEEP).trials()[:2]:
+        other = trial.model_copy(update={"seed": 9})
+        past_run(storage, other, 1000.0)
+        mark_stages(storage, other, probe_s=5.0, score_s=1.0)
+        marker = storage.trial(other.id) / "done" / "train.json"
+        record = json.loads(marker.read_text())
+        marker.write_text(json.dumps({**record, "finished": "2020-01-01T10:00:00+00:00"}))
+    found = cost_of(asked(SWEEP, "--json"))
+    assert {one["test_s"] for one in found["speeds"]} == {6.0}
+
+
+def test_markers_that_do_not_tell_their_duration_are_no_speeds(asked, read, storage):
+    for trial in read(SWEEP).trials()[:2]:
+        other = trial.model_copy(update={"seed": 9})
+        past_run(storage, other, 1000.0)
+        mark_stages(storage, other, probe_s=5.0, score_s=None)
+    assert "without probing and scoring, whose time is not known yet" in asked(SWEEP)
+
+
+def test_trials_that_are_trained_and_are_only_to_be_scored_again_have_no_env_steps_left(
+    asked, read, storage
+):
+    sweep = read(SWEEP)
+    storage.prepare()
+    mlps = [trial for trial in sweep.trials() if trial.model.arch == "mlp"]
+    for trial in mlps:
+        finish(storage, sweep, trial, card("intended"))
+        mark_stages(storage, trial, probe_s=8.0, score_s=1.0, stages=("probe", "score"))
+    assert "10 trials in 2 cells, 5 of 10 trained, 0 scored; 1,800,000 env steps" in asked(SWEEP)
+    assert "trained" in next(line for line in asked(SWEEP).splitlines() if mlps[0].id in line)
+    only = SWEEP.replace("[mlp, lstm]", "[mlp]")
+    assert "5 trials in 1 cell, 5 of 5 trained, 0 scored; 0 env steps to train" in asked(only)
+    record = json.loads(asked(only, "--json", "--cpus", "1"))
+    assert {(t["trained"], t["scored"], t["done"]) for t in record["trials"]} == {
+        (True, False, False)
+    }
+    assert record["cost"]["env_steps"] == 0
+    assert record["cost"]["hours"] == pytest.approx(5 * 9 / 3600)
+
+
+def test_a_plan_says_what_is_scored_by_its_own_battery(asked, read, storage):
+    sweep = read(SWEEP)
+    storage.prepare()
+    for trial in sweep.trials():
+        finish(storage, sweep, trial, card("intended"))
+    shown = asked(SWEEP)
+    assert "10 of 10 trained, 10 scored; 0 env steps to train" in shown
+    assert "cost: nothing is left to do" in shown
+    other = SWEEP + "battery: {episodes: 32}\n"
+    assert "10 of 10 trained, 0 scored; 0 env steps to train" in asked(other)
 
 
 def test_a_calibration_is_kept_and_used_before_the_similar_but_after_the_same(asked, read, storage):

@@ -83,6 +83,22 @@ def stock(env, arch, lr=3e-3, **model):
     return config.build_algo()
 
 
+@pytest.mark.parametrize(
+    ("env", "arch", "model", "complaint"),
+    [
+        (Recall, "gtrxl", {"memory": 0}, "model_config, model: memory: 0 given; allowed: a number"),
+        (Recall, "gtrxl", {"memry": 4}, "unknown key 'memry'; .* did you mean 'memory'?"),
+        (Recall, "lstn", {}, "unknown arch 'lstn'; .* did you mean 'lstm'?"),
+        ("Pendulum-v1", "mlp", {}, r"action space Box\(.*\) given; allowed: Discrete\(n\)"),
+        ("Taxi-v3", "mlp", {}, r"observation space Discrete\(500\) given; allowed: a Box"),
+    ],
+)
+def test_a_model_that_cannot_be_is_refused_in_one_line(env, arch, model, complaint):
+    with pytest.raises(ValueError, match=complaint) as refused:
+        stock(env, arch, **model)
+    assert "\n" not in str(refused.value)
+
+
 def returns(algorithm, batches, enough):
     """Returns the mean return of the last batches; stops when it is enough for five of them."""
     found = []

@@ -41,7 +41,7 @@ STRICTER = {
     "which keys a world of several, or an unnamed one, has": r"world: unknown key",
     "a search has to have a key": r"nothing to search",
     "a dotted key and the same, nested": r"is given twice|has a value of its own",
-    "a float where only a whole number's spelling will do": r"\d\.0 given; allowed: a valid int"
+    "a float where only a whole number's spelling will do": r"\d\.0 given; allowed: a whole number"
     r"|[\[\s]-?\d+\.0[,\]]",
     "a duration of nothing": r"limits\.time: .* greater than 0",
 }

@@ -50,7 +50,7 @@ WORLDS = {
     ),
     "wrong values": (
         {"name": "arrow_maze", "size": "nine", "view": "half", "agreement": 3},
-        "size: 'nine' given; allowed: a valid integer",
+        "size: 'nine' given; allowed: a whole number",
     ),
 }
 

@@ -1,5 +1,6 @@
 """Sweep files: what they come to, and what is said about each mistake in one."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -240,6 +241,74 @@ def test_a_file_without_keys_is_told(refused, text):
 def test_a_missing_file_is_told(tmp_path):
     with pytest.raises(SweepError, match=r"nowhere\.yaml: cannot be read: No such file"):
         load(tmp_path / "nowhere.yaml")
+
+
+def test_workers_that_are_both_wrong_are_both_told(refused):
+    told = refused(GOOD + "resources: {env_runners: 3, learners: 5}\n")
+    assert [problem.split(" given")[0] for problem in told] == [
+        "12:26: resources.env_runners: 3",
+        "12:39: resources.learners: 5",
+    ]
+
+
+@pytest.mark.parametrize("number", ["1e30", "10" * 20])
+def test_a_number_that_is_far_too_large_is_told_with_the_range(refused, number):
+    (told,) = refused(GOOD.replace("2_000_000", number))
+    assert told.startswith("5:22: train.env_steps: 1")
+    assert told.endswith(" given; allowed: a whole number from 1 to 1,000,000,000,000")
+    (told,) = refused(GOOD + f"resources: {{env_runners: {number}}}\n")
+    assert "allowed: " in told
+    assert "pars" not in told
+
+
+@pytest.mark.parametrize(
+    ("raw", "complaint"),
+    [
+        (GOOD.replace("the arrow", "caf\xe9").encode("latin-1"), "2:29: byte 0xe9 is not UTF-8"),
+        (GOOD.replace("it go", "\xe9t\xe9 \0").encode(), "2:20: not YAML 1.2: character U+0000"),
+        (GOOD.encode("utf-16"), "1:1: byte 0xff is not UTF-8; allowed: a file that is saved as"),
+    ],
+)
+def test_bytes_that_are_no_text_are_told_with_their_place(tmp_path, raw, complaint):
+    path = tmp_path / "sweep.yaml"
+    path.write_bytes(raw)
+    with pytest.raises(SweepError) as caught:
+        load(path)
+    assert str(caught.value).startswith(f"{path}:{complaint}")
+
+
+def test_a_name_that_is_a_number_is_to_be_quoted(refused, read):
+    (told,) = refused(GOOD.replace("arrows", "5"))
+    assert told.startswith("1:7: name: 5 given; allowed: text of letters, digits")
+    assert told.endswith('; did you mean "5"?')
+    assert read(GOOD.replace("arrows", '"5"')).name == "5"
+
+
+@pytest.mark.parametrize(
+    "seeds", ["100000000", "100_001", f"[{', '.join(map(str, range(100_001)))}]"]
+)
+def test_too_many_seeds_are_refused_and_the_limit_is_named(refused, seeds):
+    (told,) = refused(GOOD.replace("seeds: 3", f"seeds: {seeds}"))
+    assert told.startswith("10:8: seeds: ")
+    assert "allowed: the number of replicates (1 to 100,000), or a list" in told
+
+
+def test_a_sweep_that_is_too_large_to_be_listed_is_refused_at_once(refused, read):
+    many = ", ".join(f"{n}e-4" for n in range(1, 301))
+    axes = f"  ppo.lr: [{many}]\n  ppo.entropy_coeff: [{many}]\n  ppo.vf_loss_coeff: [{many}]\n"
+    begun = time.process_time()
+    (told,) = refused(GOOD.replace("seeds", f"{axes}seeds"))
+    assert told == "7:1: axes: a grid of 108,000,000 cells given; allowed: at most 10,000"
+    rule = "  when: [{if: {model.arch: mlp}, axes: {ppo.vf_loss_coeff: [0.1, 0.2]}}]\n"
+    some = "".join(axes.splitlines(keepends=True)[:2])
+    (told,) = refused(GOOD.replace("seeds", f"{some}{rule}seeds"))
+    assert told == "7:1: axes: a grid of at least 360,000 cells given; allowed: at most 10,000"
+    (told,) = refused(GOOD.replace("seeds: 3", "seeds: 25_001"))
+    assert told == (
+        "10:8: seeds: 4 cells of 25,001 seeds are 100,004 trials; allowed: at most 100,000"
+    )
+    assert time.process_time() - begun < 20
+    assert len(read(GOOD.replace("seeds: 3", "seeds: 25_000")).seeds) == 25_000
 
 
 def test_every_shipped_sweep_file_parses_and_asks_a_question():

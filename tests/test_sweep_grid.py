@@ -11,6 +11,7 @@ from whichgoal import tuned
 from whichgoal.divergence.verdict import Score, Scorecard
 from whichgoal.storage import Storage
 from whichgoal.sweep import Sweep, load
+from whichgoal.sweep_grid import combinations, count
 from whichgoal.sweep_spec import OBJECTIVES, Distribution, LimitsSpec, Objective, ResourcesSpec
 
 PLAIN = """\
@@ -55,6 +56,14 @@ def read(tmp_path: Path) -> Callable[[str], Sweep]:
         return load(path)
 
     return load_text
+
+
+@pytest.mark.parametrize("more", ["", ZIP, WHEN, ZIP + WHEN])
+def test_cells_are_counted_without_being_listed(read, more):
+    grid = read(PLAIN + more).grid
+    cells = len(list(combinations(grid)))
+    assert count(grid, most=cells) == cells
+    assert 1 < count(grid, most=1) <= cells
 
 
 def test_zipped_keys_go_first_with_first_and_second_with_second(read):

@@ -281,6 +281,28 @@ def test_the_tracker_sends_from_its_thread_and_ends_the_sweep(storage, sweep, ru
     assert parent().info.status == "FAILED"
 
 
+def test_cells_of_an_earlier_plan_of_that_name_keep_how_they_ended(storage, sweep, runs, tmp_path):
+    for trial in sweep.trials():
+        finish(storage, sweep, trial, ADOPTED)
+    tracker = Tracker(own_uri(storage), storage, sweep.name)
+    for trial in sweep.trials():
+        tracker.put(trial, "FINISHED")
+    assert tracker.close("FINISHED") is None
+    later = sweep_of(tmp_path / "later", SWEEP.replace("[1.0, 0.5]", "[0.7]"))
+    planned(storage.root, later)
+    done, lost = later.trials()
+    finish(storage, later, done, ADOPTED)
+    tracker = Tracker(own_uri(storage), storage, later.name)
+    tracker.put(done, "FINISHED")
+    tracker.put(lost, "FAILED")
+    assert tracker.close("FINISHED") is None
+    cells = runs(**{"whichgoal.kind": "cell"})
+    shown = {run.data.tags["whichgoal.cell"]: run.info.status for run in cells}
+    earlier = {trial.cell_id for trial in sweep.trials()}
+    assert {shown.pop(cell) for cell in earlier} == {"FINISHED"}
+    assert shown == {done.cell_id: "KILLED"}
+
+
 def test_a_trial_that_mlflow_does_not_take_does_not_stop_the_others(storage, sweep, runs, parent):
     first, second, *_ = sweep.trials()
     for trial in (first, second):

@@ -18,10 +18,10 @@ from whichgoal.storage import Storage
 
 @dataclass(frozen=True)
 class Compared:
-    """A sweep and what its agents say together."""
+    """A sweep and what its agents say together; None where all scores are of another battery."""
 
     sweep: ScoredSweep
-    comparison: Comparison
+    comparison: Comparison | None
 
     def record(self) -> dict[str, Any]:
         """Returns all of it as JSON has it."""
@@ -29,7 +29,8 @@ class Compared:
             "sweep": self.sweep.name,
             "question": self.sweep.question,
             "missing": list(self.sweep.missing),
-            **self.comparison.model_dump(mode="json"),
+            "other_battery": list(self.sweep.other),
+            **(self.comparison.model_dump(mode="json") if self.comparison else {}),
         }
 
 
@@ -54,17 +55,17 @@ def compare_path(
     """
     if not 0 <= caliper <= 1 or seed < 0:
         raise ValueError(f"--caliper {caliper:g}, --seed {seed} given; allowed: 0 to 1; 0 or more")
-    return [
-        Compared(
-            sweep,
-            compare(
-                sweep.agents,
-                np.random.default_rng(seed),
-                confidence=sweep.agents[0].card.thresholds.confidence,
-                interval=interval,
-                caliper=caliper,
-                planned=sweep.planned,
-            ),
+
+    def compared(sweep: ScoredSweep) -> Comparison | None:
+        if not sweep.agents:
+            return None
+        return compare(
+            sweep.agents,
+            np.random.default_rng(seed),
+            confidence=sweep.agents[0].card.thresholds.confidence,
+            interval=interval,
+            caliper=caliper,
+            planned=sweep.planned,
         )
-        for sweep in read(path, storage)
-    ]
+
+    return [Compared(sweep, compared(sweep)) for sweep in read(path, storage)]

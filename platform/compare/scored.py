@@ -1,7 +1,7 @@
 """Reads a sweep's scored agents from its files: a sweep's folder, a sweep file, a storage root.
 
 What is done says the ledger: an agent counts as scored while its scorecard is the one that its
-finished-marker names.
+finished-marker names, made by the sweep's own battery.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ class ScoredSweep:
         agents: Its scored agents.
         planned: The choices of every trial.
         missing: Trials that are not scored, or no more.
+        other: Trials whose scores are of another battery than the sweep's, so they are left out.
+        differs: In what their battery differs, in words; empty without any.
     """
 
     name: str
@@ -40,18 +42,34 @@ class ScoredSweep:
     agents: tuple[Agent, ...]
     planned: tuple[Mapping[str, Any], ...]
     missing: tuple[str, ...]
+    other: tuple[str, ...] = ()
+    differs: str = ""
+
+    def left_out(self) -> str:
+        """Returns one line: which scores are of another battery, and what to do; empty if none."""
+        if not self.other:
+            return ""
+        some = ", ".join(self.other[:5]) + (" ..." if len(self.other) > 5 else "")
+        return (
+            f"sweep {self.name!r}: the scores of {len(self.other)} of {len(self.planned)} trials "
+            f"are of another battery than the sweep's ({self.differs}) and are left out: {some}; "
+            f"whichgoal run FILE scores them anew and trains nothing that is trained"
+        )
 
 
 def read(path: Path, storage: Storage) -> list[ScoredSweep]:
     """Returns the sweep at `path`, or those of a storage root of which an agent is scored.
+
+    Of a storage root, also those whose scores are all of another battery: they have no agent, and
+    a line that says so.
 
     Args:
         path: A sweep's folder, a sweep file, or a storage root.
         storage: Where the agents of a sweep file are.
 
     Raises:
-        ValueError: There is no sweep, none of its agents is scored, a file is damaged, or an agent
-            was scored by another battery than its sweep's.
+        ValueError: There is no sweep, none of its agents is scored by its battery, or a file is
+            damaged.
     """
     if path.is_file():
         from whichgoal import tuned
@@ -69,43 +87,38 @@ def read(path: Path, storage: Storage) -> list[ScoredSweep]:
             reason = "holds no sweep" if path.exists() else "does not exist"
             raise ValueError(f"{path} {reason}; allowed: {ALLOWED}")
         found = [sweep_of(read_plan(folder), Storage(path.absolute())) for folder in folders]
-    scored = [sweep for sweep in found if sweep.agents]
-    if not scored:
+    if not any(sweep.agents for sweep in found):
         counts = ", ".join(f"sweep {s.name!r}: {len(s.planned)} planned" for s in found)
-        raise ValueError(
-            f"{path}: no agent is scored yet ({counts}); run the sweep first: whichgoal run FILE"
-        )
-    return scored
+        others = [sweep.left_out() for sweep in found if sweep.other]
+        todo = "; ".join(others) or "run the sweep first: whichgoal run FILE"
+        raise ValueError(f"{path}: no agent is scored yet ({counts}); {todo}")
+    return [sweep for sweep in found if sweep.agents or sweep.other]
 
 
 def sweep_of(record: Mapping[str, Any], storage: Storage) -> ScoredSweep:
-    """Returns the scored agents of a plan's trials.
+    """Returns the agents of a plan's trials that the plan's battery has scored.
 
     Raises:
-        ValueError: A scorecard is damaged, or was decided by another battery than the plan's.
+        ValueError: A scorecard is damaged.
     """
-    agents, missing, other = [], [], []
+    agents, missing, other = [], [], {}
     for trial in record["trials"]:
-        card = _card(storage.trial(trial["id"])) if trial["id"] is not None else None
-        if card is None:
+        folder = storage.trial(trial["id"]) if trial["id"] is not None else None
+        if folder is None or not ledger.finished(folder, "score"):
             missing.append(trial["id"] or "a trial whose hyper-parameters are not tuned yet")
-            continue
-        if not _same_battery(card, record["battery"]):
-            other.append(trial["id"])
-        agents.append(Agent(trial["choices"], trial["seed"], card, trial["trunk_parameters"]))
-    if other:
-        some = ", ".join(other[:5]) + (" ..." if len(other) > 5 else "")
-        raise ValueError(
-            f"sweep {record['sweep']!r}: {len(other)} of {len(agents)} scored agents were scored "
-            f"by another battery than the sweep's (trials {some}), so they cannot be compared; run "
-            f"the sweep again: that scores them anew and trains nothing that is trained"
-        )
+        elif (theirs := ledger.scored_by(folder)) != record["battery"]:
+            other[trial["id"]] = ledger.told_apart(theirs, record["battery"])
+        else:
+            card = _card(folder)
+            agents.append(Agent(trial["choices"], trial["seed"], card, trial["trunk_parameters"]))
     return ScoredSweep(
         name=record["sweep"],
         question=record["question"],
         agents=tuple(agents),
         planned=tuple(trial["choices"] for trial in record["trials"]),
         missing=tuple(missing),
+        other=tuple(other),
+        differs="; ".join(dict.fromkeys(other.values())),
     )
 
 
@@ -126,9 +139,7 @@ def read_plan(folder: Path) -> Mapping[str, Any]:
     return record
 
 
-def _card(folder: Path) -> Scorecard | None:
-    if not ledger.finished(folder, "score"):
-        return None
+def _card(folder: Path) -> Scorecard:
     path = folder / "scorecard.json"
     try:
         return Scorecard.model_validate_json(path.read_text(encoding="utf-8"))
@@ -137,13 +148,3 @@ def _card(folder: Path) -> Scorecard | None:
             f"{path} is not a scorecard of this version ({told(error, Scorecard)}); "
             f"whichgoal score {folder} scores it anew"
         ) from None
-
-
-def _same_battery(card: Scorecard, battery: Mapping[str, Any]) -> bool:
-    """Returns whether the plan's battery decided the verdict; keys of one only are ignored."""
-    lines = card.thresholds.model_dump()
-    return (
-        card.battery == battery.get("version", card.battery)
-        and card.actions == battery.get("actions", card.actions)
-        and all(lines.get(key, v) == v for key, v in battery.get("thresholds", {}).items())
-    )

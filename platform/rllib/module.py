@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from gymnasium.spaces import Box, Discrete
+from pydantic import ValidationError
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.core.rl_module.torch import TorchRLModule
 from torch import Tensor
 
+from whichgoal.explain import told
 from whichgoal.models.agent import Agent
 from whichgoal.spec import ModelSpec
 
@@ -32,13 +35,28 @@ class AgentModule(TorchRLModule, ValueFunctionAPI):
     agent: Agent
 
     def setup(self) -> None:
-        """Builds the network from the spaces and `model_config`."""
+        """Builds the network from the spaces and `model_config`.
+
+        Raises:
+            ValueError: There is no such model, or it is none for these spaces; one line.
+        """
         given = self.model_config
+        actions, seen = self.action_space, self.observation_space
+        if not isinstance(actions, Discrete):
+            raise ValueError(f"AgentModule: action space {actions} given; allowed: Discrete(n)")
+        if not isinstance(seen, Box):
+            allowed = "a Box of MiniGrid views [columns, rows, 3] or of vectors [n]"
+            raise ValueError(f"AgentModule: observation space {seen} given; allowed: {allowed}")
+        try:
+            model = ModelSpec.model_validate(given.get("model", {}))
+        except ValidationError as error:
+            problem = told(error, ModelSpec)
+            raise ValueError(f"AgentModule: model_config, model: {problem}") from None
         self.agent = Agent(
-            self.observation_space.shape,
-            int(self.action_space.n),
+            seen.shape,
+            int(actions.n),
             given.get("palette"),
-            ModelSpec(**given.get("model", {})),
+            model,
             given.get("view", "egocentric"),
             given.get("dimensions"),
         )
