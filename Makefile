@@ -23,6 +23,9 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/architectures.py
 	$(BIN)/python benchmarks/battery.py
+	$(BIN)/python benchmarks/overhead.py --json benchmarks/results/overhead.json
+	$(BIN)/whichgoal run sweeps/quickstart.yaml
+	$(BIN)/python benchmarks/tracking.py runs quickstart --json benchmarks/results/tracking.json
 
 # The install is locked: constraints.txt holds the exact version of every package that was tested.
 # torch comes first and exact, so that nothing pulls another build of it.

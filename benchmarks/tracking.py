@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from whichgoal import ledger
-from whichgoal.launch import _REPORT_EVERY_S
+from whichgoal.launch import REPORT_EVERY_S
 from whichgoal.run import _TRACK_EVERY
 from whichgoal.storage import Storage
 from whichgoal.tracking import Tracker
@@ -102,7 +102,7 @@ def measured(source: Storage, sweep: str, folder: Path, server: Server | None) -
 
 def parts(curve: Sequence[str]) -> list[list[str]]:
     """Returns the curve as it was each time that the tracker was told."""
-    every_s = _TRACK_EVERY * _REPORT_EVERY_S
+    every_s = _TRACK_EVERY * REPORT_EVERY_S
     found, due_s = [], every_s
     for number, line in enumerate(curve):
         if json.loads(line)["seconds"] >= due_s:
