@@ -1,15 +1,17 @@
-"""Whether a trial's processes can be placed at all on the nodes that there are.
+"""Whether a trial's processes can be placed at all on the nodes that there are, and are.
 
 Arithmetic on Ray's words: a bundle and a node are both resource name -> amount. Imports no Ray.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 
 Bundle = dict[str, float]
 """What one process asks for: resource name (`CPU`, `GPU`) -> amount."""
+_ASK_EVERY_S = 2.0
 
 
 def unplaceable(wanted: Sequence[Bundle], nodes: Sequence[Mapping[str, float]]) -> str | None:
@@ -32,6 +34,42 @@ def unplaceable(wanted: Sequence[Bundle], nodes: Sequence[Mapping[str, float]]) 
             have = "; ".join(_shown(node) for node in nodes) or "no node at all"
             return f"a trial asks for {_listed(wanted)}, which no choice of these nodes has: {have}"
     return None
+
+
+class Standstill:
+    """Notices that no trial runs and none ever could, as when nodes were lost.
+
+    Args:
+        why: Returns why none could, if so; asked only once trials have waited in vain for a while.
+        after_s: How long they may wait, as for nodes that are being started.
+        clock: Returns seconds.
+    """
+
+    def __init__(
+        self,
+        why: Callable[[], str | None],
+        after_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.after_s = after_s
+        self._why, self._clock = why, clock
+        self._ask_at: float | None = None
+        self._told = False
+
+    def news(self, *, running: bool, waiting: bool) -> str | None:
+        """Takes in whether any trial runs or waits; returns why none can, once per standstill."""
+        now = self._clock()
+        if running or not waiting:
+            self._ask_at, self._told = None, False
+            return None
+        if self._ask_at is None:
+            self._ask_at = now + self.after_s
+        if self._told or now < self._ask_at:
+            return None
+        self._ask_at = now + _ASK_EVERY_S  # a node counts as alive for a while after its death
+        why = self._why()
+        self._told = why is not None
+        return why
 
 
 def _listed(wanted: Sequence[Bundle]) -> str:

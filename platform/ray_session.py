@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,12 +87,14 @@ class Session:
         resources: What each trial is given; there is room for one at least.
         limits: How much the whole session takes.
         ends_at: When its time is over, by `time.monotonic`; None: never.
+        watch: Makes a callback of Tune's that tells when no trial has a place; None: not needed.
     """
 
     temporary: Path
     resources: ResourcesSpec
     limits: LimitsSpec
     ends_at: float | None
+    watch: Callable[[], Any] | None = None
 
     def fit(self, tuner: Any) -> None:
         """Runs one of Ray Tune's tuners to its end.
@@ -124,7 +127,7 @@ class Session:
             storage_path=str(self.temporary),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # the trial has them
             failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
-            callbacks=[callback],
+            callbacks=[callback] if self.watch is None else [callback, self.watch()],
             verbose=0,
         )
 
@@ -159,7 +162,41 @@ def session(
         _check_placement(resources, within_s, say)
         for name in ("ray.tune", "ray.train", "ray.air"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        yield Session(temporary, resources, limits, ends_at)
+        watch = None if address == "local" else partial(_watch, resources, within_s, say)
+        yield Session(temporary, resources, limits, ends_at, watch)
+
+
+def _watch(resources: ResourcesSpec, within_s: float, say: Say) -> Any:
+    """Returns a callback of Tune's that says why no trial could run, if so for `within_s`."""
+    from ray import tune
+
+    class Watch(tune.Callback):
+        def __init__(self, standstill: placement.Standstill, say: Say) -> None:
+            self.standstill, self.say = standstill, say
+
+        def __getstate__(self) -> dict[str, Any]:
+            return {}  # Tune pickles it, and its class, for a restore that we never ask for
+
+        def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+            states = {trial.status for trial in trials}
+            why = self.standstill.news(running="RUNNING" in states, waiting="PENDING" in states)
+            if why is not None:
+                self.say(
+                    f"no trial has had a place for {self.standstill.after_s:.0f} s: {why}; "
+                    f"the run goes on once there is one"
+                )
+
+    def why() -> str | None:
+        return placement.unplaceable(resources.bundles(), _nodes())
+
+    return Watch(placement.Standstill(why, within_s), say)
+
+
+def _nodes() -> list[dict[str, float]]:
+    """Returns what each node of the cluster has in all."""
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def _check_placement(resources: ResourcesSpec, within_s: float, say: Say) -> None:
@@ -168,15 +205,13 @@ def _check_placement(resources: ResourcesSpec, within_s: float, say: Say) -> Non
     A cluster gets some seconds until its nodes are there, and is asked to grow to what a trial
     needs, if it can.
     """
-    import ray
     from ray.autoscaler.sdk import request_resources
 
     give_up = time.monotonic() + within_s
     asked = False
     try:
         while True:
-            nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-            reason = placement.unplaceable(resources.bundles(), nodes)
+            reason = placement.unplaceable(resources.bundles(), _nodes())
             if reason is None:
                 return
             if time.monotonic() >= give_up:

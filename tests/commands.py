@@ -31,14 +31,14 @@ ENDS_IN_S = 240
 """No command of the tests takes as long; one that does is ended, and the test fails."""
 
 
-def whichgoal(*argv: object, **environment: str) -> subprocess.Popen:
+def whichgoal(*argv: object, stdout: Any = subprocess.PIPE, **environment: str) -> subprocess.Popen:
     """Starts the command in a process group of its own."""
     inherited = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
     return subprocess.Popen(
         [sys.executable, "-m", "whichgoal.cli", *map(str, argv)],
         cwd=Path(__file__).parent.parent,
         env={**inherited, **environment},
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -69,9 +69,11 @@ def end(process: subprocess.Popen) -> None:
 
 
 @contextmanager
-def running(*argv: object, **environment: str) -> Iterator[subprocess.Popen]:
+def running(
+    *argv: object, stdout: Any = subprocess.PIPE, **environment: str
+) -> Iterator[subprocess.Popen]:
     """Starts the command, and sees to it that it is over afterwards."""
-    process = whichgoal(*argv, **environment)
+    process = whichgoal(*argv, stdout=stdout, **environment)
     try:
         yield process
     finally:

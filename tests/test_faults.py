@@ -261,6 +261,32 @@ def test_a_node_of_the_cluster_dies(sweep, undisturbed, tmp_path):
     check_equal(runs, undisturbed)
 
 
+def test_the_only_node_of_the_cluster_dies_and_another_comes(sweep, undisturbed, tmp_path):
+    from ray.cluster_utils import Cluster
+
+    runs, said = tmp_path / "runs", tmp_path / "said"
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
+    )
+    command = ("run", sweep, "--storage", runs, "--address", "auto")
+    where = {"RAY_ADDRESS": cluster.address, "WHICHGOAL_NODES_WITHIN_S": "5"}
+    try:
+        node = cluster.add_node(num_cpus=1)
+        cluster.wait_for_nodes()
+        with open(said, "w") as out, running(*command, stdout=out, **where) as driver:
+            wait_until(lambda: half_trained(runs), driver)
+            cluster.remove_node(node, allow_graceful=False)
+            told = "no trial has had a place for 5 s: a trial asks for 1 CPUs"
+            wait_until(lambda: told in said.read_text(), driver)
+            cluster.add_node(num_cpus=1)
+            code, _, err = ended(driver)
+    finally:
+        cluster.shutdown()
+    assert code == 0, said.read_text() + err
+    assert said.read_text().count("no trial has had a place") == 1
+    check_equal(runs, undisturbed)
+
+
 def test_an_unplaceable_trial_says_so_on_a_cluster_within_a_minute(sweep, tmp_path):
     from ray.cluster_utils import Cluster
 

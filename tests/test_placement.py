@@ -8,7 +8,7 @@ import pytest
 from commands import done, ended, whichgoal
 
 from whichgoal import launch, ray_session
-from whichgoal.placement import unplaceable
+from whichgoal.placement import Standstill, unplaceable
 from whichgoal.sweep_spec import ResourcesSpec
 
 SWEEP = """\
@@ -71,6 +71,29 @@ def test_a_cluster_is_asked_to_grow_and_told_when_that_is_over(monkeypatch):
     with pytest.raises(ray_session.PlacementError, match="nor has come within 0 s"):
         ray_session._check_placement(ResourcesSpec(cpus=8), 0.2, said.append)
     assert asked == [[{"CPU": 8.0}], []]
+
+
+def test_a_standstill_is_told_once_until_something_runs_again():
+    now, why = [0.0], ["no room"]
+    standstill = Standstill(lambda: why[0], 45, clock=lambda: now[0])
+
+    def told(at_s, *, running=False, waiting=True):
+        now[0] = at_s
+        return standstill.news(running=running, waiting=waiting)
+
+    assert not told(0, running=True)
+    assert not told(10)
+    assert not told(54)
+    assert told(56) == "no room"
+    assert not told(1000)
+    assert not told(1001, running=True)
+    assert not told(1002)
+    why[0] = None  # the lost node still counts as alive, or others use all nodes
+    assert not told(1050)
+    why[0] = "no room"
+    assert told(1060) == "no room"
+    assert not told(1061, waiting=False)  # all are over
+    assert not told(2000, waiting=False)
 
 
 @pytest.mark.parametrize("text", ["soon", "-1", "nan", "inf", "15 min"])
