@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from whichgoal.explain import told
 from whichgoal.spec import BatterySpec, TrialSpec
-from whichgoal.storage import StorageError, write_json
+from whichgoal.storage import FOLDERS, StorageError, write_json
 
 Stage = Literal["train", "probe", "score", "along"]
 STAGES: tuple[Stage, ...] = ("train", "probe", "score")
@@ -29,8 +29,12 @@ def claim(folder: Path, spec: TrialSpec) -> None:
     """Makes `folder` the trial's folder: writes `spec.json`, or checks the one that is there.
 
     Raises:
-        StorageError: If the folder holds another trial, or its spec cannot be read.
+        StorageError: If the folder holds another trial, its spec cannot be read, or one of its own
+            folders is a link: what it leads to is not ours to write in.
     """
+    for name in FOLDERS:
+        if (folder / name).is_symlink():
+            raise StorageError(f"{folder / name} is a link; allowed: a folder, made by us")
     path = folder / "spec.json"
     ours = spec.identity()
     if path.exists():

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from whichgoal.remote import Remote
 
 
-_OURS = ("checkpoints", "done", "resume")
+FOLDERS = ("checkpoints", "done", "resume")
 """The folders of a trial."""
 _UNFINISHED_FILE = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")
 """As `replacing` names a file until it is whole; the eight characters are `tempfile`'s."""
@@ -165,7 +165,7 @@ def drop_unfinished(folder: Path) -> None:
             if not os.path.islink(os.path.join(place, name)):
                 os.unlink(os.path.join(place, name))
         top = Path(place) == folder
-        folders[:] = [n for n in folders if (n in _OURS if top else not n.startswith("."))]
+        folders[:] = [n for n in folders if (n in FOLDERS if top else not n.startswith("."))]
 
 
 def never_through_a_link(path: str, flags: int) -> int:

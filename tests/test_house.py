@@ -87,6 +87,15 @@ def test_every_version_is_locked() -> None:
     assert "ray==2.60.0" in lines
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("file", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda f: f.stem)
+def test_every_benchmark_starts(file: Path) -> None:
+    command = [sys.executable, str(file), "--help"]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.startswith("usage: ")
+
+
 def test_spec_imports_nothing_of_ours() -> None:
     assert not uses(SOURCE / "spec.py", "whichgoal")
 

@@ -275,6 +275,17 @@ def test_no_file_is_written_through_a_link(tmp_path, name):
     assert thesis.read_text() == "years of work"
 
 
+@pytest.mark.parametrize("name", ["checkpoints", "done", "resume"])
+def test_nothing_is_written_into_a_linked_folder(tmp_path, name):
+    there, trial = tmp_path / "there", tmp_path / "trial"
+    put_all(there, ["photo"])
+    trial.mkdir()
+    (trial / name).symlink_to(there)
+    with pytest.raises(ValueError, match=f"{trial / name} is a link; allowed: a folder"):
+        list(carry_out(SPEC, BatterySpec(), trial))
+    assert files_of(there) == {"photo"}
+
+
 def test_what_a_link_leads_to_is_not_pushed(tmp_path):
     there, secret = tmp_path / "there", tmp_path / "secret"
     (secret / "keys").mkdir(parents=True)
