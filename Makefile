@@ -28,10 +28,12 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/tracking.py runs quickstart --json benchmarks/results/tracking.json
 
 # The install is locked: constraints.txt holds the exact version of every package that was tested.
-# torch comes first and exact, so that nothing pulls another build of it.
+# torch comes first and exact, so that nothing pulls another build of it. What is compiled at its
+# first use is compiled last, so that no first run waits for it.
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python >= 3.11 is needed, this is " + sys.version.split()[0] + "; try: make PYTHON=python3.11 demo") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m whichgoal.warm
 	touch $@

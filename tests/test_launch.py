@@ -5,6 +5,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -118,6 +120,17 @@ def test_scores_are_made_again_from_the_episodes_alone(ran):
     done("run", sweep, "--storage", runs)
     assert (folder / "scores.parquet").read_bytes() == before
     assert (folder / "episodes.parquet").stat().st_mtime_ns == episodes
+
+
+def test_what_is_compiled_with_the_installation_need_not_be_compiled_by_the_first_run(tmp_path):
+    cache, sweep = tmp_path / "cache", tmp_path / "tiny.yaml"
+    warm = [sys.executable, "-m", "whichgoal.warm"]
+    subprocess.run(warm, env={**os.environ, "NUMBA_CACHE_DIR": str(cache)}, check=True)
+    compiled = {path.name: path.stat().st_mtime_ns for path in cache.rglob("*.nb?")}
+    assert len(compiled) > 50
+    sweep.write_text(TINY)
+    done("run", sweep, "--storage", tmp_path / "runs", NUMBA_CACHE_DIR=str(cache))
+    assert {path.name: path.stat().st_mtime_ns for path in cache.rglob("*.nb?")} == compiled
 
 
 def test_score_reads_a_whole_storage_root_and_a_checkpoint(ran):
