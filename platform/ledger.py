@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -45,7 +46,8 @@ def claim(folder: Path, spec: TrialSpec) -> None:
                 f"{path} is damaged; delete the folder {folder} to train this trial again"
             ) from None
         if theirs != ours:
-            different = _differences(ours, theirs)
+            paths = sorted(path for path, _, _ in _differing(ours, theirs))
+            different = ", ".join(".".join(path) or "everything" for path in paths)
             raise StorageError(
                 f"{path} holds another trial (differs in {different}); "
                 f"move the folder away, or use another storage"
@@ -114,13 +116,12 @@ def scored_by(folder: Path) -> Any:
         return None
 
 
-def told_apart(given: Any, wanted: Any, name: str = "") -> str:
+def told_apart(given: Any, wanted: Any) -> str:
     """Returns in words in what a record differs from another: `episodes 32 instead of 16`."""
-    if not (isinstance(given, dict) and isinstance(wanted, dict)):
-        return f"{name or 'none is known'}{f' {given} instead of {wanted}' if name else ''}"
-    keys = [key for key in wanted if given.get(key) != wanted[key]]
-    keys += [key for key in given if key not in wanted]
-    return ", ".join(told_apart(given.get(key), wanted.get(key), key) for key in keys)
+    return ", ".join(
+        f"{path[-1]} {theirs} instead of {ours}" if path else "none is known"
+        for path, ours, theirs in _differing(wanted, given)
+    )
 
 
 def finish(
@@ -220,11 +221,16 @@ def _marker(folder: Path, stage: Stage) -> Path:
     return folder / "done" / f"{stage}.json"
 
 
-def _differences(ours: Any, theirs: Any, prefix: str = "") -> str:
+def _differing(
+    ours: Any, theirs: Any, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
+    """Yields the keys, one below the other, in whose values two records differ, and both values."""
     if not (isinstance(ours, dict) and isinstance(theirs, dict)):
-        return prefix.rstrip(".") or "everything"
-    keys = [k for k in sorted(ours.keys() | theirs.keys()) if ours.get(k) != theirs.get(k)]
-    return ", ".join(_differences(ours.get(k), theirs.get(k), f"{prefix}{k}.") for k in keys)
+        yield path, ours, theirs
+        return
+    for key in {**ours, **theirs}:
+        if key not in ours or key not in theirs or ours[key] != theirs[key]:
+            yield from _differing(ours.get(key), theirs.get(key), (*path, key))
 
 
 @cache
