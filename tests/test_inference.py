@@ -26,7 +26,8 @@ from whichgoal.divergence.reference import (
 )
 from whichgoal.divergence.soft_values import soft_values
 from whichgoal.envs import WORLDS
-from whichgoal.envs.engine import DX, DY, FORWARD, LEFT, RIGHT
+from whichgoal.envs.engine import FORWARD, LEFT, RIGHT
+from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.paths import distances, greedy_actions
 from whichgoal.spec import BatterySpec
 

@@ -21,7 +21,8 @@ from whichgoal.divergence.habits import (
 )
 from whichgoal.divergence.soft_values import soft_values
 from whichgoal.envs.contract import Levels
-from whichgoal.envs.engine import DX, DY, WALL
+from whichgoal.envs.engine import WALL
+from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.paths import distances
 
 ROOM = """

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from whichgoal.divergence.certify import part_ways, shortest_steps, steps_to
 from whichgoal.envs import engine
 from whichgoal.envs.contract import HIDDEN, Design, Levels, World
+from whichgoal.envs.headings import DX, DY
 
 Cells = dict[str, NDArray[np.int16]]
 Places = NDArray[np.int64]
@@ -278,7 +279,7 @@ def _within_view(
         return np.ones(cells.shape[:2], bool)
     dx, dy = np.moveaxis(cells.astype(np.int64) - start[:, None, :2], -1, 0)
     heading = start[:, 2].astype(np.int64)
-    fx, fy = np.array([1, 0, -1, 0])[heading][:, None], np.array([0, 1, 0, -1])[heading][:, None]
+    fx, fy = DX[heading][:, None], DY[heading][:, None]
     ahead, aside = dx * fx + dy * fy, -dx * fy + dy * fx
     size = design.agent_view_size
     return (ahead >= 0) & (ahead < size) & (np.abs(aside) <= size // 2)

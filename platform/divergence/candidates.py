@@ -31,7 +31,7 @@ from whichgoal.divergence.habits import (
     multiplicity,
 )
 from whichgoal.envs.contract import Levels
-from whichgoal.envs.engine import DX, DY, EMPTY, WALL
+from whichgoal.envs.headings import DX, DY
 
 WAYS = ("east", "south", "west", "north")
 STAYING = "stay"
@@ -104,9 +104,7 @@ def library(
     """
     bits = np.arange(len(goals), dtype=np.uint16)
     sets = dict(zip(goals, (levels.goal_map >> bits[:, None, None, None] & 1) > 0, strict=True))
-    sets["nearest_object"] = (levels.board != (EMPTY, 0, 0)).any(axis=3) & (
-        levels.board[..., 0] != WALL
-    )
+    sets["nearest_object"] = levels.objects
     for way, cells in zip(WAYS, _edges(walkable), strict=True):
         sets[f"{way}_edge"] = cells
     column = np.arange(levels.width) * regions // levels.width

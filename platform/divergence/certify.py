@@ -17,10 +17,8 @@ from numpy.typing import NDArray
 
 from whichgoal.envs.contract import Levels
 from whichgoal.envs.engine import BOX, KEY, LAVA
+from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.paths import enterable
-
-_DX = np.array([1, 0, -1, 0])
-_DY = np.array([0, 1, 0, -1])
 
 Cells = NDArray[np.integer]
 
@@ -75,7 +73,7 @@ def _search(board, goal_map, start, held, wanted, steps, passed):
             elif action == 1:
                 nh = (h + 1) % 4
             else:
-                nx, ny = x + _DX[h], y + _DY[h]
+                nx, ny = x + DX[h], y + DY[h]
                 if not (0 <= nx < width and 0 <= ny < height) or board[nx, ny, 0] == LAVA:
                     continue
                 hand = np.int64(KEY) if layer == 1 else held

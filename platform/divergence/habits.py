@@ -19,7 +19,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from whichgoal.envs.contract import Levels
-from whichgoal.envs.engine import DX, DY
+from whichgoal.envs.headings import DX, DY
 
 TURN_LEFT, TURN_RIGHT, AHEAD, STAY, BEGIN = range(5)
 EVENTS = 4

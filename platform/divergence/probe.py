@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from whichgoal import tables
 from whichgoal.divergence.panels import Panel
 from whichgoal.envs.contract import Levels, World
-from whichgoal.envs.engine import DX, DY
+from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.rng import seed_streams, uniform
 from whichgoal.envs.vector import GridVectorEnv
 

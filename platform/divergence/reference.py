@@ -18,7 +18,8 @@ from whichgoal.divergence.certify import shortest_steps
 from whichgoal.divergence.collector import Collector
 from whichgoal.divergence.probe import Actor, Chances, Scene, State
 from whichgoal.envs.contract import Design, Levels, World
-from whichgoal.envs.engine import DX, DY, EMPTY, FORWARD, LEFT, RIGHT
+from whichgoal.envs.engine import EMPTY, FORWARD, LEFT, RIGHT
+from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.paths import can_enter, distances, greedy_actions
 from whichgoal.spec import did_you_mean
 

@@ -29,7 +29,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from whichgoal.envs.engine import DX, DY
+from whichgoal.envs.headings import DX, DY
 
 TOLERANCE = 1e-8
 """Largest relative change of a value in the last sweep."""

@@ -23,8 +23,9 @@ from pydantic import field_validator
 
 from whichgoal.envs import contract
 from whichgoal.envs.contract import HIDDEN, PLACEBO_CODE, Levels, Split, lay_placebo
+from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.maze_world import MazeDesign, MazeWorld, carve_split, random_room
-from whichgoal.envs.mazes import DX, DY, FLOOR, GREEN, clear, is_dead_end, steps_from
+from whichgoal.envs.mazes import FLOOR, GREEN, clear, is_dead_end, steps_from
 from whichgoal.envs.rng import below, uniform
 from whichgoal.spec import Probability, Spec
 

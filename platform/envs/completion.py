@@ -12,7 +12,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from whichgoal.envs.contract import Levels, World
-from whichgoal.envs.engine import BOX, DX, DY, GOAL, KEY, LAVA, MAX_HELD, passable
+from whichgoal.envs.engine import BOX, GOAL, KEY, LAVA, MAX_HELD, passable
+from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.paths import UNREACHABLE, distances
 
 MAX_OBJECTS = 16

@@ -68,6 +68,11 @@ class Levels:
         """Rows of the board, border included."""
         return self.board.shape[2]
 
+    @property
+    def objects(self) -> NDArray[np.bool_]:
+        """Where anything but a wall lies, `bool [n, width, height]`."""
+        return (self.board != (1, 0, 0)).any(axis=3) & (self.board[..., 0] != 2)
+
     @staticmethod
     def empty(n: int, width: int, height: int) -> Levels:
         """Returns n levels of empty cells, to be filled in."""

@@ -13,16 +13,18 @@ Letters: N rows (environments), W columns, H rows of the board, v side of the vi
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
+
+from whichgoal.envs.headings import DX, DY
 
 EMPTY, WALL, FLOOR, DOOR, KEY, BALL, BOX, GOAL, LAVA, AGENT = range(1, 11)
 RED, GREEN, BLUE, PURPLE, YELLOW, GREY = range(6)
 OPEN, CLOSED, LOCKED = range(3)
 LEFT, RIGHT, FORWARD, PICKUP, DROP, TOGGLE, DONE = range(7)
 
-DX = np.array([1, 0, -1, 0], np.int64)
-DY = np.array([0, 1, 0, -1], np.int64)
 _BITS = 9  # per object in a packed stack, see contract.pack_object
 MAX_HELD = 7
 """Objects in one packed stack: nine bits each in 63."""
@@ -145,43 +147,11 @@ def _handle(board, contents, sight, carrying, i, x, y, action):
         _show(board, sight, i, x, y)
 
 
-@njit(cache=True, nogil=True)
-def step(
-    actions,
-    num_actions,
-    board,
-    contents,
-    sight,
-    goal_map,
-    limit,
-    pose,
-    carrying,
-    elapsed,
-    touched,
-    ends,
-    counted,
-    collects,
-    decays,
-    step_cost,
-    paying,
-    reward,
-    goals,
-    terminated,
-    truncated,
-    finished,
-):
-    """Plays one action per row and returns how many episodes ended (-1: an action is not allowed).
+class Rules(NamedTuple):
+    """What a world and its design lay down, the same for every row.
 
-    Args:
-        actions: `int64 [N]`; all must be in `[0, num_actions)`, else nothing is changed.
+    Attributes:
         num_actions: Number of allowed actions, at most MiniGrid's 7.
-        board, contents, goal_map, limit: As in `contract.Levels`; all but the limit are changed.
-        sight: As written by `begin`; changed along with the board.
-        pose: `int16 [N, 3]`, x, y and heading; changed.
-        carrying: `int64 [N]`, packed; changed.
-        elapsed: `int32 [N]`, steps played of the episode; changed.
-        touched: `uint16 [N]`, bit j is set once goal j was paid in this episode, unless it is
-            counted; changed.
         ends: Bits of the goals that end an episode: when paid, or for a counted goal when it
             cannot be paid any more.
         counted: Bits of the goals that pay at every cell of theirs, each cell once: its bit in
@@ -191,14 +161,79 @@ def step(
             `1 - 0.9 * elapsed / limit`, instead of `goal_map`.
         step_cost: Taken from every reward.
         paying: The goal whose payments are the reward.
-        reward: Out, `float32 [N]`.
-        goals: Out, `float32 [N, k]`, what each goal paid.
-        terminated, truncated: Out, `bool [N]`.
-        finished: Out, `int64 [N]`; the rows whose episode ended, in order.
     """
+
+    num_actions: int
+    ends: np.uint16
+    counted: np.uint16
+    collects: bool
+    decays: bool
+    step_cost: float
+    paying: int
+
+
+class Episodes(NamedTuple):
+    """The present episodes of N rows, changed as they are played.
+
+    Attributes:
+        board, contents, goal_map, limit: As in `contract.Levels`; the limit stays as it is.
+        sight: As written by `begin`; changed along with the board.
+        pose: `int16 [N, 3]`, x, y and heading.
+        carrying: `int64 [N]`, packed.
+        elapsed: `int32 [N]`, steps played of the episode.
+        touched: `uint16 [N]`, bit j is set once goal j was paid in this episode, unless it is
+            counted.
+    """
+
+    board: np.ndarray
+    contents: np.ndarray
+    goal_map: np.ndarray
+    limit: np.ndarray
+    sight: np.ndarray
+    pose: np.ndarray
+    carrying: np.ndarray
+    elapsed: np.ndarray
+    touched: np.ndarray
+
+
+class Outcome(NamedTuple):
+    """What one step brought, written by `step`.
+
+    Attributes:
+        reward: `float32 [N]`.
+        goals: `float32 [N, k]`, what each goal paid.
+        terminated, truncated: `bool [N]`.
+        finished: `int64 [N]`; the rows whose episode ended come first, in order.
+    """
+
+    reward: np.ndarray
+    goals: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+    finished: np.ndarray
+
+
+@njit(cache=True, nogil=True)
+def step(rules, actions, now, out):
+    """Plays one action per row and returns how many episodes ended (-1: an action is not allowed).
+
+    Args:
+        rules: `Rules`.
+        actions: `int64 [N]`; all must be in `[0, num_actions)`, else nothing is changed.
+        now: `Episodes`; changed.
+        out: `Outcome`; written.
+    """
+    board, goal_map, pose, carrying, elapsed = (
+        now.board,
+        now.goal_map,
+        now.pose,
+        now.carrying,
+        now.elapsed,
+    )
+    goals, counted, collects = out.goals, rules.counted, rules.collects
     n, width, height = board.shape[0], board.shape[1], board.shape[2]
     for i in range(n):
-        if actions[i] < 0 or actions[i] >= num_actions:
+        if actions[i] < 0 or actions[i] >= rules.num_actions:
             return -1
     m = 0
     for i in range(n):
@@ -218,38 +253,38 @@ def step(
             if x >= 0 and x < width and y >= 0 and y < height:
                 kind = board[i, x, y, 0]
                 if action != FORWARD:
-                    _handle(board, contents, sight, carrying, i, x, y, action)
+                    _handle(board, now.contents, now.sight, carrying, i, x, y, action)
                 elif passable(kind, board[i, x, y, 2]) or (
                     collects and collectible(kind, carrying[i])
                 ):
                     if collects and kind in (KEY, BOX):
-                        _take(board, contents, sight, carrying, i, x, y)
+                        _take(board, now.contents, now.sight, carrying, i, x, y)
                     pose[i, 0] = x
                     pose[i, 1] = y
                     end = kind in (GOAL, LAVA)
-                    if decays:
+                    if rules.decays:
                         if kind == GOAL:
-                            goals[i, 0] = 1.0 - 0.9 * (elapsed[i] / limit[i])
+                            goals[i, 0] = 1.0 - 0.9 * (elapsed[i] / now.limit[i])
                     else:
-                        new = goal_map[i, x, y] & ~touched[i]
+                        new = goal_map[i, x, y] & ~now.touched[i]
                         if new != 0:
-                            touched[i] |= new & ~counted
-                            end = end or (new & ends & ~counted) != 0
+                            now.touched[i] |= new & ~counted
+                            end = end or (new & rules.ends & ~counted) != 0
                             again = new & counted
                             if again != 0:
                                 goal_map[i, x, y] &= ~again
-                                if again & ends != 0:
+                                if again & rules.ends != 0:
                                     end = end or _is_over(
-                                        board, goal_map, carrying, i, again & ends
+                                        board, goal_map, carrying, i, again & rules.ends
                                     )
                             for j in range(goals.shape[1]):
                                 if (new >> j) & 1:
                                     goals[i, j] = 1.0
-        reward[i] = goals[i, paying] - step_cost
-        terminated[i] = end
-        truncated[i] = elapsed[i] >= limit[i]
-        if terminated[i] or truncated[i]:
-            finished[m] = i
+        out.reward[i] = goals[i, rules.paying] - rules.step_cost
+        out.terminated[i] = end
+        out.truncated[i] = elapsed[i] >= now.limit[i]
+        if out.terminated[i] or out.truncated[i]:
+            out.finished[m] = i
             m += 1
     return m
 
@@ -366,22 +401,22 @@ def observe(board, sight, pose, carrying, rows, full, see_through, collects, ima
 
 
 @njit(cache=True, nogil=True)
-def begin(rows, board, start, held, sight, pose, carrying, elapsed, touched):
+def begin(rows, start, held, now):
     """Sets the given rows to the start of their new episode.
 
     Args:
         rows: `int64 [m]`, which rows.
-        board: `uint8 [N, W, H, 3]`, start: `int16 [N, 3]`, held: `int64 [N]`: the new levels.
-        sight: Out, see `show`.
-        pose, carrying, elapsed, touched: As in `step`; the given rows are overwritten.
+        start: `int16 [N, 3]`, held: `int64 [N]`: what the new levels begin with.
+        now: `Episodes`, of which the new levels' boards are there; all else of the given rows is
+            overwritten.
     """
     for i in rows:
         for c in range(3):
-            pose[i, c] = start[i, c]
-        carrying[i] = held[i]
-        elapsed[i] = 0
-        touched[i] = 0
-    show(rows, board, sight)
+            now.pose[i, c] = start[i, c]
+        now.carrying[i] = held[i]
+        now.elapsed[i] = 0
+        now.touched[i] = 0
+    show(rows, now.board, now.sight)
 
 
 @njit(cache=True, nogil=True)

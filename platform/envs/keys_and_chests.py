@@ -32,7 +32,8 @@ from pydantic import Field, StrictInt, field_validator, model_validator
 
 from whichgoal.envs import contract
 from whichgoal.envs.contract import HIDDEN, PLACEBO_CODE, Levels, Split, lay_placebo, pack_object
-from whichgoal.envs.engine import BOX, DX, DY, EMPTY, KEY, PURPLE, WALL, YELLOW
+from whichgoal.envs.engine import BOX, EMPTY, KEY, PURPLE, WALL, YELLOW
+from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.maze_world import MazeDesign, MazeWorld, carve_split, random_room
 from whichgoal.envs.mazes import steps_from
 from whichgoal.envs.rng import below, uniform

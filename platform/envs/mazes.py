@@ -11,12 +11,12 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.rng import below, mix, uniform
+from whichgoal.envs.search import pack_pose, spread
 
 EMPTY, WALL, FLOOR = 1, 2, 3
 GREY, GREEN = 5, 1
-DX = np.array([1, 0, -1, 0])
-DY = np.array([0, 1, 0, -1])
 
 
 @njit(cache=True)
@@ -112,30 +112,14 @@ def steps_from(board: np.ndarray, x: int, y: int, heading: int) -> np.ndarray:
     A turn is a step, so the search is over (cell, heading); only walls block.
     """
     width, height = board.shape[0], board.shape[1]
+    at = np.full((width, height, 4), -1, np.int32)
+    at[x, y, heading] = 0
+    queue = np.empty(width * height * 4, np.int64)
+    queue[0] = pack_pose(x, y, heading, height)
+    spread(at, queue, 1, board[:, :, 0] != WALL, np.zeros((width, height), np.bool_), 1)
     steps = np.full((width, height), -1, np.int32)
-    reached_at = np.full((width, height, 4), -1, np.int32)
-    queue = np.empty((width * height * 4, 3), np.int16)
-    queue[0, 0], queue[0, 1], queue[0, 2] = x, y, heading
-    reached_at[x, y, heading] = 0
-    head, tail = 0, 1
-    while head < tail:
-        qx, qy, qh = np.int64(queue[head, 0]), np.int64(queue[head, 1]), np.int64(queue[head, 2])
-        t = reached_at[qx, qy, qh]
-        head += 1
-        if steps[qx, qy] < 0:
-            steps[qx, qy] = t
-        for action in range(3):
-            nx, ny, nh = qx, qy, qh
-            if action == 0:
-                nh = (qh + 3) % 4
-            elif action == 1:
-                nh = (qh + 1) % 4
-            else:
-                nx, ny = qx + DX[qh], qy + DY[qh]
-                if not (0 <= nx < width and 0 <= ny < height) or board[nx, ny, 0] == WALL:
-                    continue
-            if reached_at[nx, ny, nh] < 0:
-                reached_at[nx, ny, nh] = t + 1
-                queue[tail, 0], queue[tail, 1], queue[tail, 2] = nx, ny, nh
-                tail += 1
+    for i, j in np.ndindex(width, height):
+        for h in range(4):
+            if at[i, j, h] >= 0 and (steps[i, j] < 0 or at[i, j, h] < steps[i, j]):
+                steps[i, j] = at[i, j, h]
     return steps

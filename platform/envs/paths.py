@@ -7,7 +7,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from whichgoal.envs.contract import Levels
-from whichgoal.envs.engine import DX, DY, FORWARD, GOAL, LAVA, LEFT, RIGHT, collectible, passable
+from whichgoal.envs.engine import FORWARD, GOAL, LAVA, LEFT, RIGHT, collectible, passable
+from whichgoal.envs.headings import DX, DY
+from whichgoal.envs.search import pack_pose, spread
 
 UNREACHABLE = -1
 
@@ -86,41 +88,22 @@ def enterable(board, goal_map, held, x, y):
 
 @njit(cache=True, nogil=True)
 def _distances(board, goal_map, held, targets, out):
-    """Searches backward from the targets of each row, breadth first; `out` starts at -1."""
+    """Searches backward from the targets of each row; `out` starts at -1."""
     n, width, height = board.shape[0], board.shape[1], board.shape[2]
     queue = np.empty(width * height * 4, np.int64)
+    free, final = np.empty((2, width, height), np.bool_)
     for i in range(n):
-        head, tail = 0, 0
+        begun = 0
         for x in range(width):
             for y in range(height):
-                if targets[i, x, y] and enterable(board[i], goal_map[i], held[i], x, y):
+                free[x, y] = enterable(board[i], goal_map[i], held[i], x, y)
+                final[x, y] = board[i, x, y, 0] in (GOAL, LAVA)  # entering it ends an episode
+                if targets[i, x, y] and free[x, y]:
                     for heading in range(4):
                         out[i, x, y, heading] = 0
-                        queue[tail] = (x * height + y) * 4 + heading
-                        tail += 1
-        while head < tail:
-            node = queue[head]
-            head += 1
-            heading, cell = node & 3, node >> 2
-            x, y = cell // height, cell % height
-            near = out[i, x, y, heading] + 1
-            for turn in (1, 3):
-                other = (heading + turn) & 3
-                if out[i, x, y, other] < 0:
-                    out[i, x, y, other] = near
-                    queue[tail] = cell * 4 + other
-                    tail += 1
-            kind = board[i, x, y, 0]
-            if near > 1 and kind in (GOAL, LAVA):
-                continue  # entering this cell would have ended the episode
-            x -= DX[heading]
-            y -= DY[heading]
-            if x < 0 or x >= width or y < 0 or y >= height or out[i, x, y, heading] >= 0:
-                continue
-            if enterable(board[i], goal_map[i], held[i], x, y):
-                out[i, x, y, heading] = near
-                queue[tail] = (x * height + y) * 4 + heading
-                tail += 1
+                        queue[begun] = pack_pose(x, y, heading, height)
+                        begun += 1
+        spread(out[i], queue, begun, free, final, -1)
 
 
 @njit(cache=True, nogil=True)

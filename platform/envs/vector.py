@@ -116,10 +116,16 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
                 raise ValueError(f"the world {world.name!r} makes no levels; give them as levels=")
             self._fill, params = world.fill(design, split)
             self._params = np.array(params, np.float64)
-        self._paying = rewarded(world, design)
-        self._ends = np.uint16(goal_bits(world, ends_on, self._paying))
-        self._counted = np.uint16(goal_bits(world, world.counted))
-        self._step_cost = float(design.step_cost)
+        paying = rewarded(world, design)
+        self._rules = engine.Rules(
+            num_actions=world.num_actions,
+            ends=np.uint16(goal_bits(world, ends_on, paying)),
+            counted=np.uint16(goal_bits(world, world.counted)),
+            collects=world.collects,
+            decays=self.decays,
+            step_cost=float(design.step_cost),
+            paying=paying,
+        )
         self._full, self._see_through = design.view == "full", bool(design.see_through_walls)
         self._first_seed: int | None = seed
         self._ready = False
@@ -136,6 +142,17 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         self._finished = np.zeros(n, np.int64)
         view = 1 if self._full else design.agent_view_size
         self._sight = engine.new_sight(n, width, height, view)
+        self._episodes = engine.Episodes(
+            board=self._now.board,
+            contents=self._now.contents,
+            goal_map=self._now.goal_map,
+            limit=self._now.limit,
+            sight=self._sight,
+            pose=self._pose,
+            carrying=self._carrying,
+            elapsed=self._elapsed,
+            touched=self._touched,
+        )
         self._all = np.arange(n)
         self._every = _read_only(np.ones(n, np.bool_))
         self._out = self._new_arrays()
@@ -183,30 +200,11 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
             )
         out = self._new_arrays() if self.copy else self._out
         images, reward, goals, terminated, truncated = out
-        now = self._now
         count = engine.step(
+            self._rules,
             actions.astype(np.int64, copy=False),
-            self.world.num_actions,
-            now.board,
-            now.contents,
-            self._sight,
-            now.goal_map,
-            now.limit,
-            self._pose,
-            self._carrying,
-            self._elapsed,
-            self._touched,
-            self._ends,
-            self._counted,
-            self.world.collects,
-            self.decays,
-            self._step_cost,
-            self._paying,
-            reward,
-            goals,
-            terminated,
-            truncated,
-            self._finished,
+            self._episodes,
+            engine.Outcome(reward, goals, terminated, truncated, self._finished),
         )
         if count < 0:
             raise ValueError(
@@ -315,17 +313,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         else:
             assert self._fill is not None
             self._fill(self._params, self._streams, rows, *self._fill_arrays)
-        engine.begin(
-            rows,
-            self._now.board,
-            self._now.start,
-            self._now.carrying,
-            self._sight,
-            self._pose,
-            self._carrying,
-            self._elapsed,
-            self._touched,
-        )
+        engine.begin(rows, self._now.start, self._now.carrying, self._episodes)
 
     def _observe(self, rows: NDArray[np.int64], images: Array) -> None:
         engine.observe(
