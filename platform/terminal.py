@@ -13,7 +13,7 @@ from minigrid.core.constants import IDX_TO_COLOR, IDX_TO_OBJECT
 
 if TYPE_CHECKING:
     from whichgoal.divergence.probe import Actor
-    from whichgoal.play import Episode, Moment
+    from whichgoal.episode import Episode, Moment
 
 _ANSI = {"red": 31, "green": 32, "blue": 34, "purple": 35, "yellow": 33, "grey": 37}
 _GLYPHS = {
@@ -34,7 +34,7 @@ _KEYS = {
 HELP = "left and right turn, up goes on, p takes, o drops, space opens, q ends"
 
 
-def drawn(episode: Episode, *, color: bool) -> str:
+def board_text(episode: Episode, *, color: bool) -> str:
     """Returns the board as text, two characters a cell."""
     board = episode.env.grid.encode()
     x0, y0, heading = episode.now.pose
@@ -55,7 +55,7 @@ def drawn(episode: Episode, *, color: bool) -> str:
     return "\n".join(lines)
 
 
-def shown(episode: Episode, actor: Actor, fps: int) -> Iterator[Moment]:
+def watch(episode: Episode, actor: Actor, fps: int) -> Iterator[Moment]:
     """Draws the agent's episode as it goes on; without a terminal only its beginning and end."""
     live = sys.stdout.isatty()
     for moment in episode.played_by(actor):
@@ -63,13 +63,13 @@ def shown(episode: Episode, actor: Actor, fps: int) -> Iterator[Moment]:
             _redraw(episode, moment)
             time.sleep(1 / fps)
         elif moment.step == 0:
-            print(drawn(episode, color=False) + "\n")
+            print(board_text(episode, color=False) + "\n")
         yield moment
     if not live:
-        print(drawn(episode, color=False))
+        print(board_text(episode, color=False))
 
 
-def steered(episode: Episode) -> Iterator[Moment]:
+def steer(episode: Episode) -> Iterator[Moment]:
     """Lets a person play; the episode ends at its step limit or when they press q."""
     allowed = episode.world.num_actions
     with _raw_keys():
@@ -91,7 +91,7 @@ def steered(episode: Episode) -> Iterator[Moment]:
 
 def _redraw(episode: Episode, moment: Moment) -> None:
     touched = ", ".join(f"{goal} after {step}" for goal, step in moment.touched.items())
-    text = f"{drawn(episode, color=True)}\nstep {moment.step}; touched: {touched or 'nothing'}"
+    text = f"{board_text(episode, color=True)}\nstep {moment.step}; touched: {touched or 'nothing'}"
     text += f"; in hand: {episode.env.num_carried}\n"
     sys.stdout.write("\x1b[H\x1b[J" + text.replace("\n", "\r\n"))
     sys.stdout.flush()

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from whichgoal import play
 from whichgoal.cast import cast_scripted, panel_of
 from whichgoal.cli import main
 from whichgoal.divergence import panels
 from whichgoal.divergence.reference import reference
 from whichgoal.envs import WORLDS
 from whichgoal.envs.contract import PLACEBO
-from whichgoal.play import Episode, write_strip
+from whichgoal.episode import STEPS_AFTER, Episode
+from whichgoal.pictures import write_strip
 from whichgoal.spec import BatterySpec
-from whichgoal.terminal import drawn
+from whichgoal.terminal import board_text
 
 SMALL = ["size=7", "test_size=9"]
 
@@ -59,7 +59,7 @@ def test_its_observation_is_the_engines(cast, panel):
 
 
 def test_the_board_as_text_shows_agent_and_arrow(cast, panel):
-    text = drawn(Episode(cast.world, panel, 0), color=False)
+    text = board_text(Episode(cast.world, panel, 0), color=False)
     assert len(text.splitlines()) == 9
     assert sum(text.count(glyph) for glyph in "▶▼◀▲") == 2  # the agent and the arrow
 
@@ -124,9 +124,9 @@ def test_an_episode_of_a_counted_goal_is_played_until_it_cannot_be_paid_any_more
     episode = an_episode("goal")
     assert episode.now.paid == {"chests": 2, "keys": 2}
     # The agent is exact, and its episode ends soon after the last chest.
-    assert episode.now.step == episode.panel.fewest[0] + play._AFTER
+    assert episode.now.step == episode.panel.fewest[0] + STEPS_AFTER
     assert not episode.now.over
-    assert "2 in all" in episode.told()
+    assert "2 in all" in episode.summary()
 
 
 def test_chests_and_keys_are_drawn_and_the_placebo_is_no_arrow():
@@ -136,5 +136,5 @@ def test_chests_and_keys_are_drawn_and_the_placebo_is_no_arrow():
     levels = KEYS.place(design, layouts, {**cells, PLACEBO: np.array([[1, 5]])})
     levels.start[:] = 3, 3, 0
     panel = panels.panel_of(KEYS, "conflict", levels, design, proxy="keys")
-    text = drawn(Episode(KEYS, panel, 0), color=False)
+    text = board_text(Episode(KEYS, panel, 0), color=False)
     assert [text.count(glyph) for glyph in ("■", "k", "░░", "▶", "▼")] == [1, 1, 1, 1, 0]
