@@ -295,7 +295,7 @@ def test_candidates_are_listed_by_directedness() -> None:
     found = tried("goal", "corner")
     values = [c.directedness.value for c in found.candidates]
     assert values == sorted(values, reverse=True)
-    assert {NONE, UNIFORM} < {c.name for c in found.candidates}
+    assert {NONE, UNIFORM} < {c.goal for c in found.candidates}
     assert next(iter(found.weights())) == "end"
     assert found.candidate(UNIFORM).directedness.value == 0
     assert inference.NONE == "none of these"

@@ -24,7 +24,7 @@ from whichgoal.divergence.intervals import (
     wilson,
 )
 from whichgoal.divergence.panels import Panel
-from whichgoal.divergence.verdict import Choice, Explanation, Score
+from whichgoal.divergence.verdict import Choice, Score
 from whichgoal.envs.contract import Levels
 
 Own = Mapping[str, PanelEpisodes]
@@ -243,16 +243,7 @@ def explained(
         {
             "best_goal": found.best,
             "margin": found.margin,
-            "explanations": tuple(
-                Explanation(
-                    goal=candidate.name,
-                    directedness=candidate.directedness,
-                    temperature=candidate.temperature,
-                    added=candidate.added,
-                    weight=candidate.weight,
-                )
-                for candidate in found.candidates
-            ),
+            "explanations": found.candidates,
         }
         for found in inferred
     ]

@@ -40,7 +40,7 @@ from numpy.typing import NDArray
 from whichgoal.divergence.candidates import Gains, library, measure
 from whichgoal.divergence.habits import FOLDS, Walks, decisions_of, habits
 from whichgoal.divergence.intervals import Array, draw_counts, percentiles, sum_by
-from whichgoal.divergence.verdict import Score
+from whichgoal.divergence.verdict import Explanation, Score
 from whichgoal.spec import Spec
 
 NONE = "none of these"
@@ -56,25 +56,6 @@ DRAWS = 1000
 _STEPS, _DRAW_STEPS = 300, 20  # of expectation maximization
 
 
-class Candidate(Spec):
-    """How well one candidate explains an agent.
-
-    Attributes:
-        name: The candidate, `uniform` or `none of these`.
-        directedness: See the top of the file; of `none of these`, cross-validated.
-        temperature: The inverse temperature b of most episodes; None for `none of these`.
-        added: What it adds to habits, in the unit of directedness: the gain of an agent that
-            switches between habit and pursuit over one that has the habits only.
-        weight: Share of episodes that it accounts for in the mixture.
-    """
-
-    name: str
-    directedness: Score
-    temperature: float | None
-    added: Score
-    weight: Score
-
-
 class Inference(Spec):
     """What explains an agent.
 
@@ -88,24 +69,24 @@ class Inference(Spec):
         decisions: Number of decisions that this rests on.
     """
 
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[Explanation, ...]
     best: str
     runner_up: str
     margin: Score
     lead: Score
     decisions: int
 
-    def candidate(self, name: str) -> Candidate:
+    def candidate(self, name: str) -> Explanation:
         """Returns one of the candidates; KeyError if there is none of this name."""
         for candidate in self.candidates:
-            if candidate.name == name:
+            if candidate.goal == name:
                 return candidate
-        raise KeyError(f"no candidate {name!r}; there are {[c.name for c in self.candidates]}")
+        raise KeyError(f"no candidate {name!r}; there are {[c.goal for c in self.candidates]}")
 
     def weights(self, least: float = 0.01) -> dict[str, Score]:
         """Returns the weights of at least that size, the largest first."""
         found = sorted(self.candidates, key=lambda c: -c.weight.value)
-        return {c.name: c.weight for c in found if c.weight.value >= least}
+        return {c.goal: c.weight for c in found if c.weight.value >= least}
 
 
 def infer(
@@ -205,8 +186,8 @@ def _conclude(
         for own, (_, mode) in zip(owned, fitted, strict=True)
     ]
     found = [
-        Candidate(
-            name=name,
+        Explanation(
+            goal=name,
             directedness=directed.score(j),
             temperature=None if name == NONE else (*usual, 0.0)[j],
             added=adds.score(j),

@@ -97,11 +97,12 @@ class Explanation(Spec):
     """How well one candidate goal explains the paths that an agent took.
 
     Attributes:
-        goal: The candidate.
+        goal: The candidate, `uniform` or `none of these`.
         directedness: Maximum-entropy goal-directedness toward it: 0 as a uniformly random agent, 1
-            where every action follows from it.
-        temperature: The inverse temperature of most episodes; None for "none of these".
-        added: What it adds to habits that look at no goal, in the unit of directedness.
+            where every action follows from it; of `none of these`, cross-validated.
+        temperature: The inverse temperature b of most episodes; None for `none of these`.
+        added: What it adds to habits that look at no goal, in the unit of directedness: the gain
+            of an agent that switches between habit and pursuit over one that has the habits only.
         weight: Share of the episodes that it accounts for in a mixture of all candidates.
     """
 
