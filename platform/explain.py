@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sysconfig
 import traceback
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -113,16 +112,6 @@ def wrong_type(given: Any, read: Any) -> str | None:
     if isinstance(read, bool):
         return "true or false"
     return {int: "a whole number", float: "a number", str: "text"}.get(type(read), "another type")
-
-
-def at_path(record: Mapping[str, Any], path: list[str]) -> Any:
-    """Returns the value under a path of keys, None where there is none."""
-    value: Any = record
-    for key in path:
-        if not isinstance(value, Mapping) or key not in value:
-            return None
-        value = value[key]
-    return value
 
 
 def reason(error: BaseException) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -19,7 +18,7 @@ from whichgoal import ledger
 from whichgoal.compare import Cell, is_competent
 from whichgoal.divergence.intervals import wilson
 from whichgoal.divergence.verdict import Score, Scorecard
-from whichgoal.spec import TrialSpec
+from whichgoal.spec import TrialSpec, flat
 from whichgoal.sweep import design_of, size_of
 from whichgoal.trial import read_progress
 
@@ -84,17 +83,6 @@ def param_of(axis: str) -> str:
 def cell_params(member: TrialSpec) -> dict[str, str]:
     """Returns the choices that a cell's trials share, under the same keys as theirs."""
     return {**params_of(member), "seed": ALL_SEEDS}
-
-
-def flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Turns nested dicts into dotted keys."""
-    result: dict[str, Any] = {}
-    for key, value in record.items():
-        if isinstance(value, dict):
-            result.update(flat(value, f"{prefix}{key}."))
-        else:
-            result[f"{prefix}{key}"] = value
-    return result
 
 
 def digest(folder: Path) -> str:

@@ -13,6 +13,7 @@ from simulated_agents import ADOPTS, AGREEMENT, card, cell
 from whichgoal import adoption_figure
 from whichgoal.compare import cells
 from whichgoal.envs import WORLDS
+from whichgoal.spec import flat
 from whichgoal.sweep import SECTIONS, trial_spec
 from whichgoal.tracking_text import (
     MOST_CHARACTERS,
@@ -25,7 +26,7 @@ from whichgoal.tracking_text import (
     of_trial,
     table_view,
 )
-from whichgoal.tracking_values import flat, param_of, params_of
+from whichgoal.tracking_values import param_of, params_of
 
 PARAMS = {"parameters": "20112", "env_steps": "80000"}
 
