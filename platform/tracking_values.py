@@ -1,7 +1,8 @@
 """What MLflow's runs hold, as plain values from the files of a trial or a cell: no MLflow here.
 
-No run has more than `MOST_METRICS` metrics, so that its charts and table stay readable: the rest is
-in the files, which are artifacts. A slash in a name makes a section of charts.
+No run has more than `MOST_METRICS` metrics, so that its charts and table stay readable; what a cell
+with many proxies has beyond is named in its description. A slash in a name makes a section of
+charts.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 from whichgoal import ledger
 from whichgoal.compare import Cell, is_competent
+from whichgoal.compare.cells import INCOMPETENT, adoption
 from whichgoal.divergence.intervals import wilson
 from whichgoal.divergence.verdict import Score, Scorecard
 from whichgoal.spec import TrialSpec, flat
@@ -131,11 +133,14 @@ def final(folder: Path, card: Scorecard) -> list[Value]:
     return [Value(f"final/{key}", value, made_ms, step) for key, value in shown.items()]
 
 
-def of_cell(cell: Cell, planned: int, parameters: int, made_ms: int) -> list[Value]:
-    """Returns the metrics that cells are compared by.
+def of_cell(
+    cell: Cell, planned: int, parameters: int, made_ms: int
+) -> tuple[list[Value], list[str]]:
+    """Returns the metrics that cells are compared by, and the verdicts whose shares are left out.
 
-    Where no agent is competent, adoption is not a number: MLflow's comparison then still offers it
-    for the other cells.
+    The most telling come first, in an order that is the same for all cells. Where no agent is
+    competent, adoption is not a number: MLflow's comparison then still offers it for the other
+    cells.
 
     Args:
         cell: Its scored agents.
@@ -158,9 +163,12 @@ def of_cell(cell: Cell, planned: int, parameters: int, made_ms: int) -> list[Val
         "seeds/scored": cell.agents,
         "seeds/competent": cell.competent,
         "size/log10_parameters": math.log10(parameters),
-        **{f"share/{v.replace(':', '_')}": share.value for v, share in cell.shares.items()},
     }
-    return [Value(name, float(value), made_ms) for name, value in shown.items()][:MOST_METRICS]
+    verdicts = ["intended", *map(adoption, cell.adopted), "mixed", "undetermined", *INCOMPETENT]
+    assert set(verdicts) == set(cell.shares)
+    kept = MOST_METRICS - len(shown)
+    shown |= {f"share/{v.replace(':', '_')}": cell.shares[v].value for v in verdicts[:kept]}
+    return [Value(name, float(value), made_ms) for name, value in shown.items()], verdicts[kept:]
 
 
 def adopted_any(cell: Cell) -> Score | None:
