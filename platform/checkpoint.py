@@ -24,7 +24,7 @@ from safetensors.torch import save as save_tensors
 from whichgoal.models.agent import Agent
 from whichgoal.models.contract import State
 from whichgoal.models.sight import Palette
-from whichgoal.spec import TrialSpec
+from whichgoal.spec import TrialSpec, cut_short
 from whichgoal.storage import replacing_folder, standing
 
 FORMAT = "whichgoal checkpoint"
@@ -233,7 +233,7 @@ def _record(path: Path, data: bytes) -> dict[str, Any]:
 
 
 def _line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    return f"{type(error).__name__}: {cut_short(str(error))}"
 
 
 def _versions() -> dict[str, str]:

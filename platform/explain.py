@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from whichgoal.spec import did_you_mean
+from whichgoal.spec import cut_short, did_you_mean
 
 _OURS = Path(__file__).parent
 _LARGEST = 2**63 - 1
@@ -119,14 +119,14 @@ def reason(error: BaseException) -> str:
 
     Libraries' lines and ours say less to him, and are left out.
     """
-    text = " ".join(str(error).split())
+    text = cut_short(str(error))
     place = ""
     for frame in traceback.extract_tb(error.__traceback__):
         file = Path(frame.filename)
         library = "site-packages" in file.parts or file.is_relative_to(sysconfig.get_path("stdlib"))
         if not (library or file.is_relative_to(_OURS) or frame.filename.startswith("<")):
             place = f" ({file.name}:{frame.lineno})"
-    return f"{type(error).__name__}{': ' if text else ''}{text[:300]}{place}"
+    return f"{type(error).__name__}{': ' if text else ''}{text}{place}"
 
 
 def _simple(value: Any) -> bool:

@@ -278,6 +278,12 @@ def nest(dotted: Mapping[str, Any]) -> dict[str, Any]:
     return nested
 
 
+def cut_short(text: str, most: int = 300) -> str:
+    """Returns a text on one line of at most so many characters; dots stand for what is cut off."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 3]}..."
+
+
 def did_you_mean(given: str, allowed: Iterable[str]) -> str:
     """Returns one sentence naming what is allowed and, where one is close, the likely meant."""
     names = sorted(allowed)
