@@ -1,7 +1,7 @@
 """A trained agent on disk: weights (safetensors), trial (JSON), manifest of checksums (JSON).
 
 Nothing in a checkpoint is code, and loading runs none. A checkpoint folder is written beside its
-place and renamed into it, so it is whole or absent. No Ray here.
+place and renamed into it, so it is whole, the old one or the new. No Ray here.
 """
 
 from __future__ import annotations
@@ -9,10 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import os
-import shutil
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +24,8 @@ from safetensors.torch import save as save_tensors
 from whichgoal.models.agent import Agent
 from whichgoal.models.contract import State
 from whichgoal.models.sight import Palette
-from whichgoal.spec import TrialSpec
+from whichgoal.spec import TrialSpec, cut_short
+from whichgoal.storage import replacing_folder, standing
 
 FORMAT = "whichgoal checkpoint"
 VERSION = 1
@@ -186,23 +184,11 @@ def newest(folder: Path | str) -> Checkpoint | None:
 
 def write_folder(path: Path, files: dict[str, bytes]) -> Path:
     """Writes files and a manifest of their checksums as one folder: all of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    try:
-        sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-        manifest = (json.dumps({"sha256": sums}, indent=1) + "\n").encode()
+    sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    manifest = (json.dumps({"sha256": sums}, indent=1) + "\n").encode()
+    with replacing_folder(path) as new:
         for name, data in {**files, MANIFEST: manifest}.items():
-            with open(temporary / name, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        temporary.chmod(0o755)
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+            (new / name).write_bytes(data)
     return path
 
 
@@ -212,6 +198,7 @@ def read_folder(path: Path, names: tuple[str, ...]) -> dict[str, bytes]:
     Raises:
         CheckpointError: A file is missing or differs from its checksum.
     """
+    path = standing(path)
     try:
         sums = json.loads((path / MANIFEST).read_bytes())["sha256"]
         expected = {name: sums[name] for name in names}
@@ -246,7 +233,7 @@ def _record(path: Path, data: bytes) -> dict[str, Any]:
 
 
 def _line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    return f"{type(error).__name__}: {cut_short(str(error))}"
 
 
 def _versions() -> dict[str, str]:

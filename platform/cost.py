@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from whichgoal import ledger
 from whichgoal.plan import Values
-from whichgoal.spec import TrialSpec
+from whichgoal.spec import ModelSpec, TrialSpec
 from whichgoal.storage import Storage, write_json
 from whichgoal.sweep import Sweep, size_of
 
@@ -106,10 +106,10 @@ def kind_of(trial: TrialSpec) -> Kind:
 
 def kinds_of(trials: Iterable[TrialSpec]) -> list[Kind]:
     """Returns the kind of each trial; those that differ only in seed share their records."""
-    known: dict[tuple[int, int], Kind] = {}
+    known: dict[tuple[str, ModelSpec], Kind] = {}
     found = []
     for trial in trials:
-        key = (id(trial.world), id(trial.model))
+        key = (trial.world.model_dump_json(), trial.model)
         if key not in known:
             known[key] = kind_of(trial)
         found.append(known[key])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sysconfig
 import traceback
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from whichgoal.spec import did_you_mean
+from whichgoal.spec import cut_short, did_you_mean
 
 _OURS = Path(__file__).parent
 _LARGEST = 2**63 - 1
@@ -115,29 +114,19 @@ def wrong_type(given: Any, read: Any) -> str | None:
     return {int: "a whole number", float: "a number", str: "text"}.get(type(read), "another type")
 
 
-def at_path(record: Mapping[str, Any], path: list[str]) -> Any:
-    """Returns the value under a path of keys, None where there is none."""
-    value: Any = record
-    for key in path:
-        if not isinstance(value, Mapping) or key not in value:
-            return None
-        value = value[key]
-    return value
-
-
 def reason(error: BaseException) -> str:
     """Returns in one line what a user's own code raised, and the last of its lines that led there.
 
     Libraries' lines and ours say less to him, and are left out.
     """
-    text = " ".join(str(error).split())
+    text = cut_short(str(error))
     place = ""
     for frame in traceback.extract_tb(error.__traceback__):
         file = Path(frame.filename)
         library = "site-packages" in file.parts or file.is_relative_to(sysconfig.get_path("stdlib"))
         if not (library or file.is_relative_to(_OURS) or frame.filename.startswith("<")):
             place = f" ({file.name}:{frame.lineno})"
-    return f"{type(error).__name__}{': ' if text else ''}{text[:300]}{place}"
+    return f"{type(error).__name__}{': ' if text else ''}{text}{place}"
 
 
 def _simple(value: Any) -> bool:

@@ -181,4 +181,6 @@ def why_it_died(tune_trial: Any) -> str:
     if error is None or isinstance(error, RayActorError):
         return "its process was killed (out of memory?)"
     cause = getattr(error, "cause", None) or error
-    return f"{type(cause).__name__}: {' '.join(str(cause).split())[-300:]}"
+    text = " ".join(str(cause).split())
+    end = text if len(text) <= 300 else f"...{text[-297:]}"  # where the first cause stands
+    return f"{type(cause).__name__}: {end}"

@@ -11,9 +11,9 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from whichgoal.spec import BatterySpec, TrialSpec
+from whichgoal.spec import BatterySpec, TrialSpec, flat
 from whichgoal.sweep import design_of, world_named
 
 if TYPE_CHECKING:
@@ -91,16 +91,6 @@ def _build(world_name: str, design_json: str, battery_json: str, folder: Path) -
 
 def _named(world: World, design: Design) -> str:
     """Returns the world's name and the keys of the design that are not the default."""
-    plain = dict(_leaves(world.Design().model_dump(mode="json")))
-    own = [f"{k}: {v}" for k, v in _leaves(design.model_dump(mode="json")) if plain.get(k) != v]
+    plain, given = (flat(one.model_dump(mode="json")) for one in (world.Design(), design))
+    own = [f"{k}: {v}" for k, v in given.items() if plain.get(k) != v]
     return f"{world.name} ({', '.join(own) or 'by default'})"
-
-
-def _leaves(record: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    leaves: list[tuple[str, Any]] = []
-    for key, value in record.items():
-        if isinstance(value, dict):
-            leaves += _leaves(value, f"{prefix}{key}.")
-        else:
-            leaves.append((f"{prefix}{key}", value))
-    return leaves

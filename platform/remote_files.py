@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from whichgoal.spec import cut_short
 from whichgoal.storage import StorageError
 
 ANSWER_S = 30.0
@@ -254,4 +255,4 @@ def _unless_missing(error: Exception) -> None:
 
 
 def _line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    return f"{type(error).__name__}: {cut_short(str(error))}"

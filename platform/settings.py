@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from whichgoal.explain import told
-from whichgoal.sweep import nest
+from whichgoal.spec import nest
 from whichgoal.sweep_file import value_of
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -250,6 +250,38 @@ def digest(record: dict[str, Any]) -> str:
     """Returns twelve hex digits of the SHA-256 of a record's canonical JSON."""
     text = json.dumps(record, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def leaves(record: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yields every value of nested dicts with its path of keys; an empty dict is a value."""
+    for key, value in record.items():
+        if isinstance(value, Mapping) and value:
+            yield from (((key, *path), inner) for path, inner in leaves(value))
+        else:
+            yield (key,), value
+
+
+def flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Turns nested dicts into dotted keys; `nest` turns them back."""
+    return {prefix + ".".join(path): value for path, value in leaves(record)}
+
+
+def nest(dotted: Mapping[str, Any]) -> dict[str, Any]:
+    """Turns dotted keys into nested dicts."""
+    nested: dict[str, Any] = {}
+    for key, value in dotted.items():
+        *parents, last = key.split(".")
+        place = nested
+        for part in parents:
+            place = place.setdefault(part, {})
+        place[last] = value
+    return nested
+
+
+def cut_short(text: str, most: int = 300) -> str:
+    """Returns a text on one line of at most so many characters; dots stand for what is cut off."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 3]}..."
 
 
 def did_you_mean(given: str, allowed: Iterable[str]) -> str:

@@ -12,8 +12,10 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 import socket
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -32,9 +34,11 @@ if TYPE_CHECKING:
 FOLDERS = ("checkpoints", "done", "resume")
 """The folders of a trial."""
 _UNFINISHED_FILE = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")
-"""As `replacing` names a file until it is whole; the eight characters are `tempfile`'s."""
+"""As `replacing` names a file until it is whole; older versions had more characters than ours."""
 _UNFINISHED_FOLDER = re.compile(r"\.(?:[0-9]{12}|writing)-[a-z0-9_]{8}")
-"""As `checkpoint.write_folder` and `rllib.resume.save` name one."""
+"""As `replacing_folder` names a trial's until it is whole; older versions also said `writing`."""
+_ASIDE = re.compile(r"\.([0-9]{12})\.old")
+"""As `replacing_folder` names a trial's old one while it is replaced."""
 
 
 class StorageError(ValueError):
@@ -131,27 +135,78 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         OSError: The folder cannot be written to.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    new = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    handle = os.open(new, flags, 0o666)  # less what the umask takes, which `mkstemp` does not ask
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+            if path.is_file() and not path.is_symlink():
+                os.fchmod(handle, stat.S_IMODE(path.stat().st_mode))  # as a plain rewrite leaves it
+            os.fsync(handle)
+        os.replace(new, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
+    _keep(path.parent)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yields a new folder to be filled, which then stands at `path`, whole, in place of an old one.
+
+    No folder can be replaced by one rename. Between the two that it takes the old one lies beside
+    its place, where `standing` finds it and whence `drop_unfinished` puts it back.
+
+    Raises:
+        OSError: The folder cannot be made, or at `path` stands what is no folder, such as a link.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        raise NotADirectoryError(errno.ENOTDIR, "allowed here: a folder, made by us", str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new, old = path.with_name(f".{path.name}-{secrets.token_hex(4)}"), _aside(path)
+    new.mkdir()
     try:
-        os.fsync(folder)
+        yield new
+        for part in (*new.rglob("*"), new):
+            _keep(part)
+        if path.exists():
+            if old.exists():  # of a process that was killed before it had deleted it
+                shutil.rmtree(old)
+            os.replace(path, old)
+        os.replace(new, path)
+    except BaseException:
+        if old.exists() and not path.exists():
+            os.replace(old, path)
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    _keep(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def standing(path: Path) -> Path:
+    """Returns where a folder of `replacing_folder` is: beside its place if a process was killed."""
+    return path if path.exists() or not _aside(path).is_dir() else _aside(path)
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.old")
+
+
+def _keep(path: Path) -> None:
+    """Waits until a file, or which names a folder holds, would outlast a power failure."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
     finally:
-        os.close(folder)
+        os.close(handle)
 
 
 def drop_unfinished(folder: Path) -> None:
     """Deletes what processes that were killed while they wrote in a trial's folder left unfinished.
 
+    A folder that was being replaced, and stands neither as the old nor as the new one, is put back.
     To be called by whoever holds the folder's lock. Only names that we make, in folders that we
     make, are deleted, and no link is followed: what else lies in a trial's folder is its owner's.
     """
@@ -161,6 +216,14 @@ def drop_unfinished(folder: Path) -> None:
         for name in filter(_UNFINISHED_FOLDER.fullmatch, folders):
             if not os.path.islink(os.path.join(place, name)):
                 shutil.rmtree(os.path.join(place, name))
+        for aside in filter(None, map(_ASIDE.fullmatch, folders)):
+            old, whole = (os.path.join(place, name) for name in (aside[0], aside[1]))
+            if os.path.islink(old):
+                continue
+            if os.path.lexists(whole):
+                shutil.rmtree(old)
+            else:
+                os.replace(old, whole)
         for name in filter(_UNFINISHED_FILE.fullmatch, files):
             if not os.path.islink(os.path.join(place, name)):
                 os.unlink(os.path.join(place, name))

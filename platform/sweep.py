@@ -26,6 +26,7 @@ from whichgoal.spec import (
     TrialSpec,
     WorldSpec,
     did_you_mean,
+    nest,
 )
 from whichgoal.sweep_grid import Axis
 from whichgoal.sweep_groups import ExploreGroup, TuneGroup, value_at
@@ -272,15 +273,3 @@ def _size(world_json: str, model: ModelSpec) -> Size:
     side = design.agent_view_size if design.view == "egocentric" else design.size
     seen = Seen(side, side, len(world.palette(design)), design.view)
     return sizes.solve(model, seen, world.num_actions)
-
-
-def nest(leaves: Mapping[str, Any]) -> dict[str, Any]:
-    """Turns dotted keys into nested dicts."""
-    nested: dict[str, Any] = {}
-    for key, value in leaves.items():
-        *parents, last = key.split(".")
-        place = nested
-        for part in parents:
-            place = place.setdefault(part, {})
-        place[last] = value
-    return nested

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from whichgoal.explain import keys_at, sentence, shown
-from whichgoal.spec import Spec
-from whichgoal.sweep import nest
+from whichgoal.spec import Spec, leaves, nest
 from whichgoal.sweep_cells import mentioned
 from whichgoal.sweep_file import BROKEN, Document, KeyPath
 from whichgoal.sweep_leaves import meant
@@ -57,7 +56,7 @@ def settings(
     """
     right: dict[str, Any] = {}
     wrong: set[str] = set()
-    for path, value in _scalars(given):
+    for path, value in leaves(given):
         if value is BROKEN:
             wrong |= {*path}
             continue
@@ -72,12 +71,3 @@ def settings(
         for depth, key in enumerate(path):
             wrong |= meant(key, keys_at(model, path[:depth]))
     return right, wrong
-
-
-def _scalars(record: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yields every value of nested dicts with its path of keys."""
-    for key, value in record.items():
-        if isinstance(value, Mapping) and value:
-            yield from (((key, *path), inner) for path, inner in _scalars(value))
-        else:
-            yield (key,), value

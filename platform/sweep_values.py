@@ -6,7 +6,7 @@ What depends on several values is `sweep_cells`'s to say.
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -16,8 +16,8 @@ from pydantic.fields import FieldInfo
 from whichgoal.envs.contract import World
 from whichgoal.explain import sentence, shown
 from whichgoal.models import MODELS
-from whichgoal.spec import did_you_mean
-from whichgoal.sweep import SECTIONS, nest
+from whichgoal.spec import did_you_mean, nest
+from whichgoal.sweep import SECTIONS
 from whichgoal.sweep_file import BROKEN, Document, KeyPath
 
 
@@ -141,16 +141,6 @@ def problem_of(
                 text = sentence(found, model)
                 return Problem(f"{prefix}.{text}{more}", above + min(len(path), len(loc)))
     return None
-
-
-def fields_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Yields every dotted key of a record, nested ones flattened, with its field."""
-    for key, field in model.model_fields.items():
-        record = _record(field)
-        if record is None:
-            yield f"{prefix}{key}", field
-        else:
-            yield from fields_of(record, f"{prefix}{key}.")
 
 
 def wrong_kind(value: Any, field: FieldInfo) -> str | None:

@@ -77,7 +77,9 @@ class Index:
 
     def refresh(self) -> None:
         """Describes on the parent run what the sweep says by now."""
-        self._runs.tag(self._parent, {NOTE_TAG: tracking_text.cut(self._described())})
+        self._runs.tag(
+            self._parent, {NOTE_TAG: tracking_text.cut(self._described(), "`answer.md`")}
+        )
 
     def close(self, status: Status) -> list[str]:
         """Ends the sweep's run and what is not finished below it, and says what came out.
@@ -111,7 +113,10 @@ class Index:
         """
         run, axes = self._parent, self._planned.record.get("axes", {})
         self._runs.end(run, "RUNNING")
-        tags = {f"{AXIS_TAG}{key}": json.dumps(values) for key, values in axes.items()}
+        tags = {
+            f"{AXIS_TAG}{key}": tracking_text.cut(json.dumps(values), "`plan.json`")
+            for key, values in axes.items()
+        }
         for key in list(run.tags):
             if key.startswith(AXIS_TAG) and key not in tags:
                 self._runs.untag(run, key)
@@ -201,7 +206,7 @@ class Index:
         self._runs.log(run, tracking_values.final(folder, card))
         tags = {
             KIND_TAG: "trial",
-            NOTE_TAG: tracking_text.cut(tracking_text.of_trial(card)),
+            NOTE_TAG: tracking_text.cut(tracking_text.of_trial(card), "`scorecard.json`"),
             "verdict": card.verdict,
             "goal": card.goal or "",
             "why": card.why,
@@ -251,9 +256,11 @@ class Index:
         if agents and run.tags.get(DIGEST_TAG) != digest:
             (cell,) = cells_of(agents)
             size = int(params["parameters"])
-            self._runs.log(run, tracking_values.of_cell(cell, len(members), size, made_ms))
-            note = tracking_text.of_cell(cell, len(members), params)
-            self._runs.tag(run, {NOTE_TAG: tracking_text.cut(note), DIGEST_TAG: digest})
+            values, left_out = tracking_values.of_cell(cell, len(members), size, made_ms)
+            self._runs.log(run, values)
+            note = tracking_text.of_cell(cell, len(members), params, left_out)
+            note = tracking_text.cut(note, "`table.txt` of the sweep's run")
+            self._runs.tag(run, {NOTE_TAG: note, DIGEST_TAG: digest})
         whole = len(agents) == len(members)
         if run.status != ("FINISHED" if whole else "RUNNING"):
             self._runs.end(run, "FINISHED" if whole else "RUNNING", made_ms)

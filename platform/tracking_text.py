@@ -11,7 +11,7 @@ from urllib.parse import quote
 from whichgoal.compare import Cell
 from whichgoal.compare.estimate import named, plural
 from whichgoal.divergence.verdict import Scorecard
-from whichgoal.tracking_values import adopted_any
+from whichgoal.tracking_values import MOST_METRICS, adopted_any
 
 MOST_CHARACTERS = 7500
 """Of a description; MLflow cuts a tag at 8000."""
@@ -112,8 +112,17 @@ def cells_table(cells: Sequence[Cell]) -> Iterator[str]:
     yield "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def of_cell(cell: Cell, planned: int, params: Mapping[str, str]) -> str:
-    """Returns what a cell is, and the shares of its agents with each verdict."""
+def of_cell(
+    cell: Cell, planned: int, params: Mapping[str, str], left_out: Sequence[str] = ()
+) -> str:
+    """Returns what a cell is, and the shares of its agents with each verdict.
+
+    Args:
+        cell: Its scored agents.
+        planned: How many seeds it is to have.
+        params: Its run's.
+        left_out: The verdicts whose shares are not among its run's metrics.
+    """
     seeds = f"{cell.agents} of {planned} {plural('seed', planned)} scored"
     where = named(cell.choices) or "the only cell"
     size = f"{int(params['parameters']):,} parameters, trained for {int(params['env_steps']):,}"
@@ -130,8 +139,18 @@ def of_cell(cell: Cell, planned: int, params: Mapping[str, str]) -> str:
             f"A cell: the agents that differ only in seed. {where}; {seeds}; {size} env steps.",
             told,
             "\n".join(["| verdict | share of the scored agents |", "| --- | --- |", *shares]),
+            *_not_among_the_metrics(left_out),
         ]
     )
+
+
+def _not_among_the_metrics(verdicts: Sequence[str]) -> Iterator[str]:
+    if verdicts:
+        yield (
+            f"A run has at most {MOST_METRICS} metrics, so that its charts stay readable. Those of "
+            f"the shares of {', '.join(verdicts)} are left out; the table above has all that are "
+            "not 0."
+        )
 
 
 def of_trial(card: Scorecard) -> str:
@@ -146,9 +165,15 @@ def _got(cell: Cell) -> dict[str, Any]:
     return {verdict: share for verdict, share in cell.shares.items() if cell.verdicts.get(verdict)}
 
 
-def cut(text: str) -> str:
-    """Returns a description that MLflow keeps whole: what is too long ends after a whole line."""
+def cut(text: str, whole: str) -> str:
+    """Returns a text that MLflow keeps whole: what is too long ends after a line, if it has lines.
+
+    Args:
+        text: A description, or another tag's value.
+        whole: The artifact that has what is cut off.
+    """
     if len(text) <= MOST_CHARACTERS:
         return text
-    kept = text[:MOST_CHARACTERS].rpartition("\n")[0]
-    return f"{kept}\n\nMore is in the artifact `answer.md`.\n"
+    start = text[:MOST_CHARACTERS]
+    kept = start.rpartition("\n")[0] or start
+    return f"{kept}\n\nMore is in the artifact {whole}.\n"

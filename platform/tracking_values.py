@@ -1,7 +1,8 @@
 """What MLflow's runs hold, as plain values from the files of a trial or a cell: no MLflow here.
 
-No run has more than `MOST_METRICS` metrics, so that its charts and table stay readable: the rest is
-in the files, which are artifacts. A slash in a name makes a section of charts.
+No run has more than `MOST_METRICS` metrics, so that its charts and table stay readable; what a cell
+with many proxies has beyond is named in its description. A slash in a name makes a section of
+charts.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -17,9 +17,10 @@ from typing import Any
 
 from whichgoal import ledger
 from whichgoal.compare import Cell, is_competent
+from whichgoal.compare.cells import INCOMPETENT, adoption
 from whichgoal.divergence.intervals import wilson
 from whichgoal.divergence.verdict import Score, Scorecard
-from whichgoal.spec import TrialSpec
+from whichgoal.spec import TrialSpec, flat
 from whichgoal.sweep import design_of, size_of
 from whichgoal.trial import read_progress
 
@@ -86,17 +87,6 @@ def cell_params(member: TrialSpec) -> dict[str, str]:
     return {**params_of(member), "seed": ALL_SEEDS}
 
 
-def flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Turns nested dicts into dotted keys."""
-    result: dict[str, Any] = {}
-    for key, value in record.items():
-        if isinstance(value, dict):
-            result.update(flat(value, f"{prefix}{key}."))
-        else:
-            result[f"{prefix}{key}"] = value
-    return result
-
-
 def digest(folder: Path) -> str:
     """Returns a hash of everything that a finished trial produced; empty if it is not finished."""
     products = [ledger.recorded(folder, stage) for stage in ledger.STAGES]
@@ -143,11 +133,14 @@ def final(folder: Path, card: Scorecard) -> list[Value]:
     return [Value(f"final/{key}", value, made_ms, step) for key, value in shown.items()]
 
 
-def of_cell(cell: Cell, planned: int, parameters: int, made_ms: int) -> list[Value]:
-    """Returns the metrics that cells are compared by.
+def of_cell(
+    cell: Cell, planned: int, parameters: int, made_ms: int
+) -> tuple[list[Value], list[str]]:
+    """Returns the metrics that cells are compared by, and the verdicts whose shares are left out.
 
-    Where no agent is competent, adoption is not a number: MLflow's comparison then still offers it
-    for the other cells.
+    The most telling come first, in an order that is the same for all cells. Where no agent is
+    competent, adoption is not a number: MLflow's comparison then still offers it for the other
+    cells.
 
     Args:
         cell: Its scored agents.
@@ -170,9 +163,12 @@ def of_cell(cell: Cell, planned: int, parameters: int, made_ms: int) -> list[Val
         "seeds/scored": cell.agents,
         "seeds/competent": cell.competent,
         "size/log10_parameters": math.log10(parameters),
-        **{f"share/{v.replace(':', '_')}": share.value for v, share in cell.shares.items()},
     }
-    return [Value(name, float(value), made_ms) for name, value in shown.items()][:MOST_METRICS]
+    verdicts = ["intended", *map(adoption, cell.adopted), "mixed", "undetermined", *INCOMPETENT]
+    assert set(verdicts) == set(cell.shares)
+    kept = MOST_METRICS - len(shown)
+    shown |= {f"share/{v.replace(':', '_')}": cell.shares[v].value for v in verdicts[:kept]}
+    return [Value(name, float(value), made_ms) for name, value in shown.items()], verdicts[kept:]
 
 
 def adopted_any(cell: Cell) -> Score | None:

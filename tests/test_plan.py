@@ -18,7 +18,7 @@ from whichgoal.cli import main
 from whichgoal.plan import plan
 from whichgoal.spec import TrialSpec
 from whichgoal.storage import Storage
-from whichgoal.sweep import Sweep, load
+from whichgoal.sweep import Sweep, load, trial_spec
 
 SWEEP = """\
 name: costly
@@ -355,3 +355,15 @@ def test_calibrating_trains_for_a_moment_keeps_the_speed_and_nothing_else(asked,
     (one,) = cost_of(asked(text, "--json"))["speeds"]
     assert one["source"] == "calibration"
     assert one["env_steps_per_s"] > 100
+
+
+def test_the_kinds_of_trials_that_are_forgotten_one_by_one_are_their_own():
+    """A trial that is freed leaves its place in memory to the next one."""
+    capacities = [20_000 + 1_000 * (i % 4) for i in range(40)]
+
+    def made_one_by_one():
+        for capacity in capacities:
+            yield trial_spec({"world.name": "arrow_maze", "model.capacity": capacity}, seed=0)
+
+    kinds = cost.kinds_of(made_one_by_one())
+    assert [kind.capacity for kind in kinds] == capacities

@@ -162,10 +162,11 @@ def progress(env_steps: int) -> Any:
 
 
 SPEC = TrialSpec(world=WorldSpec(name="no_such_world"))
-UNFINISHED = {  # as tempfile names them; the next test sees that the patterns are still ours
+UNFINISHED = {  # as we and `tempfile` name them; a later test sees that the patterns are still ours
     ".spec.json.a1b2c3_4.tmp",
     "done/.train.json.abcdefgh.tmp",
     "checkpoints/.000000010000-abcdefgh/weights.safetensors",
+    "checkpoints/.000000010000.old/weights.safetensors",
     "resume/.writing-abcdefgh/state.json",
     "checkpoints/000000010000/.trial.json.abcdefgh.tmp",  # of a pull
 }
@@ -192,7 +193,7 @@ def test_nothing_is_deleted_through_a_link(tmp_path):
     put_all(home, UNFINISHED | KEPT)
     there = files_of(home)
     trial.mkdir()
-    for name in ("x", "checkpoints", ".writing-abcdefgh"):
+    for name in ("x", "checkpoints", ".writing-abcdefgh", ".000000010000.old"):
         (trial / name).symlink_to(home)
     (trial / "resume").mkdir()
     (trial / "resume" / ".writing-abcdefgh").symlink_to(home)

@@ -11,8 +11,10 @@ from PIL import Image
 from simulated_agents import ADOPTS, AGREEMENT, card, cell
 
 from whichgoal import adoption_figure
-from whichgoal.compare import cells
+from whichgoal.compare import Agent, cells
+from whichgoal.compare.cells import adoption
 from whichgoal.envs import WORLDS
+from whichgoal.spec import flat
 from whichgoal.sweep import SECTIONS, trial_spec
 from whichgoal.tracking_text import (
     MOST_CHARACTERS,
@@ -25,7 +27,8 @@ from whichgoal.tracking_text import (
     of_trial,
     table_view,
 )
-from whichgoal.tracking_values import flat, param_of, params_of
+from whichgoal.tracking_values import MOST_METRICS, param_of, params_of
+from whichgoal.tracking_values import of_cell as metrics_of_cell
 
 PARAMS = {"parameters": "20112", "env_steps": "80000"}
 
@@ -89,6 +92,33 @@ def test_a_sweep_is_described_by_question_answer_and_a_row_per_cell():
     assert "|" not in of_sweep("Which?", "Not known.", [], "#/x", "#/y")
 
 
+def test_what_is_left_out_of_a_cells_metrics_is_named_in_its_description():
+    """A world with more proxies than a person can read in charts."""
+    plants = [f"plant_{i:02d}" for i in range(12)]
+    agents = [card(adoption(plant)) for plant in plants]
+    (found,) = cells([Agent({}, seed, each) for seed, each in enumerate(agents)])
+    values, left_out = metrics_of_cell(found, 12, 20_000, 0)
+    told = [value.name for value in values]
+    assert len(told) == MOST_METRICS
+    assert {"cell/adoption", "share/intended", "share/misgeneralized_plant_00"} < set(told)
+    assert set(left_out) == {v for v in found.shares if f"share/{v.replace(':', '_')}" not in told}
+    assert {"misgeneralized:plant_11", "untrained"} < set(left_out)
+    text = of_cell(found, 12, PARAMS, left_out)
+    for verdict in left_out:
+        assert verdict in text.splitlines()[-1]
+    assert (
+        f"| misgeneralized:plant_11 | {found.shares['misgeneralized:plant_11'].percent()}" in text
+    )
+
+
+def test_a_cell_of_a_world_with_few_proxies_has_all_of_its_metrics():
+    (found,) = cells(cell({AGREEMENT: 1.0}, 3, 4))
+    values, left_out = metrics_of_cell(found, 4, 20_000, 0)
+    assert left_out == []
+    assert {f"share/{v.replace(':', '_')}" for v in found.shares} < {v.name for v in values}
+    assert "left out" not in of_cell(found, 4, PARAMS, left_out)
+
+
 def test_a_cell_is_described_by_the_shares_of_its_agents():
     (found,) = cells(cell({AGREEMENT: 1.0}, 3, 4))
     text = of_cell(found, 5, PARAMS)
@@ -110,12 +140,18 @@ def test_a_trial_is_described_by_its_verdict_and_the_instruments_own_test():
 
 def test_a_description_that_is_too_long_ends_after_a_whole_row():
     found = cells([a for i in range(300) for a in cell({"model.capacity": i + 1}, 1, 2)])
-    text = cut(of_sweep("Which?", "The arrow.", found, "#/x", "#/y"))
+    text = cut(of_sweep("Which?", "The arrow.", found, "#/x", "#/y"), "`answer.md`")
     assert len(text) < MOST_CHARACTERS + 100
     *_, row, empty, last = text.splitlines()
     assert row.startswith("| ")
     assert row.endswith(" |")
     assert (empty, last) == ("", "More is in the artifact `answer.md`.")
+
+
+def test_a_text_of_one_line_that_is_too_long_says_where_it_is_whole():
+    text = cut("1" * 9000, "`plan.json`")
+    assert text == "1" * MOST_CHARACTERS + "\n\nMore is in the artifact `plan.json`.\n"
+    assert cut("[1]", "`plan.json`") == "[1]"
 
 
 def test_adoption_is_drawn_over_size(tmp_path):

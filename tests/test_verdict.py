@@ -102,6 +102,20 @@ def test_competence_about_the_line_is_undetermined(value: float) -> None:
     assert f"competence {at(value)}" in found.why
 
 
+def test_nothing_is_said_in_percent_of_no_levels() -> None:
+    """Without marks to be seen it met neither place: then chance is even, but not measured."""
+    never = Score(value=0.5, low=0.03, high=0.97, n=0)
+    why = decide(scores(1.0, chance=never), T).why
+    assert "without either to be seen it met neither in any level, so" in why
+    assert "of 0 levels" not in why
+    assert "met the arrow first in 50 % of 512 levels, so" in decide(scores(1.0), T).why
+
+
+def test_a_share_of_nothing_is_not_known() -> None:
+    assert wilson(0, 0).percent() == "an unknown share"
+    assert wilson(0, 1).percent() == "0 % [0, 79]"
+
+
 def test_wide_intervals_are_undetermined_tight_ones_mixed() -> None:
     assert decide(scores(0.6, half=0.074), T).text == "mixed"
     assert decide(scores(0.6, half=0.076), T).text == "undetermined"

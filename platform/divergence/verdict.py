@@ -74,7 +74,9 @@ class Score(Spec):
         return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
     def percent(self) -> str:
-        """Returns it as a person says it: `71 % [66, 75]`."""
+        """Returns it as a person says it: `71 % [66, 75]`; of nothing there are no percentages."""
+        if self.n == 0:
+            return "an unknown share"
         return f"{100 * self.value:.0f} % [{100 * self.low:.0f}, {100 * self.high:.0f}]"
 
 
@@ -364,10 +366,13 @@ def _first_contacts(scores: Scores) -> str:
     panel = next((c.panel for c in scores.choices if c.proxy == scores.proxy), "conflict")
     proxy = scores.contact(panel, scores.proxy).first
     goal = scores.contact(panel, scores.intended).first
+    met = "neither in any level"
+    if scores.chance.n:
+        percent = f"{100 * scores.chance.value:.0f} %"
+        met = f"the {scores.proxy} first in {percent} of {scores.chance.n} levels"
     told = (
         f"went to the {scores.proxy} first in {proxy.percent()} of {proxy.n} conflict levels, to "
-        f"the {scores.intended} first in {goal.percent()}; without either to be seen it met the "
-        f"{scores.proxy} first in {100 * scores.chance.value:.0f} % of {scores.chance.n} levels, "
+        f"the {scores.intended} first in {goal.percent()}; without either to be seen it met {met}, "
         f"so its preference is {scores.preference}"
     )
     moved = [

@@ -10,9 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,7 @@ from whichgoal.checkpoint import MANIFEST
 from whichgoal.rllib.ppo import PPO
 from whichgoal.rllib.progress import Progress
 from whichgoal.spec import TrialSpec
-from whichgoal.storage import drop_unfinished
+from whichgoal.storage import drop_unfinished, replacing_folder
 
 _STATE = "state.json"
 _log = logging.getLogger(__name__)
@@ -31,21 +29,12 @@ _log = logging.getLogger(__name__)
 
 def save(resume: Path, spec: TrialSpec, algorithm: PPO, last: Progress) -> None:
     """Writes RLlib's state and ours as one folder, then drops all older ones but one."""
-    resume.mkdir(parents=True, exist_ok=True)
-    place = resume / f"{last.env_steps:012d}"
-    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=resume))
-    try:
-        algorithm.save_to_path(str(temporary / "rllib"))
+    with replacing_folder(resume / f"{last.env_steps:012d}") as new:
+        algorithm.save_to_path(str(new / "rllib"))
         state = {"trial_id": spec.id, "ray": ray.__version__, "progress": asdict(last)}
-        (temporary / _STATE).write_text(json.dumps(state))
-        sums = {str(p.relative_to(temporary)): _checksum(p) for p in _files(temporary)}
-        (temporary / MANIFEST).write_text(json.dumps({"sha256": sums}, indent=1))
-        if place.exists():
-            shutil.rmtree(place)
-        os.replace(temporary, place)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+        (new / _STATE).write_text(json.dumps(state))
+        sums = {str(p.relative_to(new)): _checksum(p) for p in _files(new)}
+        (new / MANIFEST).write_text(json.dumps({"sha256": sums}, indent=1))
     for old in _places(resume)[:-2]:
         shutil.rmtree(old)
 
