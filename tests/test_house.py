@@ -134,11 +134,41 @@ def test_imports_go_one_way(part: str, never: list[str]) -> None:
         ("ray.tune", {"launch.py", "ray_session.py", "search.py"}),
         ("optuna", {"search.py"}),
         ("mlflow", {"tracking_runs.py"}),  # tracking*: what to send, when, in which words
+        ("numba", {"numba_cache.py"}),
     ],
 )
 def test_each_framework_is_imported_in_one_place(module: str, allowed: set[str]) -> None:
     users = {f.relative_to(SOURCE).parts[0] for f in FILES if uses(f, module)}
     assert users <= allowed
+
+
+def constants_compiled_in(file: Path) -> dict[str, str]:
+    """Returns our constants that a file's decorated functions read -> the module they are from."""
+    tree = ast.parse(file.read_text())
+    read = {
+        node.id
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef) and function.decorator_list
+        for node in ast.walk(function)
+        if isinstance(node, ast.Name)
+    }
+    return {
+        alias.name: node.module
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and node.module and "whichgoal." in node.module
+        for alias in node.names
+        if alias.name.isupper() and (alias.asname or alias.name) in read
+    }
+
+
+def test_the_key_of_compiled_code_covers_every_constant_that_it_reads() -> None:
+    in_the_key = {name_of(file) for file in FILES if "whichgoal.numba_cache" in file.read_text()}
+    compiled = [file for file in FILES if uses(file, "whichgoal.numba_cache")]
+    read = {
+        name: source for file in compiled for name, source in constants_compiled_in(file).items()
+    }
+    assert read["DX"] == "whichgoal.envs.engine"
+    assert set(read.values()) <= in_the_key, read
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from whichgoal.envs.contract import Levels
 from whichgoal.envs.engine import BOX, KEY, LAVA
 from whichgoal.envs.paths import enterable
+from whichgoal.numba_cache import njit
 
 _DX = np.array([1, 0, -1, 0])
 _DY = np.array([0, 1, 0, -1])

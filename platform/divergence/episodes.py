@@ -7,7 +7,6 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numba import njit
 from numpy.typing import NDArray
 
 from whichgoal import tables
@@ -15,6 +14,7 @@ from whichgoal.divergence.panels import Panel
 from whichgoal.divergence.probe import Rollout
 from whichgoal.envs.contract import HIDDEN
 from whichgoal.envs.paths import distances
+from whichgoal.numba_cache import njit
 
 FLOOR = "random"
 """The `actions` of the episodes that a uniformly random agent played as the floor."""

@@ -18,7 +18,7 @@ from pydantic import Field, StrictInt, field_validator
 from whichgoal.spec import Spec
 
 Split = Literal["train", "test"]
-HIDDEN = -1
+HIDDEN = -1  # compiled functions read it, see whichgoal.numba_cache
 """In arrays of cells: this goal is not anywhere on the board."""
 PLACEBO = "placebo"
 """No goal: in the cells that `World.place` is given, where to lay the tile that means nothing."""

@@ -14,7 +14,8 @@ Letters: N rows (environments), W columns, H rows of the board, v side of the vi
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from whichgoal.numba_cache import njit
 
 EMPTY, WALL, FLOOR, DOOR, KEY, BALL, BOX, GOAL, LAVA, AGENT = range(1, 11)
 RED, GREEN, BLUE, PURPLE, YELLOW, GREY = range(6)

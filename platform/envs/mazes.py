@@ -9,9 +9,9 @@ Source: Wilson, "Generating random spanning trees more quickly than the cover ti
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from whichgoal.envs.rng import below, mix, uniform
+from whichgoal.numba_cache import njit
 
 EMPTY, WALL, FLOOR = 1, 2, 3
 GREY, GREEN = 5, 1

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from whichgoal.envs.contract import Levels
 from whichgoal.envs.engine import DX, DY, FORWARD, GOAL, LAVA, LEFT, RIGHT, collectible, passable
+from whichgoal.numba_cache import njit
 
 UNREACHABLE = -1
 
