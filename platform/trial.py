@@ -224,7 +224,7 @@ def last_checkpoint(folder: Path) -> Path:
 def probe(battery: BatterySpec, folder: Path, panels: Path | None = None) -> None:
     """Plays the battery with the last checkpoint; writes `episodes.parquet` and marks it done."""
     from whichgoal import tables
-    from whichgoal.divergence.harness import play
+    from whichgoal.divergence.playing import play
 
     begun, inputs = time.monotonic(), _probe_inputs(folder, battery)
     episodes = play(**_tested(last_checkpoint(folder), battery, panels))
@@ -255,21 +255,18 @@ def evaluate_checkpoint(
 def _tested(
     path: Path, battery: BatterySpec, panels: Path | None, design: Design | None = None
 ) -> dict[str, Any]:
-    """Returns the arguments of `harness.evaluate` and `harness.play` for a checkpoint."""
+    """Returns the arguments of `harness.evaluate` and `playing.play` for a checkpoint."""
     import torch
 
     from whichgoal import checkpoint
-    from whichgoal.divergence.probe import PolicyActor
+    from whichgoal.divergence.playing import actors_of
 
     torch.set_num_threads(1)  # two are many times slower whenever the other core is busy
     loaded = checkpoint.load(path)
     world, own = world_of(loaded)
     design = design or own
     return {
-        "actors": {
-            "sampled": PolicyActor(loaded.policy, greedy=False),
-            "greedy": PolicyActor(loaded.policy, greedy=True),
-        },
+        "actors": actors_of(loaded.policy),
         "world": world,
         "design": design,
         "battery": battery,
@@ -312,7 +309,7 @@ def world_of(loaded: Checkpoint) -> tuple[World, Design]:
 def score(battery: BatterySpec, folder: Path, panels: Path | None = None) -> Scorecard:
     """Scores the episodes that were probed, playing none; writes the scores and marks it done."""
     from whichgoal import tables
-    from whichgoal.divergence.harness import score_episodes, scores_table
+    from whichgoal.divergence.scoring import score_episodes, scores_table
 
     begun, inputs = time.monotonic(), _score_inputs(folder, battery)
     episodes = tables.read(folder / "episodes.parquet", tables.EPISODES)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
+
+import pytest
 
 from whichgoal import source
 
@@ -114,3 +117,24 @@ def test_no_import_of_any_file_of_ours_is_missed():
             found |= waiting
             waiting = {other for one in waiting for other in named[one] & named.keys()} - found
         assert set(source.imported(name)) == found, name
+
+
+PLAYS = ("whichgoal.divergence.playing", "whichgoal.checkpoint")
+SCORES = ("whichgoal.divergence.scoring",)
+
+
+@pytest.mark.parametrize("entries", [PLAYS, SCORES], ids=["playing", "scoring"])
+def test_playing_and_scoring_depend_on_no_more_than_they_need(entries):
+    needed = re.compile(
+        r"whichgoal\.(atomic|checkpoint|explain|numba_cache|source|spec|tables|divergence|models|envs)"
+        r"(\.\w+)*"
+    )
+    assert [name for name in source.imported(*entries) if not needed.fullmatch(name)] == []
+
+
+def test_playing_does_not_depend_on_scoring_nor_scoring_on_the_agent():
+    playing, scoring = (set(source.imported(*entries)) for entries in (PLAYS, SCORES))
+    for name in ("scoring", "scores", "verdict", "inference", "stamp"):
+        assert f"whichgoal.divergence.{name}" in scoring - playing
+    for name in ("divergence.playing", "divergence.probe", "checkpoint", "models.lstm"):
+        assert f"whichgoal.{name}" in playing - scoring
