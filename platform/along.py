@@ -2,7 +2,7 @@
 
 Kept in the trial's folder as `along.parquet` (every score, `tables.SCORES`) and `along.json` (the
 scorecards, each with its checkpoint's checksum). A checkpoint that was scored by the same battery
-is not played again, nor is the last one where the trial itself was scored.
+and code is not played again, nor is the last one where the trial itself was scored.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from whichgoal.divergence.verdict import Scorecard
 from whichgoal.score import Found, Scored, battery_of, kept_panels, trials_under
 from whichgoal.spec import BatterySpec
 from whichgoal.storage import locked, write_json
-from whichgoal.trial import evaluate_checkpoint, probed, scored, trained
+from whichgoal.trial import evaluate_checkpoint, probed, scored, testing_code, trained
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -123,7 +123,7 @@ def _last(folder: Path) -> _Point:
 
 
 def _kept(folder: Path, battery: BatterySpec) -> dict[int, _Point]:
-    """Returns what an earlier call scored with this battery: env steps -> checkpoint.
+    """Returns what an earlier call of this code scored with this battery: env steps -> checkpoint.
 
     A checkpoint that was deleted since keeps its scores.
     """
@@ -170,4 +170,4 @@ def _write(folder: Path, battery: BatterySpec, points: dict[int, _Point]) -> Non
 
 
 def _inputs(battery: BatterySpec) -> dict[str, Any]:
-    return {"battery": battery.model_dump(mode="json")}
+    return {"battery": battery.model_dump(mode="json"), "code": testing_code()}

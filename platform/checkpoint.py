@@ -21,11 +21,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
+from whichgoal.atomic import replacing_folder, standing
 from whichgoal.models.agent import Agent
 from whichgoal.models.contract import State
 from whichgoal.models.sight import Palette
 from whichgoal.spec import TrialSpec, cut_short
-from whichgoal.storage import replacing_folder, standing
 
 FORMAT = "whichgoal checkpoint"
 VERSION = 1

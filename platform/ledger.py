@@ -116,6 +116,18 @@ def scored_by(folder: Path) -> Any:
         return None
 
 
+def code_of(folder: Path, stage: Stage) -> str | None:
+    """Returns the digest of the code that a stage was done by, as its marker has it.
+
+    None where there is no marker, or it is from before the code was noted.
+    """
+    try:
+        code = json.loads(_marker(folder, stage).read_text(encoding="utf-8"))["inputs"]["code"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return code if isinstance(code, str) else None
+
+
 def told_apart(given: Any, wanted: Any) -> str:
     """Returns in words in what a record differs from another: `episodes 32 instead of 16`."""
     return ", ".join(

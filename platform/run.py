@@ -168,7 +168,7 @@ class _Run:
             folder = storage.trial(trial.id)
             if trained(folder, trial) and probed(folder, sweep.battery):
                 if not scored(folder, sweep.battery):
-                    begin = partial(carry_out, trial, sweep.battery, folder)
+                    begin = partial(carry_out, trial, sweep.battery, folder, storage.panels)
                     for _ in carried_out(storage, folder, begin):  # scores only
                         pass
                 self.tracker.put(trial, "FINISHED")

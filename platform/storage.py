@@ -12,19 +12,18 @@ import hashlib
 import json
 import os
 import re
-import secrets
 import shutil
 import socket
-import stat
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from whichgoal.atomic import replacing
 from whichgoal.redact import redacted
 
 if TYPE_CHECKING:
@@ -126,81 +125,6 @@ def cache_folder() -> Path:
         return Path(given).expanduser().absolute()
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(base).expanduser().absolute() / "whichgoal"
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Opens a file for writing so that `path` holds the old content or the whole new, never a part.
-
-    Raises:
-        OSError: The folder cannot be written to.
-    """
-    new = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    handle = os.open(new, flags, 0o666)  # less what the umask takes, which `mkstemp` does not ask
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            if path.is_file() and not path.is_symlink():
-                os.fchmod(handle, stat.S_IMODE(path.stat().st_mode))  # as a plain rewrite leaves it
-            os.fsync(handle)
-        os.replace(new, path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
-    _keep(path.parent)
-
-
-@contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yields a new folder to be filled, which then stands at `path`, whole, in place of an old one.
-
-    No folder can be replaced by one rename. Between the two that it takes the old one lies beside
-    its place, where `standing` finds it and whence `drop_unfinished` puts it back.
-
-    Raises:
-        OSError: The folder cannot be made, or at `path` stands what is no folder, such as a link.
-    """
-    if path.is_symlink() or (path.exists() and not path.is_dir()):
-        raise NotADirectoryError(errno.ENOTDIR, "allowed here: a folder, made by us", str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new, old = path.with_name(f".{path.name}-{secrets.token_hex(4)}"), _aside(path)
-    new.mkdir()
-    try:
-        yield new
-        for part in (*new.rglob("*"), new):
-            _keep(part)
-        if path.exists():
-            if old.exists():  # of a process that was killed before it had deleted it
-                shutil.rmtree(old)
-            os.replace(path, old)
-        os.replace(new, path)
-    except BaseException:
-        if old.exists() and not path.exists():
-            os.replace(old, path)
-        shutil.rmtree(new, ignore_errors=True)
-        raise
-    _keep(path.parent)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def standing(path: Path) -> Path:
-    """Returns where a folder of `replacing_folder` is: beside its place if a process was killed."""
-    return path if path.exists() or not _aside(path).is_dir() else _aside(path)
-
-
-def _aside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.old")
-
-
-def _keep(path: Path) -> None:
-    """Waits until a file, or which names a folder holds, would outlast a power failure."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def drop_unfinished(folder: Path) -> None:

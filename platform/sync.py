@@ -99,7 +99,7 @@ def _status(
 ) -> Status:
     """Returns how a trial stands: what its run would have told MLflow."""
     folder = storage.trial(trial.id)
-    if all_done(folder, trial, battery):
+    if all_done(folder, trial, battery, by_any_code=True):
         return "FINISHED"
     try:
         with locked(folder, f"trial {trial.id}"):

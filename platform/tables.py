@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from whichgoal.storage import replacing
+from whichgoal.atomic import replacing
 
 NEVER = -1
 """In `first_contact`: the goal was never touched. In `shortest`: it is not there, or no way leads

@@ -7,6 +7,7 @@ again goes on where the last call, or the last crash, left off.
 from __future__ import annotations
 
 import json
+import shutil
 import time
 import traceback
 from collections.abc import Generator, Iterator, Mapping
@@ -15,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whichgoal import ledger
+from whichgoal import ledger, source
 from whichgoal.redact import redacted
 from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage import (
@@ -23,6 +24,7 @@ from whichgoal.storage import (
     drop_unfinished,
     locked,
     never_through_a_link,
+    write_json,
     write_text,
 )
 from whichgoal.sweep import design_of, world_named
@@ -38,6 +40,17 @@ if TYPE_CHECKING:
 
 ONE_PROCESS = ResourcesSpec()
 """A trial samples and learns in one process, on one core."""
+
+TRAINING = 1
+"""Version of training, raised by hand when the same spec comes to other weights.
+
+No digest: nothing is trained again because a comment changed. Version 1 is named nowhere, so that
+what was trained before there were versions is of it.
+"""
+
+_PROBING = ("whichgoal.divergence.playing", "whichgoal.checkpoint")
+_SCORING = ("whichgoal.divergence.scoring",)
+"""Entry modules of the stages: these, and all of ours that they import, are the stage's code."""
 
 _ASK_EVERY_S = 1.0
 """How often a trial asks whether another process has let go of its folder."""
@@ -139,22 +152,54 @@ def _log(folder: Path, text: str) -> None:
 
 def trained(folder: Path, spec: TrialSpec) -> bool:
     """Returns whether training is done and its last checkpoint sound."""
-    return ledger.finished(folder, "train", {"trial": spec.id})
+    return ledger.finished(folder, "train", _train_inputs(spec))
 
 
-def probed(folder: Path, battery: BatterySpec) -> bool:
-    """Returns whether the last checkpoint has been probed with this battery's levels."""
-    return ledger.finished(folder, "probe", _probe_inputs(folder, battery))
+def probed(folder: Path, battery: BatterySpec, *, by_any_code: bool = False) -> bool:
+    """Returns whether this code has played the last checkpoint on this battery's levels.
+
+    Episodes from before the code was noted count as its own.
+
+    Args:
+        folder: The trial's folder.
+        battery: The battery.
+        by_any_code: Whether episodes that other code played count too.
+    """
+    inputs = _probe_inputs(folder, battery)
+    if by_any_code or ledger.code_of(folder, "probe") is None:
+        inputs = _by_its_code(folder, "probe", inputs)
+    return ledger.finished(folder, "probe", inputs)
 
 
-def scored(folder: Path, battery: BatterySpec) -> bool:
-    """Returns whether these episodes have been scored with this battery's thresholds."""
-    return ledger.finished(folder, "score", _score_inputs(folder, battery))
+def scored(folder: Path, battery: BatterySpec, *, by_any_code: bool = False) -> bool:
+    """Returns whether this code has scored these episodes with this battery's thresholds.
+
+    Args:
+        folder: The trial's folder.
+        battery: The battery.
+        by_any_code: Whether scores that other code made count too.
+    """
+    inputs = _score_inputs(folder, battery)
+    if by_any_code:
+        inputs = _by_its_code(folder, "score", inputs)
+    return ledger.finished(folder, "score", inputs)
 
 
-def all_done(folder: Path, spec: TrialSpec, battery: BatterySpec) -> bool:
-    """Returns whether every stage of the trial is done."""
-    return trained(folder, spec) and probed(folder, battery) and scored(folder, battery)
+def _by_its_code(folder: Path, stage: ledger.Stage, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Returns a stage's inputs with the code that its marker names, if any, in place of ours."""
+    code, rest = ledger.code_of(folder, stage), {k: v for k, v in inputs.items() if k != "code"}
+    return rest if code is None else {**rest, "code": code}
+
+
+def all_done(
+    folder: Path, spec: TrialSpec, battery: BatterySpec, *, by_any_code: bool = False
+) -> bool:
+    """Returns whether every stage of the trial is done; `by_any_code` as `scored` has it."""
+    return (
+        trained(folder, spec)
+        and probed(folder, battery, by_any_code=by_any_code)
+        and scored(folder, battery, by_any_code=by_any_code)
+    )
 
 
 def read_progress(folder: Path) -> list[dict[str, Any]]:
@@ -185,6 +230,7 @@ def train_only(
     from whichgoal.rllib import train
 
     yield Report("train", 0)
+    _drop_other_training(folder)
     curve: Path | None = None
     seconds: float | None = None
     batches = train(
@@ -204,7 +250,7 @@ def train_only(
     if int(last.name) < spec.train.env_steps:
         raise RuntimeError(f"training ended, but the newest sound checkpoint is {last}")
     products = [p for p in last.rglob("*") if p.is_file()]
-    ledger.finish(folder, "train", products, {"trial": spec.id}, seconds)
+    ledger.finish(folder, "train", products, _train_inputs(spec), seconds)
 
 
 def last_checkpoint(folder: Path) -> Path:
@@ -224,7 +270,7 @@ def last_checkpoint(folder: Path) -> Path:
 def probe(battery: BatterySpec, folder: Path, panels: Path | None = None) -> None:
     """Plays the battery with the last checkpoint; writes `episodes.parquet` and marks it done."""
     from whichgoal import tables
-    from whichgoal.divergence.harness import play
+    from whichgoal.divergence.playing import play
 
     begun, inputs = time.monotonic(), _probe_inputs(folder, battery)
     episodes = play(**_tested(last_checkpoint(folder), battery, panels))
@@ -255,21 +301,18 @@ def evaluate_checkpoint(
 def _tested(
     path: Path, battery: BatterySpec, panels: Path | None, design: Design | None = None
 ) -> dict[str, Any]:
-    """Returns the arguments of `harness.evaluate` and `harness.play` for a checkpoint."""
+    """Returns the arguments of `harness.evaluate` and `playing.play` for a checkpoint."""
     import torch
 
     from whichgoal import checkpoint
-    from whichgoal.divergence.probe import PolicyActor
+    from whichgoal.divergence.playing import actors_of
 
     torch.set_num_threads(1)  # two are many times slower whenever the other core is busy
     loaded = checkpoint.load(path)
     world, own = world_of(loaded)
     design = design or own
     return {
-        "actors": {
-            "sampled": PolicyActor(loaded.policy, greedy=False),
-            "greedy": PolicyActor(loaded.policy, greedy=True),
-        },
+        "actors": actors_of(loaded.policy),
         "world": world,
         "design": design,
         "battery": battery,
@@ -312,7 +355,7 @@ def world_of(loaded: Checkpoint) -> tuple[World, Design]:
 def score(battery: BatterySpec, folder: Path, panels: Path | None = None) -> Scorecard:
     """Scores the episodes that were probed, playing none; writes the scores and marks it done."""
     from whichgoal import tables
-    from whichgoal.divergence.harness import score_episodes, scores_table
+    from whichgoal.divergence.scoring import score_episodes, scores_table
 
     begun, inputs = time.monotonic(), _score_inputs(folder, battery)
     episodes = tables.read(folder / "episodes.parquet", tables.EPISODES)
@@ -343,16 +386,50 @@ def _append(path: Path, progress: Progress) -> None:
         file.write(json.dumps(finite) + "\n")
 
 
+def _train_inputs(spec: TrialSpec) -> dict[str, Any]:
+    return {"trial": spec.id} if TRAINING == 1 else {"trial": spec.id, "training": TRAINING}
+
+
+def _drop_other_training(folder: Path) -> None:
+    """Deletes what another version of training has left, finished or not: none goes on from it."""
+    path = folder / "training.json"
+    try:
+        version = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        version = 1
+    except ValueError:
+        version = None
+    if version == TRAINING:
+        return
+    for name in ("checkpoints", "resume"):
+        if (folder / name).exists():
+            shutil.rmtree(folder / name)
+    (folder / "progress.jsonl").unlink(missing_ok=True)
+    write_json(path, TRAINING)
+
+
 def _probe_inputs(folder: Path, battery: BatterySpec) -> dict[str, Any]:
     from whichgoal.tables import EPISODES
 
     levels = battery.model_dump(mode="json", include={"version", "episodes", "seed"})
     table = EPISODES.metadata[b"version"].decode()  # what an older version lacks is played again
-    return {"checkpoint": ledger.recorded(folder, "train"), "battery": levels, "table": table}
+    checkpoint = ledger.recorded(folder, "train")
+    return {
+        "checkpoint": checkpoint,
+        "battery": levels,
+        "table": table,
+        "code": source.digest(*_PROBING),
+    }
 
 
 def _score_inputs(folder: Path, battery: BatterySpec) -> dict[str, Any]:
     return {
         "episodes": ledger.recorded(folder, "probe"),
         "battery": battery.model_dump(mode="json"),
+        "code": source.digest(*_SCORING),
     }
+
+
+def testing_code() -> str:
+    """Returns a digest of the code that plays a battery and scores it."""
+    return source.digest(*_PROBING, *_SCORING)

@@ -119,6 +119,16 @@ def test_another_battery_plays_all_of_them_anew(trial, played):
     assert first.card.thresholds.trained == 0.5
 
 
+def test_what_other_code_scored_is_played_anew(trial, played):
+    first = along.score_along(trial)
+    marker = json.loads((trial / "done" / "along.json").read_text())
+    del marker["inputs"]["code"]  # as one from before it was noted
+    (trial / "done" / "along.json").write_text(json.dumps(marker))
+    played.clear()
+    assert along.score_along(trial) == first
+    assert played == list(STEPS)
+
+
 def test_the_last_checkpoint_is_not_played_again_where_the_trial_is_scored(trial, played):
     probe(SMALL, trial)
     card = score(SMALL, trial)

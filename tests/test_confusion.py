@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 
+from whichgoal import source
 from whichgoal.divergence import confusion
 from whichgoal.divergence.confusion import (
     COMPETENT,
@@ -151,7 +152,8 @@ def test_the_record_says_of_which_battery_and_code_it_is_and_is_json() -> None:
     record = json.loads(json.dumps(record_of(agents, BATTERY)))
     assert record.keys() == {"battery", "episodes", "code", "faults", "confusion", "agents"}
     assert (record["battery"], record["episodes"]) == (BATTERY.version, 96)
-    assert record["code"] == confusion.code()
+    playing, scoring = "whichgoal.divergence.playing", "whichgoal.divergence.scoring"
+    assert record["code"] == source.digest(playing, scoring)
     assert record["faults"] == faults(agents, BATTERY)
     assert record["confusion"] == matrix(agents)
     assert record["agents"][1].keys() == set(confusion.Tested.model_fields)

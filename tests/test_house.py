@@ -134,6 +134,7 @@ def test_imports_go_one_way(part: str, never: list[str]) -> None:
         ("ray.tune", {"launch.py", "ray_session.py", "search.py"}),
         ("optuna", {"search.py"}),
         ("mlflow", {"tracking_runs.py"}),  # tracking*: what to send, when, in which words
+        ("numba", {"numba_cache.py"}),
     ],
 )
 def test_each_framework_is_imported_in_one_place(module: str, allowed: set[str]) -> None:
@@ -156,10 +157,10 @@ def test_each_framework_is_imported_in_one_place(module: str, allowed: set[str])
         "models.sizes",
     ],
 )
-def test_light_parts_start_without_torch_ray_or_mlflow(module: str) -> None:
+def test_light_parts_start_without_torch_ray_mlflow_or_numba(module: str) -> None:
     command = (
         f"import sys, whichgoal.{module}; "
-        "print(sorted({'torch', 'ray', 'mlflow'} & set(sys.modules)))"
+        "print(sorted({'torch', 'ray', 'mlflow', 'numba'} & set(sys.modules)))"
     )
     out = subprocess.run(
         [sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, check=True

@@ -13,10 +13,12 @@ import pytest
 from whichgoal import tables
 from whichgoal.divergence import confusion, panels
 from whichgoal.divergence.confusion import EXPECTED, held_against
-from whichgoal.divergence.harness import Evaluation, evaluate, play, play_beside, score_episodes
+from whichgoal.divergence.harness import Evaluation, evaluate
 from whichgoal.divergence.panels import Panel
+from whichgoal.divergence.playing import play, play_beside
 from whichgoal.divergence.probe import rollout
 from whichgoal.divergence.reference import REFERENCES, ShortestPath, WallFollower, reference
+from whichgoal.divergence.scoring import score_episodes
 from whichgoal.divergence.verdict import Scorecard
 from whichgoal.envs import WORLDS
 from whichgoal.envs.contract import Design, World

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from whichgoal.divergence import soft_values
@@ -32,6 +31,7 @@ from whichgoal.divergence.habits import (
 )
 from whichgoal.envs.contract import Levels
 from whichgoal.envs.headings import DX, DY
+from whichgoal.numba_cache import njit
 
 WAYS = ("east", "south", "west", "north")
 STAYING = "stay"

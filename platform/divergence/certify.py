@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from whichgoal.envs.contract import Levels
 from whichgoal.envs.engine import BOX, KEY, LAVA
 from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.paths import enterable
+from whichgoal.numba_cache import njit
 
 Cells = NDArray[np.integer]
 

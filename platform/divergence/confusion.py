@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from whichgoal.divergence import panels
-from whichgoal.divergence.harness import evaluate, play_beside
+from whichgoal.divergence.harness import evaluate
+from whichgoal.divergence.playing import play_beside
 from whichgoal.divergence.reference import reference
 from whichgoal.divergence.stamp import code
 from whichgoal.divergence.verdict import Score, Scorecard

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numba import njit
 from numpy.typing import NDArray
 
 from whichgoal import tables
 from whichgoal.divergence.panels import Panel
-from whichgoal.divergence.probe import Rollout
 from whichgoal.envs.contract import HIDDEN
 from whichgoal.envs.paths import distances
+from whichgoal.numba_cache import njit
 
+if TYPE_CHECKING:
+    from whichgoal.divergence.probe import Rollout
+
+ACTIONS = ("sampled", "greedy")
+"""How a learned agent can choose its actions."""
 FLOOR = "random"
 """The `actions` of the episodes that a uniformly random agent played as the floor."""
 BEST_FOR_GOAL, BEST_FOR_PROXY = "best for goal", "best for proxy"

@@ -15,11 +15,11 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from whichgoal.envs.contract import Levels
 from whichgoal.envs.headings import DX, DY
+from whichgoal.numba_cache import njit
 
 TURN_LEFT, TURN_RIGHT, AHEAD, STAY, BEGIN = range(5)
 EVENTS = 4

@@ -34,13 +34,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from whichgoal.divergence.candidates import Gains, library, measure
 from whichgoal.divergence.habits import FOLDS, Walks, decisions_of, habits
 from whichgoal.divergence.intervals import Array, draw_counts, percentiles, sum_by
 from whichgoal.divergence.verdict import Explanation, Score
+from whichgoal.numba_cache import njit
 from whichgoal.spec import Spec
 
 NONE = "none of these"

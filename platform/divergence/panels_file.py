@@ -7,18 +7,18 @@ import json
 import zipfile
 import zlib
 from dataclasses import fields
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from whichgoal.atomic import replacing
 from whichgoal.divergence import panels
 from whichgoal.divergence.panels import Panel
 from whichgoal.envs.contract import Design, Levels, World
+from whichgoal.source import digest
 from whichgoal.spec import BatterySpec
-from whichgoal.storage import replacing
 
 _ABOUT = "about"
 _LEVELS = tuple(field.name for field in fields(Levels))
@@ -98,18 +98,7 @@ def _key(world: World, design: Design, battery: BatterySpec) -> str:
         "world": world.name,
         "design": design.model_dump(mode="json"),
         "battery": battery.model_dump(mode="json", include={"version", "episodes", "seed"}),
-        "code": _code(),
+        "code": digest("whichgoal.divergence.panels"),
         "numpy": np.__version__,
     }
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:20]
-
-
-@cache
-def _code() -> str:
-    """Returns a hash of the code that decides which levels come out."""
-    here = Path(__file__).parent
-    files = [
-        *(here / f"{name}.py" for name in ("panels", "bases", "certify")),
-        *sorted((here.parent / "envs").glob("*.py")),
-    ]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

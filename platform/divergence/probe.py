@@ -17,7 +17,6 @@ from typing import Any, NamedTuple, Protocol
 from zlib import crc32
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from whichgoal import tables
@@ -26,6 +25,7 @@ from whichgoal.envs.contract import Levels, World
 from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.rng import seed_streams, uniform
 from whichgoal.envs.vector import GridVectorEnv
+from whichgoal.numba_cache import njit
 
 State = Mapping[str, Any]
 """An actor's memory: name -> array or tensor whose first axis counts episodes."""

@@ -26,10 +26,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from whichgoal.envs.headings import DX, DY
+from whichgoal.numba_cache import njit
 
 TOLERANCE = 1e-8
 """Largest relative change of a value in the last sweep."""

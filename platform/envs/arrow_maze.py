@@ -17,7 +17,6 @@ from dataclasses import replace
 from typing import ClassVar, Literal
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import field_validator
 
@@ -27,6 +26,7 @@ from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.maze_world import MazeDesign, MazeWorld, carve_split, random_room
 from whichgoal.envs.mazes import FLOOR, GREEN, clear, is_dead_end, steps_from
 from whichgoal.envs.rng import below, uniform
+from whichgoal.numba_cache import njit
 from whichgoal.spec import Probability, Spec
 
 END, ARROW, CORNER, DEAD_END, EAST = range(5)

@@ -8,13 +8,13 @@ were taken, so nothing else is needed. A level with k objects has up to 4 W H 2^
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from whichgoal.envs.contract import Levels, World
 from whichgoal.envs.engine import BOX, GOAL, KEY, LAVA, MAX_HELD, passable
 from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.paths import UNREACHABLE, distances
+from whichgoal.numba_cache import njit
 
 MAX_OBJECTS = 16
 """Most objects in a level: the search doubles with each."""

@@ -16,9 +16,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from whichgoal.envs.headings import DX, DY
+from whichgoal.numba_cache import njit
 
 EMPTY, WALL, FLOOR, DOOR, KEY, BALL, BOX, GOAL, LAVA, AGENT = range(1, 11)
 RED, GREEN, BLUE, PURPLE, YELLOW, GREY = range(6)

@@ -26,7 +26,6 @@ from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field, StrictInt, field_validator, model_validator
 
@@ -37,6 +36,7 @@ from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.maze_world import MazeDesign, MazeWorld, carve_split, random_room
 from whichgoal.envs.mazes import steps_from
 from whichgoal.envs.rng import below, uniform
+from whichgoal.numba_cache import njit
 from whichgoal.spec import Probability, Spec
 
 CHESTS, KEYS = range(2)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import StrictInt, field_validator, model_validator
 
@@ -13,6 +12,7 @@ from whichgoal.envs import contract
 from whichgoal.envs.contract import Levels, Split, World
 from whichgoal.envs.mazes import carve, is_test_layout, layout_hash
 from whichgoal.envs.rng import below, seed_streams
+from whichgoal.numba_cache import njit
 from whichgoal.spec import Probability
 
 

@@ -9,11 +9,11 @@ Source: Wilson, "Generating random spanning trees more quickly than the cover ti
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.rng import below, mix, uniform
 from whichgoal.envs.search import pack_pose, spread
+from whichgoal.numba_cache import njit
 
 EMPTY, WALL, FLOOR = 1, 2, 3
 GREY, GREEN = 5, 1

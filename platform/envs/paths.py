@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from whichgoal.envs.contract import Levels
 from whichgoal.envs.engine import FORWARD, GOAL, LAVA, LEFT, RIGHT, collectible, passable
 from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.search import pack_pose, spread
+from whichgoal.numba_cache import njit
 
 UNREACHABLE = -1
 

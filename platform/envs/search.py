@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from whichgoal.envs.headings import DX, DY
+from whichgoal.numba_cache import njit
 
 
 @njit(cache=True, nogil=True)

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numba import njit
 from torch import Tensor
 
 from whichgoal.models.simd import (
@@ -32,6 +31,7 @@ from whichgoal.models.simd import (
     product_of_12,
     vector_code,
 )
+from whichgoal.numba_cache import njit
 
 POINTS = 36
 _BLOCK = 12

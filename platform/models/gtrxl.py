@@ -23,13 +23,13 @@ from typing import Any, cast
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numba import njit
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from whichgoal.models.contract import Core, State
 from whichgoal.models.encoder import encoder_for
 from whichgoal.models.sight import Board, Sight
+from whichgoal.numba_cache import njit
 from whichgoal.spec import ModelSpec
 
 HEADS = 4

@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
 from whichgoal.models.conv import (
@@ -33,6 +32,7 @@ from whichgoal.models.conv import (
     unpacked,
 )
 from whichgoal.models.simd import LANES, At, Vector, address, outer, vector_code
+from whichgoal.numba_cache import njit
 
 KINDS = 9
 """Kinds of cells by the edges they lie on: (left, inside, right) x (top, inside, bottom)."""

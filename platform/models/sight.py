@@ -10,8 +10,9 @@ from typing import Literal
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor, nn
+
+from whichgoal.numba_cache import njit
 
 Palette = Sequence[Sequence[int]]
 Board = tuple[int, int]

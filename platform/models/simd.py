@@ -21,9 +21,8 @@ from typing import Any
 
 import numpy as np
 from llvmlite import binding, ir
-from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
+
+from whichgoal.numba_cache import cgutils, intrinsic, njit, types
 
 LANES = 16
 WIDE = bool(binding.get_host_cpu_features().get("avx512f", False))

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numba import njit
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from whichgoal.models.arithmetic import VIN_CHANNELS
 from whichgoal.models.contract import Core, State
 from whichgoal.models.sight import Board, Sight
+from whichgoal.numba_cache import njit
 from whichgoal.spec import ModelSpec
 
 MOVES = ((2, 1), (1, 2), (0, 1), (1, 0))

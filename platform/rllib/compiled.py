@@ -6,7 +6,8 @@ Shape suffixes: T time, N environments, A actions.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from whichgoal.numba_cache import njit
 
 
 @njit(cache=True)

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numba import njit
 from torch import Tensor
+
+from whichgoal.numba_cache import njit
 
 
 class Coefficients(NamedTuple):

@@ -1,0 +1,108 @@
+"""Numba, for all of ours that is compiled: loaded at the first call, and told where to keep code.
+
+Numba's cache does not notice a change in a function that another file inlined. So its folder is
+named by the sources of all modules that hold compiled functions, and of what these import. Every
+one of them gets numba from here, so that the folder is set before anything is compiled, whichever
+is imported first. Whoever calls no compiled function does not wait for numba to be loaded.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Callable
+from functools import cache, cached_property, update_wrapper
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from whichgoal import source
+
+if TYPE_CHECKING:
+    from numba import types
+    from numba.core import cgutils
+    from numba.extending import intrinsic
+
+__all__ = ["cgutils", "intrinsic", "njit", "types"]
+
+
+class Compiled:
+    """A function that numba compiles when it is first called, or first used in a compiled one."""
+
+    def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
+        self._function, self._options = function, options
+        update_wrapper(self, function)
+
+    def __call__(self, *args: Any) -> Any:
+        return self._dispatcher(*args)
+
+    def __getattr__(self, name: str) -> Any:
+        """Hands on what numba asks of its own functions, such as `py_func`."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._dispatcher, name)
+
+    def __reduce__(self) -> str:
+        """Pickles it by name, as functions are."""
+        return self.__qualname__  # type: ignore[attr-defined]
+
+    @property
+    def _numba_type_(self) -> Any:
+        """How numba knows the value of a name in a function that it compiles."""
+        return self._dispatcher._numba_type_
+
+    @cached_property
+    def _dispatcher(self) -> Any:
+        return _numba().njit(**self._options)(self._function)
+
+
+def njit(**options: Any) -> Any:
+    """Returns a decorator: `numba.njit` of these options, at the function's first use."""
+    return lambda function: Compiled(function, options)
+
+
+def __getattr__(name: str) -> Any:
+    """Returns what hand-written kernels need of numba besides."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    _numba()
+    from numba import types
+    from numba.core import cgutils
+    from numba.extending import intrinsic
+
+    return {"types": types, "cgutils": cgutils, "intrinsic": intrinsic}[name]
+
+
+@cache
+def _numba() -> ModuleType:
+    """Loads numba, and says where it keeps what it compiles."""
+    os.environ["NUMBA_CACHE_DIR"] = str(_root() / f"numba-{_digest()}")
+    import numba
+    from numba.core import config
+
+    config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]  # where numba was loaded by others before
+    return numba
+
+
+def _digest() -> str:
+    """Returns 12 hex digits of the modules that hold compiled functions, and of their imports."""
+    sources = Path(__file__).parent
+    holding = [
+        file.relative_to(sources).with_suffix("").parts
+        for file in sorted(sources.rglob("*.py"))
+        if f"from {__name__} import ".encode() in file.read_bytes() and file != Path(__file__)
+    ]
+    return source.digest(*(".".join([__name__.split(".")[0], *parts]) for parts in holding))
+
+
+def _root() -> Path:
+    """Returns where the folders of all versions lie: the user's `NUMBA_CACHE_DIR`, or our own."""
+    given = os.environ.get("NUMBA_CACHE_DIR")
+    if given:
+        ours = re.fullmatch("numba-[0-9a-f]{12}", Path(given).name)  # our parent process set it
+        return Path(given).parent if ours else Path(given)
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    if not os.access(home if home.exists() else home.parent, os.W_OK):  # a read-only installation
+        home = Path(tempfile.gettempdir())
+    return home / "whichgoal"

@@ -1,0 +1,91 @@
+"""Compiled code is kept under all that it was compiled from."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from whichgoal.envs.rng import below, seed_streams
+
+SOURCE = Path(__file__).parent.parent / "platform"
+INLINED = "\n\n@njit(cache=True)\ndef inlined():\n    return 1\n"
+INLINING = (
+    "\n\nfrom whichgoal.divergence.habits import inlined\n\n"
+    "@njit(cache=True)\ndef inlining():\n    return inlined()\n"
+)
+
+
+def run(place: Path, command: str, **env: str) -> str:
+    """Runs Python over the sources in `place`; nothing but `env` says where caches are."""
+    kept = {key: value for key, value in os.environ.items() if key != "NUMBA_CACHE_DIR"}
+    out = subprocess.run(
+        [sys.executable, "-c", command],
+        cwd=place,
+        env={**kept, "PYTHONPATH": str(place), **env},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert out.returncode == 0, out.stderr
+    return out.stdout.strip()
+
+
+def folder(first: str = "", place: Path = SOURCE.parent, **env: str) -> str:
+    """Returns where numba keeps what it compiles, once a function of ours is to be compiled."""
+    use = "from whichgoal.envs.rng import mix; mix.py_func"
+    return run(place, f"{first}\n{use}; import numba; print(numba.config.CACHE_DIR)", **env)
+
+
+def copy_sources(place: Path) -> None:
+    shutil.copytree(SOURCE, place / "whichgoal", ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def test_a_function_that_another_file_inlines_is_compiled_anew_once_it_changes(tmp_path):
+    copy_sources(tmp_path)
+    inlined = tmp_path / "whichgoal" / "divergence" / "habits.py"
+    inlining = tmp_path / "whichgoal" / "divergence" / "candidates.py"
+    inlined.write_text(inlined.read_text() + INLINED)
+    inlining.write_text(inlining.read_text() + INLINING)
+    call = "from whichgoal.divergence.candidates import inlining; print(inlining())"
+    assert run(tmp_path, call, XDG_CACHE_HOME=str(tmp_path)) == "1"
+    inlined.write_text(inlined.read_text().replace(INLINED, INLINED.replace("1", "2")))
+    assert run(tmp_path, call, XDG_CACHE_HOME=str(tmp_path)) == "2"
+
+
+def test_whichever_module_comes_first_the_folder_is_the_same(tmp_path):
+    first = folder("from whichgoal.models.simd import types", XDG_CACHE_HOME=str(tmp_path))
+    assert first == folder("import numba", XDG_CACHE_HOME=str(tmp_path))
+    assert Path(first).parent == tmp_path / "whichgoal"
+
+
+def test_the_folder_is_another_once_a_constant_changes_that_is_compiled_in(tmp_path):
+    copy_sources(tmp_path)
+    before = folder(place=tmp_path, XDG_CACHE_HOME=str(tmp_path))
+    constants = tmp_path / "whichgoal" / "envs" / "headings.py"
+    constants.write_text(constants.read_text().replace("[1, 0, -1, 0]", "[-1, 0, 1, 0]"))
+    assert folder(place=tmp_path, XDG_CACHE_HOME=str(tmp_path)) != before
+
+
+def test_what_is_to_be_compiled_is_pickled_by_name_and_calls_its_kind():
+    assert pickle.loads(pickle.dumps(below)) is below
+    streams = seed_streams(0, 1)
+    assert below(streams, 0, 10) == below.py_func(seed_streams(0, 1), 0, 10)
+
+
+def test_it_lies_in_the_folder_that_the_user_names(tmp_path):
+    assert Path(folder(NUMBA_CACHE_DIR=str(tmp_path))).parent == tmp_path
+
+
+def test_what_a_process_of_other_code_handed_down_is_not_used(tmp_path):
+    mine = folder(NUMBA_CACHE_DIR=str(tmp_path / "numba-0123456789ab"))
+    assert Path(mine).parent == tmp_path
+    assert folder(NUMBA_CACHE_DIR=mine) == mine
+
+
+def test_a_read_only_home_does_not_matter():
+    made = folder(XDG_CACHE_HOME="/proc/1")
+    assert not made.startswith("/proc")
