@@ -20,6 +20,7 @@ from typing import Any
 
 from whichgoal import placement
 from whichgoal.environment import seconds
+from whichgoal.errors import BAD_INPUT, CommandError
 from whichgoal.loopback import stay_on_loopback
 from whichgoal.sweep_spec import LimitsSpec, ResourcesSpec
 
@@ -54,8 +55,14 @@ _QUIET = {
 Say = Callable[[str], None]
 
 
-class PlacementError(RuntimeError):
+class PlacementError(CommandError):
     """There is no room for a trial; one clear line."""
+
+
+class ClusterError(CommandError, ConnectionError):
+    """No Ray cluster answers; one clear line."""
+
+    exit_code = BAD_INPUT
 
 
 class TimeUp(RuntimeError):
@@ -152,7 +159,7 @@ def session(
 
     Raises:
         PlacementError: There is no room for a trial.
-        ConnectionError: With `auto`, if no cluster answers.
+        ClusterError: With `auto`, if no cluster answers.
         ValueError: `WHICHGOAL_NODES_WITHIN_S` is no number of seconds.
     """
     within_s = 0.0 if address == "local" else seconds(NODES_WITHIN, PLACED_WITHIN_S)
@@ -262,7 +269,10 @@ def _ray(address: str, num_cpus: int) -> Iterator[Path]:
                     _temp_dir=temporary,
                 )
         else:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            try:
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            except ConnectionError as error:
+                raise ClusterError(str(error)) from error
         yield Path(temporary)
     finally:
         # Another thread that collects garbage would let go of Ray's references in the middle of
@@ -277,7 +287,7 @@ def _ray(address: str, num_cpus: int) -> Iterator[Path]:
 
 
 def _check_answers(within_s: float) -> None:
-    """Raises `ConnectionError` unless something listens where Ray's `auto` would connect to.
+    """Raises `ClusterError` unless something listens where Ray's `auto` would connect to.
 
     Raises:
         ValueError: `RAY_ADDRESS` is no address.
@@ -301,7 +311,7 @@ def _check_answers(within_s: float) -> None:
             return
         except (OSError, OverflowError) as error:
             if time.monotonic() >= give_up:
-                raise ConnectionError(
+                raise ClusterError(
                     f"no Ray cluster answers at {found} within {within_s:.0f} s ({error}); "
                     f"allowed: RAY_ADDRESS of one that runs, or --address local"
                 ) from None

@@ -14,6 +14,7 @@ from whichgoal import launch, ledger, tracking, tracking_uri
 from whichgoal.compare import Agent, answer
 from whichgoal.compare.scored import read_plan
 from whichgoal.divergence.verdict import Scorecard
+from whichgoal.errors import STOPPED, CommandError
 from whichgoal.mirror import carried_out, fetch, share, working_on
 from whichgoal.plan import plan
 from whichgoal.prepare import build_panels
@@ -33,11 +34,13 @@ _TRACK_EVERY = 16
 """Reports of one trial between two updates of its curves in MLflow."""
 
 
-class Interrupted(RuntimeError):
+class Interrupted(CommandError):
     """The run was stopped on purpose; says what was kept."""
 
+    exit_code = STOPPED
 
-class Unfinished(RuntimeError):
+
+class Unfinished(CommandError):
     """Trials ended without a result; names them and their logs."""
 
 

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from whichgoal import ray_session, search, show_explored
+from whichgoal.errors import CommandError
 from whichgoal.mirror import searching
 from whichgoal.progress import Board, Row, Screen, say_plainly
 from whichgoal.storage import Storage, write_json
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-class Unsearched(RuntimeError):
+class Unsearched(CommandError):
     """A search has found nothing; one clear line."""
 
 

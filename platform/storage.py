@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from whichgoal.errors import BAD_INPUT, CommandError
 from whichgoal.redact import redacted
 
 if TYPE_CHECKING:
@@ -37,8 +38,10 @@ _UNFINISHED_FOLDER = re.compile(r"\.(?:[0-9]{12}|writing)-[a-z0-9_]{8}")
 """As `checkpoint.write_folder` and `rllib.resume.save` name one."""
 
 
-class StorageError(ValueError):
+class StorageError(CommandError, ValueError):
     """A storage root that cannot be used, or is in use; one clear line without secrets."""
+
+    exit_code = BAD_INPUT
 
     def __init__(self, line: str) -> None:
         super().__init__(redacted(line))

@@ -96,8 +96,9 @@ def test_every_benchmark_starts(file: Path) -> None:
     assert told.stdout.startswith("usage: ")
 
 
-def test_spec_imports_nothing_of_ours() -> None:
-    assert not uses(SOURCE / "spec.py", "whichgoal")
+@pytest.mark.parametrize("file", ["spec.py", "errors.py"])
+def test_what_all_others_build_on_imports_nothing_of_ours(file: str) -> None:
+    assert not uses(SOURCE / file, "whichgoal")
 
 
 @pytest.mark.parametrize(
