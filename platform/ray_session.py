@@ -16,13 +16,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from whichgoal import placement
 from whichgoal.environment import seconds
 from whichgoal.errors import BAD_INPUT, CommandError
 from whichgoal.loopback import stay_on_loopback
 from whichgoal.sweep_spec import LimitsSpec, ResourcesSpec
+
+if TYPE_CHECKING:
+    from whichgoal.tune_hooks import Hooks
 
 MAX_FAILURES = 3
 """How often a trial whose process or node died is started again, from its newest sound state.
@@ -94,14 +97,15 @@ class Session:
         resources: What each trial is given; there is room for one at least.
         limits: How much the whole session takes.
         ends_at: When its time is over, by `time.monotonic`; None: never.
-        watch: Makes a callback of Tune's that tells when no trial has a place; None: not needed.
+        watch: Makes what, asked at each step of Tune's, tells when no trial has a place; None: not
+            needed.
     """
 
     temporary: Path
     resources: ResourcesSpec
     limits: LimitsSpec
     ends_at: float | None
-    watch: Callable[[], Any] | None = None
+    watch: Callable[[], Callable[[list[Any]], None]] | None = None
 
     def fit(self, tuner: Any) -> None:
         """Runs one of Ray Tune's tuners to its end.
@@ -125,16 +129,18 @@ class Session:
             **more,
         )
 
-    def run_config(self, callback: Any) -> Any:
+    def run_config(self, hooks: Hooks) -> Any:
         """Returns Tune's configuration of where and how: quiet, and without checkpoints."""
         from ray import tune
+
+        from whichgoal.tune_hooks import Hooks
 
         return tune.RunConfig(
             name=f"tune-{time.monotonic_ns()}",
             storage_path=str(self.temporary),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # the trial has them
             failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
-            callbacks=[callback] if self.watch is None else [callback, self.watch()],
+            callbacks=[hooks] if self.watch is None else [hooks, Hooks(on_step=self.watch())],
             verbose=0,
         )
 
@@ -173,30 +179,24 @@ def session(
         yield Session(temporary, resources, limits, ends_at, watch)
 
 
-def _watch(resources: ResourcesSpec, within_s: float, say: Say) -> Any:
-    """Returns a callback of Tune's that says why no trial could run, if so for `within_s`."""
-    from ray import tune
-
-    class Watch(tune.Callback):
-        def __init__(self, standstill: placement.Standstill, say: Say) -> None:
-            self.standstill, self.say = standstill, say
-
-        def __getstate__(self) -> dict[str, Any]:
-            return {}  # Tune pickles it, and its class, for a restore that we never ask for
-
-        def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-            states = {trial.status for trial in trials}
-            why = self.standstill.news(running="RUNNING" in states, waiting="PENDING" in states)
-            if why is not None:
-                self.say(
-                    f"no trial has had a place for {self.standstill.after_s:.0f} s: {why}; "
-                    f"the run goes on once there is one"
-                )
+def _watch(resources: ResourcesSpec, within_s: float, say: Say) -> Callable[[list[Any]], None]:
+    """Returns what tells, asked at each step of Tune's, why no trial could run for `within_s`."""
 
     def why() -> str | None:
         return placement.unplaceable(resources.bundles(), _nodes())
 
-    return Watch(placement.Standstill(why, within_s), say)
+    standstill = placement.Standstill(why, within_s)
+
+    def on_step(trials: list[Any]) -> None:
+        states = {trial.status for trial in trials}
+        reason = standstill.news(running="RUNNING" in states, waiting="PENDING" in states)
+        if reason is not None:
+            say(
+                f"no trial has had a place for {within_s:.0f} s: {reason}; "
+                f"the run goes on once there is one"
+            )
+
+    return on_step
 
 
 def _nodes() -> list[dict[str, float]]:

@@ -220,6 +220,8 @@ def _run(
     from ray import tune
     from ray.tune.search.optuna import OptunaSearch
 
+    from whichgoal.tune_hooks import Hooks
+
     left = trials - len(_finished(study))
     if left <= 0:
         return
@@ -238,41 +240,21 @@ def _run(
     def begin(config: dict[str, Any]) -> searched.Reports:
         return searched.reports(job, used({key: config[key] for key in space}), resources)
 
+    def on_result(trials: list[Any], trial: Any, result: dict[str, Any]) -> None:
+        on_trial({**result, "n": trials.index(trial)})
+
+    def on_complete(trials: list[Any], trial: Any) -> None:
+        on_trial({**trial.last_result, "n": trials.index(trial), "over": True})
+
+    def on_error(trials: list[Any], trial: Any) -> None:
+        on_trial({"n": trials.index(trial), "over": True, "failed": why_it_died(trial)})
+
     tuner = tune.Tuner(
         trial_process(resources, begin, searched.newest),
         tune_config=session.tune_config(search_alg=searcher, scheduler=scheduler, num_samples=left),
-        run_config=session.run_config(_news(on_trial)),
+        run_config=session.run_config(Hooks(on_result, on_complete, on_error)),
     )
     session.fit(tuner)
-
-
-def _news(on_trial: OnTrial) -> Any:
-    """Returns the Tune callback that hands on what trials of a search report."""
-    from ray import tune
-
-    class News(tune.Callback):
-        def __init__(self, report: OnTrial) -> None:
-            self.report = report
-
-        def __getstate__(self) -> dict[str, Any]:
-            return {}  # Tune pickles its callbacks for a restore that we never ask for
-
-        def on_trial_result(
-            self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
-        ) -> None:
-            self.report({**result, "n": trials.index(trial)})
-
-        def on_trial_complete(
-            self, iteration: int, trials: list[Any], trial: Any, **info: Any
-        ) -> None:
-            self.report({**trial.last_result, "n": trials.index(trial), "over": True})
-
-        def on_trial_error(
-            self, iteration: int, trials: list[Any], trial: Any, **info: Any
-        ) -> None:
-            self.report({"n": trials.index(trial), "over": True, "failed": why_it_died(trial)})
-
-    return News(on_trial)
 
 
 def _finished(study: Study) -> list[FrozenTrial]:
