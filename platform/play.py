@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from whichgoal.envs.contract import Levels, World
     from whichgoal.envs.single import LevelEnv
 
-_AFTER = 12
+STEPS_AFTER = 12
 """Steps that are still shown after the last target was touched."""
 
 
@@ -130,7 +130,7 @@ class Episode:
             yield self.step(int(action[0]))
             if not all(map(self._is_done, self.targets)):
                 done_at = self.now.step
-            elif self.now.step >= done_at + 1 + _AFTER:
+            elif self.now.step >= done_at + 1 + STEPS_AFTER:
                 return
 
     def picture(self, tile: int = 24) -> NDArray[np.uint8]:

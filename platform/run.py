@@ -30,7 +30,7 @@ from whichgoal.tuned import values_of
 if TYPE_CHECKING:
     from rich.console import Console
 
-_TRACK_EVERY = 16
+TRACK_EVERY = 16
 """Reports of one trial between two updates of its curves in MLflow."""
 
 
@@ -198,7 +198,7 @@ class _Run:
                     self.over.add(trial_id)
                     self._fetch(by_id[trial_id])
                 heard[trial_id] = heard.get(trial_id, 0) + 1
-                if over or heard[trial_id] % _TRACK_EVERY == 1:
+                if over or heard[trial_id] % TRACK_EVERY == 1:
                     self.tracker.put(by_id[trial_id], "FINISHED" if over else "RUNNING")
                 if report["env_steps"]:
                     self.tracker.start()  # only once training is under way: its import takes time

@@ -124,7 +124,7 @@ def test_an_episode_of_a_counted_goal_is_played_until_it_cannot_be_paid_any_more
     episode = an_episode("goal")
     assert episode.now.paid == {"chests": 2, "keys": 2}
     # The agent is exact, and its episode ends soon after the last chest.
-    assert episode.now.step == episode.panel.fewest[0] + play._AFTER
+    assert episode.now.step == episode.panel.fewest[0] + play.STEPS_AFTER
     assert not episode.now.over
     assert "2 in all" in episode.told()
 
