@@ -172,7 +172,7 @@ def session(
     ends_at = None if limits.time_s is None else time.monotonic() + limits.time_s
     wanted = math.ceil(resources.cores * min(trials, limits.max_concurrent or trials))
     with _ray(address, max(1, min(wanted, cores()))) as temporary, _stop_on_sigterm():
-        _check_placement(resources, within_s, say)
+        wait_for_room(resources, within_s, say)
         for name in ("ray.tune", "ray.train", "ray.air"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         watch = None if address == "local" else partial(_watch, resources, within_s, say)
@@ -206,11 +206,16 @@ def _nodes() -> list[dict[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
-def _check_placement(resources: ResourcesSpec, within_s: float, say: Say) -> None:
-    """Raises `PlacementError` unless a trial fits into the cluster.
+def wait_for_room(resources: ResourcesSpec, within_s: float, say: Say) -> None:
+    """Waits until a trial fits into the cluster, which is asked to grow to what the trial needs.
 
-    A cluster gets some seconds until its nodes are there, and is asked to grow to what a trial
-    needs, if it can.
+    Args:
+        resources: What the trial is given.
+        within_s: How long the cluster may take until its nodes are there.
+        say: Takes a line for people, if there is to be waited.
+
+    Raises:
+        PlacementError: There is no room by then.
     """
     from ray.autoscaler.sdk import request_resources
 
@@ -240,34 +245,16 @@ def _check_placement(resources: ResourcesSpec, within_s: float, say: Say) -> Non
 @contextmanager
 def _ray(address: str, num_cpus: int) -> Iterator[Path]:
     """Connects to Ray, or starts one that ends with us; yields a folder that is gone afterwards."""
-    for key, value in _QUIET.items():
-        os.environ.setdefault(key, value)
-    if address == "local":
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # no port is open to others
-        stay_on_loopback()
-    source = str(Path(__file__).resolve().parent.parent)
-    if (Path(source) / "whichgoal").exists():  # a source tree: workers find us by its path
-        paths = [source, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-        os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+    _set_environment(address)
     import ray
 
     if address != "local":
-        _check_answers(ANSWERS_WITHIN_S)
+        wait_for_answer(ANSWERS_WITHIN_S)
     # Unix sockets lie in this folder: their paths must stay below 108 characters.
     temporary = tempfile.mkdtemp(prefix="whichgoal-", dir="/tmp" if os.path.isdir("/tmp") else None)
     try:
         if address == "local":
-            with _without_dashboard():
-                ray.init(
-                    address="local",
-                    _node_ip_address="127.0.0.1",
-                    num_cpus=num_cpus,
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                    object_store_memory=100 * 2**20,
-                    _temp_dir=temporary,
-                )
+            _start(num_cpus, temporary)
         else:
             try:
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
@@ -286,10 +273,41 @@ def _ray(address: str, num_cpus: int) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _check_answers(within_s: float) -> None:
-    """Raises `ClusterError` unless something listens where Ray's `auto` would connect to.
+def _set_environment(address: str) -> None:
+    """Sets what Ray, and the processes that it starts, read from the environment."""
+    for key, value in _QUIET.items():
+        os.environ.setdefault(key, value)
+    if address == "local":
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # no port is open to others
+        stay_on_loopback()
+    source = str(Path(__file__).resolve().parent.parent)
+    if (Path(source) / "whichgoal").exists():  # a source tree: workers find us by its path
+        paths = [source, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+        os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+
+
+def _start(num_cpus: int, temporary: str) -> None:
+    """Starts a Ray of our own on this machine, and connects to it."""
+    import ray
+
+    with _without_dashboard():
+        ray.init(
+            address="local",
+            _node_ip_address="127.0.0.1",
+            num_cpus=num_cpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            object_store_memory=100 * 2**20,
+            _temp_dir=temporary,
+        )
+
+
+def wait_for_answer(within_s: float) -> None:
+    """Waits until something listens where Ray's `auto` would connect to.
 
     Raises:
+        ClusterError: Nothing does by then.
         ValueError: `RAY_ADDRESS` is no address.
     """
     from ray._private.services import canonicalize_bootstrap_address
