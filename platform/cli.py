@@ -143,7 +143,7 @@ def _score(given: argparse.Namespace) -> int:
         from whichgoal import along_figure
 
         along_figure.check(given.figure)
-    found = _scored(given)
+    found = _score_agents(given)
     if given.figure is not None and found.cards:
         along_figure.draw(found.cards, given.figure)
     if given.json:
@@ -210,7 +210,7 @@ def _compare(given: argparse.Namespace) -> int:
     return 0
 
 
-def _scored(given: argparse.Namespace) -> Scored:
+def _score_agents(given: argparse.Namespace) -> Scored:
     from whichgoal.callables import names_callable
     from whichgoal.score import Found, Scored, score_path, score_policy
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.study import Study
 
+    from whichgoal.tune_hooks import Hooks
+
 METRIC = "late_success"
 """What `tune` maximizes: mean success in training over the second half of what a trial has had."""
 
@@ -36,7 +38,7 @@ OnTrial = Callable[[dict[str, Any]], None]
 """Called in the driver with what a trial of a search reports: `n`, `values`, and more."""
 
 
-def used(suggested: Mapping[str, Any]) -> dict[str, Any]:
+def as_tried(suggested: Mapping[str, Any]) -> dict[str, Any]:
     """Returns suggested values as they are tried: numbers with four digits, for people to read."""
     return {k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in suggested.items()}
 
@@ -69,12 +71,12 @@ def tune(
     }
     _run(study, kept, spec, job, connect, on_trial, METRIC, "max", _asha(spec, target))
     finished = finished_trials(study)
-    folders = [folder / "trials" / group.trial(used(trial.params)).id for trial in finished]
+    folders = [folder / "trials" / group.trial(as_tried(trial.params)).id for trial in finished]
     fetch(storage, folders)
     steps = [_env_steps(place) for place in folders]
     tried = [
         {
-            "values": used(trial.params),
+            "values": as_tried(trial.params),
             "success": trial.value,
             "env_steps": reached,
             "stopped": reached < target,
@@ -131,11 +133,11 @@ def explore(
     found = []
     for trial in finished_trials(study):
         if all(math.isfinite(loss) for loss in trial.values):
-            agents = group.trials(used(trial.params))
+            agents = group.trials(as_tried(trial.params))
             fetch(storage, [storage.trial(agent.id) for agent in agents])
             found.append(
                 {
-                    "values": used(trial.params),
+                    "values": as_tried(trial.params),
                     "scores": searched.scores_of(names, agents, storage.root / "trials"),
                     "trials": [agent.id for agent in agents],
                     "front": trial.number in front,
@@ -165,13 +167,12 @@ def _run(
     from ray import tune
     from ray.tune.search.optuna import OptunaSearch
 
-    from whichgoal.tune_hooks import Hooks
-
     left = spec.trials - len(finished_trials(study))
     if left <= 0:
         return
     session = connect()
     logging.getLogger("ray.tune.search.optuna").setLevel(logging.CRITICAL)
+    resources, space = session.resources, tuple(spec.space)
     searcher = OptunaSearch(
         {key: distribution(one) for key, one in spec.space.items()},
         metric=metric,
@@ -180,10 +181,21 @@ def _run(
         storage=storage,
         study_name=study.study_name,
     )
-    resources, space = session.resources, tuple(spec.space)
 
     def begin(config: dict[str, Any]) -> searched.Reports:
-        return searched.reports(job, used({key: config[key] for key in space}), resources)
+        return searched.reports(job, as_tried({key: config[key] for key in space}), resources)
+
+    tuner = tune.Tuner(
+        trial_process(resources, begin, searched.newest),
+        tune_config=session.tune_config(search_alg=searcher, scheduler=scheduler, num_samples=left),
+        run_config=session.run_config(_hooks(on_trial)),
+    )
+    session.fit(tuner)
+
+
+def _hooks(on_trial: OnTrial) -> Hooks:
+    """Returns the callback of Tune's that hands on what trials of a search report."""
+    from whichgoal.tune_hooks import Hooks
 
     def on_result(trials: list[Any], trial: Any, result: dict[str, Any]) -> None:
         on_trial({**result, "n": trials.index(trial)})
@@ -194,9 +206,4 @@ def _run(
     def on_error(trials: list[Any], trial: Any) -> None:
         on_trial({"n": trials.index(trial), "over": True, "failed": why_it_died(trial)})
 
-    tuner = tune.Tuner(
-        trial_process(resources, begin, searched.newest),
-        tune_config=session.tune_config(search_alg=searcher, scheduler=scheduler, num_samples=left),
-        run_config=session.run_config(Hooks(on_result, on_complete, on_error)),
-    )
-    session.fit(tuner)
+    return Hooks(on_result, on_complete, on_error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +43,6 @@ def open_study(
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
-    from optuna.trial import TrialState
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
@@ -61,15 +60,22 @@ def open_study(
         multivariate=True,
         constant_liar=True,
     )
-    waiting = [trial.params for trial in known if trial.state == TrialState.WAITING]
-    for trial in known:
-        if trial.state == TrialState.RUNNING:  # its process is gone, but not its training
-            study.tell(trial.number, state=TrialState.FAIL)
-            if trial.params not in waiting:
-                study.enqueue_trial(trial.params)
+    _ask_again(study, known)
     if not known and all(_could_draw(spec.space[key], value) for key, value in start.items()):
         study.enqueue_trial(dict(start))
     return study, storage
+
+
+def _ask_again(study: Study, known: Sequence[FrozenTrial]) -> None:
+    """Lets the trials that were at work be asked for first: their processes are gone."""
+    from optuna.trial import TrialState
+
+    waiting = [trial.params for trial in known if trial.state == TrialState.WAITING]
+    for trial in known:
+        if trial.state == TrialState.RUNNING:
+            study.tell(trial.number, state=TrialState.FAIL)
+            if trial.params not in waiting:
+                study.enqueue_trial(trial.params)
 
 
 def finished_trials(study: Study) -> list[FrozenTrial]:
