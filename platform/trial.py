@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 ONE_PROCESS = ResourcesSpec()
 """A trial samples and learns in one process, on one core."""
 
-_ASK_EVERY_S = 1.0
+ASK_EVERY_S = 1.0
 """How often a trial asks whether another process has let go of its folder."""
 
 
@@ -125,7 +125,7 @@ def _alone(stack: ExitStack, spec: TrialSpec, folder: Path) -> Iterator[Report]:
             return
         except InUseError:
             yield Report("held", 0)
-            time.sleep(_ASK_EVERY_S)
+            time.sleep(ASK_EVERY_S)
 
 
 def _log(folder: Path, text: str) -> None:
@@ -144,12 +144,12 @@ def trained(folder: Path, spec: TrialSpec) -> bool:
 
 def probed(folder: Path, battery: BatterySpec) -> bool:
     """Returns whether the last checkpoint has been probed with this battery's levels."""
-    return ledger.finished(folder, "probe", _probe_inputs(folder, battery))
+    return ledger.finished(folder, "probe", probe_inputs(folder, battery))
 
 
 def scored(folder: Path, battery: BatterySpec) -> bool:
     """Returns whether these episodes have been scored with this battery's thresholds."""
-    return ledger.finished(folder, "score", _score_inputs(folder, battery))
+    return ledger.finished(folder, "score", score_inputs(folder, battery))
 
 
 def all_done(folder: Path, spec: TrialSpec, battery: BatterySpec) -> bool:
@@ -226,7 +226,7 @@ def probe(battery: BatterySpec, folder: Path, panels: Path | None = None) -> Non
     from whichgoal import tables
     from whichgoal.divergence.harness import play
 
-    begun, inputs = time.monotonic(), _probe_inputs(folder, battery)
+    begun, inputs = time.monotonic(), probe_inputs(folder, battery)
     episodes = play(**_tested(last_checkpoint(folder), battery, panels))
     tables.write(episodes, folder / "episodes.parquet", tables.EPISODES)
     seconds = time.monotonic() - begun
@@ -314,7 +314,7 @@ def score(battery: BatterySpec, folder: Path, panels: Path | None = None) -> Sco
     from whichgoal import tables
     from whichgoal.divergence.harness import score_episodes, scores_table
 
-    begun, inputs = time.monotonic(), _score_inputs(folder, battery)
+    begun, inputs = time.monotonic(), score_inputs(folder, battery)
     episodes = tables.read(folder / "episodes.parquet", tables.EPISODES)
     spec = ledger.claimed(folder)
     world, design = world_named(spec.world.name), design_of(spec)
@@ -343,7 +343,8 @@ def _append(path: Path, progress: Progress) -> None:
         file.write(json.dumps(finite) + "\n")
 
 
-def _probe_inputs(folder: Path, battery: BatterySpec) -> dict[str, Any]:
+def probe_inputs(folder: Path, battery: BatterySpec) -> dict[str, Any]:
+    """Returns what a trial's episodes are made from, as their marker names it."""
     from whichgoal.tables import EPISODES
 
     levels = battery.model_dump(mode="json", include={"version", "episodes", "seed"})
@@ -351,7 +352,8 @@ def _probe_inputs(folder: Path, battery: BatterySpec) -> dict[str, Any]:
     return {"checkpoint": ledger.recorded(folder, "train"), "battery": levels, "table": table}
 
 
-def _score_inputs(folder: Path, battery: BatterySpec) -> dict[str, Any]:
+def score_inputs(folder: Path, battery: BatterySpec) -> dict[str, Any]:
+    """Returns what a trial's scores are made from, as their marker names it."""
     return {
         "episodes": ledger.recorded(folder, "probe"),
         "battery": battery.model_dump(mode="json"),

@@ -84,10 +84,10 @@ def finish(storage: Storage, sweep: Sweep, trial: TrialSpec, judged: Scorecard) 
     (folder / "scorecard.json").write_text(stamped.model_dump_json())
     battery = sweep.battery
     ledger.finish(folder, "train", [checkpoint], {"trial": trial.id})
-    inputs = stages._probe_inputs(folder, battery)
+    inputs = stages.probe_inputs(folder, battery)
     ledger.finish(folder, "probe", [folder / "episodes.parquet"], inputs)
     scores = [folder / "scores.parquet", folder / "scorecard.json"]
-    ledger.finish(folder, "score", scores, stages._score_inputs(folder, battery))
+    ledger.finish(folder, "score", scores, stages.score_inputs(folder, battery))
 
 
 def wait_for_trackers() -> None:
