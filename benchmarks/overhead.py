@@ -29,6 +29,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,9 @@ from typing import Any
 from rich.console import Console
 
 from whichgoal import launch
+from whichgoal.ray_session import Session
 from whichgoal.run import run
+from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage import Storage
 from whichgoal.sweep import load
 
@@ -60,22 +63,29 @@ def ours(sweep_file: Path, root: Path) -> dict[str, float]:
     for path in (root / "mlflow.db", root / "mlartifacts"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     ended: list[float] = []
-    news = launch._news
+    run_trials = launch.run_trials
 
-    def timed(on_report: launch.OnReport, on_failure: launch.OnFailure) -> Any:
+    def timed(
+        trials: Sequence[TrialSpec],
+        battery: BatterySpec,
+        storage: Storage,
+        on_report: launch.OnReport,
+        on_failure: launch.OnFailure,
+        session: Session,
+    ) -> None:
         def noted(trial_id: str, report: dict[str, Any]) -> None:
             if report["stage"] == "done":
                 ended.append(time.perf_counter())
             on_report(trial_id, report)
 
-        return news(noted, on_failure)
+        run_trials(trials, battery, storage, noted, on_failure, session)
 
-    launch._news = timed
+    launch.run_trials = timed
     begun = time.perf_counter()
     try:
         run(load(sweep_file), Storage.at(root), Console(file=io.StringIO()))
     finally:
-        launch._news = news
+        launch.run_trials = run_trials
     return {"warm_s": _warm(ended), "all_s": time.perf_counter() - begun}
 
 

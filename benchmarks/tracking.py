@@ -24,7 +24,7 @@ from typing import Any
 
 from whichgoal import ledger
 from whichgoal.launch import REPORT_EVERY_S
-from whichgoal.run import _TRACK_EVERY
+from whichgoal.run import TRACK_EVERY
 from whichgoal.storage import Storage
 from whichgoal.tracking import Tracker
 from whichgoal.tracking_uri import own_uri
@@ -102,7 +102,7 @@ def measured(source: Storage, sweep: str, folder: Path, server: Server | None) -
 
 def parts(curve: Sequence[str]) -> list[list[str]]:
     """Returns the curve as it was each time that the tracker was told."""
-    every_s = _TRACK_EVERY * REPORT_EVERY_S
+    every_s = TRACK_EVERY * REPORT_EVERY_S
     found, due_s = [], every_s
     for number, line in enumerate(curve):
         if json.loads(line)["seconds"] >= due_s:
@@ -113,8 +113,8 @@ def parts(curve: Sequence[str]) -> list[list[str]]:
 
 def wait(tracker: Tracker) -> None:
     """Waits until the tracker has nothing left to send."""
-    while tracker._waiting:
-        assert tracker._error is None, tracker._error
+    while tracker.waiting:
+        assert tracker.error is None, tracker.error
         time.sleep(0.01)
 
 

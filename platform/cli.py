@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whichgoal.cli_arguments import parser
+from whichgoal.errors import BAD_INPUT, FAILED, STOPPED, CommandError
 from whichgoal.redact import redacted
 
 if TYPE_CHECKING:
@@ -23,14 +24,12 @@ if TYPE_CHECKING:
 
     from whichgoal.score import Scored
 
-BAD_INPUT, FAILED, STOPPED = 2, 1, 130
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code."""
     given = parser().parse_args(argv)
     try:
-        return _COMMANDS[given.command](given)
+        return COMMANDS[given.command](given)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return STOPPED
@@ -48,12 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _exit_code(error: Exception) -> int | None:
     """Returns the exit code of an error that a user can act on, None of one of our own."""
-    name = type(error).__name__
-    if name == "Interrupted":
-        return STOPPED
-    if name in ("Unfinished", "Unsent", "PlacementError", "Unsearched"):
-        return FAILED
-    if isinstance(error, ValueError) or name in ("TrackingError", "ConnectionError"):
+    if isinstance(error, CommandError):
+        return error.exit_code
+    if isinstance(error, ValueError):
         return BAD_INPUT
     return FAILED if isinstance(error, OSError) else None
 
@@ -147,7 +143,7 @@ def _score(given: argparse.Namespace) -> int:
         from whichgoal import along_figure
 
         along_figure.check(given.figure)
-    found = _scored(given)
+    found = _score_agents(given)
     if given.figure is not None and found.cards:
         along_figure.draw(found.cards, given.figure)
     if given.json:
@@ -214,7 +210,7 @@ def _compare(given: argparse.Namespace) -> int:
     return 0
 
 
-def _scored(given: argparse.Namespace) -> Scored:
+def _score_agents(given: argparse.Namespace) -> Scored:
     from whichgoal.callables import names_callable
     from whichgoal.score import Found, Scored, score_path, score_policy
 
@@ -259,7 +255,7 @@ def _play(given: argparse.Namespace) -> int:
     return 0
 
 
-_COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
+COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "plan": _plan,
     "run": _run,
     "sync": _sync,

@@ -32,9 +32,39 @@ def parser() -> argparse.ArgumentParser:
         description="Train agents in worlds full of proxies, and find out which goal each learned.",
     )
     root.add_argument("--version", action=_Version, help="print the version and exit")
-    commands = root.add_subparsers(required=True, metavar="COMMAND")
+    commands = root.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    _add_plan_arguments(
+        commands.add_parser("plan", help="show the trials of a sweep file; train nothing")
+    )
+    _add_run_arguments(commands.add_parser("run", help="run a sweep file; what is done is skipped"))
+    sync = commands.add_parser("sync", help="send to MLflow what it lacks; train nothing")
+    sync.add_argument(
+        "--storage", type=_storage, default="runs", help="the folder of results (default: ./runs)"
+    )
+    commands.add_parser("schema", help="print the JSON schema of sweep files, for editors")
+    _add_score_arguments(
+        commands.add_parser(
+            "score",
+            help="probe and score agents; train nothing",
+            description=_SCORE,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+    )
+    _add_validate_arguments(
+        commands.add_parser(
+            "validate", help="test the battery itself on agents of known goal, scripted and trained"
+        )
+    )
+    _add_compare_arguments(
+        commands.add_parser("compare", help="compare the agents of a sweep; train nothing")
+    )
+    _add_play_arguments(
+        commands.add_parser("play", help="watch an agent, or play, in a panel of a world")
+    )
+    return root
 
-    plan = commands.add_parser("plan", help="show the trials of a sweep file; train nothing")
+
+def _add_plan_arguments(plan: argparse.ArgumentParser) -> None:
     plan.add_argument("file", type=Path, metavar="FILE", help="a sweep file (YAML)")
     plan.add_argument(
         "--storage",
@@ -50,9 +80,9 @@ def parser() -> argparse.ArgumentParser:
         help="measure models of unknown speed: trains each for some seconds, keeps it in storage",
     )
     plan.add_argument("--json", action="store_true", help="print JSON")
-    plan.set_defaults(command="plan")
 
-    run = commands.add_parser("run", help="run a sweep file; what is done is skipped")
+
+def _add_run_arguments(run: argparse.ArgumentParser) -> None:
     run.add_argument("file", type=Path, metavar="FILE", help="a sweep file (YAML)")
     run.add_argument(
         "--storage",
@@ -69,29 +99,9 @@ def parser() -> argparse.ArgumentParser:
         help="local: a Ray of its own on this machine; auto: the Ray cluster that runs "
         "(default: auto where RAY_ADDRESS names one, as inside `ray job submit`)",
     )
-    run.set_defaults(command="run")
 
-    sync = commands.add_parser("sync", help="send to MLflow what it lacks; train nothing")
-    sync.add_argument(
-        "--storage", type=_storage, default="runs", help="the folder of results (default: ./runs)"
-    )
-    sync.set_defaults(command="sync")
 
-    schema = commands.add_parser("schema", help="print the JSON schema of sweep files, for editors")
-    schema.set_defaults(command="schema")
-
-    score = commands.add_parser(
-        "score",
-        help="probe and score agents; train nothing",
-        description=_SCORE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    _add_score_arguments(score)
-    score.set_defaults(command="score")
-
-    validate = commands.add_parser(
-        "validate", help="test the battery itself on agents of known goal, scripted and trained"
-    )
+def _add_validate_arguments(validate: argparse.ArgumentParser) -> None:
     validate.add_argument("--world", help="the world (default: all of them)")
     validate.add_argument(
         "--episodes", type=_positive, default=512, metavar="N", help="levels per panel (512)"
@@ -105,16 +115,6 @@ def parser() -> argparse.ArgumentParser:
     validate.add_argument("--figure", type=Path, metavar="FILE", help="draw the confusion matrix")
     validate.add_argument("--record", type=Path, metavar="FILE", help="write what --json prints")
     validate.add_argument("--json", action="store_true", help="print JSON")
-    validate.set_defaults(command="validate")
-
-    compare = commands.add_parser("compare", help="compare the agents of a sweep; train nothing")
-    _add_compare_arguments(compare)
-    compare.set_defaults(command="compare")
-
-    play = commands.add_parser("play", help="watch an agent, or play, in a panel of a world")
-    _add_play_arguments(play)
-    play.set_defaults(command="play")
-    return root
 
 
 def _add_compare_arguments(compare: argparse.ArgumentParser) -> None:

@@ -53,24 +53,41 @@ def run_trials(
     """
     from ray import tune
 
-    jobs = [
+    from whichgoal.tune_hooks import Hooks
+
+    def on_result(_: Any, trial: Any, result: dict[str, Any]) -> None:
+        if "failed" in result:
+            on_failure(_job_id(trial), result["failed"])
+        elif "report" in result:
+            on_report(_job_id(trial), result["report"])
+
+    def on_error(_: Any, trial: Any) -> None:
+        on_failure(_job_id(trial), why_it_died(trial))
+
+    tuner = tune.Tuner(
+        trial_process(session.resources, _begin, _newest),
+        param_space={"job": tune.grid_search(_jobs(trials, battery, storage, session.resources))},
+        tune_config=session.tune_config(trial_name_creator=_job_id, trial_dirname_creator=_job_id),
+        run_config=session.run_config(Hooks(on_result, on_error=on_error)),
+    )
+    session.fit(tuner)
+
+
+def _jobs(
+    trials: Sequence[TrialSpec], battery: BatterySpec, storage: Storage, resources: ResourcesSpec
+) -> list[str]:
+    """Returns all that each trial's process has to know, as `_begin` takes it."""
+    return [
         json.dumps(
             {
                 "spec": spec.model_dump(mode="json"),
                 "battery": battery.model_dump(mode="json"),
-                "resources": session.resources.model_dump(mode="json"),
+                "resources": resources.model_dump(mode="json"),
                 "storage": str(storage),
             }
         )
         for spec in trials
     ]
-    tuner = tune.Tuner(
-        _trainable(session.resources),
-        param_space={"job": tune.grid_search(jobs)},
-        tune_config=session.tune_config(trial_name_creator=_job_id, trial_dirname_creator=_job_id),
-        run_config=session.run_config(_news(on_report, on_failure)),
-    )
-    session.fit(tuner)
 
 
 def _job_id(tune_trial: Any) -> str:
@@ -115,11 +132,6 @@ def trial_process(
     return TrialProcess
 
 
-def _trainable(resources: ResourcesSpec) -> type:
-    """Returns Tune's view of `whichgoal.trial.carry_out`."""
-    return trial_process(resources, _begin, _newest)
-
-
 def _begin(config: dict[str, Any]) -> Iterator[Report]:
     from whichgoal.mirror import whole_trial
 
@@ -144,33 +156,6 @@ def _newest(reports: Iterator[Report]) -> dict[str, Any]:
     except ValueError as error:  # trying again would come to the same
         return {"failed": f"{type(error).__name__}: {error}", "done": True}
     raise AssertionError("a trial ended without saying so")
-
-
-def _news(on_report: OnReport, on_failure: OnFailure) -> Any:
-    """Returns the Tune callback that hands on what trials report."""
-    from ray import tune
-
-    class News(tune.Callback):
-        def __init__(self, report: OnReport, failure: OnFailure) -> None:
-            self.report, self.failure = report, failure
-
-        def __getstate__(self) -> dict[str, Any]:
-            return {}  # Tune pickles its callbacks for a restore that we never ask for
-
-        def on_trial_result(
-            self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
-        ) -> None:
-            if "failed" in result:
-                self.failure(_job_id(trial), result["failed"])
-            elif "report" in result:
-                self.report(_job_id(trial), result["report"])
-
-        def on_trial_error(
-            self, iteration: int, trials: list[Any], trial: Any, **info: Any
-        ) -> None:
-            self.failure(_job_id(trial), why_it_died(trial))
-
-    return News(on_report, on_failure)
 
 
 def why_it_died(tune_trial: Any) -> str:

@@ -23,7 +23,7 @@ from whichgoal.remote import Remote
 from whichgoal.storage import InUseError, StorageError, locked, write_text
 
 LAPSE_S = 90.0
-_SETTLE_S = 1.0
+SETTLE_S = 1.0
 """After taking a lapsed lease, before reading whether another took it in the same moment."""
 _log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class Lease:
                     )
             self._sure = _now()
             self._files.write(self._name, self._record())
-            time.sleep(_SETTLE_S)
+            time.sleep(SETTLE_S)
             if not self._is_ours():
                 raise InUseError(f"{self._what} has just been taken up by another process")
         write_text(self._own, self._token)

@@ -26,8 +26,8 @@ from whichgoal.trial import Report, carry_out
 
 PUSH_EVERY_S = 20.0
 """A killed process loses at most about this much of its work, beside what training loses anyway."""
-_LOOK_EVERY_S = 1.0
-_ASK_EVERY_S = 5.0
+LOOK_EVERY_S = 1.0
+ASK_EVERY_S = 5.0
 _AT_ONCE = 8
 _ADDED_TO = ("tuned", "explored", "panels")
 """Folders of the root that all its sweeps add to: nothing is removed from them."""
@@ -80,7 +80,7 @@ class Mirror:
 
     def _work(self) -> None:
         pushed_at, seen = time.monotonic(), self._landmarks()
-        while not self._over.wait(_LOOK_EVERY_S):
+        while not self._over.wait(LOOK_EVERY_S):
             now = self._landmarks()
             if now == seen and time.monotonic() - pushed_at < PUSH_EVERY_S:
                 continue
@@ -221,7 +221,7 @@ def carried_out(
                 break
             except InUseError:
                 yield Report("held", 0)
-                time.sleep(_ASK_EVERY_S)
+                time.sleep(ASK_EVERY_S)
         _push_or_pull(remote, name, lease)
         if panels is not None:
             file = panels()
@@ -340,7 +340,7 @@ def searching(storage: Storage, name: str, what: str, say: Callable[[str], None]
                 if not told:
                     say(f"{error}; waiting for it")
                 told = True
-                time.sleep(_ASK_EVERY_S)
+                time.sleep(ASK_EVERY_S)
         if remote is not None:
             remote.pull(name.split("/")[0], _no_trials, exact=False)
         yield

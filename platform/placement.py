@@ -31,8 +31,9 @@ def unplaceable(wanted: Sequence[Bundle], nodes: Sequence[Mapping[str, float]]) 
                     node[name] -= amount
                 break
         else:
-            have = "; ".join(_shown(node) for node in nodes) or "no node at all"
-            return f"a trial asks for {_listed(wanted)}, which no choice of these nodes has: {have}"
+            have = "; ".join(_text_of(node) for node in nodes) or "no node at all"
+            asked = _text_of_bundles(wanted)
+            return f"a trial asks for {asked}, which no choice of these nodes has: {have}"
     return None
 
 
@@ -72,11 +73,11 @@ class Standstill:
         return why
 
 
-def _listed(wanted: Sequence[Bundle]) -> str:
-    parts = [(_shown(b), len(list(same))) for b, same in groupby(wanted)]
+def _text_of_bundles(wanted: Sequence[Bundle]) -> str:
+    parts = [(_text_of(b), len(list(same))) for b, same in groupby(wanted)]
     return " + ".join(f"{n} x ({text})" if n > 1 else text for text, n in parts)
 
 
-def _shown(resources: Mapping[str, float]) -> str:
+def _text_of(resources: Mapping[str, float]) -> str:
     named = [(name, resources.get(name, 0)) for name in ("CPU", "GPU")]
     return " and ".join(f"{amount:g} {name}s" for name, amount in named if amount or name == "CPU")

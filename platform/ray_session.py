@@ -16,12 +16,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from whichgoal import placement
 from whichgoal.environment import seconds
+from whichgoal.errors import BAD_INPUT, CommandError
 from whichgoal.loopback import stay_on_loopback
 from whichgoal.sweep_spec import LimitsSpec, ResourcesSpec
+
+if TYPE_CHECKING:
+    from whichgoal.tune_hooks import Hooks
 
 MAX_FAILURES = 3
 """How often a trial whose process or node died is started again, from its newest sound state.
@@ -54,8 +58,14 @@ _QUIET = {
 Say = Callable[[str], None]
 
 
-class PlacementError(RuntimeError):
+class PlacementError(CommandError):
     """There is no room for a trial; one clear line."""
+
+
+class ClusterError(CommandError, ConnectionError):
+    """No Ray cluster answers; one clear line."""
+
+    exit_code = BAD_INPUT
 
 
 class TimeUp(RuntimeError):
@@ -87,14 +97,15 @@ class Session:
         resources: What each trial is given; there is room for one at least.
         limits: How much the whole session takes.
         ends_at: When its time is over, by `time.monotonic`; None: never.
-        watch: Makes a callback of Tune's that tells when no trial has a place; None: not needed.
+        watch: Makes what, asked at each step of Tune's, tells when no trial has a place; None: not
+            needed.
     """
 
     temporary: Path
     resources: ResourcesSpec
     limits: LimitsSpec
     ends_at: float | None
-    watch: Callable[[], Any] | None = None
+    watch: Callable[[], Callable[[list[Any]], None]] | None = None
 
     def fit(self, tuner: Any) -> None:
         """Runs one of Ray Tune's tuners to its end.
@@ -118,16 +129,18 @@ class Session:
             **more,
         )
 
-    def run_config(self, callback: Any) -> Any:
+    def run_config(self, hooks: Hooks) -> Any:
         """Returns Tune's configuration of where and how: quiet, and without checkpoints."""
         from ray import tune
+
+        from whichgoal.tune_hooks import Hooks
 
         return tune.RunConfig(
             name=f"tune-{time.monotonic_ns()}",
             storage_path=str(self.temporary),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # the trial has them
             failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
-            callbacks=[callback] if self.watch is None else [callback, self.watch()],
+            callbacks=[hooks] if self.watch is None else [hooks, Hooks(on_step=self.watch())],
             verbose=0,
         )
 
@@ -152,44 +165,38 @@ def session(
 
     Raises:
         PlacementError: There is no room for a trial.
-        ConnectionError: With `auto`, if no cluster answers.
+        ClusterError: With `auto`, if no cluster answers.
         ValueError: `WHICHGOAL_NODES_WITHIN_S` is no number of seconds.
     """
     within_s = 0.0 if address == "local" else seconds(NODES_WITHIN, PLACED_WITHIN_S)
     ends_at = None if limits.time_s is None else time.monotonic() + limits.time_s
     wanted = math.ceil(resources.cores * min(trials, limits.max_concurrent or trials))
     with _ray(address, max(1, min(wanted, cores()))) as temporary, _stop_on_sigterm():
-        _check_placement(resources, within_s, say)
+        wait_for_room(resources, within_s, say)
         for name in ("ray.tune", "ray.train", "ray.air"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         watch = None if address == "local" else partial(_watch, resources, within_s, say)
         yield Session(temporary, resources, limits, ends_at, watch)
 
 
-def _watch(resources: ResourcesSpec, within_s: float, say: Say) -> Any:
-    """Returns a callback of Tune's that says why no trial could run, if so for `within_s`."""
-    from ray import tune
-
-    class Watch(tune.Callback):
-        def __init__(self, standstill: placement.Standstill, say: Say) -> None:
-            self.standstill, self.say = standstill, say
-
-        def __getstate__(self) -> dict[str, Any]:
-            return {}  # Tune pickles it, and its class, for a restore that we never ask for
-
-        def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-            states = {trial.status for trial in trials}
-            why = self.standstill.news(running="RUNNING" in states, waiting="PENDING" in states)
-            if why is not None:
-                self.say(
-                    f"no trial has had a place for {self.standstill.after_s:.0f} s: {why}; "
-                    f"the run goes on once there is one"
-                )
+def _watch(resources: ResourcesSpec, within_s: float, say: Say) -> Callable[[list[Any]], None]:
+    """Returns what tells, asked at each step of Tune's, why no trial could run for `within_s`."""
 
     def why() -> str | None:
         return placement.unplaceable(resources.bundles(), _nodes())
 
-    return Watch(placement.Standstill(why, within_s), say)
+    standstill = placement.Standstill(why, within_s)
+
+    def on_step(trials: list[Any]) -> None:
+        states = {trial.status for trial in trials}
+        reason = standstill.news(running="RUNNING" in states, waiting="PENDING" in states)
+        if reason is not None:
+            say(
+                f"no trial has had a place for {within_s:.0f} s: {reason}; "
+                f"the run goes on once there is one"
+            )
+
+    return on_step
 
 
 def _nodes() -> list[dict[str, float]]:
@@ -199,11 +206,16 @@ def _nodes() -> list[dict[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
-def _check_placement(resources: ResourcesSpec, within_s: float, say: Say) -> None:
-    """Raises `PlacementError` unless a trial fits into the cluster.
+def wait_for_room(resources: ResourcesSpec, within_s: float, say: Say) -> None:
+    """Waits until a trial fits into the cluster, which is asked to grow to what the trial needs.
 
-    A cluster gets some seconds until its nodes are there, and is asked to grow to what a trial
-    needs, if it can.
+    Args:
+        resources: What the trial is given.
+        within_s: How long the cluster may take until its nodes are there.
+        say: Takes a line for people, if there is to be waited.
+
+    Raises:
+        PlacementError: There is no room by then.
     """
     from ray.autoscaler.sdk import request_resources
 
@@ -233,36 +245,21 @@ def _check_placement(resources: ResourcesSpec, within_s: float, say: Say) -> Non
 @contextmanager
 def _ray(address: str, num_cpus: int) -> Iterator[Path]:
     """Connects to Ray, or starts one that ends with us; yields a folder that is gone afterwards."""
-    for key, value in _QUIET.items():
-        os.environ.setdefault(key, value)
-    if address == "local":
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # no port is open to others
-        stay_on_loopback()
-    source = str(Path(__file__).resolve().parent.parent)
-    if (Path(source) / "whichgoal").exists():  # a source tree: workers find us by its path
-        paths = [source, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-        os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+    _set_environment(address)
     import ray
 
     if address != "local":
-        _check_answers(ANSWERS_WITHIN_S)
+        wait_for_answer(ANSWERS_WITHIN_S)
     # Unix sockets lie in this folder: their paths must stay below 108 characters.
     temporary = tempfile.mkdtemp(prefix="whichgoal-", dir="/tmp" if os.path.isdir("/tmp") else None)
     try:
         if address == "local":
-            with _without_dashboard():
-                ray.init(
-                    address="local",
-                    _node_ip_address="127.0.0.1",
-                    num_cpus=num_cpus,
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                    object_store_memory=100 * 2**20,
-                    _temp_dir=temporary,
-                )
+            _start(num_cpus, temporary)
         else:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            try:
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            except ConnectionError as error:
+                raise ClusterError(str(error)) from error
         yield Path(temporary)
     finally:
         # Another thread that collects garbage would let go of Ray's references in the middle of
@@ -276,10 +273,41 @@ def _ray(address: str, num_cpus: int) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _check_answers(within_s: float) -> None:
-    """Raises `ConnectionError` unless something listens where Ray's `auto` would connect to.
+def _set_environment(address: str) -> None:
+    """Sets what Ray, and the processes that it starts, read from the environment."""
+    for key, value in _QUIET.items():
+        os.environ.setdefault(key, value)
+    if address == "local":
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # no port is open to others
+        stay_on_loopback()
+    source = str(Path(__file__).resolve().parent.parent)
+    if (Path(source) / "whichgoal").exists():  # a source tree: workers find us by its path
+        paths = [source, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+        os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+
+
+def _start(num_cpus: int, temporary: str) -> None:
+    """Starts a Ray of our own on this machine, and connects to it."""
+    import ray
+
+    with _without_dashboard():
+        ray.init(
+            address="local",
+            _node_ip_address="127.0.0.1",
+            num_cpus=num_cpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            object_store_memory=100 * 2**20,
+            _temp_dir=temporary,
+        )
+
+
+def wait_for_answer(within_s: float) -> None:
+    """Waits until something listens where Ray's `auto` would connect to.
 
     Raises:
+        ClusterError: Nothing does by then.
         ValueError: `RAY_ADDRESS` is no address.
     """
     from ray._private.services import canonicalize_bootstrap_address
@@ -301,7 +329,7 @@ def _check_answers(within_s: float) -> None:
             return
         except (OSError, OverflowError) as error:
             if time.monotonic() >= give_up:
-                raise ConnectionError(
+                raise ClusterError(
                     f"no Ray cluster answers at {found} within {within_s:.0f} s ({error}); "
                     f"allowed: RAY_ADDRESS of one that runs, or --address local"
                 ) from None

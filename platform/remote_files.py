@@ -19,7 +19,7 @@ from whichgoal.storage import StorageError
 
 ANSWER_S = 30.0
 """Within so many seconds a storage proves that it answers, or is refused."""
-_WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0)
+WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Between the attempts of one request."""
 _S3 = {
     "config_kwargs": {"connect_timeout": 5, "read_timeout": 20, "retries": {"max_attempts": 1}},
@@ -176,7 +176,7 @@ class RemoteFiles:
             FileNotFoundError: The file is not there, and it `may_lack`.
             StorageError: It failed each time.
         """
-        for wait_s in (None,) if once else (*_WAITS_S, None):
+        for wait_s in (None,) if once else (*WAITS_S, None):
             try:
                 return request()
             except FileNotFoundError as error:

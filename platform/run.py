@@ -14,6 +14,7 @@ from whichgoal import launch, ledger, tracking, tracking_uri
 from whichgoal.compare import Agent, answer
 from whichgoal.compare.scored import read_plan
 from whichgoal.divergence.verdict import Scorecard
+from whichgoal.errors import STOPPED, CommandError
 from whichgoal.mirror import carried_out, fetch, share, working_on
 from whichgoal.plan import plan
 from whichgoal.prepare import build_panels
@@ -29,15 +30,17 @@ from whichgoal.tuned import values_of
 if TYPE_CHECKING:
     from rich.console import Console
 
-_TRACK_EVERY = 16
+TRACK_EVERY = 16
 """Reports of one trial between two updates of its curves in MLflow."""
 
 
-class Interrupted(RuntimeError):
+class Interrupted(CommandError):
     """The run was stopped on purpose; says what was kept."""
 
+    exit_code = STOPPED
 
-class Unfinished(RuntimeError):
+
+class Unfinished(CommandError):
     """Trials ended without a result; names them and their logs."""
 
 
@@ -195,7 +198,7 @@ class _Run:
                     self.over.add(trial_id)
                     self._fetch(by_id[trial_id])
                 heard[trial_id] = heard.get(trial_id, 0) + 1
-                if over or heard[trial_id] % _TRACK_EVERY == 1:
+                if over or heard[trial_id] % TRACK_EVERY == 1:
                     self.tracker.put(by_id[trial_id], "FINISHED" if over else "RUNNING")
                 if report["env_steps"]:
                     self.tracker.start()  # only once training is under way: its import takes time

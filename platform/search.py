@@ -8,10 +8,8 @@ one trial at a time it is not exactly reproducible.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,29 +18,27 @@ from whichgoal import searched
 from whichgoal.launch import trial_process, why_it_died
 from whichgoal.mirror import fetch
 from whichgoal.ray_session import Session
+from whichgoal.search_study import distribution, finished_trials, open_study
 from whichgoal.storage import Storage
-from whichgoal.sweep_grid import is_one_of
 from whichgoal.sweep_groups import ExploreGroup, TuneGroup
-from whichgoal.sweep_spec import Distribution
+from whichgoal.sweep_spec import ExploreSpec, TuneSpec
 from whichgoal.trial import read_progress
 
 if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
     from optuna.storages import BaseStorage
     from optuna.study import Study
-    from optuna.trial import FrozenTrial
+
+    from whichgoal.tune_hooks import Hooks
 
 METRIC = "late_success"
 """What `tune` maximizes: mean success in training over the second half of what a trial has had."""
-_STARTUP_TRIALS = 10
-"""How many trials the sampler draws at random before it has something to go by, at most."""
 
 Connect = Callable[[], Session]
 OnTrial = Callable[[dict[str, Any]], None]
 """Called in the driver with what a trial of a search reports: `n`, `values`, and more."""
 
 
-def used(suggested: Mapping[str, Any]) -> dict[str, Any]:
+def as_tried(suggested: Mapping[str, Any]) -> dict[str, Any]:
     """Returns suggested values as they are tried: numbers with four digits, for people to read."""
     return {k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in suggested.items()}
 
@@ -62,14 +58,10 @@ def tune(
         Every trial that was finished, best first: `values`, `success`, `env_steps`, `stopped`.
         Fewer than were asked for if some ended without a result.
     """
-    from ray.tune.schedulers import AsyncHyperBandScheduler
-
     spec = group.tune
     target = group.trial({}).train.env_steps
     folder = storage.root / "tuned" / group.id
-    study, kept = _study(
-        folder, group.id, ["maximize"], spec.seed, spec.trials, spec.space, group.start()
-    )
+    study, kept = open_study(folder, group.id, ["maximize"], spec, group.start())
     job = {
         "kind": "tune",
         "leaves": dict(group.leaves),
@@ -77,30 +69,35 @@ def tune(
         "storage": str(storage),
         "folder": f"tuned/{group.id}/trials",
     }
-    scheduler = AsyncHyperBandScheduler(
+    _run(study, kept, spec, job, connect, on_trial, METRIC, "max", _asha(spec, target))
+    finished = finished_trials(study)
+    folders = [folder / "trials" / group.trial(as_tried(trial.params)).id for trial in finished]
+    fetch(storage, folders)
+    steps = [_env_steps(place) for place in folders]
+    tried = [
+        {
+            "values": as_tried(trial.params),
+            "success": trial.value,
+            "env_steps": reached,
+            "stopped": reached < target,
+        }
+        for trial, reached in zip(finished, steps, strict=True)
+    ]
+    return sorted(tried, key=lambda one: -one["success"])
+
+
+def _asha(spec: TuneSpec, env_steps: int) -> Any:
+    """Returns what stops trials that fall behind, of those that may take so many env steps."""
+    from ray.tune.schedulers import AsyncHyperBandScheduler
+
+    return AsyncHyperBandScheduler(
         time_attr="env_steps",
         metric=METRIC,
         mode="max",
-        max_t=target,
-        grace_period=max(1, round(spec.grace * target)),
+        max_t=env_steps,
+        grace_period=max(1, round(spec.grace * env_steps)),
         reduction_factor=spec.reduction,
     )
-    _run(study, kept, spec.space, spec.trials, job, connect, on_trial, METRIC, "max", scheduler)
-    finished = _finished(study)
-    folders = [folder / "trials" / group.trial(used(trial.params)).id for trial in finished]
-    fetch(storage, folders)
-    found = []
-    for trial, place in zip(finished, folders, strict=True):
-        steps = _env_steps(place)
-        found.append(
-            {
-                "values": used(trial.params),
-                "success": trial.value,
-                "env_steps": steps,
-                "stopped": steps < target,
-            }
-        )
-    return sorted(found, key=lambda one: -one["success"])
 
 
 def explore(
@@ -121,15 +118,8 @@ def explore(
     """
     spec = group.explore
     names = list(spec.objectives)
-    study, kept = _study(
-        storage.root / "explored" / group.id,
-        group.id,
-        ["minimize"] * len(names),
-        spec.seed,
-        spec.trials,
-        spec.space,
-        group.start(),
-    )
+    folder, directions = storage.root / "explored" / group.id, ["minimize"] * len(names)
+    study, kept = open_study(folder, group.id, directions, spec, group.start())
     job = {
         "kind": "explore",
         "leaves": dict(group.leaves),
@@ -138,64 +128,22 @@ def explore(
         "storage": str(storage),
     }
     losses, modes = [f"loss_{name}" for name in names], ["min"] * len(names)
-    _run(study, kept, spec.space, spec.trials, job, connect, on_trial, losses, modes, None)
+    _run(study, kept, spec, job, connect, on_trial, losses, modes)
     front = {trial.number for trial in study.best_trials}  # Pareto's
     found = []
-    for trial in _finished(study):
+    for trial in finished_trials(study):
         if all(math.isfinite(loss) for loss in trial.values):
-            agents = group.trials(used(trial.params))
+            agents = group.trials(as_tried(trial.params))
             fetch(storage, [storage.trial(agent.id) for agent in agents])
             found.append(
                 {
-                    "values": used(trial.params),
+                    "values": as_tried(trial.params),
                     "scores": searched.scores_of(names, agents, storage.root / "trials"),
                     "trials": [agent.id for agent in agents],
                     "front": trial.number in front,
                 }
             )
     return found
-
-
-def _study(
-    folder: Path,
-    name: str,
-    directions: list[str],
-    seed: int,
-    trials: int,
-    space: Mapping[str, Distribution],
-    start: Mapping[str, Any],
-) -> tuple[Study, BaseStorage]:
-    """Opens the search's study: a new one begins at `start`, another goes on where it stood."""
-    import optuna
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-    from optuna.trial import TrialState
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    folder.mkdir(parents=True, exist_ok=True)
-    journal = folder / "optuna.log"
-    _keep_whole_lines(journal)
-    storage = JournalStorage(JournalFileBackend(str(journal)))
-    study = optuna.create_study(
-        storage=storage, study_name=name, directions=directions, load_if_exists=True
-    )
-    known = study.get_trials(deepcopy=False)
-    study.sampler = optuna.samplers.TPESampler(
-        seed=seed + len(known),  # one that goes on must not draw again what it drew before
-        n_startup_trials=max(1, min(_STARTUP_TRIALS, trials // 3)),
-        multivariate=True,
-        constant_liar=True,
-    )
-    waiting = [trial.params for trial in known if trial.state == TrialState.WAITING]
-    for trial in known:
-        if trial.state == TrialState.RUNNING:  # its process is gone, but not its training
-            study.tell(trial.number, state=TrialState.FAIL)
-            if trial.params not in waiting:
-                study.enqueue_trial(trial.params)
-    if not known and all(_may_be(value, space[key]) for key, value in start.items()):
-        study.enqueue_trial(dict(start))
-    return study, storage
 
 
 def _env_steps(folder: Path) -> int:
@@ -207,113 +155,55 @@ def _env_steps(folder: Path) -> int:
 def _run(
     study: Study,
     storage: BaseStorage,
-    space: Mapping[str, Distribution],
-    trials: int,
+    spec: TuneSpec | ExploreSpec,
     job: Mapping[str, Any],
     connect: Connect,
     on_trial: OnTrial,
     metric: str | list[str],
     mode: str | list[str],
-    scheduler: Any,
+    scheduler: Any = None,
 ) -> None:
     """Runs what is left of a search."""
     from ray import tune
     from ray.tune.search.optuna import OptunaSearch
 
-    left = trials - len(_finished(study))
+    left = spec.trials - len(finished_trials(study))
     if left <= 0:
         return
     session = connect()
     logging.getLogger("ray.tune.search.optuna").setLevel(logging.CRITICAL)
+    resources, space = session.resources, tuple(spec.space)
     searcher = OptunaSearch(
-        {key: _distribution(one) for key, one in space.items()},
+        {key: distribution(one) for key, one in spec.space.items()},
         metric=metric,
         mode=mode,
         sampler=study.sampler,
         storage=storage,
         study_name=study.study_name,
     )
-    resources = session.resources
 
     def begin(config: dict[str, Any]) -> searched.Reports:
-        return searched.reports(job, used({key: config[key] for key in space}), resources)
+        return searched.reports(job, as_tried({key: config[key] for key in space}), resources)
 
     tuner = tune.Tuner(
         trial_process(resources, begin, searched.newest),
         tune_config=session.tune_config(search_alg=searcher, scheduler=scheduler, num_samples=left),
-        run_config=session.run_config(_news(on_trial)),
+        run_config=session.run_config(_hooks(on_trial)),
     )
     session.fit(tuner)
 
 
-def _news(on_trial: OnTrial) -> Any:
-    """Returns the Tune callback that hands on what trials of a search report."""
-    from ray import tune
+def _hooks(on_trial: OnTrial) -> Hooks:
+    """Returns the callback of Tune's that hands on what trials of a search report."""
+    from whichgoal.tune_hooks import Hooks
 
-    class News(tune.Callback):
-        def __init__(self, report: OnTrial) -> None:
-            self.report = report
+    def on_result(trials: list[Any], trial: Any, result: dict[str, Any]) -> None:
+        on_trial({**result, "n": trials.index(trial)})
 
-        def __getstate__(self) -> dict[str, Any]:
-            return {}  # Tune pickles its callbacks for a restore that we never ask for
+    def on_complete(trials: list[Any], trial: Any) -> None:
+        on_trial({**trial.last_result, "n": trials.index(trial), "over": True})
 
-        def on_trial_result(
-            self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
-        ) -> None:
-            self.report({**result, "n": trials.index(trial)})
+    def on_error(trials: list[Any], trial: Any) -> None:
+        on_trial({"n": trials.index(trial), "over": True, "failed": why_it_died(trial)})
 
-        def on_trial_complete(
-            self, iteration: int, trials: list[Any], trial: Any, **info: Any
-        ) -> None:
-            self.report({**trial.last_result, "n": trials.index(trial), "over": True})
-
-        def on_trial_error(
-            self, iteration: int, trials: list[Any], trial: Any, **info: Any
-        ) -> None:
-            self.report({"n": trials.index(trial), "over": True, "failed": why_it_died(trial)})
-
-    return News(on_trial)
-
-
-def _finished(study: Study) -> list[FrozenTrial]:
-    from optuna.trial import TrialState
-
-    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-
-
-def _distribution(one: Distribution) -> BaseDistribution:
-    from optuna import distributions
-
-    if one.kind == "choice":
-        return distributions.CategoricalDistribution(one.options)
-    low, high = one.ends()
-    if one.kind == "int_uniform":
-        return distributions.IntDistribution(low, high)
-    return distributions.FloatDistribution(low, high, log=one.kind == "log_uniform")
-
-
-def _may_be(value: Any, one: Distribution) -> bool:
-    """Returns whether a distribution could have drawn the value."""
-    ends = one.ends()
-    if one.kind == "choice":
-        return is_one_of(value, ends)
-    return isinstance(value, int | float) and ends[0] <= value <= ends[1]
-
-
-def _keep_whole_lines(journal: Path) -> None:
-    """Cuts a journal before the first line that a crash has left damaged."""
-    try:
-        lines = journal.read_bytes().splitlines(keepends=True)
-    except FileNotFoundError:
-        return
-    whole = 0
-    for line in lines:
-        try:
-            json.loads(line)
-        except ValueError:
-            break
-        if not line.endswith(b"\n"):
-            break
-        whole += len(line)
-    with open(journal, "r+b") as file:
-        file.truncate(whole)
+    return Hooks(on_result, on_complete, on_error)

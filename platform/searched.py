@@ -28,7 +28,7 @@ def reports(job: Mapping[str, Any], values: Mapping[str, Any], resources: Resour
     it is known); the last has `done`. Values that make no trial are reported as `failed`, with the
     worst of all losses.
     """
-    for report in (_tuning if job["kind"] == "tune" else _exploring)(job, values, resources):
+    for report in (_tune if job["kind"] == "tune" else _explore)(job, values, resources):
         yield {"values": values, **report}
 
 
@@ -41,7 +41,7 @@ def newest(reports: Reports) -> dict[str, Any]:
     raise AssertionError("a trial ended without saying so")
 
 
-def _tuning(job: Mapping[str, Any], values: Mapping[str, Any], resources: ResourcesSpec) -> Reports:
+def _tune(job: Mapping[str, Any], values: Mapping[str, Any], resources: ResourcesSpec) -> Reports:
     try:
         spec = trial_spec({**job["leaves"], **values}, job["seed"])
         storage = Storage.at(job["storage"])
@@ -68,7 +68,7 @@ def late_success(folder: Path) -> float:
     return sum(late) / len(late) if late else 0.0
 
 
-def _exploring(
+def _explore(
     job: Mapping[str, Any], values: Mapping[str, Any], resources: ResourcesSpec
 ) -> Reports:
     explore = ExploreSpec.model_validate(job["explore"])

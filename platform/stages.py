@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from whichgoal import ray_session, search, show_explored
+from whichgoal.errors import CommandError
 from whichgoal.mirror import searching
 from whichgoal.progress import Board, Row, Screen, say_plainly
 from whichgoal.storage import Storage, write_json
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-class Unsearched(RuntimeError):
+class Unsearched(CommandError):
     """A search has found nothing; one clear line."""
 
 
@@ -74,7 +75,7 @@ class Stages:
             Unsearched: A group's trials all ended without a result.
         """
         for group in self._sweep.tune_groups():
-            name = _named({"arch": group.arch, "capacity": group.capacity, **group.choices})
+            name = _name_of({"arch": group.arch, "capacity": group.capacity, **group.choices})
             found = read(self._storage, group.id)
             if found is None:
                 folder, what = f"tuned/{group.id}", f"tuning of {name}"
@@ -83,7 +84,7 @@ class Stages:
                     if found is None:
                         self._tune(group, name)
                         continue
-            self._say(f"tune {name}: known, {_listed(found.values)}")
+            self._say(f"tune {name}: known, {_text_of(found.values)}")
 
     def _tune(self, group: TuneGroup, name: str) -> None:
         """Searches one group's hyper-parameters, and keeps what is best."""
@@ -107,7 +108,7 @@ class Stages:
         keep(self._storage, found)
         stopped = len(tried) - len(whole)
         self._say(
-            f"tune {name}: {_listed(best['values'])} (success {best['success']:.2f} over the "
+            f"tune {name}: {_text_of(best['values'])} (success {best['success']:.2f} over the "
             f"second half of training; {len(tried)} trials, {stopped} stopped early)"
         )
         for key, edge in found.edges.items():
@@ -130,7 +131,7 @@ class Stages:
         tuned = values_of(self._storage, sweep.tune_groups())
         designs: list[dict[str, Any]] = []
         for group in sweep.explore_groups(tuned):
-            name = _named(group.choices) or sweep.name
+            name = _name_of(group.choices) or sweep.name
             steps = group.trials(group.start())[0].train.env_steps * sweep.explore.seeds
             wanted = ", ".join(f"{key} {one}" for key, one in sweep.explore.objectives.items())
             self._say(f"explore {name}: {sweep.explore.trials} designs; wanted: {wanted}")
@@ -179,7 +180,7 @@ class _SearchBoard:
             self._board.fail(key)
             self._failures[key] = report["failed"]
         elif "env_steps" in report:
-            self._board.rows[key].label = f"#{report['n'] + 1} {_listed(report['values'])}"
+            self._board.rows[key].label = f"#{report['n'] + 1} {_text_of(report['values'])}"
             stage = "done" if report.get("over") or report.get("done") else "train"
             success = report.get(search.METRIC)
             self._board.update(
@@ -199,12 +200,12 @@ class _SearchBoard:
         return "".join(f"; {reason}" for reason in dict.fromkeys(self._failures.values()))
 
 
-def _named(choices: Mapping[str, Any]) -> str:
+def _name_of(choices: Mapping[str, Any]) -> str:
     shown = {k.split(".")[-1]: v for k, v in choices.items() if v is not None}
     return ", ".join(f"{key} {value}" for key, value in shown.items())
 
 
-def _listed(values: Mapping[str, Any]) -> str:
+def _text_of(values: Mapping[str, Any]) -> str:
     return ", ".join(
         f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
         for key, value in values.items()

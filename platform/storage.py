@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from whichgoal.atomic import replacing
+from whichgoal.errors import BAD_INPUT, CommandError
 from whichgoal.redact import redacted
 
 if TYPE_CHECKING:
@@ -40,8 +41,10 @@ _ASIDE = re.compile(r"\.([0-9]{12})\.old")
 """As `replacing_folder` names a trial's old one while it is replaced."""
 
 
-class StorageError(ValueError):
+class StorageError(CommandError, ValueError):
     """A storage root that cannot be used, or is in use; one clear line without secrets."""
+
+    exit_code = BAD_INPUT
 
     def __init__(self, line: str) -> None:
         super().__init__(redacted(line))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from whichgoal import ledger, tracking_uri
 from whichgoal.compare.scored import read_plan
+from whichgoal.errors import CommandError
 from whichgoal.mirror import working_on
 from whichgoal.redact import redacted
 from whichgoal.spec import BatterySpec, TrialSpec
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from whichgoal.tracking_runs import Status
 
 
-class Unsent(RuntimeError):
+class Unsent(CommandError):
     """MLflow could not be brought up to date; one line for each reason."""
 
 

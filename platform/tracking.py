@@ -79,15 +79,16 @@ class Tracker:
 
     Attributes:
         where: After `close`, how to open the comparison of the cells; empty if MLflow failed.
+        error: Why the last attempt failed, in one line; None if it did not.
     """
 
     def __init__(self, uri: str, storage: Storage, sweep: str) -> None:
         self.where: list[str] = []
+        self.error: str | None = None
         self._uri, self._storage, self._sweep = uri, storage, sweep
         self._waiting: dict[str, tuple[TrialSpec, Status]] = {}
         self._ended: dict[str, Status] = {}
         self._end: Status | None = None
-        self._error: str | None = None
         self._patience = Patience()
         self._wake = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
@@ -101,6 +102,11 @@ class Tracker:
     def started(self) -> bool:
         """Whether the thread has been started."""
         return self._thread.ident is not None
+
+    @property
+    def waiting(self) -> int:
+        """How many trials MLflow has not taken as they are now."""
+        return len(self._waiting)
 
     def put(self, trial: TrialSpec, status: Status) -> None:
         """Asks for the trial's run to be brought up to date; returns at once."""
@@ -128,12 +134,12 @@ class Tracker:
         while self._thread.is_alive():
             self._thread.join(timeout=0.5)
             if self._patience.in_vain_s() > NO_PROGRESS_S:
-                self._error = self._failed(f"no answer for {NO_PROGRESS_S:.0f} s")
+                self.error = self._failed(f"no answer for {NO_PROGRESS_S:.0f} s")
                 break
-        if self._error is None:
+        if self.error is None:
             return None
         return (
-            f"{self._error}; nothing is lost: send what is missing there, once it answers, by: "
+            f"{self.error}; nothing is lost: send what is missing there, once it answers, by: "
             f"{sync_command(self._storage)}"
         )
 
@@ -141,7 +147,7 @@ class Tracker:
         index: Index | None = None
         wait_s, refreshed_s = FIRST_WAIT_S, time.monotonic()
         while True:
-            batch, end = self._next(0.0 if self._error is None else wait_s)
+            batch, end = self._next(0.0 if self.error is None else wait_s)
             try:
                 if index is None:
                     index = self._open()
@@ -153,9 +159,9 @@ class Tracker:
                 if batch and time.monotonic() - refreshed_s > REFRESH_S:
                     index.refresh()
                     refreshed_s = time.monotonic()
-                self._error, wait_s = None, FIRST_WAIT_S
+                self.error, wait_s = None, FIRST_WAIT_S
             except Exception as error:  # an index that fails must not stop the training
-                self._error = self._failed(error)
+                self.error = self._failed(error)
                 index, wait_s = None, min(2 * wait_s, LONGEST_WAIT_S)
             if end is not None:
                 return

@@ -81,7 +81,7 @@ class Runs:
         with locked(storage.root / "mlartifacts", "the MLflow store", wait_s=60):
             # Several processes that open a new sqlite store at once break it.
             if self.uri.startswith("sqlite:"):
-                _make_sqlite_store(sqlite_path(self.uri))
+                make_sqlite_store(sqlite_path(self.uri))
             self._client = MlflowClient(tracking_uri=self.uri)
             self.experiment = self._experiment_id()
         self.known: dict[str, Known] = {}
@@ -238,7 +238,7 @@ def _prepare_mlflow(uri: str) -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-def _make_sqlite_store(path: Path) -> None:
+def make_sqlite_store(path: Path) -> None:
     """Makes a sqlite store that is missing under another name, then moves it into place.
 
     A process that is killed while MLflow makes its tables would otherwise leave a store that

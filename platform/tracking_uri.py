@@ -13,6 +13,7 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from whichgoal.errors import BAD_INPUT, CommandError
 from whichgoal.redact import redacted
 from whichgoal.storage import Storage
 
@@ -20,8 +21,10 @@ _ANSWER_S = 3.0
 _ALLOWED = "allowed: sqlite:///FILE, http://HOST:PORT, or leave MLFLOW_TRACKING_URI unset"
 
 
-class TrackingError(RuntimeError):
+class TrackingError(CommandError):
     """MLflow cannot be used, now or later; one clear line without secrets."""
+
+    exit_code = BAD_INPUT
 
     def __init__(self, line: str) -> None:
         super().__init__(redacted(line))

@@ -52,7 +52,7 @@ _PROBING = ("whichgoal.divergence.playing", "whichgoal.checkpoint")
 _SCORING = ("whichgoal.divergence.scoring",)
 """Entry modules of the stages: these, and all of ours that they import, are the stage's code."""
 
-_ASK_EVERY_S = 1.0
+ASK_EVERY_S = 1.0
 """How often a trial asks whether another process has let go of its folder."""
 
 
@@ -138,7 +138,7 @@ def _alone(stack: ExitStack, spec: TrialSpec, folder: Path) -> Iterator[Report]:
             return
         except InUseError:
             yield Report("held", 0)
-            time.sleep(_ASK_EVERY_S)
+            time.sleep(ASK_EVERY_S)
 
 
 def _log(folder: Path, text: str) -> None:
@@ -165,7 +165,7 @@ def probed(folder: Path, battery: BatterySpec, *, by_any_code: bool = False) -> 
         battery: The battery.
         by_any_code: Whether episodes that other code played count too.
     """
-    inputs = _probe_inputs(folder, battery)
+    inputs = probe_inputs(folder, battery)
     if by_any_code or ledger.code_of(folder, "probe") is None:
         inputs = _by_its_code(folder, "probe", inputs)
     return ledger.finished(folder, "probe", inputs)
@@ -179,7 +179,7 @@ def scored(folder: Path, battery: BatterySpec, *, by_any_code: bool = False) -> 
         battery: The battery.
         by_any_code: Whether scores that other code made count too.
     """
-    inputs = _score_inputs(folder, battery)
+    inputs = score_inputs(folder, battery)
     if by_any_code:
         inputs = _by_its_code(folder, "score", inputs)
     return ledger.finished(folder, "score", inputs)
@@ -272,7 +272,7 @@ def probe(battery: BatterySpec, folder: Path, panels: Path | None = None) -> Non
     from whichgoal import tables
     from whichgoal.divergence.playing import play
 
-    begun, inputs = time.monotonic(), _probe_inputs(folder, battery)
+    begun, inputs = time.monotonic(), probe_inputs(folder, battery)
     episodes = play(**_tested(last_checkpoint(folder), battery, panels))
     tables.write(episodes, folder / "episodes.parquet", tables.EPISODES)
     seconds = time.monotonic() - begun
@@ -357,7 +357,7 @@ def score(battery: BatterySpec, folder: Path, panels: Path | None = None) -> Sco
     from whichgoal import tables
     from whichgoal.divergence.scoring import score_episodes, scores_table
 
-    begun, inputs = time.monotonic(), _score_inputs(folder, battery)
+    begun, inputs = time.monotonic(), score_inputs(folder, battery)
     episodes = tables.read(folder / "episodes.parquet", tables.EPISODES)
     spec = ledger.claimed(folder)
     world, design = world_named(spec.world.name), design_of(spec)
@@ -408,7 +408,8 @@ def _drop_other_training(folder: Path) -> None:
     write_json(path, TRAINING)
 
 
-def _probe_inputs(folder: Path, battery: BatterySpec) -> dict[str, Any]:
+def probe_inputs(folder: Path, battery: BatterySpec) -> dict[str, Any]:
+    """Returns what a trial's episodes are made from, as their marker names it."""
     from whichgoal.tables import EPISODES
 
     levels = battery.model_dump(mode="json", include={"version", "episodes", "seed"})
@@ -422,7 +423,8 @@ def _probe_inputs(folder: Path, battery: BatterySpec) -> dict[str, Any]:
     }
 
 
-def _score_inputs(folder: Path, battery: BatterySpec) -> dict[str, Any]:
+def score_inputs(folder: Path, battery: BatterySpec) -> dict[str, Any]:
+    """Returns what a trial's scores are made from, as their marker names it."""
     return {
         "episodes": ledger.recorded(folder, "probe"),
         "battery": battery.model_dump(mode="json"),

@@ -27,6 +27,11 @@ class Faulty(LocalFileSystem):
     protocol = "faulty"
     cachable = False
     fault: Callable[[str, str], None] | None = None
+    newest: Faulty
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(auto_mkdir=True, **options)
+        Faulty.newest = self
 
     @classmethod
     def _strip_protocol(cls, path: Any) -> str:
@@ -55,6 +60,10 @@ class Faulty(LocalFileSystem):
         super().rm_file(path)
 
 
+_seen_by: dict[Path, Faulty] = {}
+"""The file system as the machine sees it whose folder this is."""
+
+
 class World:
     """A bucket and the machines that use it, each with a cache of its own."""
 
@@ -64,9 +73,9 @@ class World:
 
     def machine(self, name: str) -> Storage:
         root = self._folder / name
-        remote = Remote(f"faulty://{self.bucket}", root)
-        remote.files._files.auto_mkdir = True
-        return Storage(root, remote)
+        storage = Storage(root, Remote(f"faulty://{self.bucket}", root))
+        _seen_by[root] = Faulty.newest
+        return storage
 
     def files(self, folder: str) -> dict[str, str]:
         base = self.bucket / folder
@@ -81,7 +90,7 @@ def remote_of(storage: Storage) -> Remote:
 
 def break_at(storage: Storage, fault: Callable[[str, str], None] | None) -> None:
     """Lets the requests of one machine fail from now on, or not any more."""
-    remote_of(storage).files._files.fault = fault
+    _seen_by[storage.root].fault = fault
 
 
 def refuses(what: str, error: Exception, among: str = "/") -> Callable[[str, str], None]:

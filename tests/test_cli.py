@@ -13,6 +13,13 @@ import pytest
 
 from whichgoal import cli
 from whichgoal.cli import main
+from whichgoal.errors import CommandError
+from whichgoal.ray_session import ClusterError, PlacementError
+from whichgoal.run import Interrupted, Unfinished
+from whichgoal.stages import Unsearched
+from whichgoal.storage import StorageError
+from whichgoal.sync import Unsent
+from whichgoal.tracking_uri import TrackingError
 
 SWEEP = """\
 name: two
@@ -262,6 +269,39 @@ def test_a_wrong_command_line_is_exit_code_2(argv, capsys):
     assert "Traceback" not in capsys.readouterr().err
 
 
+class Full(CommandError):
+    """An error that the command line has never heard of."""
+
+    exit_code = 75
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Full, 75),
+        (Interrupted, 130),
+        (Unfinished, 1),
+        (Unsent, 1),
+        (Unsearched, 1),
+        (PlacementError, 1),
+        (ClusterError, 2),
+        (StorageError, 2),
+        (TrackingError, 2),
+        (ValueError, 2),
+        (FileNotFoundError, 1),
+    ],
+)
+def test_what_ends_a_command_is_told_in_its_words_with_its_exit_code(
+    error, code, sweep_file, capsys, monkeypatch
+):
+    def fail(_: object) -> int:
+        raise error("not now\nnor http://ann:hidden@host later")
+
+    monkeypatch.setitem(cli.COMMANDS, "plan", fail)
+    assert main(["plan", str(sweep_file)]) == code
+    assert capsys.readouterr().err == "not now\nnor http://***@host later\n"
+
+
 def test_an_error_of_our_own_is_shown_whole_without_secrets(sweep_file, capsys, monkeypatch):
     def fail(_: object) -> int:
         try:
@@ -270,7 +310,7 @@ def test_an_error_of_our_own_is_shown_whole_without_secrets(sweep_file, capsys, 
             raise TypeError("http://ann:hidden@host is no number") from error
 
     monkeypatch.setenv("WANDB_KEY", "very/secret+1")
-    monkeypatch.setitem(cli._COMMANDS, "plan", fail)
+    monkeypatch.setitem(cli.COMMANDS, "plan", fail)
     assert main(["plan", str(sweep_file)]) == 1
     told = capsys.readouterr().err
     assert told.startswith("Traceback (most recent call last):")

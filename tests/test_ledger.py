@@ -151,7 +151,7 @@ def test_a_lock_is_free_again_after_use(tmp_path):
 
 
 def test_a_trial_waits_for_another_process_and_then_goes_on(tmp_path, holder, monkeypatch):
-    monkeypatch.setattr("whichgoal.trial._ASK_EVERY_S", 0.01)
+    monkeypatch.setattr("whichgoal.trial.ASK_EVERY_S", 0.01)
     monkeypatch.setattr("whichgoal.trial.train_only", lambda *_: iter([Report("train", 0)]))
     reports = carry_out(SPEC, BatterySpec(), tmp_path)
     assert [next(reports).stage for _ in range(3)] == ["held"] * 3

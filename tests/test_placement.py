@@ -1,6 +1,7 @@
 """Trials get what they ask for, and one that cannot be placed says so instead of hanging."""
 
 import json
+import pickle
 import socket
 import time
 
@@ -62,14 +63,14 @@ def test_a_cluster_is_asked_to_grow_and_told_when_that_is_over(monkeypatch):
     monkeypatch.setattr(sdk, "request_resources", lambda bundles: asked.append(bundles))
     monkeypatch.setattr(ray_session.time, "sleep", lambda _: nodes.append(grown))
     grown = {"Alive": True, "Resources": {"CPU": 4}}
-    ray_session._check_placement(ResourcesSpec(cpus=4), 45.0, said.append)
+    ray_session.wait_for_room(ResourcesSpec(cpus=4), 45.0, said.append)
     assert asked == [[{"CPU": 4.0}], []]
     assert "waiting up to 45 s for the cluster to grow" in said[0]
 
     asked.clear()
     grown = {"Alive": False, "Resources": {"CPU": 8}}
     with pytest.raises(ray_session.PlacementError, match="nor has come within 0 s"):
-        ray_session._check_placement(ResourcesSpec(cpus=8), 0.2, said.append)
+        ray_session.wait_for_room(ResourcesSpec(cpus=8), 0.2, said.append)
     assert asked == [[{"CPU": 8.0}], []]
 
 
@@ -130,7 +131,7 @@ def test_a_cluster_that_is_gone_is_told_in_one_line(tmp_path):
 def test_an_address_that_is_none_is_refused(monkeypatch, address):
     monkeypatch.setenv("RAY_ADDRESS", address)
     with pytest.raises((ValueError, ConnectionError)) as caught:
-        ray_session._check_answers(0.2)
+        ray_session.wait_for_answer(0.2)
     assert "\n" not in str(caught.value)
     assert "allowed: " in str(caught.value)
 
@@ -141,7 +142,7 @@ def test_a_cluster_that_comes_up_late_is_waited_for(monkeypatch):
         monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{server.getsockname()[1]}")
         slept = []
         monkeypatch.setattr(ray_session.time, "sleep", lambda s: slept.append(s) or server.listen())
-        ray_session._check_answers(30)
+        ray_session.wait_for_answer(30)
     assert slept
 
 
@@ -162,8 +163,21 @@ def test_a_trial_with_no_room_for_it_is_refused_within_a_minute(tmp_path):
 @pytest.mark.slow
 def test_tune_reserves_a_place_for_every_process_of_a_trial():
     resources = ResourcesSpec(cpus=2, env_runners=2, learners=1, gpus=1)
-    request = launch._trainable(resources).default_resource_request({})
+    request = launch.trial_process(resources, iter, next).default_resource_request({})
     assert request.bundles == [{"CPU": 2}, {"CPU": 1}, {"CPU": 1}, {"CPU": 1, "GPU": 1}]
+
+
+@pytest.mark.slow
+def test_tune_calls_what_it_is_asked_to_and_pickles_none_of_it():
+    from whichgoal.tune_hooks import Hooks
+
+    seen = []
+    hooks = Hooks(lambda *given: seen.append(given), on_step=seen.append)
+    hooks.on_step_end(1, ["a"])
+    hooks.on_trial_result(1, ["a"], "a", {"n": 1}, more=0)
+    hooks.on_trial_complete(1, ["a"], "a")  # nobody asked for it
+    assert seen == [["a"], (["a"], "a", {"n": 1})]
+    assert len(pickle.dumps(hooks)) < 100
 
 
 @pytest.mark.slow

@@ -31,7 +31,7 @@ def server() -> Iterator[S3Server]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote_files, "_WAITS_S", (0.05, 0.05, 0.05, 0.05, 0.05))
+    monkeypatch.setattr(remote_files, "WAITS_S", (0.05, 0.05, 0.05, 0.05, 0.05))
 
 
 def write(root: Path, files: dict[str, str]) -> None:

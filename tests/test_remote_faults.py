@@ -36,9 +36,9 @@ from whichgoal.trial import Report
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     fsspec.register_implementation("faulty", Faulty, clobber=True)
-    monkeypatch.setattr(remote_files, "_WAITS_S", (0.01, 0.01))
-    monkeypatch.setattr(lease, "_SETTLE_S", 0.05)
-    monkeypatch.setattr(mirror, "_ASK_EVERY_S", 0.1)
+    monkeypatch.setattr(remote_files, "WAITS_S", (0.01, 0.01))
+    monkeypatch.setattr(lease, "SETTLE_S", 0.05)
+    monkeypatch.setattr(mirror, "ASK_EVERY_S", 0.1)
 
 
 @pytest.fixture
@@ -312,7 +312,7 @@ def test_a_folder_that_cannot_be_listed_is_not_taken_for_empty(
 def test_a_push_goes_on_by_itself_after_an_error_of_any_kind(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mirror, "_LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr(mirror, "LOOK_EVERY_S", 0.02)
     monkeypatch.setattr(mirror, "PUSH_EVERY_S", 0.02)
     one = killed_before_its_push(world, "one")
     refused = threading.Event()

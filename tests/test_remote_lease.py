@@ -38,8 +38,8 @@ with leased(Remote("s3://agents/runs", Path(sys.argv[1])), "sweeps/s", "sweep 's
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
-    monkeypatch.setattr(lease, "_SETTLE_S", 0.1)
-    monkeypatch.setattr(remote_files, "_WAITS_S", (0.05, 0.1))
+    monkeypatch.setattr(lease, "SETTLE_S", 0.1)
+    monkeypatch.setattr(remote_files, "WAITS_S", (0.05, 0.1))
     with s3_server() as running:
         yield running
 

@@ -2,17 +2,21 @@
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import done, end, ended, running, wait_until
+from optuna.study import Study
 
-from whichgoal import search, searched, show_explored, tuned
+from whichgoal import searched, show_explored, tuned
+from whichgoal.search_study import distribution, finished_trials, open_study
 from whichgoal.spec import TrialSpec
 from whichgoal.storage import Storage, StorageError
 from whichgoal.sweep import Listed, load
-from whichgoal.sweep_spec import Distribution, ResourcesSpec
+from whichgoal.sweep_spec import Distribution, ResourcesSpec, TuneSpec
 
 BASE = """\
 base:
@@ -43,6 +47,18 @@ explore:
   objectives: {{competence: maximize, preference: {{near: 0.5}}}}
   trials: 3
 """
+
+
+SPEC = TuneSpec.model_validate(
+    {"space": {"ppo.lr": {"log_uniform": [1e-4, 1e-2]}}, "trials": 6, "seed": 7}
+)
+START = {"ppo.lr": 1e-3}
+FLOATS = {"ppo.lr": distribution(SPEC.space["ppo.lr"])}
+
+
+def study_in(folder: Path, spec: TuneSpec = SPEC, start: Mapping[str, Any] = START) -> Study:
+    """Returns the study of a search whose files are in a folder, as a run opens it."""
+    return open_study(folder, "s", ["maximize"], spec, start)[0]
 
 
 def written(folder: Path, text: str) -> Path:
@@ -128,55 +144,54 @@ def test_designs_are_explored_and_the_front_is_printed_drawn_and_kept(tmp_path):
 
 
 def test_a_journal_is_cut_before_its_first_damaged_line(tmp_path):
-    journal = tmp_path / "optuna.log"
-    search._keep_whole_lines(journal)  # there is none yet
-    for whole, rest in (
-        ('{"a": 1}\n', '{"b": 2'),
-        ('{"a": 1}\n{"b": 2}\n', ""),
-        ("", "\0\0\0"),
-        ('{"a": 1}\n', '{"b": 2}'),
-        ('{"a": 1}\n', 'x\n{"c": 3}\n'),
-    ):
+    study, journal = study_in(tmp_path), tmp_path / "optuna.log"
+    study.tell(study.ask(FLOATS), 0.5)
+    whole = journal.read_text()
+    for rest in ('{"b": 2', "", "\0\0\0", '{"b": 2}', 'x\n{"c": 3}\n'):
         journal.write_text(whole + rest)
-        search._keep_whole_lines(journal)
-        assert journal.read_text() == whole
+        assert len(finished_trials(study_in(tmp_path))) == 1
+        assert journal.read_text().startswith(whole)
+        for line in journal.read_text().splitlines():
+            assert json.loads(line).keys() >= {"op_code"}
+
+
+def test_a_journal_that_a_crash_left_without_a_whole_line_is_begun_anew(tmp_path):
+    (tmp_path / "optuna.log").write_text("\0\0\0")
+    study = study_in(tmp_path)
+    assert study.ask(FLOATS).params == START
 
 
 def test_a_study_that_was_cut_off_goes_on_with_what_is_left(tmp_path):
-    space = {"ppo.lr": Distribution.model_validate({"log_uniform": [1e-4, 1e-2]})}
-
-    def opened():
-        return search._study(tmp_path, "s", ["maximize"], 7, 6, space, {"ppo.lr": 1e-3})[0]
-
-    floats = {key: search._distribution(one) for key, one in space.items()}
-    study = opened()
-    first = study.ask(floats)
-    assert first.params == {"ppo.lr": 1e-3}  # the sweep's own value is tried first
+    study = study_in(tmp_path)
+    first = study.ask(FLOATS)
+    assert first.params == START  # the sweep's own value is tried first
     study.tell(first, 0.5)
-    killed = study.ask(floats)
-    again = opened()
-    assert len(search._finished(again)) == 1
-    assert again.ask(floats).params == killed.params
-    fresh = again.ask(floats).params
+    killed = study.ask(FLOATS)
+    again = study_in(tmp_path)
+    assert len(finished_trials(again)) == 1
+    assert again.ask(FLOATS).params == killed.params
+    fresh = again.ask(FLOATS).params
     assert fresh not in (first.params, killed.params)
-
-    other = tmp_path / "other"
-    study = search._study(other, "s", ["maximize"], 7, 6, space, {"ppo.lr": 0.5})[0]
-    assert study.ask(floats).params != {"ppo.lr": 0.5}  # beyond the range that is searched
 
 
 @pytest.mark.parametrize(
     ("given", "inside", "outside"),
     [
+        ({"log_uniform": [1e-4, 1e-2]}, [1e-3], [0.5]),
         ({"uniform": [0, 1]}, [0, 0.5, 1.0], [-0.1, 2, None, "x"]),
         ({"int_uniform": [1, 3]}, [1, 3], [0, 4]),
         ({"choice": [True, "a"]}, [True, "a"], [1, "b"]),
     ],
 )
-def test_where_a_search_may_begin(given, inside, outside):
-    one = Distribution.model_validate(given)
-    assert all(search._may_be(value, one) for value in inside)
-    assert not any(search._may_be(value, one) for value in outside)
+def test_a_search_begins_at_the_sweeps_own_value_if_it_may_draw_it(
+    given, inside, outside, tmp_path
+):
+    spec = TuneSpec(space={"key": Distribution.model_validate(given)}, trials=6)
+    for number, value in enumerate([*inside, *outside]):
+        study = study_in(tmp_path / str(number), spec, {"key": value})
+        first = study.ask({"key": distribution(spec.space["key"])}).params["key"]
+        begins = type(first) is type(value) and first == value
+        assert begins == (number < len(inside)), value
 
 
 def test_a_storage_that_does_not_answer_says_nothing_about_the_values(tmp_path, monkeypatch):

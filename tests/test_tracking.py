@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from simulated_agents import card
-from tracked import ADOPTED, INTENDED, SWEEP, finish, planned, sweep_of, train
+from tracked import ADOPTED, INTENDED, SWEEP, finish, planned, sweep_of, train, wait_for_trackers
 
 from whichgoal import ledger, tracking
 from whichgoal.envs import WORLDS
@@ -38,9 +38,9 @@ def empty_store(tmp_path_factory) -> bytes:
     """The bytes of a store without runs: making one takes seconds."""
     sweep = sweep_of(tmp_path_factory.mktemp("empty"))
     storage = planned(tmp_path_factory.mktemp("runs"), sweep)
-    from whichgoal.tracking_runs import _make_sqlite_store
+    from whichgoal.tracking_runs import make_sqlite_store
 
-    _make_sqlite_store(storage.root / "mlflow.db")
+    make_sqlite_store(storage.root / "mlflow.db")
     return (storage.root / "mlflow.db").read_bytes()
 
 
@@ -401,7 +401,7 @@ def test_requests_without_an_answer_are_given_up_though_each_ends_in_time(
     assert told is not None
     assert told.startswith("MLflow at sqlite:")
     assert f"failed: no answer for {limit_s:.0f} s; nothing is lost" in told
-    tracker._thread.join(timeout=60)
+    wait_for_trackers()
 
 
 def test_a_sweep_that_is_run_again_and_has_grown_is_shown_so(storage, sweep, client, parent):
@@ -483,7 +483,7 @@ def test_a_store_whose_making_was_cut_off_is_made_anew(tmp_path, sweep):
     program = (
         "import sys, threading, time, os, signal\n"
         "from pathlib import Path\n"
-        "from whichgoal.tracking_runs import _make_sqlite_store\n"
+        "from whichgoal.tracking_runs import make_sqlite_store\n"
         "store = Path(sys.argv[1])\n"
         "def kill():\n"
         "    half = store.with_name(store.name + '.unfinished')\n"
@@ -491,7 +491,7 @@ def test_a_store_whose_making_was_cut_off_is_made_anew(tmp_path, sweep):
         "        time.sleep(0.001)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
         "threading.Thread(target=kill).start()\n"
-        "_make_sqlite_store(store)\n"
+        "make_sqlite_store(store)\n"
     )
     store = tmp_path / "mlflow.db"
     killed = subprocess.run([sys.executable, "-c", program, str(store)], capture_output=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from commands import TINY, end, ended, wait_until, whichgoal
 from mlflow_server import Server
-from tracked import ADOPTED, INTENDED, finish, planned, shown, sweep_of, train
+from tracked import ADOPTED, INTENDED, finish, planned, shown, sweep_of, train, wait_for_trackers
 
 from whichgoal import tracking
 from whichgoal.spec import TrialSpec
@@ -66,16 +66,16 @@ def test_a_server_that_is_killed_in_the_middle_and_comes_back_gets_all(
     tracker.start()
     train(storage, trials[0], 2)
     tracker.put(trials[0], "RUNNING")
-    wait_until(lambda: not tracker._waiting)
+    wait_until(lambda: not tracker.waiting)
     server.kill()
     for number in (0, 1, 2):
         judged(sweep, storage, number)
         tracker.put(trials[number], "FINISHED")
-    wait_until(lambda: tracker._error is not None)
-    assert "does not answer" in tracker._error
-    assert len(tracker._waiting) == 3
+    wait_until(lambda: tracker.error is not None)
+    assert "does not answer" in tracker.error
+    assert tracker.waiting == 3
     server.start()
-    wait_until(lambda: not tracker._waiting)
+    wait_until(lambda: not tracker.waiting)
     judged(sweep, storage, 3)
     tracker.put(trials[3], "FINISHED")
     assert tracker.close("FINISHED") is None
@@ -97,7 +97,7 @@ def test_a_server_that_hangs_stops_nobody_and_has_no_run_twice_when_it_wakes(
     for number in range(4):
         judged(sweep, storage, number)
     tracker.put(trials[0], "FINISHED")
-    wait_until(lambda: not tracker._waiting)
+    wait_until(lambda: not tracker.waiting)
     # It hangs after it has been found to answer: while a trial is being sent.
     send = Index.send
     hung: list[float] = []
@@ -112,7 +112,7 @@ def test_a_server_that_hangs_stops_nobody_and_has_no_run_twice_when_it_wakes(
     started_s = time.monotonic()
     tracker.put(trials[1], "FINISHED")
     assert time.monotonic() - started_s < 0.1  # the driver does not wait
-    wait_until(lambda: tracker._error is not None)
+    wait_until(lambda: tracker.error is not None)
     assert hung
     server.thaw()  # and it carries out what it was asked
     for trial in trials[2:]:
@@ -132,7 +132,7 @@ def test_a_server_that_hangs_at_the_end_is_left_to_sync(server, storage, sweep, 
     tracker.start()
     judged(sweep, storage, 0)
     tracker.put(trials[0], "FINISHED")
-    wait_until(lambda: not tracker._waiting)
+    wait_until(lambda: not tracker.waiting)
     server.freeze()
     for number in (1, 2, 3):
         judged(sweep, storage, number)
@@ -145,7 +145,7 @@ def test_a_server_that_hangs_at_the_end_is_left_to_sync(server, storage, sweep, 
     assert told.endswith(f"by: whichgoal sync --storage {storage.root}")
     assert tracker.where == []
     server.thaw()
-    tracker._thread.join(timeout=60)
+    wait_for_trackers()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
     sync(storage, lambda line: None)
     found = shown(server.uri)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -83,10 +84,17 @@ def finish(storage: Storage, sweep: Sweep, trial: TrialSpec, judged: Scorecard) 
     (folder / "scorecard.json").write_text(stamped.model_dump_json())
     battery = sweep.battery
     ledger.finish(folder, "train", [checkpoint], {"trial": trial.id})
-    inputs = stages._probe_inputs(folder, battery)
+    inputs = stages.probe_inputs(folder, battery)
     ledger.finish(folder, "probe", [folder / "episodes.parquet"], inputs)
     scores = [folder / "scores.parquet", folder / "scorecard.json"]
-    ledger.finish(folder, "score", scores, stages._score_inputs(folder, battery))
+    ledger.finish(folder, "score", scores, stages.score_inputs(folder, battery))
+
+
+def wait_for_trackers() -> None:
+    """Waits for the threads of trackers that were closed while MLflow did not answer."""
+    for thread in threading.enumerate():
+        if thread.name == "mlflow":
+            thread.join(timeout=60)
 
 
 def shown(uri: str) -> dict[str, dict[str, Any]]:
