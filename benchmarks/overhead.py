@@ -38,7 +38,7 @@ from rich.console import Console
 from whichgoal import launch
 from whichgoal.run import run
 from whichgoal.storage import Storage
-from whichgoal.sweep import load
+from whichgoal.sweep_check import load
 
 SWEEP = """\
 name: overhead

@@ -23,7 +23,7 @@ from whichgoal.schema_keys import (
     united,
 )
 from whichgoal.spec import BatterySpec
-from whichgoal.sweep import SECTIONS, Sweep
+from whichgoal.sweep import Sweep
 from whichgoal.sweep_leaves import WHEN, ZIP
 from whichgoal.sweep_spec import (
     MOST_CELLS,
@@ -34,6 +34,7 @@ from whichgoal.sweep_spec import (
     ResourcesSpec,
     TuneSpec,
 )
+from whichgoal.sweep_trials import SECTIONS
 from whichgoal.sweep_tune import TUNABLE_TRAIN
 
 Keys = Mapping[str, Schema]

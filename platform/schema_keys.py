@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from whichgoal.envs import WORLDS
 from whichgoal.models import MODELS
 from whichgoal.spec import WorldSpec
-from whichgoal.sweep import SECTIONS
+from whichgoal.sweep_trials import SECTIONS
 from whichgoal.sweep_values import problem_of
 
 Schema = dict[str, Any]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from whichgoal.explain import told
-from whichgoal.sweep import nest
 from whichgoal.sweep_file import value_of
+from whichgoal.sweep_trials import nest
 
 if TYPE_CHECKING:
     from whichgoal.envs.contract import Design, World

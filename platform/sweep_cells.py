@@ -17,10 +17,10 @@ from whichgoal.explain import sentence, shown
 from whichgoal.models import sizes
 from whichgoal.models.defaults import with_defaults
 from whichgoal.spec import TrainSpec, TrialSpec
-from whichgoal.sweep import SECTIONS, check_boards, nest, size_of, trial_spec, world_named
 from whichgoal.sweep_file import Document, KeyPath
 from whichgoal.sweep_leaves import Content, meant
 from whichgoal.sweep_spec import ResourcesSpec
+from whichgoal.sweep_trials import SECTIONS, check_boards, nest, size_of, trial_spec, world_named
 from whichgoal.sweep_values import Value
 
 MOST_DRAWN = 256

@@ -16,7 +16,7 @@ from whichgoal.envs import WORLDS
 from whichgoal.envs.contract import World
 from whichgoal.explain import shown
 from whichgoal.spec import BatterySpec, did_you_mean
-from whichgoal.sweep import TOP_KEYS, Sweep
+from whichgoal.sweep import Sweep
 from whichgoal.sweep_cells import check_cells, check_resources, check_searched
 from whichgoal.sweep_file import BROKEN, Document, read
 from whichgoal.sweep_grid import Axis, count
@@ -27,17 +27,31 @@ from whichgoal.sweep_tune import read_explore, read_tune
 from whichgoal.sweep_values import Value, check
 from whichgoal.sweep_when import check_conditions
 
+TOP_KEYS = (
+    "name",
+    "question",
+    "base",
+    "axes",
+    "seeds",
+    "tune",
+    "explore",
+    "battery",
+    "resources",
+    "limits",
+)
+"""The keys of a sweep file."""
+
 _SURE = 0.8
 """From this likeness on, a wrong world's keys are checked as those of the one that was meant."""
 
 
-def checked(path: Path) -> Sweep:
-    """Reads the sweep file at `path` and returns the sweep that it describes.
+def load(path: str | Path) -> Sweep:
+    """Reads and checks a sweep file.
 
     Raises:
         SweepError: Naming, per problem, file, line, column, what was given and what is allowed.
     """
-    document = read(path)
+    document = read(Path(path))
     if not isinstance(document.value, dict):
         document.complain((), f"a sweep file holds keys; allowed: {', '.join(TOP_KEYS)}")
         document.refuse_if_wrong()

@@ -11,9 +11,9 @@ from typing import Any
 
 from whichgoal.explain import shown
 from whichgoal.spec import did_you_mean
-from whichgoal.sweep import SECTIONS
 from whichgoal.sweep_file import BROKEN, Document, KeyPath
 from whichgoal.sweep_grid import Axis, combinations
+from whichgoal.sweep_trials import SECTIONS
 from whichgoal.sweep_values import Value
 
 ZIP, WHEN = "zip", "when"

@@ -9,10 +9,10 @@ from pydantic import ValidationError
 
 from whichgoal.explain import keys_at, sentence, shown
 from whichgoal.spec import Spec
-from whichgoal.sweep import nest
 from whichgoal.sweep_cells import mentioned
 from whichgoal.sweep_file import BROKEN, Document, KeyPath
 from whichgoal.sweep_leaves import meant
+from whichgoal.sweep_trials import nest
 from whichgoal.sweep_values import problem_of
 
 AnySpec = TypeVar("AnySpec", bound=Spec)

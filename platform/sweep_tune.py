@@ -8,7 +8,6 @@ from typing import Any
 from whichgoal.envs.contract import World
 from whichgoal.explain import shown
 from whichgoal.spec import Spec, did_you_mean
-from whichgoal.sweep import SECTIONS
 from whichgoal.sweep_file import BROKEN, Document, KeyPath
 from whichgoal.sweep_record import settings
 from whichgoal.sweep_spec import (
@@ -19,6 +18,7 @@ from whichgoal.sweep_spec import (
     Objective,
     TuneSpec,
 )
+from whichgoal.sweep_trials import SECTIONS
 from whichgoal.sweep_values import Value, check
 
 TUNABLE_TRAIN = ("num_envs", "rollout_len", "max_seq_len", "minibatch_size")

@@ -17,8 +17,8 @@ from whichgoal.envs.contract import World
 from whichgoal.explain import sentence, shown
 from whichgoal.models import MODELS
 from whichgoal.spec import did_you_mean
-from whichgoal.sweep import SECTIONS, nest
 from whichgoal.sweep_file import BROKEN, Document, KeyPath
+from whichgoal.sweep_trials import SECTIONS, nest
 
 
 @dataclass(eq=False)

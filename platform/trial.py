@@ -25,8 +25,8 @@ from whichgoal.storage import (
     never_through_a_link,
     write_text,
 )
-from whichgoal.sweep import design_of, world_named
 from whichgoal.sweep_spec import ResourcesSpec
+from whichgoal.sweep_trials import design_of, world_named
 
 if TYPE_CHECKING:
     from whichgoal.checkpoint import Checkpoint

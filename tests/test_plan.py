@@ -18,7 +18,8 @@ from whichgoal.cli import main
 from whichgoal.plan import plan
 from whichgoal.spec import TrialSpec
 from whichgoal.storage import Storage
-from whichgoal.sweep import Sweep, load
+from whichgoal.sweep import Sweep
+from whichgoal.sweep_check import load
 
 SWEEP = """\
 name: costly

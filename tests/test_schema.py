@@ -19,7 +19,7 @@ from whichgoal.cli import main
 from whichgoal.schema import schema
 from whichgoal.schema_keys import described
 from whichgoal.spec import ModelSpec, PPOSpec, TrainSpec
-from whichgoal.sweep import load
+from whichgoal.sweep_check import load
 from whichgoal.sweep_file import SweepError, read
 from whichgoal.sweep_values import fields_of
 

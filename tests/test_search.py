@@ -11,7 +11,8 @@ from commands import done, end, ended, running, wait_until
 from whichgoal import search, searched, show_explored, tuned
 from whichgoal.spec import TrialSpec
 from whichgoal.storage import Storage, StorageError
-from whichgoal.sweep import Listed, load
+from whichgoal.sweep import Listed
+from whichgoal.sweep_check import load
 from whichgoal.sweep_spec import Distribution, ResourcesSpec
 
 BASE = """\

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whichgoal.sweep import TOP_KEYS, load
+from whichgoal.sweep_check import TOP_KEYS, load
 from whichgoal.sweep_file import KeyPath, SweepError, read
 
 FULL = Path(__file__).parent / "sweeps" / "full.yaml"

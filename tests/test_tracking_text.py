@@ -13,7 +13,7 @@ from simulated_agents import ADOPTS, AGREEMENT, card, cell
 from whichgoal import adoption_figure
 from whichgoal.compare import cells
 from whichgoal.envs import WORLDS
-from whichgoal.sweep import SECTIONS, trial_spec
+from whichgoal.sweep_trials import SECTIONS, trial_spec
 from whichgoal.tracking_text import (
     MOST_CHARACTERS,
     MOST_COMPARED,
