@@ -13,6 +13,7 @@ from whichgoal.models.defaults import with_defaults
 from whichgoal.spec import (
     ModelSpec,
     PPOSpec,
+    RuleError,
     Spec,
     TrainSpec,
     TrialSpec,
@@ -95,10 +96,13 @@ def check_boards(trial: TrialSpec) -> None:
         and not sizes.architecture(trial.model).any_board
     ):
         able = [name for name, one in sizes.ARCHITECTURES.items() if one.any_board]
-        raise ValueError(
+        raise RuleError(
             f"boards of size {tested} at test, but {trial.model.arch!r} sees the whole board "
             f"through a layer made for size {design.size}; allowed: test_size {design.size}, "
-            f"view: egocentric, or model.arch {', '.join(able)}"
+            f"view: egocentric, or model.arch {', '.join(able)}",
+            "test_size",
+            "size",
+            "view",
         )
 
 
