@@ -37,7 +37,7 @@ from whichgoal.envs.vector import GridVectorEnv
 from whichgoal.models import MODELS
 from whichgoal.rllib import train
 from whichgoal.spec import TrialSpec
-from whichgoal.sweep import design_of, trial_spec
+from whichgoal.sweep_trials import design_of, trial_spec
 
 EVERY, LEVELS, TARGET = 131_072, 512, 0.95
 

@@ -41,7 +41,7 @@ from whichgoal.ray_session import Session
 from whichgoal.run import run
 from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage import Storage
-from whichgoal.sweep import load
+from whichgoal.sweep_check import load
 
 SWEEP = """\
 name: overhead

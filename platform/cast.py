@@ -73,7 +73,7 @@ def cast_scripted(reference: str | None, world: str, settings: list[str]) -> Cas
     from whichgoal.divergence.panels import movable_proxies
     from whichgoal.divergence.reference import reference as reference_agent
     from whichgoal.settings import design_from
-    from whichgoal.sweep import world_named
+    from whichgoal.sweep_trials import world_named
 
     played = world_named(world)
     design = design_from(played, settings)

@@ -66,7 +66,7 @@ def _plan(given: argparse.Namespace) -> int:
     from whichgoal.mirror import fetched
     from whichgoal.plan import plan
     from whichgoal.ray_session import cores
-    from whichgoal.sweep import load
+    from whichgoal.sweep_check import load
 
     sweep = load(given.file)
     storage = fetched(given.storage if given.storage is not None else "runs")
@@ -105,7 +105,7 @@ def _plan(given: argparse.Namespace) -> int:
 
 def _run(given: argparse.Namespace) -> int:
     from whichgoal.storage import Storage
-    from whichgoal.sweep import load
+    from whichgoal.sweep_check import load
 
     sweep, storage = load(given.file), Storage.at(given.storage)
     from whichgoal.ray_session import default_address

@@ -19,7 +19,8 @@ from whichgoal import ledger
 from whichgoal.plan import Values
 from whichgoal.spec import ModelSpec, TrialSpec
 from whichgoal.storage import Storage, write_json
-from whichgoal.sweep import Sweep, size_of
+from whichgoal.sweep import Sweep
+from whichgoal.sweep_trials import size_of
 
 Source = Literal["past runs", "calibration", "nearest"]
 _MOST_RUNS = 400

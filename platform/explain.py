@@ -1,10 +1,12 @@
-"""Turns errors into sentences: what was given, what is allowed, the likely meant."""
+"""Mistakes: records of what was given, what is allowed, the likely meant; and their sentences."""
 
 from __future__ import annotations
 
 import re
 import sysconfig
 import traceback
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,106 +14,144 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from whichgoal.spec import cut_short, did_you_mean
+from whichgoal.spec import RuleError, closest, cut_short
 
 _OURS = Path(__file__).parent
 _LARGEST = 2**63 - 1
 
+KeyPath = tuple[str | int, ...]
+"""Where a value stands: `("axes", "model.arch", 1)` is the second item of that axis."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """What is wrong with something that was given; `str` makes the sentence of it.
+
+    Attributes:
+        where: The keys and indices that lead to it.
+        key: What the sentence begins with, a dotted key mostly; empty where `given` names it.
+        given: What was given, in words, such as `'mpl' given` or `unknown key 'sise'`.
+        allowed: What is allowed instead; empty where `given` says it.
+        meant: The name that was probably meant.
+        more: What else there is to say.
+        at_key: Whether it is the key that is wrong, not its value.
+        about: The names of all keys that it is about, the first to blame first.
+    """
+
+    where: KeyPath
+    key: str
+    given: str
+    allowed: str = ""
+    meant: str = ""
+    more: str = ""
+    at_key: bool = False
+    about: tuple[str, ...] = ()
+
+    def among(self, name: str, allowed: Iterable[str]) -> Mistake:
+        """Returns it with the names of which a wrong one should have been one."""
+        names = sorted(allowed)
+        return replace(self, allowed=", ".join(names), meant="".join(closest(name, names)))
+
+    def __str__(self) -> str:
+        allowed = self.allowed and f"allowed: {self.allowed}"
+        meant = self.meant and f"did you mean {self.meant!r}?"
+        said = "; ".join(filter(None, (self.given, allowed, meant, self.more)))
+        return f"{self.key}: {said}" if self.key else said
+
+
+def unknown(what: str, name: str, allowed: Iterable[str], where: KeyPath, key: str = "") -> Mistake:
+    """Returns the mistake that there is no such key, section, or whatever else has a name."""
+    return Mistake(where, key, f"unknown {what} {name!r}", at_key=True).among(name, allowed)
+
 
 def told(error: ValidationError, model: type[BaseModel]) -> str:
     """Returns one line for all that was wrong when `model` was validated."""
-    text = "; ".join(sentence(problem, model) for problem in error.errors())
+    text = "; ".join(str(mistake_of(problem, model)) for problem in error.errors())
     return " ".join(text.split())
 
 
-def sentence(error: ErrorDetails, model: type[BaseModel]) -> str:
-    """Returns one sentence for `error`, which validating `model` raised."""
-    key = ".".join(str(part) for part in error["loc"])
-    kind, message = error["type"], error["msg"]
+def mistake_of(error: ErrorDetails, model: type[BaseModel], *above: str) -> Mistake:
+    """Returns what was wrong when `model` was validated, which stands below the keys `above`."""
+    loc, kind = error["loc"], error["type"]
+    where, about = (*above, *loc), tuple(map(str, loc))
+    key = ".".join(map(str, where))
     if kind == "extra_forbidden":
-        allowed = keys_at(model, error["loc"][:-1])
-        hint = did_you_mean(str(error["loc"][-1]), allowed) if allowed else "allowed: no key here"
-        return f"unknown key {str(error['loc'][-1])!r}; {hint}"
+        allowed, place = keys_at(model, loc[:-1]), ".".join(above)
+        if allowed:
+            return unknown("key", str(loc[-1]), allowed, where, place)
+        return Mistake(where, place, f"unknown key {str(loc[-1])!r}", "no key here", at_key=True)
     if kind == "missing":
-        return f"{key} is missing"
+        return Mistake(where, "", f"{key} is missing")
     if kind in ("value_error", "assertion_error"):
-        prefix = f"{key}: " if key else ""
-        return prefix + re.sub(r"^(Value|Assertion) error, ", "", message)
+        cause = error["ctx"]["error"]
+        about += cause.about if isinstance(cause, RuleError) else ()
+        return Mistake(where, key, str(cause), about=about)
     if kind == "literal_error":
         options = re.findall(r"'([^']*)'", error["ctx"]["expected"])
         if options and isinstance(error["input"], str):
-            return f"{key}: {error['input']!r} given; {did_you_mean(error['input'], options)}"
-    allowed_text = re.sub(r"^Input should be ", "", message).split(", ")[0]
+            found = Mistake(where, key, f"{error['input']!r} given", about=about)
+            return found.among(error["input"], options)
+    return Mistake(
+        where, key, f"{shown(error['input'])} given", _allowed(error, model), about=about
+    )
+
+
+def _allowed(error: ErrorDetails, model: type[BaseModel]) -> str:
+    """Returns what pydantic says that is allowed, in a user's words."""
+    kind = error["type"]
     if kind in ("int_parsing_size", "less_than", "less_than_equal"):
-        ends = whole_numbers(model, error["loc"])
+        ends = whole_numbers(keys_at(model, error["loc"][:-1]).get(str(error["loc"][-1])))
         if ends is not None:
-            allowed_text = "a whole number from {:,} to {:,}".format(*ends)
-            return f"{key}: {shown(error['input'])} given; allowed: {allowed_text}"
+            return "a whole number from {:,} to {:,}".format(*ends)
     if kind in ("int_type", "int_from_float", "int_parsing"):
-        allowed_text = "a whole number"
-    if kind.startswith(("greater_than", "less_than")):
-        allowed_text = f"a number {allowed_text}"
-    return f"{key}: {shown(error['input'])} given; allowed: {allowed_text}"
+        return "a whole number"
+    text = re.sub(r"^Input should be ", "", error["msg"]).split(", ")[0]
+    return f"a number {text}" if kind.startswith(("greater_than", "less_than")) else text
 
 
-def keys_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+def record_of(field: FieldInfo | None) -> type[BaseModel] | None:
+    """Returns the record that a field holds, None where it holds a value."""
+    kind = field.annotation if field else None
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def keys_at(model: type[BaseModel], loc: Iterable[int | str]) -> dict[str, FieldInfo]:
     """Returns the keys that `model` allows under `loc`; none where that is no record."""
+    record: type[BaseModel] | None = model
     for part in loc:
-        field = model.model_fields.get(str(part))
-        inner = field.annotation if field else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
-        model = inner
-    return list(model.model_fields)
+        record = record_of(record.model_fields.get(str(part))) if record else None
+    return record.model_fields if record else {}
 
 
-def whole_numbers(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[int, int] | None:
+def pieces(field: FieldInfo) -> Iterator[Any]:
+    """Yields all that a field's annotation is made of: types, options, bounds."""
+    todo: list[Any] = [field.annotation, *field.metadata]
+    while todo:
+        piece = todo.pop()
+        yield piece
+        todo += [*get_args(piece), *getattr(piece, "metadata", ())]
+
+
+def whole_numbers(field: FieldInfo | None) -> tuple[int, int] | None:
     """Returns the least and the largest number that a field allows; None if it is not of integers.
 
     Where the field sets no bound, it is that of 64 bits.
     """
-    *above, last = loc or ("",)
-    for part in above:
-        record = model.model_fields[str(part)].annotation if str(part) in model.model_fields else 0
-        if not (isinstance(record, type) and issubclass(record, BaseModel)):
-            return None
-        model = record
-    field = model.model_fields.get(str(last))
-    if field is None:
+    parts = list(pieces(field)) if field else []
+    if int not in parts:
         return None
-    todo: list[Any] = [field]
-    whole, low, high = False, -_LARGEST - 1, _LARGEST
-    while todo:
-        part = todo.pop()
-        whole = whole or part is int
-        todo += [*get_args(part), *getattr(part, "metadata", ())]
-        todo += [part.annotation] if isinstance(part, FieldInfo) else []
-        for name, end in (("gt", 1), ("ge", 0)):
-            low = max(low, getattr(part, name) + end) if hasattr(part, name) else low
-        for name, end in (("lt", -1), ("le", 0)):
-            high = min(high, getattr(part, name) + end) if hasattr(part, name) else high
-    return (low, high) if whole else None
+    above = [part.gt + 1 for part in parts if hasattr(part, "gt")]
+    below = [part.lt - 1 for part in parts if hasattr(part, "lt")]
+    above += [part.ge for part in parts if hasattr(part, "ge")]
+    below += [part.le for part in parts if hasattr(part, "le")]
+    return max([-_LARGEST - 1, *above]), min([_LARGEST, *below])
 
 
 def shown(value: Any) -> str:
     """Returns how a value is quoted in an error: short, on one line."""
-    text = {None: "nothing", True: "true", False: "false"}.get(value) if _simple(value) else None
-    text = text or repr(value)
+    words = {None: "nothing", True: "true", False: "false"}
+    text = words[value] if value is None or isinstance(value, bool) else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def wrong_type(given: Any, read: Any) -> str | None:
-    """Returns what is allowed where pydantic silently turned `given` into another type.
-
-    Text is never taken for a number, nor a boolean for 0 or 1, nor a number for a boolean.
-    """
-    if isinstance(given, bool) == isinstance(read, bool) and not (
-        isinstance(given, str) and isinstance(read, int | float)
-    ):
-        return None
-    if isinstance(read, bool):
-        return "true or false"
-    return {int: "a whole number", float: "a number", str: "text"}.get(type(read), "another type")
 
 
 def reason(error: BaseException) -> str:
@@ -127,7 +167,3 @@ def reason(error: BaseException) -> str:
         if not (library or file.is_relative_to(_OURS) or frame.filename.startswith("<")):
             place = f" ({file.name}:{frame.lineno})"
     return f"{type(error).__name__}{': ' if text else ''}{text}{place}"
-
-
-def _simple(value: Any) -> bool:
-    return value is None or isinstance(value, bool)

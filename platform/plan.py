@@ -9,8 +9,8 @@ from typing import Any
 from whichgoal import tuned as tuning
 from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage import Storage
-from whichgoal.sweep import Sweep, size_of
-from whichgoal.sweep_groups import tune_groups
+from whichgoal.sweep import Sweep
+from whichgoal.sweep_trials import size_of
 from whichgoal.trial import probed, scored, trained
 
 Values = Mapping[str, Mapping[str, Any]]
@@ -47,8 +47,8 @@ def plan(
 
 def _trials(sweep: Sweep, storage: Storage | None, tuned: Values) -> list[dict[str, Any]]:
     found: dict[int, dict[str, Any] | None] = {}
-    for group, places in tune_groups(sweep):
-        for place in places:
+    for group in sweep.tune_groups():
+        for place in group.places:
             found[place] = dict(tuned[group.id]) if group.id in tuned else None
     trials = sweep.trials(tuned)
     cells = [

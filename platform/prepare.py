@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whichgoal.spec import BatterySpec, TrialSpec, flat
-from whichgoal.sweep import design_of, world_named
+from whichgoal.sweep_trials import design_of, world_named
 
 if TYPE_CHECKING:
     from whichgoal.envs.contract import Design, World

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from whichgoal.envs import WORLDS
+from whichgoal.explain import record_of
 from whichgoal.schema_keys import (
     Definitions,
     Leaves,
@@ -23,7 +24,7 @@ from whichgoal.schema_keys import (
     united,
 )
 from whichgoal.spec import BatterySpec
-from whichgoal.sweep import SECTIONS, Sweep
+from whichgoal.sweep import Sweep
 from whichgoal.sweep_leaves import WHEN, ZIP
 from whichgoal.sweep_spec import (
     MOST_CELLS,
@@ -34,6 +35,7 @@ from whichgoal.sweep_spec import (
     ResourcesSpec,
     TuneSpec,
 )
+from whichgoal.sweep_trials import SECTIONS
 from whichgoal.sweep_tune import TUNABLE_TRAIN
 
 Keys = Mapping[str, Schema]
@@ -217,11 +219,8 @@ def _record(model: type[BaseModel]) -> Schema:
     properties: Leaves = {}
     plain = leaves_of(model)
     for key, field in model.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            properties[key] = _record(kind)
-        else:
-            properties[key] = plain[key]
+        kind = record_of(field)
+        properties[key] = plain[key] if kind is None else _record(kind)
     return _closed(properties, description=first_line(model))
 
 

@@ -11,9 +11,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from whichgoal.envs import WORLDS
+from whichgoal.explain import record_of
 from whichgoal.models import MODELS
 from whichgoal.spec import WorldSpec
-from whichgoal.sweep import SECTIONS
+from whichgoal.sweep_trials import SECTIONS
 from whichgoal.sweep_values import problem_of
 
 Schema = dict[str, Any]
@@ -99,8 +100,8 @@ def leaves_of(model: type[BaseModel], prefix: str = "") -> Leaves:
     properties = model.model_json_schema()["properties"]
     says = described(model)
     for key, field in model.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
+        kind = record_of(field)
+        if kind is not None:
             inner = leaves_of(kind, f"{prefix}{key}.")
             for leaf in inner.values():
                 leaf.setdefault("description", first_line(kind))

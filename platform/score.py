@@ -15,7 +15,7 @@ from whichgoal.explain import told
 from whichgoal.settings import design_from
 from whichgoal.spec import BatterySpec
 from whichgoal.storage import locked
-from whichgoal.sweep import world_named
+from whichgoal.sweep_trials import world_named
 from whichgoal.trial import (
     evaluate_checkpoint,
     last_checkpoint,

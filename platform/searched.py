@@ -13,9 +13,9 @@ from whichgoal.launch import REPORT_EVERY_S
 from whichgoal.mirror import carried_out, whole_trial
 from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage import Storage, StorageError
-from whichgoal.sweep import trial_spec
 from whichgoal.sweep_groups import ExploreGroup
 from whichgoal.sweep_spec import ExploreSpec, ResourcesSpec
+from whichgoal.sweep_trials import trial_spec
 from whichgoal.trial import read_progress, train_alone
 
 Reports = Generator[dict[str, Any], None, None]

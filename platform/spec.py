@@ -20,6 +20,18 @@ Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
 PositiveInt = Annotated[int, Field(gt=0, le=1_000_000_000_000)]
 
 
+class RuleError(ValueError):
+    """A rule between values is broken.
+
+    Attributes:
+        about: The keys whose values do not go together, the first to blame first.
+    """
+
+    def __init__(self, text: str, *about: str) -> None:
+        super().__init__(text)
+        self.about = about
+
+
 class Spec(BaseModel):
     """Base of every declarative record: frozen, strict about keys, defaults validated too."""
 
@@ -30,7 +42,7 @@ class WorldSpec(Spec):
     """Which world, and its design: the parameters of the training distribution.
 
     The design's own keys are declared by the world (`World.Design`), so they are extra keys here;
-    `whichgoal.sweep` fills in their defaults and refuses unknown ones.
+    `whichgoal.sweep_trials` fills in their defaults and refuses unknown ones.
 
     Attributes:
         name: The world.
@@ -127,17 +139,14 @@ class TrainSpec(Spec):
     def _batch_divides(self) -> TrainSpec:
         batch = self.num_envs * self.rollout_len
         if self.rollout_len % self.max_seq_len:
-            raise ValueError(
-                f"max_seq_len {self.max_seq_len} must divide rollout_len {self.rollout_len}"
-            )
+            text = f"max_seq_len {self.max_seq_len} must divide rollout_len {self.rollout_len}"
+            raise RuleError(text, "max_seq_len", "rollout_len")
         if batch % self.minibatch_size:
-            raise ValueError(
-                f"minibatch_size {self.minibatch_size} must divide num_envs * rollout_len = {batch}"
-            )
+            text = f"minibatch_size {self.minibatch_size} must divide num_envs * rollout_len"
+            raise RuleError(f"{text} = {batch}", "minibatch_size", "num_envs", "rollout_len")
         if self.minibatch_size % self.max_seq_len:
-            raise ValueError(
-                f"max_seq_len {self.max_seq_len} must divide minibatch_size {self.minibatch_size}"
-            )
+            text = f"max_seq_len {self.max_seq_len} must divide minibatch_size"
+            raise RuleError(f"{text} {self.minibatch_size}", "max_seq_len", "minibatch_size")
         return self
 
     @property
@@ -221,9 +230,11 @@ class Thresholds(Spec):
     @model_validator(mode="after")
     def _ordered(self) -> Thresholds:
         if self.preference_low >= self.preference_high:
-            raise ValueError(
+            raise RuleError(
                 f"preference_low {self.preference_low} must be below "
-                f"preference_high {self.preference_high}"
+                f"preference_high {self.preference_high}",
+                "preference_low",
+                "preference_high",
             )
         return self
 
@@ -287,6 +298,10 @@ def cut_short(text: str, most: int = 300) -> str:
 def did_you_mean(given: str, allowed: Iterable[str]) -> str:
     """Returns one sentence naming what is allowed and, where one is close, the likely meant."""
     names = sorted(allowed)
-    close = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
-    meant = f"; did you mean {close[0]!r}?" if close else ""
+    meant = "".join(f"; did you mean {name!r}?" for name in closest(given, names))
     return f"allowed: {', '.join(names)}{meant}"
+
+
+def closest(given: str, allowed: Iterable[str]) -> list[str]:
+    """Returns the name that a wrong one probably meant, none where none is close."""
+    return difflib.get_close_matches(given, sorted(allowed), n=1, cutoff=0.5)

@@ -6,21 +6,21 @@ not said: a rule that names such a key, or the key that was meant by one that th
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice, product
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from whichgoal.explain import sentence, shown
+from whichgoal.explain import KeyPath, Mistake, mistake_of, shown
 from whichgoal.models import sizes
 from whichgoal.models.defaults import with_defaults
-from whichgoal.spec import TrainSpec, TrialSpec, nest
-from whichgoal.sweep import SECTIONS, check_boards, size_of, trial_spec, world_named
-from whichgoal.sweep_file import Document, KeyPath
-from whichgoal.sweep_leaves import Content, meant
+from whichgoal.spec import RuleError, TrainSpec, TrialSpec, closest, nest
+from whichgoal.sweep_file import Document
+from whichgoal.sweep_leaves import Content
 from whichgoal.sweep_spec import ResourcesSpec
+from whichgoal.sweep_trials import SECTIONS, check_boards, size_of, trial_spec, world_named
 from whichgoal.sweep_values import Value
 
 MOST_DRAWN = 256
@@ -29,29 +29,28 @@ MOST_DRAWN = 256
 Cell = Mapping[str, Value]
 Wrong = Mapping[str, set[str]]
 """Section -> the keys in it that are wrong, or were meant by one that is."""
+Known = dict[str, list[Mistake]]
+"""A section's content -> what is wrong with it."""
 
 
 def check_cells(document: Document, content: Content) -> None:
     """Builds every cell once, so that whatever is wrong with any of them is said now."""
     seen: dict[str, str] = {}
-    known: dict[str, list[tuple[str, str]]] = {}
+    known: Known = {}
     for cell in content.cells():
-        trial = check_cell(document, cell, content.meant, known)
+        trial = _check_cell(document, cell, content.meant, known)
         if trial is None:
             continue
         given = [value for value in cell.values() if value.where[0] == "axes"]
         if trial.id in seen:
             last = max(given, key=lambda value: document.marks[value.where])
-            text = f"the same trials twice: also given by {seen[trial.id]}"
-            document.complain(last.where, text)
+            text = f"also given by {seen[trial.id]}"
+            document.complain(Mistake(last.where, "the same trials twice", text))
         seen[trial.id] = ", ".join(f"{value.key}={shown(value.value)}" for value in given)
 
 
-def check_cell(
-    document: Document,
-    cell: Cell,
-    missing: Iterable[str] = (),
-    known: dict[str, list[tuple[str, str]]] | None = None,
+def _check_cell(
+    document: Document, cell: Cell, missing: set[str], known: Known
 ) -> TrialSpec | None:
     """Complains about what does not go together in one cell; returns its trial if all is well.
 
@@ -63,45 +62,39 @@ def check_cell(
     """
     wrong = _wrong(cell)
     good = {key: value.value for key, value in cell.items() if not value.wrong}
-    found: list[tuple[str, str]] = []
+    found: list[Mistake] = []
     for section in SECTIONS:
-        if section == "world" and "world.name" not in good:
-            continue
-        found += _section_problems(
-            section, good, wrong[section], known if known is not None else {}
-        )
-    world_stands = "world.name" in good and not any(key.startswith("world") for key, _ in found)
-    model_stands = not wrong["model"] and not any(key.startswith("model") for key, _ in found)
-    if world_stands and model_stands and "world" not in missing and "model" not in missing:
-        found += _model_problems(good, wrong["world"])
-    for key, text in found:
-        document.complain(place_of(key, text, cell), text)
-    if found or "world.name" not in good or len(good) < len(cell) or set(missing) & set(SECTIONS):
+        if section != "world" or "world.name" in good:
+            found += _section_mistakes(section, good, wrong[section], known)
+    refused = {mistake.where[0] for mistake in found} | missing
+    stands = "world.name" in good and not wrong["model"]
+    if stands and refused.isdisjoint({"world", "model"}):
+        found += _model_mistakes(good, wrong["world"])
+    for mistake in found:
+        document.complain(replace(mistake, where=place_of(mistake, cell), at_key=False))
+    if found or "world.name" not in good or len(good) < len(cell) or missing & set(SECTIONS):
         return None
     return trial_spec(good, 0)
 
 
 def _wrong(cell: Cell) -> Wrong:
     wrong: dict[str, set[str]] = {section: set() for section in SECTIONS}
-    fields: dict[str, Iterable[str]] = {
-        name: model.model_fields for name, model in SECTIONS.items()
-    }
     for key, value in cell.items():
         if value.wrong:
             section, *path = key.split(".")
-            wrong[section] |= {*path, *meant(path[0], list(fields[section]))}
+            wrong[section].update(path, closest(path[0], SECTIONS[section].model_fields))
             if section == "world":
                 name = cell.get("world.name")
                 if name is not None and not name.wrong:
                     design = world_named(name.value).Design
-                    wrong[section] |= meant(path[0], list(design.model_fields))
+                    wrong[section].update(closest(path[0], design.model_fields))
     return wrong
 
 
-def _section_problems(
-    section: str, good: Mapping[str, Any], wrong: set[str], known: dict[str, list[tuple[str, str]]]
-) -> list[tuple[str, str]]:
-    """Returns what does not go together within a section: key and sentence, each."""
+def _section_mistakes(
+    section: str, good: Mapping[str, Any], wrong: set[str], known: Known
+) -> list[Mistake]:
+    """Returns what does not go together within a section, each at a dotted key's parts."""
     own = {key: value for key, value in good.items() if key.split(".")[0] == section}
     stamp = repr((section, own, sorted(wrong), good.get("model.arch")))
     if stamp not in known:
@@ -110,24 +103,18 @@ def _section_problems(
         model: type[BaseModel] = SECTIONS[section]
         if section == "world":
             model = world_named(nested.pop("name")).Design
-        known[stamp] = []
+        found: list[Mistake] = []
         try:
             model.model_validate(nested)
         except ValidationError as error:
-            for problem in error.errors():
-                key = ".".join([section, *map(str, problem["loc"])])
-                told = sentence(problem, model)
-                text = f"{section}.{told}" if problem["loc"] else f"{section}: {told}"
-                if problem["type"] == "extra_forbidden":
-                    text = f"{section}: {told}"
-                if key in own or not mentioned(wrong, told):
-                    known[stamp].append((key, text))
-        if any(key in own for key, _ in known[stamp]):  # what else there is follows from these
-            known[stamp] = [(key, text) for key, text in known[stamp] if key in own]
+            found = [mistake_of(one, model, section) for one in error.errors()]
+        direct = [mistake for mistake in found if dotted(mistake) in own]
+        # What else there is follows from these, or from what is wrong by itself.
+        known[stamp] = direct or [one for one in found if wrong.isdisjoint(one.about)]
     return known[stamp]
 
 
-def _model_problems(good: Mapping[str, Any], wrong: set[str]) -> list[tuple[str, str]]:
+def _model_mistakes(good: Mapping[str, Any], wrong: set[str]) -> list[Mistake]:
     """Returns why the model cannot be made, or cannot be run on the boards that it is tested on."""
     leaves = {k: v for k, v in good.items() if k.split(".")[0] in ("world", "model")}
     try:
@@ -136,20 +123,20 @@ def _model_problems(good: Mapping[str, Any], wrong: set[str]) -> list[tuple[str,
         return []
     try:
         sizes.architecture(trial.model)
-    except ValueError as error:
-        option = next(name for name in sizes.OPTIONS if str(error).startswith(name))
-        return [(f"model.{option}", f"model.{error}")]
+    except RuleError as error:  # it names the option, and its value
+        return [Mistake(("model", *error.about), "", f"model.{error}")]
     view = trial.world.design()["view"]
-    if not wrong & {"view", "agent_view_size" if view == "egocentric" else "size"}:
+    side = "agent_view_size" if view == "egocentric" else "size"
+    rules: tuple[tuple[Callable[[TrialSpec], object], set[str], tuple[str, str]], ...] = (
+        (size_of, {"view", side}, ("model", "capacity")),
+        (check_boards, {"view", "size", "test_size"}, ("world", "test_size")),
+    )
+    for rule, tied, where in rules:
         try:
-            size_of(trial)
-        except ValueError as error:
-            return [("model.capacity", f"model.capacity: {error}")]
-    if not wrong & {"view", "size", "test_size"}:
-        try:
-            check_boards(trial)
-        except ValueError as error:
-            return [("world.test_size", f"world.test_size: {error}")]
+            if wrong.isdisjoint(tied):
+                rule(trial)
+        except RuleError as error:
+            return [Mistake(where, ".".join(where), str(error), about=error.about)]
     return []
 
 
@@ -163,18 +150,18 @@ def check_searched(
         content: Its cells.
         searched: Key of `train` -> the values that it may get.
     """
-    known: dict[str, list[tuple[str, str]]] = {}
+    known: Known = {}
     for cell in content.cells() if searched else ():
         good = {key: value.value for key, value in cell.items() if not value.wrong}
         wrong = _wrong(cell)["train"]
-        if _section_problems("train", good, wrong, known):
+        if _section_mistakes("train", good, wrong, known):
             continue  # it has been said
         for values in _drawn(searched):
             plain = {key: value.value for key, value in values.items()}
-            for key, text in _section_problems("train", {**good, **plain}, wrong, known):
-                named = {k: v for k, v in values.items() if k == key or _named(v, text)}
-                place = place_of(key, text, named or values)
-                document.complain(place, f"tune: {text}")
+            for one in _section_mistakes("train", {**good, **plain}, wrong, known):
+                named = {k: v for k, v in values.items() if v.name in one.about}
+                place = place_of(one, named or values)
+                document.complain(replace(one, where=place, key=f"tune: {one.key}"))
 
 
 def _drawn(searched: Mapping[str, Sequence[Value]]) -> Iterator[dict[str, Value]]:
@@ -201,19 +188,7 @@ def check_resources(
         resources: What each trial is given.
         known: The keys of `resources` that are right.
     """
-    batches: dict[str, TrainSpec] = {}
-    for cell in content.cells():
-        train = {k: v for k, v in cell.items() if k.split(".")[0] == "train"}
-        if any(value.wrong for value in train.values()) or "train" in content.meant:
-            continue
-        for values in _drawn(searched):
-            leaves = {key: value.value for key, value in {**train, **values}.items()}
-            given = nest(leaves).get("train", {})
-            try:
-                batches.setdefault(repr(given), TrainSpec.model_validate(given))
-            except ValidationError:
-                continue  # it has been said
-    for batch in batches.values():
+    for batch in _batches(content, searched):
         told: set[str] = set()
         sequences = batch.minibatch_size // batch.max_seq_len
         for key, workers, number, what in (
@@ -222,36 +197,51 @@ def check_resources(
             ("learners", resources.learners, sequences, "sequences in a train.minibatch_size"),
         ):
             if key in known and key not in told and workers and number % workers:
-                text = f"resources.{key}: {workers} given; allowed: divisors of {number} ({what})"
-                document.complain(("resources", key), f"{text}, to deal out equally")
+                allowed = f"divisors of {number} ({what}), to deal out equally"
+                where = ("resources", key)
+                document.complain(Mistake(where, ".".join(where), f"{workers} given", allowed))
                 told.add(key)
 
 
-def _named(value: Value, text: str) -> bool:
-    return mentioned([value.key.split(".", 1)[1]], text)
+def _batches(content: Content, searched: Mapping[str, Sequence[Value]]) -> Iterator[TrainSpec]:
+    """Yields how cells are trained, each different way once, but for those that are wrong."""
+    known: set[str] = set()
+    for cell in content.cells() if "train" not in content.meant else ():
+        train = {k: v for k, v in cell.items() if k.split(".")[0] == "train"}
+        if any(value.wrong for value in train.values()):
+            continue
+        for values in _drawn(searched):
+            leaves = {key: value.value for key, value in {**train, **values}.items()}
+            given = nest(leaves).get("train", {})
+            if repr(given) not in known:
+                known.add(repr(given))
+                try:
+                    yield TrainSpec.model_validate(given)
+                except ValidationError:
+                    continue  # it has been said
 
 
-def mentioned(names: Iterable[str], text: str) -> bool:
-    """Returns whether a sentence names any of some keys."""
-    return any(re.search(rf"\b{re.escape(name)}\b", text) for name in names)
+def dotted(mistake: Mistake) -> str:
+    """Returns the dotted key that a mistake is at."""
+    return ".".join(map(str, mistake.where))
 
 
-def place_of(key: str, text: str, cell: Cell) -> KeyPath:
-    """Returns where a key stands in the file, or else what the sentence names, or is nearest.
+def place_of(mistake: Mistake, cell: Cell) -> KeyPath:
+    """Returns where a dotted key stands in the file, or what a mistake is about, or is nearest.
 
     An axis comes before `base`: it is what makes this cell differ from others.
     """
+    key, about = dotted(mistake), mistake.about
     if key in cell:
         return cell[key].where
-    section = key.split(".")[0]
     same = sorted(
-        (value for name, value in cell.items() if name.split(".")[0] == section),
+        (value for name, value in cell.items() if name.split(".")[0] == mistake.where[0]),
         key=lambda value: value.where[0] != "axes",
     )
-    places = {value.key: text.find(value.key.split(".", 1)[1]) for value in same}
-    named = [v for v in same if _named(v, text)]
-    inside = [v for v in same if v.key.startswith(f"{key}.") and "." in key]
-    for value in (*sorted(named, key=lambda v: (v.where[0] != "axes", places[v.key])), *inside):
+    named = [value for value in same if value.name in about]
+    named.sort(key=lambda value: (value.where[0] != "axes", about.index(value.name)))
+    inside = [value for value in same if value.key.startswith(f"{key}.") and "." in key]
+    for value in (*named, *inside):
         return value.where
     for value in same:
         return value.where if value.where[0] == "axes" else value.where[:2]

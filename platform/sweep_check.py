@@ -14,39 +14,45 @@ from typing import Any
 
 from whichgoal.envs import WORLDS
 from whichgoal.envs.contract import World
-from whichgoal.explain import shown
-from whichgoal.spec import BatterySpec, did_you_mean
-from whichgoal.sweep import TOP_KEYS, Sweep
+from whichgoal.explain import Mistake, shown, unknown
+from whichgoal.spec import BatterySpec, closest
+from whichgoal.sweep import Sweep
 from whichgoal.sweep_cells import check_cells, check_resources, check_searched
 from whichgoal.sweep_file import BROKEN, Document, read
 from whichgoal.sweep_grid import Axis, count
-from whichgoal.sweep_leaves import Content, meant, read_content
+from whichgoal.sweep_leaves import Content, read_content
 from whichgoal.sweep_record import read_record
 from whichgoal.sweep_spec import MOST_CELLS, MOST_TRIALS, LimitsSpec, ResourcesSpec
 from whichgoal.sweep_tune import read_explore, read_tune
 from whichgoal.sweep_values import Value, check
 from whichgoal.sweep_when import check_conditions
 
+TOP_KEYS = (
+    "name",
+    "question",
+    "base",
+    "axes",
+    "seeds",
+    "tune",
+    "explore",
+    "battery",
+    "resources",
+    "limits",
+)
+"""The keys of a sweep file."""
+
 _SURE = 0.8
 """From this likeness on, a wrong world's keys are checked as those of the one that was meant."""
 
 
-def checked(path: Path) -> Sweep:
-    """Reads the sweep file at `path` and returns the sweep that it describes.
+def load(path: str | Path) -> Sweep:
+    """Reads and checks a sweep file.
 
     Raises:
         SweepError: Naming, per problem, file, line, column, what was given and what is allowed.
     """
-    document = read(path)
-    if not isinstance(document.value, dict):
-        document.complain((), f"a sweep file holds keys; allowed: {', '.join(TOP_KEYS)}")
-        document.refuse_if_wrong()
-    guessed: set[str] = set()
-    for key in document.value:
-        if key not in TOP_KEYS:
-            hint = did_you_mean(key, TOP_KEYS)
-            document.complain((key,), f"unknown key {key!r}; {hint}", at_key=True)
-            guessed |= meant(key, TOP_KEYS)
+    document = read(Path(path))
+    guessed = _top_keys(document)
     name, question = _name(document, guessed), _question(document, guessed)
     content = read_content(document)
     if "base" in guessed:
@@ -83,6 +89,17 @@ def checked(path: Path) -> Sweep:
     return sweep
 
 
+def _top_keys(document: Document) -> set[str]:
+    """Complains about keys that there are not; returns those that were probably meant by them."""
+    if not isinstance(document.value, dict):
+        document.complain(Mistake((), "", "a sweep file holds keys", ", ".join(TOP_KEYS)))
+        document.refuse_if_wrong()
+    wrong = [key for key in document.value if key not in TOP_KEYS]
+    for key in wrong:
+        document.complain(unknown("key", key, TOP_KEYS, (key,)))
+    return {name for key in wrong for name in closest(key, TOP_KEYS)}
+
+
 def _plain(axes: list[Axis]) -> Iterator[Axis]:
     for axis in axes:
         rows = tuple(tuple(value.value for value in row) for row in axis.rows)
@@ -97,10 +114,11 @@ def _name(document: Document, guessed: set[str]) -> str:
     if "name" in document.value:
         if name is not BROKEN:
             number = isinstance(name, int | float) and not isinstance(name, bool)
-            hint = f'; did you mean "{name}"?' if number else ""
-            document.complain(("name",), f"name: {shown(name)} given; allowed: {allowed}{hint}")
+            hint = f'did you mean "{name}"?' if number else ""
+            text = f"{shown(name)} given"
+            document.complain(Mistake(("name",), "name", text, allowed, more=hint))
     elif "name" not in guessed:
-        document.complain((), f"name is missing; allowed: {allowed}")
+        document.complain(Mistake((), "", "name is missing", allowed))
     return "unnamed"
 
 
@@ -109,40 +127,37 @@ def _question(document: Document, guessed: set[str]) -> str:
     if isinstance(question, str) and question.strip():
         return " ".join(question.split())
     if "question" in document.value:
-        if question is not BROKEN:
-            text = f"question: {shown(question)} given; allowed: a sentence"
-            document.complain(("question",), text)
+        document.refuse(("question",), "question", question, "a sentence")
     elif "question" not in guessed:
-        document.complain((), "question is missing: a sweep states in one sentence what it asks")
+        text = "a sweep states in one sentence what it asks"
+        document.complain(Mistake((), "question is missing", text))
     return ""
 
 
 def _seeds(document: Document) -> tuple[int, ...]:
     given: Any = document.value.get("seeds", 1)
-    if given is BROKEN:
-        return (0,)
+    allowed = (
+        f"the number of replicates (1 to {MOST_TRIALS:,}), or a list of as many distinct seeds, "
+        f"0 to {2**32 - 1:,}"
+    )
     if isinstance(given, int) and not isinstance(given, bool) and 1 <= given <= MOST_TRIALS:
         return tuple(range(given))
-    allowed = (
-        f"allowed: the number of replicates (1 to {MOST_TRIALS:,}), or a list of as many distinct "
-        f"seeds, 0 to {2**32 - 1:,}"
-    )
-    if isinstance(given, list) and len(given) > MOST_TRIALS:
-        document.complain(("seeds",), f"seeds: a list of {len(given):,} given; {allowed}")
+    if not isinstance(given, list) or not given:
+        document.refuse(("seeds",), "seeds", given, allowed)
         return (0,)
-    if isinstance(given, list) and given:
-        before: set[int] = set()
-        for i, seed in enumerate(given):
-            if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
-                if seed is not BROKEN:
-                    document.complain(("seeds", i), f"seeds: {shown(seed)} given; {allowed}")
-                continue
-            if seed in before:
-                document.complain(("seeds", i), f"seeds: {seed} is listed twice; {allowed}")
-            before.add(seed)
-        return tuple(given)
-    document.complain(("seeds",), f"seeds: {shown(given)} given; {allowed}")
-    return (0,)
+    if len(given) > MOST_TRIALS:
+        document.complain(Mistake(("seeds",), "seeds", f"a list of {len(given):,} given", allowed))
+        return (0,)
+    before: set[int] = set()
+    for i, seed in enumerate(given):
+        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+            document.refuse(("seeds", i), "seeds", seed, allowed)
+            continue
+        if seed in before:
+            text = f"{seed} is listed twice"
+            document.complain(Mistake(("seeds", i), "seeds", text, allowed))
+        before.add(seed)
+    return tuple(given)
 
 
 def _is_small(document: Document, content: Content, seeds: tuple[int, ...]) -> bool:
@@ -150,12 +165,12 @@ def _is_small(document: Document, content: Content, seeds: tuple[int, ...]) -> b
     cells = count(content.axes, MOST_CELLS, read=lambda value: value.value)
     if cells > MOST_CELLS:
         more = "at least " if any(axis.when for axis in content.axes) else ""
-        text = f"axes: a grid of {more}{cells:,} cells given; allowed: at most {MOST_CELLS:,}"
-        document.complain(("axes",), text, at_key=True)
+        text, allowed = f"a grid of {more}{cells:,} cells given", f"at most {MOST_CELLS:,}"
+        document.complain(Mistake(("axes",), "axes", text, allowed, at_key=True))
         return False
     if cells * len(seeds) > MOST_TRIALS:
         text = f"{cells:,} cells of {len(seeds):,} seeds are {cells * len(seeds):,} trials"
-        document.complain(("seeds",), f"seeds: {text}; allowed: at most {MOST_TRIALS:,}")
+        document.complain(Mistake(("seeds",), "seeds", text, f"at most {MOST_TRIALS:,}"))
         return False
     return True
 
@@ -166,7 +181,7 @@ def _worlds(document: Document, content: Content) -> list[World]:
     below = any(value.key.startswith("world.name.") for value in content.values())
     if not given and not below and "world" not in content.meant:
         where = ("base", "world") if "base" in document.value else ()
-        document.complain(where, f"world.name is missing; {did_you_mean('', WORLDS)}")
+        document.complain(Mistake(where, "", "world.name is missing").among("", WORLDS))
     names = [value.value for value in given if isinstance(value.value, str)]
     found = [difflib.get_close_matches(name, WORLDS, n=1, cutoff=_SURE) for name in names]
     return [WORLDS[close[0]] for close in found if close] or list(WORLDS.values())
@@ -179,9 +194,8 @@ def _misspelled_name(document: Document, content: Content) -> list[Value]:
         section, last = value.key.split(".", 1)
         if section != "world" or last in known or "." in last:
             continue
-        if meant(last, [*known, "name"]) == {"name"}:
-            text = f"world: unknown key {last!r}; {did_you_mean(last, ('name',))}"
-            document.complain(value.key_where, text, at_key=True)
+        if closest(last, [*known, "name"]) == ["name"]:
+            document.complain(unknown("key", last, ("name",), value.key_where, "world"))
             value.wrong = True
             return [value]
     return []

@@ -19,8 +19,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
-KeyPath = tuple[str | int, ...]
-"""Where a value stands: `("axes", "model.arch", 1)` is the second item of that axis."""
+from whichgoal.explain import KeyPath, Mistake, shown
 
 _TAG = "tag:yaml.org,2002:"
 
@@ -51,32 +50,33 @@ class Document:
         value: The content as dicts, lists, text, numbers, booleans and None.
         marks: Line and column (from 1) of each value, by its path of keys and indices.
         key_marks: The same for the key under which a value stands.
-        problems: What is wrong with the file, one line each.
+        problems: What is wrong with the file, each at a line and column, and said once.
     """
 
     path: Path
     value: Any = None
     marks: dict[KeyPath, tuple[int, int]] = field(default_factory=dict)
     key_marks: dict[KeyPath, tuple[int, int]] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
+    problems: dict[tuple[tuple[int, int], Mistake], None] = field(default_factory=dict)
 
-    def complain(self, where: KeyPath, text: str, *, at_key: bool = False) -> None:
-        """Records a problem at `where`, or at its nearest ancestor that is in the file."""
-        marks = self.key_marks if at_key else self.marks
+    def complain(self, mistake: Mistake) -> None:
+        """Records a mistake where it is, or at its nearest ancestor that is in the file."""
+        where, marks = mistake.where, self.key_marks if mistake.at_key else self.marks
         while where and where not in marks:
             where, marks = where[:-1], self.marks
-        line, column = marks.get(where, (1, 1))
-        problem = f"{self.path}:{line}:{column}: {text}"
-        if problem not in self.problems:
-            self.problems.append(problem)
+        self.problems[marks.get(where, (1, 1)), mistake] = None
+
+    def refuse(self, where: KeyPath, key: str, value: Any, allowed: str) -> None:
+        """Complains about a value that is not allowed; of `BROKEN` that has been done."""
+        if value is not BROKEN:
+            self.complain(Mistake(where, key, f"{shown(value)} given", allowed))
 
     def refuse_if_wrong(self) -> None:
         """Raises `SweepError` with every problem recorded so far, in the order of the lines."""
         if self.problems:
-            start = len(str(self.path)) + 1
-            raise SweepError(
-                sorted(self.problems, key=lambda p: [int(x) for x in p[start:].split(":", 2)[:2]])
-            )
+            ordered = sorted(self.problems, key=lambda problem: problem[0])
+            lines = (f"{self.path}:{line}:{column}: {text}" for (line, column), text in ordered)
+            raise SweepError(list(dict.fromkeys(lines)))
 
 
 def read(path: Path) -> Document:
@@ -135,7 +135,7 @@ def value_of(text: str) -> Any:
 def _plain(node: Node, where: KeyPath, document: Document, above: tuple[int, ...]) -> Any:
     document.marks[where] = (node.start_mark.line + 1, node.start_mark.column + 1)
     if id(node) in above:
-        document.complain(where, "an alias that contains itself")
+        document.complain(Mistake(where, "", "an alias that contains itself"))
         return BROKEN
     above = (*above, id(node))
     if isinstance(node, MappingNode):
@@ -154,15 +154,14 @@ def _mapping(
         mark = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
         if not isinstance(key_node, ScalarNode):
             document.key_marks[(*where, "?")] = mark
-            document.complain((*where, "?"), "a key must be text", at_key=True)
+            document.complain(Mistake((*where, "?"), "", "a key must be text", at_key=True))
             continue
         key = str(key_node.value)
         if key in result:
             first = document.key_marks[(*where, key)][0]
             document.marks[(*where, key, "again")] = mark
-            document.complain(
-                (*where, key, "again"), f"key {key!r} is given twice (first in line {first})"
-            )
+            text = f"key {key!r} is given twice (first in line {first})"
+            document.complain(Mistake((*where, key, "again"), "", text))
             continue
         document.key_marks[(*where, key)] = mark
         result[key] = _plain(value_node, (*where, key), document, above)
@@ -186,9 +185,9 @@ def _scalar(node: ScalarNode, where: KeyPath, document: Document) -> Any:
             number = float(re.sub(r"_|\.(?=inf|nan)", "", text.lower()))
             if math.isfinite(number):
                 return number
-            document.complain(where, f"{text} given; allowed: a finite number")
+            document.complain(Mistake(where, "", f"{text} given", "a finite number"))
             return BROKEN
     except ValueError:
-        document.complain(where, f"{text!r} is not a number")
+        document.complain(Mistake(where, "", f"{text!r} is not a number"))
         return BROKEN
     return text

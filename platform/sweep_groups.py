@@ -6,15 +6,13 @@ again, and is shared by every sweep of the same storage root.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from whichgoal.spec import BatterySpec, TrialSpec, digest
 from whichgoal.sweep_spec import ExploreSpec, TuneSpec
-
-if TYPE_CHECKING:
-    from whichgoal.sweep import Sweep
+from whichgoal.sweep_trials import check_boards, size_of, trial_spec, world_named
 
 AGREEMENT = "world.agreement"
 _METHOD = 1
@@ -29,11 +27,13 @@ class TuneGroup:
         choices: The group's value on each axis of the model section that applies to it.
         leaves: Dotted key -> value of its first cell, on the design without a proxy.
         tune: The search.
+        places: Which cells of the grid are its own, by their number.
     """
 
     choices: Mapping[str, Any]
     leaves: Mapping[str, Any]
     tune: TuneSpec
+    places: tuple[int, ...]
 
     @property
     def id(self) -> str:
@@ -62,8 +62,6 @@ class TuneGroup:
         Raises:
             ValueError: They do not go together, such as a minibatch that divides no batch.
         """
-        from whichgoal.sweep import trial_spec
-
         return trial_spec({**self.leaves, **values}, self.tune.seed)
 
 
@@ -86,8 +84,6 @@ class ExploreGroup:
     @property
     def id(self) -> str:
         """Twelve hex digits: a hash of the search, the battery, and the cell it starts from."""
-        from whichgoal.sweep import trial_spec
-
         return digest(
             {
                 "method": _METHOD,
@@ -99,8 +95,6 @@ class ExploreGroup:
 
     def start(self) -> dict[str, Any]:
         """Returns the cell's own value of each searched key."""
-        from whichgoal.sweep import trial_spec
-
         record = trial_spec(self.leaves, 0).model_dump(mode="json")
         return {key: value_at(record, key) for key in self.explore.space}
 
@@ -110,53 +104,44 @@ class ExploreGroup:
         Raises:
             ValueError: There is no such design, or the agent cannot be made for it.
         """
-        from whichgoal.sweep import check_boards, size_of, trial_spec
-
         first = trial_spec({**self.leaves, **values}, 0)
         size_of(first)
         check_boards(first)
         return [first.model_copy(update={"seed": seed}) for seed in range(self.explore.seeds)]
 
 
-def tune_groups(sweep: Sweep) -> list[tuple[TuneGroup, list[int]]]:
-    """Returns each group, with the places of its cells in `sweep.combinations()`.
+def tune_groups(
+    tune: TuneSpec, base: Mapping[str, Any], points: Iterable[Mapping[str, Any]]
+) -> list[TuneGroup]:
+    """Returns the groups of a grid's cells that are tuned together.
 
     A group's cells share every axis of the model section. What else is an axis does not split it:
     it is tuned on the first of its cells, with every agreement of the world's design set to 0,
     where no proxy is worth following. A world without such a dial keeps its design.
+
+    Args:
+        tune: The search.
+        base: Dotted key -> value, of all cells.
+        points: What each cell has besides.
     """
-    if sweep.tune is None:
-        return []
-    found: dict[str, tuple[TuneGroup, list[int]]] = {}
-    for place, point in enumerate(sweep.combinations()):
+    length = {} if tune.env_steps is None else {"train.env_steps": tune.env_steps}
+    found: dict[str, tuple[dict[str, Any], dict[str, Any], list[int]]] = {}
+    for place, point in enumerate(points):
         choices = {key: value for key, value in point.items() if key.split(".")[0] == "model"}
-        if repr(choices) not in found:
-            leaves = without_proxies({**sweep.base, **point})
-            if sweep.tune.env_steps is not None:
-                leaves["train.env_steps"] = sweep.tune.env_steps
-            found[repr(choices)] = (TuneGroup(choices, leaves, sweep.tune), [])
-        found[repr(choices)][1].append(place)
-    return list(found.values())
+        group = found.setdefault(repr(choices), (choices, {**base, **point}, []))
+        group[2].append(place)
+    return [
+        TuneGroup(choices, {**_without_proxies(leaves), **length}, tune, tuple(places))
+        for choices, leaves, places in found.values()
+    ]
 
 
-def without_proxies(leaves: Mapping[str, Any]) -> dict[str, Any]:
+def _without_proxies(leaves: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a cell on the design in whose levels no proxy ever agrees with the goal."""
-    from whichgoal.sweep import world_named
-
     kept = {k: v for k, v in leaves.items() if k != AGREEMENT and not k.startswith(f"{AGREEMENT}.")}
     field = world_named(leaves["world.name"]).Design.model_fields.get("agreement")
     dials = getattr(field.annotation, "model_fields", {}) if field is not None else {}
     return {**kept, **{f"{AGREEMENT}.{dial}": 0.0 for dial in dials}}
-
-
-def explore_groups(
-    sweep: Sweep, tuned: Mapping[str, Mapping[str, Any]] | None = None
-) -> list[ExploreGroup]:
-    """Returns one group per cell of the grid; with `tuned`, on the hyper-parameters found there."""
-    if sweep.explore is None:
-        return []
-    cells = zip(sweep.combinations(), sweep.cells(tuned), strict=True)
-    return [ExploreGroup(point, leaves, sweep.explore, sweep.battery) for point, leaves in cells]
 
 
 def value_at(record: Mapping[str, Any], key: str) -> Any:

@@ -5,19 +5,19 @@ What has the wrong form is complained about here; what the values may be is `swe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from whichgoal.explain import shown
-from whichgoal.spec import did_you_mean
-from whichgoal.sweep import SECTIONS
-from whichgoal.sweep_file import BROKEN, Document, KeyPath
+from whichgoal.explain import KeyPath, Mistake, shown, unknown
+from whichgoal.spec import closest
+from whichgoal.sweep_file import BROKEN, Document
 from whichgoal.sweep_grid import Axis, combinations
+from whichgoal.sweep_trials import SECTIONS
 from whichgoal.sweep_values import Value
 
 ZIP, WHEN = "zip", "when"
-SEEDS = "seeds are replicates, not an axis: they stand at the top of the file"
+_SECTIONS = f"keys under {', '.join(SECTIONS)}"
 
 
 @dataclass
@@ -63,64 +63,58 @@ def read_content(document: Document) -> Content:
     if given is not BROKEN and given is not None:
         _base(document, given, ("base",), (), content)
     elif "base" in document.value and given is None:
-        document.complain(("base",), f"base: nothing given; {_sections()}")
+        document.complain(Mistake(("base",), "base", "nothing given", _SECTIONS))
     _axes(document, content)
     _check_values_and_sections(document, content)
     return content
-
-
-def _sections() -> str:
-    return f"allowed: keys under {', '.join(SECTIONS)}"
 
 
 def _base(
     document: Document, given: Any, where: KeyPath, prefix: tuple[str, ...], content: Content
 ) -> None:
     if not isinstance(given, dict):
-        allowed = "allowed: keys and their values" if prefix else _sections()
-        if given is not BROKEN:
-            name = ".".join(prefix) or "base"
-            document.complain(where, f"{name}: {shown(given)} given; {allowed}")
+        allowed = "keys and their values" if prefix else _SECTIONS
+        document.refuse(where, ".".join(prefix) or "base", given, allowed)
         content.meant |= {prefix[0]} if prefix else set(SECTIONS)
         return
     for key, inner in given.items():
         path, at = (*prefix, *key.split(".")), (*where, key)
         if path[0] not in SECTIONS:
-            hint = did_you_mean(path[0], SECTIONS)
-            if path[0] in ("seed", "seeds"):
-                hint = "seeds stand at the top of the file, beside axes"
-            document.complain(at, f"unknown section {path[0]!r}; {hint}", at_key=True)
-            content.meant |= meant(path[0], SECTIONS)
+            seeds = "seeds stand at the top of the file, beside axes"
+            document.complain(unknown_section(path[0], SECTIONS, at, seeds))
+            content.meant.update(closest(path[0], SECTIONS))
         elif inner == {} and len(path) > 1:  # no keys, but it may be that there should be none
             content.loose.append(Value(".".join(path), inner, at, at))
         elif len(path) == 1 or isinstance(inner, dict):
             _base(document, inner, at, path, content)
         elif (dotted := ".".join(path)) in content.base:
-            document.complain(at, f"{dotted} is given twice", at_key=True)
+            document.complain(Mistake(at, "", f"{dotted} is given twice", at_key=True))
         else:
             content.base[dotted] = Value(dotted, inner, at, at)
 
 
-def meant(given: str, allowed: Sequence[str] | Mapping[str, Any]) -> set[str]:
-    """Returns the key that a wrong one probably meant, if any is close."""
-    hint = did_you_mean(given, allowed)
-    return {hint.rsplit("'", 2)[1]} if hint.endswith("?") else set()
+def unknown_section(name: str, allowed: Iterable[str], where: KeyPath, seeds: str = "") -> Mistake:
+    """Returns the mistake that there is no such section; `seeds` says where seeds are to stand."""
+    if seeds and name in ("seed", "seeds"):
+        return Mistake(where, "", f"unknown section {name!r}", more=seeds, at_key=True)
+    return unknown("section", name, allowed, where)
 
 
 def _axes(document: Document, content: Content) -> None:
-    given = document.value.get("axes")
-    if given is BROKEN or "axes" not in document.value:
+    if "axes" not in document.value:
         return
+    given = document.value["axes"]
     if given is None:
-        document.complain(("axes",), "axes are empty; leave the key out for a single cell")
+        text = "axes are empty"
+        document.complain(Mistake(("axes",), "", text, more="leave the key out for a single cell"))
     elif not isinstance(given, dict) or not given:
-        document.complain(("axes",), f"axes: {shown(given)} given; allowed: dotted keys with lists")
+        document.refuse(("axes",), "axes", given, "dotted keys with lists")
     else:
         _block(document, given, ("axes",), {}, content)
         rules = given.get(WHEN, [])
         if not isinstance(rules, list) or (WHEN in given and not rules):
-            allowed = "allowed: a list of {if: {key: value}, axes: {key: [values]}}"
-            document.complain(("axes", WHEN), f"{WHEN}: {shown(rules)} given; {allowed}")
+            allowed = "a list of {if: {key: value}, axes: {key: [values]}}"
+            document.refuse(("axes", WHEN), WHEN, rules, allowed)
         else:
             for i, rule in enumerate(rules):
                 _rule(document, rule, ("axes", WHEN, i), content)
@@ -140,13 +134,14 @@ def _block(
             _zip(document, values, at, when, content)
         elif key == WHEN:
             if len(where) > 1:
-                text = "when inside when; allowed: several keys in one `if`"
-                document.complain(at, text, at_key=True)
+                allowed = "several keys in one `if`"
+                document.complain(Mistake(at, "", "when inside when", allowed, at_key=True))
         elif _is_axis(document, key, at):
             column = _column(document, key, values, at)
             for i, one in enumerate(column):
                 if any(_same(one.value, other.value) for other in column[:i]):
-                    document.complain(one.where, f"{key}: {shown(one.value)} is listed twice")
+                    text = f"{shown(one.value)} is listed twice"
+                    document.complain(Mistake(one.where, key, text))
                     one.wrong = True
             if column:
                 content.axes.append(Axis((key,), tuple((value,) for value in column), when))
@@ -156,31 +151,27 @@ def _is_axis(document: Document, key: str, at: KeyPath) -> bool:
     section = key.split(".")[0]
     if section not in SECTIONS:
         others = (ZIP,) if len(at) > 2 else (ZIP, WHEN)
-        hint = did_you_mean(section, (*SECTIONS, *others))
-        if section in ("seed", "seeds"):
-            hint = SEEDS
-        document.complain(at, f"unknown section {section!r}; {hint}", at_key=True)
+        seeds = "seeds are replicates, not an axis: they stand at the top of the file"
+        document.complain(unknown_section(section, (*SECTIONS, *others), at, seeds))
         return False
     if "." not in key:
         first = next(iter(SECTIONS[section].model_fields))
-        hint = f"allowed: a key of that section, such as {section}.{first}"
-        document.complain(at, f"axis {key!r} is a whole section; {hint}", at_key=True)
+        allowed = f"a key of that section, such as {section}.{first}"
+        text = f"axis {key!r} is a whole section"
+        document.complain(Mistake(at, "", text, allowed, at_key=True))
         return False
     return True
 
 
 def _column(document: Document, key: str, values: Any, at: KeyPath) -> list[Value]:
     """Reads the values of an axis; none where they are no list."""
-    if values is BROKEN:
-        return []
     if not isinstance(values, list) or not values:
-        text = f"{key}: {shown(values)} given; allowed: a list of at least one value"
-        document.complain(at, text)
+        document.refuse(at, key, values, "a list of at least one value")
         return []
     column = [Value(key, value, (*at, i), at) for i, value in enumerate(values)]
     for one in column:
         if isinstance(one.value, dict):
-            document.complain(one.where, f"{key}: an axis lists values, not keys")
+            document.complain(Mistake(one.where, key, "an axis lists values, not keys"))
             one.wrong = True
     return column
 
@@ -196,20 +187,15 @@ def _zip(
     when: Mapping[str, tuple[Any, ...]],
     content: Content,
 ) -> None:
-    allowed = "allowed: a list of groups, such as [{world.size: [9, 11], train.env_steps: [1, 2]}]"
     if not isinstance(given, list) or not given:
-        if given is not BROKEN:
-            document.complain(where, f"{ZIP}: {shown(given)} given; {allowed}")
+        allowed = "a list of groups, such as [{world.size: [9, 11], train.env_steps: [1, 2]}]"
+        document.refuse(where, ZIP, given, allowed)
         return
     for i, group in enumerate(given):
-        at = (*where, i)
-        if group is BROKEN:
-            continue
-        if not isinstance(group, dict) or len(group) < 2:
-            text = f"{ZIP}: {shown(group)} given; allowed: two or more keys with lists"
-            document.complain(at, text)
+        if isinstance(group, dict) and len(group) > 1:
+            _group(document, group, (*where, i), when, content)
         else:
-            _group(document, group, at, when, content)
+            document.refuse((*where, i), ZIP, group, "two or more keys with lists")
 
 
 def _group(
@@ -230,7 +216,7 @@ def _group(
         if columns and len(column) != len(columns[0]):
             first = columns[0]
             text = f"{key} has {len(column)} values, {first[0].key} has {len(first)}"
-            document.complain(at, f"{text}; allowed: as many, for they go together")
+            document.complain(Mistake(at, "", text, "as many, for they go together"))
             continue
         columns.append(column)
     if not columns:
@@ -239,34 +225,28 @@ def _group(
     for j, row in enumerate(rows):
         if any(all(_same(a.value, b.value) for a, b in zip(row, r, strict=True)) for r in rows[:j]):
             same = ", ".join(f"{v.key} {shown(v.value)}" for v in row)
-            document.complain(row[0].where, f"{ZIP}: {same} is listed twice")
+            document.complain(Mistake(row[0].where, ZIP, f"{same} is listed twice"))
             row[0].wrong = True
     content.axes.append(Axis(tuple(column[0].key for column in columns), tuple(rows), when))
 
 
 def _rule(document: Document, rule: Any, where: KeyPath, content: Content) -> None:
     """Reads one item of `when`."""
-    if rule is BROKEN:
+    if not isinstance(rule, dict):
+        document.refuse(where, WHEN, rule, "{if: {key: value}, axes: {...}}")
         return
     allowed = ("if", "axes")
-    if not isinstance(rule, dict):
-        text = f"{WHEN}: {shown(rule)} given; allowed: {{if: {{key: value}}, axes: {{...}}}}"
-        document.complain(where, text)
-        return
     guessed: set[str] = set()
     for key in rule:
         if key not in allowed:
-            hint = did_you_mean(key, allowed)
-            document.complain((*where, key), f"{WHEN}: unknown key {key!r}; {hint}", at_key=True)
-            guessed |= meant(key, allowed)
+            document.complain(unknown("key", key, allowed, (*where, key), WHEN))
+            guessed.update(closest(key, allowed))
     for key in allowed:
         if key not in rule and key not in guessed:
-            document.complain(where, f"{WHEN}: {key} is missing")
+            document.complain(Mistake(where, WHEN, f"{key} is missing"))
         elif key in rule and not (isinstance(rule[key], dict) and rule[key]):
-            what = "values" if key == "if" else "lists"
-            text = f"{WHEN}: {key}: {shown(rule[key])} given; allowed: dotted keys with {what}"
-            if rule[key] is not BROKEN:
-                document.complain((*where, key), text)
+            form = f"dotted keys with {'values' if key == 'if' else 'lists'}"
+            document.refuse((*where, key), f"{WHEN}: {key}", rule[key], form)
     when = _condition(rule.get("if"), (*where, "if"), content)
     block = rule.get("axes")
     if isinstance(block, dict):
@@ -305,7 +285,7 @@ def _check_values_and_sections(document: Document, content: Content) -> None:
         parts = key.split(".")
         for above in (".".join(parts[:n]) for n in range(2, len(parts))):
             if above in found:
-                text = f"{key} is given, but {above} has a value of its own; allowed: one of them"
-                document.complain(value.key_where, text, at_key=True)
+                text = f"{key} is given, but {above} has a value of its own"
+                document.complain(Mistake(value.key_where, "", text, "one of them", at_key=True))
                 for other in (*content.of(key), *content.of(above)):
                     other.wrong = True

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from whichgoal.explain import keys_at, sentence, shown
-from whichgoal.spec import Spec, leaves, nest
-from whichgoal.sweep_cells import mentioned
-from whichgoal.sweep_file import BROKEN, Document, KeyPath
-from whichgoal.sweep_leaves import meant
+from whichgoal.explain import Mistake, keys_at, mistake_of, shown
+from whichgoal.spec import Spec, closest, leaves, nest
+from whichgoal.sweep_file import BROKEN, Document
 from whichgoal.sweep_values import problem_of
 
 AnySpec = TypeVar("AnySpec", bound=Spec)
@@ -27,21 +26,19 @@ def read_record(document: Document, name: str, model: type[AnySpec]) -> tuple[An
     if given is BROKEN:
         return model(), set()
     if not isinstance(given, dict):
-        allowed = ", ".join(model.model_fields)
-        document.complain((name,), f"{name}: {shown(given)} given; allowed keys: {allowed}")
+        text, keys = f"{shown(given)} given", f"allowed keys: {', '.join(model.model_fields)}"
+        document.complain(Mistake((name,), name, text, more=keys))
         return model(), set()
     right, wrong = settings(document, name, model, given)
     try:
         return model.model_validate(nest(right)), set(right)
     except ValidationError as error:
         for problem in error.errors():
-            text = sentence(problem, model)
-            if not mentioned(wrong, text):
-                named = [key for key in right if mentioned([key.split(".")[-1]], text)]
-                place = tuple(named[0].split(".")) if named else ()
-                dotted = ".".join((name, *map(str, problem["loc"])))
-                text = text if not problem["loc"] else text.split(": ", 1)[1]
-                document.complain((name, *place), f"{dotted}: {text}")
+            mistake = mistake_of(problem, model, name)
+            if wrong.isdisjoint(mistake.about):
+                paths = [key.split(".") for key in right]
+                place = next((path for path in paths if path[-1] in mistake.about), [])
+                document.complain(replace(mistake, where=(name, *place)))
     return model(), set()
 
 
@@ -58,16 +55,14 @@ def settings(
     wrong: set[str] = set()
     for path, value in leaves(given):
         if value is BROKEN:
-            wrong |= {*path}
+            wrong.update(path)
             continue
         problem = problem_of(model, name, path, value)
         if problem is None:
             right[".".join(path)] = value
             continue
-        where: KeyPath = (name, *path)
-        text = problem.text.replace("; several values to compare stand in axes", "")
-        document.complain(where[: problem.parts], text, at_key=problem.at_key)
-        wrong |= {*path}
+        document.complain(replace(problem, more=""))  # there are no axes here
+        wrong.update(path)
         for depth, key in enumerate(path):
-            wrong |= meant(key, keys_at(model, path[:depth]))
+            wrong.update(closest(key, keys_at(model, path[:depth])))
     return right, wrong

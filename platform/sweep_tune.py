@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from whichgoal.envs.contract import World
-from whichgoal.explain import shown
-from whichgoal.spec import Spec, did_you_mean
-from whichgoal.sweep import SECTIONS
-from whichgoal.sweep_file import BROKEN, Document, KeyPath
+from whichgoal.explain import KeyPath, Mistake, shown, unknown
+from whichgoal.spec import Spec
+from whichgoal.sweep_file import BROKEN, Document
 from whichgoal.sweep_record import settings
 from whichgoal.sweep_spec import (
     KINDS,
@@ -19,7 +19,8 @@ from whichgoal.sweep_spec import (
     Objective,
     TuneSpec,
 )
-from whichgoal.sweep_values import Value, check
+from whichgoal.sweep_trials import SECTIONS
+from whichgoal.sweep_values import Value, check, mistake_in
 
 TUNABLE_TRAIN = ("num_envs", "rollout_len", "max_seq_len", "minibatch_size")
 """The keys of `train` that are a nuisance, as all of `ppo` are."""
@@ -45,22 +46,13 @@ def read_tune(
         The search, None without one; and the values that searched keys of `train` may get.
     """
     example = "such as {ppo.lr: {log_uniform: [1e-4, 3e-3]}, trials: 12}"
-
-    def refused(key: str) -> str | None:
-        section, *path = key.split(".")
-        if section == "ppo" or (section == "train" and path[0] in TUNABLE_TRAIN):
-            return None
-        if section == "train" and path[0] not in SECTIONS["train"].model_fields:
-            return None  # it is said that there is no such key
-        also = ", ".join(f"train.{name}" for name in TUNABLE_TRAIN)
-        return f"tune: {key} is no nuisance: it is what is compared; allowed: ppo.*, {also}"
-
     given = _mapping(document, "tune", example)
-    space, searched, done = _space(document, "tune", given, TuneSpec, axes, refused, ())
+    space, searched, done = _space(document, "tune", given, axes, ())
     for key, distribution in space.items():
         if key.startswith("train.") and distribution.kind != "choice":
-            text = f"{key}: {distribution.kind} given; allowed: choice, for batches must divide"
-            document.complain(("tune", key, distribution.kind), text, at_key=True)
+            where, text = ("tune", key, distribution.kind), f"{distribution.kind} given"
+            allowed = "choice, for batches must divide"
+            document.complain(Mistake(where, key, text, allowed, at_key=True))
     rest = _required(document, "tune", given, TuneSpec, done, example)
     spec = None
     if given and space and rest is not None and not document.problems:
@@ -79,14 +71,8 @@ def read_explore(
         worlds: The worlds that the file names.
     """
     example = "such as {world.loops: {uniform: [0, 0.5]}, objectives: {competence: maximize}}"
-
-    def refused(key: str) -> str | None:
-        if key.split(".")[0] == "world" and key != "world.name":
-            return None
-        return f"explore: {key} is no part of a world's design; allowed: world.*, not world.name"
-
     given = _mapping(document, "explore", example)
-    space, _, done = _space(document, "explore", given, ExploreSpec, axes, refused, worlds)
+    space, _, done = _space(document, "explore", given, axes, worlds)
     objectives = _objectives(document, given.get("objectives")) if "objectives" in given else None
     rest = _required(document, "explore", given, ExploreSpec, done, example)
     if not given or not space or rest is None or not objectives or document.problems:
@@ -98,9 +84,7 @@ def _mapping(document: Document, name: str, example: str) -> dict[str, Any]:
     given = document.value.get(name, {})
     if isinstance(given, dict) and (given or name not in document.value):
         return given
-    if given is not BROKEN:
-        text = f"{name}: {shown(given)} given; allowed: keys and distributions, {example}"
-        document.complain((name,), text)
+    document.refuse((name,), name, given, f"keys and distributions, {example}")
     return {}
 
 
@@ -108,9 +92,7 @@ def _space(
     document: Document,
     name: str,
     given: Mapping[str, Any],
-    model: type[Spec],
     axes: Sequence[str],
-    refused: Callable[[str], str | None],
     worlds: Sequence[World],
 ) -> tuple[Space, Searched, set[str]]:
     """Reads the searched keys.
@@ -129,12 +111,12 @@ def _space(
         done.add(key)
         section = key.split(".")[0]
         if section not in SECTIONS:
-            hint = did_you_mean(section, SECTIONS)
-            document.complain(at, f"unknown section {section!r}; {hint}", at_key=True)
+            document.complain(unknown("section", section, SECTIONS, at))
         elif key in axes:
-            document.complain(at, f"{key} is in both {name} and axes; allowed: one", at_key=True)
-        elif (text := refused(key)) is not None:
-            document.complain(at, text, at_key=True)
+            text = f"{key} is in both {name} and axes"
+            document.complain(Mistake(at, "", text, "one", at_key=True))
+        elif (mistake := _out_of_place(name, key)) is not None:
+            document.complain(mistake)
         else:
             found = _distribution(document, key, value, at)
             if found is not None:
@@ -143,50 +125,64 @@ def _space(
     return space, searched, done
 
 
+def _out_of_place(search: str, key: str) -> Mistake | None:
+    """Returns why a search may not change a key, None where it may."""
+    section, first, *_ = key.split(".")
+    if search == "explore":
+        if section == "world" and key != "world.name":
+            return None
+        text, allowed = f"{key} is no part of a world's design", "world.*, not world.name"
+    else:
+        tunable = first in TUNABLE_TRAIN or first not in SECTIONS["train"].model_fields
+        if section == "ppo" or (section == "train" and tunable):
+            return None  # of a key that there is not, that is said
+        also = ", ".join(f"train.{name}" for name in TUNABLE_TRAIN)
+        text, allowed = f"{key} is no nuisance: it is what is compared", f"ppo.*, {also}"
+    return Mistake((search, key), search, text, allowed, at_key=True)
+
+
 def _distribution(document: Document, key: str, value: Any, at: KeyPath) -> Distribution | None:
-    if value is BROKEN:
-        return None
+    """Reads the distribution of a searched key; None where it is none."""
     if not isinstance(value, dict) or len(value) != 1:
-        text = f"{key}: {shown(value)} given; allowed: one of {', '.join(KINDS)}, with a list"
-        document.complain(at, text)
+        document.refuse(at, key, value, f"one of {', '.join(KINDS)}, with a list")
         return None
     ((kind, values),) = value.items()
-    if kind not in KINDS:
-        hint = did_you_mean(kind, KINDS)
-        document.complain((*at, kind), f"unknown distribution {kind!r}; {hint}", at_key=True)
-        return None
-    if values is BROKEN:
-        return None
     where: KeyPath = (*at, kind)
+    if kind not in KINDS:
+        document.complain(unknown("distribution", kind, KINDS, where))
+        return None
     if not isinstance(values, list) or not values:
-        document.complain(where, f"{key}: {shown(values)} given; allowed: a list")
+        document.refuse(where, key, values, "a list")
         return None
     if any(v is BROKEN for v in values):
         return None
-    if kind != "choice":
-        numbers = [isinstance(v, int | float) and not isinstance(v, bool) for v in values]
-        if len(values) != 2 or (all(numbers) and not values[0] < values[1]):
-            text = f"{key}: {shown(values)} given; allowed: [low, high], low < high"
-            document.complain(where, text)
-            return None
-        wrong = [i for i, number in enumerate(numbers) if not number]
-        whole = kind == "int_uniform"
-        wrong += [i for i, v in enumerate(values) if not wrong and whole and v != int(v)]
-        for i in wrong:
-            allowed = "a whole number" if whole else "a number"
-            document.complain((*where, i), f"{key}: {shown(values[i])} given; allowed: {allowed}")
-        if not wrong and kind == "log_uniform" and values[0] <= 0:
-            text = f"{key}: {shown(values[0])} given; allowed: a number greater than 0"
-            document.complain((*where, 0), f"{text}, for {kind}")
-            wrong = [0]
-        if wrong:
-            return None
-    repeated = [
-        i for i, v in enumerate(values) if any(type(v) is type(w) and v == w for w in values[:i])
+    mistakes = _range_mistakes(kind, values, where, key) if kind != "choice" else []
+    if not mistakes:
+        mistakes = [
+            Mistake((*where, i), key, f"{shown(v)} is listed twice")
+            for i, v in enumerate(values)
+            if any(type(v) is type(w) and v == w for w in values[:i])
+        ]
+    for mistake in mistakes:
+        document.complain(mistake)
+    return None if mistakes else Distribution.model_validate(value)
+
+
+def _range_mistakes(kind: str, values: list[Any], where: KeyPath, key: str) -> list[Mistake]:
+    """Returns why values are not the ends of a range of some kind."""
+    numbers = [isinstance(v, int | float) and not isinstance(v, bool) for v in values]
+    if len(values) != 2 or (all(numbers) and not values[0] < values[1]):
+        return [Mistake(where, key, f"{shown(values)} given", "[low, high], low < high")]
+    whole = kind == "int_uniform"
+    allowed = "a whole number" if whole else "a number"
+    right = [v == int(v) for v in values] if whole and all(numbers) else numbers
+    if kind == "log_uniform" and all(numbers) and values[0] <= 0:
+        right, allowed = [False, True], "a number greater than 0, for log_uniform"
+    return [
+        Mistake((*where, i), key, f"{shown(v)} given", allowed)
+        for i, v in enumerate(values)
+        if not right[i]
     ]
-    for i in repeated:
-        document.complain((*where, i), f"{key}: {shown(values[i])} is listed twice")
-    return None if repeated else Distribution.model_validate(value)
 
 
 def _drawn(
@@ -209,49 +205,47 @@ def _drawn(
         elif distribution.kind != "choice":
             between = [low + _BETWEEN * (high - low)]
     for drawn in between:
-        probe = Document(document.path, marks=document.marks, key_marks=document.key_marks)
-        check(probe, Value(key, drawn, where, at), worlds)
-        if probe.problems:
-            reason = probe.problems[0].split(": ", 2)[2]
-            text = f"{key}: {distribution.kind} would also draw {drawn:.6g}: {reason}"
-            document.complain(where, f"{text}; choice lists what may be drawn", at_key=True)
+        mistake = mistake_in(Value(key, drawn, where, at), worlds)
+        if mistake is not None:
+            text = f"{distribution.kind} would also draw {drawn:.6g}: {mistake.given}"
+            more = "choice lists what may be drawn"
+            document.complain(replace(mistake, where=where, given=text, more=more, at_key=True))
             break
     return ends
 
 
 def _objectives(document: Document, given: Any) -> dict[str, Objective] | None:
     where: KeyPath = ("explore", "objectives")
-    if given is BROKEN:
-        return None
     if not isinstance(given, dict) or not given:
-        text = f"explore.objectives: {shown(given)} given; allowed: {{competence: maximize}} or so"
-        document.complain(where, text)
+        document.refuse(where, "explore.objectives", given, "{competence: maximize} or so")
         return None
     found: dict[str, Objective] = {}
     for name, aim in given.items():
-        at = (*where, name)
-        dotted = f"explore.objectives.{name}"
-        if name not in OBJECTIVES:
-            hint = did_you_mean(name, OBJECTIVES)
-            text = f"explore.objectives: unknown score {name!r}; {hint}"
-            document.complain(at, text, at_key=True)
-        elif isinstance(aim, dict) and len(aim) == 1 and "near" not in aim:
-            (key,) = aim
-            text = f"{dotted}: unknown key {key!r}; {did_you_mean(key, ('near',))}"
-            document.complain((*at, key), text, at_key=True)
-        elif isinstance(aim, dict) and len(aim) == 1:
-            near = aim["near"]
-            if near is not BROKEN and (isinstance(near, bool) or not isinstance(near, int | float)):
-                text = f"{dotted}.near: {shown(near)} given; allowed: a number"
-                document.complain((*at, "near"), text)
-            elif near is not BROKEN:
-                found[name] = Objective.model_validate(aim)
-        elif aim in ("maximize", "minimize"):
+        mistake = _objective_mistake(name, aim)
+        if mistake is not None:
+            document.complain(mistake)
+        elif BROKEN not in (aim, *(aim.values() if isinstance(aim, dict) else ())):
             found[name] = Objective.model_validate(aim)
-        elif aim is not BROKEN:
-            hint = did_you_mean(str(aim), ("maximize", "minimize", "{near: number}"))
-            document.complain(at, f"{dotted}: {shown(aim)} given; {hint}")
     return found
+
+
+def _objective_mistake(name: str, aim: Any) -> Mistake | None:
+    """Returns what is wrong with one objective; None too for a value that cannot be read."""
+    at = ("explore", "objectives", name)
+    key = ".".join(at)
+    if name not in OBJECTIVES:
+        return unknown("score", name, OBJECTIVES, at, "explore.objectives")
+    if isinstance(aim, dict) and len(aim) == 1:
+        ((word, near),) = aim.items()
+        if word != "near":
+            return unknown("key", word, ("near",), (*at, word), key)
+        if near is BROKEN or (isinstance(near, int | float) and not isinstance(near, bool)):
+            return None
+        return Mistake((*at, word), f"{key}.near", f"{shown(near)} given", "a number")
+    if aim is BROKEN or aim in ("maximize", "minimize"):
+        return None
+    options = ("maximize", "minimize", "{near: number}")
+    return Mistake(at, key, f"{shown(aim)} given").among(str(aim), options)
 
 
 def _required(
@@ -267,14 +261,16 @@ def _required(
         return None
     plain = {k: v for k, v in given.items() if k not in done and k != "objectives"}
     if "space" in plain:  # its name in our code, where a file has the keys themselves
-        text = f"{name}: unknown key 'space'; allowed: dotted keys beside the others, {example}"
-        document.complain((name, "space"), text, at_key=True)
+        where, allowed = (name, "space"), f"dotted keys beside the others, {example}"
+        document.complain(Mistake(where, name, "unknown key 'space'", allowed, at_key=True))
         del plain["space"]
     right, wrong = settings(document, name, model, plain)
     for key, field in model.model_fields.items():
         if key == "space":
             if not done and not wrong:
-                document.complain((name,), f"{name}: nothing to search; {example}", at_key=True)
+                text = "nothing to search"
+                document.complain(Mistake((name,), name, text, more=example, at_key=True))
         elif field.is_required() and key not in given and key not in wrong:
-            document.complain((name,), f"{name}: {key} is missing; {example}", at_key=True)
+            text = f"{key} is missing"
+            document.complain(Mistake((name,), name, text, more=example, at_key=True))
     return right if not wrong else None

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ValidationError
 from pydantic.fields import FieldInfo
 
+from whichgoal.envs import WORLDS
 from whichgoal.envs.contract import World
-from whichgoal.explain import sentence, shown
+from whichgoal.explain import KeyPath, Mistake, mistake_of, pieces, record_of, shown, unknown
 from whichgoal.models import MODELS
-from whichgoal.spec import did_you_mean, nest
-from whichgoal.sweep import SECTIONS
-from whichgoal.sweep_file import BROKEN, Document, KeyPath
+from whichgoal.spec import nest
+from whichgoal.sweep_file import BROKEN, Document
+from whichgoal.sweep_trials import SECTIONS
 
 
 @dataclass(eq=False)
@@ -34,20 +35,10 @@ class Value:
     key_where: KeyPath
     wrong: bool = False
 
-
-@dataclass(frozen=True)
-class Problem:
-    """What is wrong with a value.
-
-    Attributes:
-        text: In a sentence.
-        parts: How many parts of the dotted key it is about.
-        at_key: Whether the key is wrong, not the value.
-    """
-
-    text: str
-    parts: int
-    at_key: bool = False
+    @property
+    def name(self) -> str:
+        """The key within its section."""
+        return self.key.split(".", 1)[1]
 
 
 def check(document: Document, value: Value, worlds: Sequence[World]) -> None:
@@ -62,85 +53,88 @@ def check(document: Document, value: Value, worlds: Sequence[World]) -> None:
         value.wrong = True
     if value.wrong:
         return
-    problem = _problem(value, worlds)
-    if problem is not None:
+    mistake = mistake_in(value, worlds)
+    if mistake is not None:
         value.wrong = True
-        place = value.key_where if problem.at_key else value.where
-        document.complain(_shortened(place, problem.parts), problem.text, at_key=problem.at_key)
+        place = value.key_where if mistake.at_key else value.where
+        document.complain(replace(mistake, where=_shortened(place, len(mistake.where))))
 
 
-def _problem(value: Value, worlds: Sequence[World]) -> Problem | None:
+def mistake_in(value: Value, worlds: Sequence[World]) -> Mistake | None:
+    """Returns why no cell can have a value, at the parts of its dotted key; None if one can.
+
+    Args:
+        value: As for `check`.
+        worlds: As for `check`.
+    """
     section, *path = value.key.split(".")
     if value.key == "world.name":
-        from whichgoal.envs import WORLDS
-
-        return _unknown_name("world", value.value, WORLDS)
+        return _unknown_name("world", value, WORLDS)
     if value.key == "model.arch":
-        return _unknown_name("model.arch", value.value, MODELS)
+        return _unknown_name("model.arch", value, MODELS)
     if section != "world":
         return problem_of(SECTIONS[section], section, path, value.value)
     if path[0] == "name":
-        return Problem(f"world.name: keys given; allowed: {_names()}", 2)
+        return Mistake(("world", "name"), "world.name", "keys given", ", ".join(sorted(WORLDS)))
     found = [problem_of(world.Design, section, path, value.value) for world in worlds]
     if None in found:
         return None
-    known = [p for p in found if p is not None and not p.at_key]
+    known = [one for one in found if one is not None and not one.at_key]
     return known[0] if known else found[0]
 
 
-def _names() -> str:
-    from whichgoal.envs import WORLDS
-
-    return ", ".join(sorted(WORLDS))
-
-
-def _unknown_name(what: str, name: Any, registry: Mapping[str, Any]) -> Problem | None:
+def _unknown_name(what: str, given: Value, registry: Mapping[str, Any]) -> Mistake | None:
+    name = given.value
     if isinstance(name, str) and name in registry:
         return None
-    text = f"unknown {what} {shown(name)}; {did_you_mean(str(name), registry)}"
-    return Problem(text, 2)
+    where = tuple(given.key.split("."))
+    return Mistake(where, "", f"unknown {what} {shown(name)}").among(str(name), registry)
 
 
 def problem_of(
-    model: type[BaseModel], prefix: str, path: Sequence[str], value: Any
-) -> Problem | None:
+    model: type[BaseModel], section: str, path: Sequence[str], value: Any
+) -> Mistake | None:
     """Returns what is wrong with one value of a record, all others being what they are by default.
 
     Args:
         model: The record.
-        prefix: Dotted keys above the record.
+        section: Where the record stands.
         path: The keys that lead to the value.
         value: The value.
     """
-    above = len(prefix.split("."))
-    inner, field = model, None
-    for depth, key in enumerate(path):
-        if key not in inner.model_fields:
-            hint = did_you_mean(key, inner.model_fields)
-            text = f"{'.'.join([prefix, *path[:depth]])}: unknown key {key!r}; {hint}"
-            return Problem(text, above + depth + 1, at_key=True)
-        field = inner.model_fields[key]
-        record = _record(field)
-        if record is None and depth < len(path) - 1:
-            text = f"{'.'.join([prefix, *path[: depth + 1]])}: keys given; allowed: a value"
-            return Problem(text, above + depth + 1)
-        inner = record or inner
-    assert field is not None
-    dotted, more = ".".join([prefix, *path]), ""
-    if isinstance(value, list):
-        more = "; several values to compare stand in axes"
+    field = _field(model, section, path)
+    if isinstance(field, Mistake):
+        return field
+    where = (section, *path)
     allowed = wrong_kind(value, field)
     if allowed:
-        return Problem(f"{dotted}: {shown(value)} given; allowed: {allowed}", above + len(path))
+        return Mistake(where, ".".join(where), f"{shown(value)} given", allowed)
     try:
         model.model_validate(nest({".".join(path): value}))
     except ValidationError as error:
+        more = "several values to compare stand in axes" if isinstance(value, list) else ""
         for found in error.errors():
             loc = tuple(map(str, found["loc"]))
             if loc and (loc[: len(path)] == tuple(path) or tuple(path[: len(loc)]) == loc):
-                text = sentence(found, model)
-                return Problem(f"{prefix}.{text}{more}", above + min(len(path), len(loc)))
+                mistake = mistake_of(found, model, section)
+                return replace(mistake, where=where[: len(loc) + 1], more=more)
     return None
+
+
+def _field(model: type[BaseModel], section: str, path: Sequence[str]) -> FieldInfo | Mistake:
+    """Returns the field that a path of keys leads to, or why it leads to none."""
+    field = None
+    for depth, key in enumerate(path):
+        above = (section, *path[:depth])
+        if key not in model.model_fields:
+            return unknown("key", key, model.model_fields, (*above, key), ".".join(above))
+        field = model.model_fields[key]
+        record = record_of(field)
+        if record is None and depth < len(path) - 1:
+            return Mistake((*above, key), ".".join((*above, key)), "keys given", "a value")
+        model = record or model
+    assert field is not None
+    return field
 
 
 def wrong_kind(value: Any, field: FieldInfo) -> str | None:
@@ -148,7 +142,7 @@ def wrong_kind(value: Any, field: FieldInfo) -> str | None:
 
     Text is never taken for a number, nor a boolean for 0 or 1, nor a number for a boolean.
     """
-    if any(isinstance(extra, BeforeValidator) for extra in _extras(field)):
+    if any(isinstance(extra, BeforeValidator) for extra in pieces(field)):
         return None
     kinds = _kinds(field.annotation)
     if not kinds or object in kinds:
@@ -163,21 +157,6 @@ def wrong_kind(value: Any, field: FieldInfo) -> str | None:
     if not wrong:
         return None
     return "true or false" if not numbers else "a number" if float in kinds else "a whole number"
-
-
-def _record(field: FieldInfo) -> type[BaseModel] | None:
-    kind = field.annotation
-    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
-
-
-def _extras(field: FieldInfo) -> list[Any]:
-    """Returns the metadata of a field, also of the members of a union."""
-    found, todo = list(field.metadata), [field.annotation]
-    while todo:
-        kind = todo.pop()
-        found += getattr(kind, "__metadata__", ())
-        todo += [a for a in get_args(kind) if not isinstance(a, str | int)]
-    return found
 
 
 def _kinds(annotation: Any) -> set[type]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from whichgoal.envs.contract import World
-from whichgoal.explain import shown
-from whichgoal.spec import did_you_mean
+from whichgoal.explain import Mistake, shown
+from whichgoal.spec import closest
 from whichgoal.sweep_file import Document
 from whichgoal.sweep_grid import Axis, is_one_of
-from whichgoal.sweep_leaves import WHEN, ZIP, Content, loosen, meant
+from whichgoal.sweep_leaves import WHEN, ZIP, Content, loosen
 from whichgoal.sweep_values import check
 
 
@@ -30,17 +31,18 @@ def check_conditions(document: Document, content: Content, worlds: Sequence[Worl
         options = [v for v in options if v.key == value.key]
         if value.key not in free:
             value.wrong = True
-            if not (value.key in refused or meant(value.key, sorted(free | refused)) & refused):
-                hint = did_you_mean(value.key, free) if free else "there is none"
-                text = f"if: {value.key} is no axis of all cells; {hint}"
-                document.complain(value.key_where, text, at_key=True)
+            if refused.isdisjoint({value.key, *closest(value.key, free | refused)}):
+                text = f"{value.key} is no axis of all cells"
+                found = Mistake(value.key_where, "if", text, at_key=True)
+                none = replace(found, more="there is none")
+                document.complain(found.among(value.key, free) if free else none)
         elif not is_one_of(value.value, [v.value for v in options]):
             if any(v.wrong for v in options):  # may have been meant; but it has to be possible
                 check(document, value, worlds)
             else:
-                hint = did_you_mean(str(value.value), [str(v.value) for v in options])
-                text = f"if: {value.key}: {shown(value.value)} given; {hint}"
-                document.complain(value.where, text)
+                found = Mistake(value.where, f"if: {value.key}", f"{shown(value.value)} given")
+                known_values = [str(v.value) for v in options]
+                document.complain(found.among(str(value.value), known_values))
             value.wrong = True
     for value in content.conditions:
         if value.wrong:
@@ -62,8 +64,8 @@ def _check_once(document: Document, content: Content) -> None:
         ]
         for one, other in taken:
             line = document.key_marks[other.key_where][0]
-            text = f"{one.key} is an axis already (line {line}); allowed: once in any cell"
-            document.complain(one.key_where, text, at_key=True)
+            text = f"{one.key} is an axis already (line {line})"
+            document.complain(Mistake(one.key_where, "", text, "once in any cell", at_key=True))
         if not taken:
             kept.append(axis)
     content.axes = kept

@@ -21,7 +21,7 @@ from whichgoal.compare.cells import INCOMPETENT, adoption
 from whichgoal.divergence.intervals import wilson
 from whichgoal.divergence.verdict import Score, Scorecard
 from whichgoal.spec import TrialSpec, flat
-from whichgoal.sweep import design_of, size_of
+from whichgoal.sweep_trials import design_of, size_of
 from whichgoal.trial import read_progress
 
 MOST_METRICS = 20

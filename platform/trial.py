@@ -27,8 +27,8 @@ from whichgoal.storage import (
     write_json,
     write_text,
 )
-from whichgoal.sweep import design_of, world_named
 from whichgoal.sweep_spec import ResourcesSpec
+from whichgoal.sweep_trials import design_of, world_named
 
 if TYPE_CHECKING:
     from whichgoal.checkpoint import Checkpoint

@@ -23,7 +23,7 @@ from whichgoal.figures import confusion_figure
 from whichgoal.show import confusion_table, validation_table
 from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage import Storage, locked, write_json
-from whichgoal.sweep import design_of, trial_spec, world_named
+from whichgoal.sweep_trials import design_of, trial_spec, world_named
 from whichgoal.trial import evaluate_checkpoint, last_checkpoint, train_only, trained
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from whichgoal.spec import BatterySpec, TrialSpec
-from whichgoal.sweep import trial_spec
+from whichgoal.sweep_trials import trial_spec
 from whichgoal.trial import evaluate_checkpoint, last_checkpoint, train_only
 
 BATTERY = BatterySpec(episodes=16)

@@ -11,7 +11,7 @@ from whichgoal import along, checkpoint, ledger, tables
 from whichgoal.cli import main
 from whichgoal.models.agent import Agent
 from whichgoal.spec import BatterySpec, Thresholds, TrialSpec
-from whichgoal.sweep import trial_spec, world_named
+from whichgoal.sweep_trials import trial_spec, world_named
 from whichgoal.trial import evaluate_checkpoint, probe, score
 
 LEAVES = {

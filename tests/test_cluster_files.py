@@ -329,15 +329,15 @@ def test_rays_commands_and_flags_exist(words: list[str]) -> None:
 
 
 def test_the_sweep_that_is_submitted_can_be_parsed() -> None:
-    from whichgoal import sweep
     from whichgoal.cli_arguments import parser
+    from whichgoal.sweep_check import load as load_sweep
 
     submits = [words for words in commands() if words[:3] == ["ray", "job", "submit"]]
     (words,) = submits
     entrypoint = words[words.index("--") + 1 :]
     assert entrypoint[0] == "whichgoal"
     given = parser().parse_args(entrypoint[1:])
-    assert sweep.load(ROOT / given.file).trials()
+    assert load_sweep(ROOT / given.file).trials()
     assert (ROOT / words[words.index("--runtime-env") + 1]).exists()
     for command in re.findall(r"`whichgoal ([^`]+)`", README):
         if " " in command:

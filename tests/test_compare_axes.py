@@ -10,7 +10,7 @@ from simulated_agents import ADOPTS, card, write_sweep
 
 from whichgoal.cli import main
 from whichgoal.compare.axes import axes_of
-from whichgoal.sweep import load
+from whichgoal.sweep_check import load
 
 ARCH, TICKS, SIZE, STEPS = "model.arch", "model.ticks", "world.size", "train.env_steps"
 SWEEP = """\

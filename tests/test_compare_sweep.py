@@ -13,7 +13,7 @@ from simulated_agents import ADOPTS, AGREEMENT, card, cell, write_sweep
 from whichgoal.cli import main
 from whichgoal.compare import Agent
 from whichgoal.compare.comparison import compare
-from whichgoal.sweep import load
+from whichgoal.sweep_check import load
 
 SWEEP = """\
 name: simulated

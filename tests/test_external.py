@@ -10,7 +10,7 @@ from whichgoal.divergence.external import ActionActor, External, PolicyError, ev
 from whichgoal.divergence.panels import build
 from whichgoal.divergence.probe import PolicyActor, rollout
 from whichgoal.spec import BatterySpec
-from whichgoal.sweep import world_named
+from whichgoal.sweep_trials import world_named
 
 WORLD = world_named("arrow_maze")
 SMALL = WORLD.Design(size=7, test_size=9)

@@ -19,7 +19,7 @@ from whichgoal.divergence.panels import build
 from whichgoal.divergence.probe import rollout
 from whichgoal.envs.single import LevelEnv
 from whichgoal.spec import BatterySpec
-from whichgoal.sweep import world_named
+from whichgoal.sweep_trials import world_named
 
 pytestmark = pytest.mark.slow
 

@@ -128,6 +128,14 @@ def test_imports_go_one_way(part: str, never: list[str]) -> None:
         assert not uses(file, *never), file
 
 
+def test_reading_a_sweep_file_goes_one_way_from_text_to_trials() -> None:
+    parts = {name_of(file): file for file in FILES if file.stem.startswith("sweep")}
+    above = {name: set(parts) & imports_of(file) for name, file in parts.items()}
+    while free := {name for name in above if not above[name] & set(above)}:
+        above = {name: needed for name, needed in above.items() if name not in free}
+    assert not above, "these import each other, directly or not"
+
+
 @pytest.mark.parametrize(
     ("module", "allowed"),
     [

@@ -15,7 +15,7 @@ import pytest
 from commands import TINY, done, end, ended, indexed, running, wait_until, whichgoal
 
 from whichgoal import tables
-from whichgoal.sweep import load
+from whichgoal.sweep_check import load
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
 

@@ -18,7 +18,9 @@ from whichgoal.cli import main
 from whichgoal.plan import plan
 from whichgoal.spec import TrialSpec
 from whichgoal.storage import Storage
-from whichgoal.sweep import Sweep, load, trial_spec
+from whichgoal.sweep import Sweep
+from whichgoal.sweep_check import load
+from whichgoal.sweep_trials import trial_spec
 
 SWEEP = """\
 name: costly

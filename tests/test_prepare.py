@@ -7,7 +7,7 @@ import pytest
 from whichgoal.cli import main
 from whichgoal.prepare import build_panels
 from whichgoal.spec import BatterySpec
-from whichgoal.sweep import load
+from whichgoal.sweep_check import load
 
 SWEEP = """\
 name: two

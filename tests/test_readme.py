@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from whichgoal import sweep
+from whichgoal.sweep_check import load
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -40,7 +40,7 @@ def test_the_sweep_file_is_one(tmp_path: Path) -> None:
     for block in blocks("yaml"):
         file = tmp_path / "sweep.yaml"
         file.write_text(block)
-        assert sweep.load(file).trials()
+        assert load(file).trials()
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\(([^)#:]+)\)", README))

@@ -15,7 +15,7 @@ import pytest
 from commands import end, ended, wait_until, whichgoal
 from s3_server import SECRET, S3Server, keys, objects, s3_server
 
-from whichgoal import sweep as sweeps
+from whichgoal.sweep_check import load
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -122,7 +122,7 @@ def test_what_was_killed_is_finished_by_a_machine_that_has_nothing(
 
 def test_the_whole_truth_is_there_and_no_lease_is_left(ran: object, file: Path) -> None:
     there = set(remote_files())
-    for trial in sweeps.load(file).trials():
+    for trial in load(file).trials():
         for name in ("spec.json", "progress.jsonl", "episodes.parquet", "scores.parquet"):
             assert f"trials/{trial.id}/{name}" in there
         for stage in ("train", "probe", "score"):

@@ -19,7 +19,7 @@ from whichgoal.cli import main
 from whichgoal.schema import schema
 from whichgoal.schema_keys import described
 from whichgoal.spec import ModelSpec, PPOSpec, TrainSpec, flat
-from whichgoal.sweep import load
+from whichgoal.sweep_check import load
 from whichgoal.sweep_file import SweepError, read
 
 SWEEPS = Path(__file__).parent.parent / "sweeps"

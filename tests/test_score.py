@@ -12,7 +12,7 @@ from whichgoal.models.agent import Agent
 from whichgoal.score import battery_of
 from whichgoal.spec import BatterySpec, ModelSpec, Thresholds, TrialSpec, WorldSpec
 from whichgoal.storage import StorageError
-from whichgoal.sweep import trial_spec, world_named
+from whichgoal.sweep_trials import trial_spec, world_named
 
 LEAVES = {
     "world.name": "arrow_maze",

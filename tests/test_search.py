@@ -15,7 +15,8 @@ from whichgoal import searched, show_explored, tuned
 from whichgoal.search_study import distribution, finished_trials, open_study
 from whichgoal.spec import TrialSpec
 from whichgoal.storage import Storage, StorageError
-from whichgoal.sweep import Listed, load
+from whichgoal.sweep import Listed
+from whichgoal.sweep_check import load
 from whichgoal.sweep_spec import Distribution, ResourcesSpec, TuneSpec
 
 BASE = """\

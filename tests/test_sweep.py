@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from whichgoal.models.defaults import DEFAULTS
-from whichgoal.sweep import load, size_of
+from whichgoal.sweep_check import load
 from whichgoal.sweep_file import SweepError
+from whichgoal.sweep_trials import size_of
 
 GOOD = """\
 name: arrows

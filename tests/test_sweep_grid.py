@@ -10,7 +10,8 @@ import pytest
 from whichgoal import tuned
 from whichgoal.divergence.verdict import Score, Scorecard
 from whichgoal.storage import Storage
-from whichgoal.sweep import Sweep, load
+from whichgoal.sweep import Sweep
+from whichgoal.sweep_check import load
 from whichgoal.sweep_grid import combinations, count
 from whichgoal.sweep_spec import OBJECTIVES, Distribution, LimitsSpec, Objective, ResourcesSpec
 

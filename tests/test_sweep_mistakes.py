@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whichgoal.sweep import TOP_KEYS, load
-from whichgoal.sweep_file import KeyPath, SweepError, read
+from whichgoal.explain import KeyPath
+from whichgoal.sweep_check import TOP_KEYS, load
+from whichgoal.sweep_file import SweepError, read
 
 FULL = Path(__file__).parent / "sweeps" / "full.yaml"
 DOCUMENT = read(FULL)
@@ -345,3 +346,33 @@ def test_a_key_given_twice_does_not_hide_the_rest(told):
     text = FULL.read_text().replace("seeds: 2\ntune:", "seeds: 2\nseeds: 3\ntune:")
     places, lines = told(text.replace("critic: shared", "critic: sharred"))
     assert places == [(15, 13), (45, 1)], lines
+
+
+KEYS_AND_CHESTS = (
+    "name: n\nquestion: q\nbase:\n  world: {name: keys_and_chests, keys: 6, chests: 6, size: 7"
+)
+
+
+def test_a_misspelled_key_hides_no_rule_whose_sentence_has_that_word(told):
+    _, alone = told(KEYS_AND_CHESTS + "}\n")
+    _, both = told(KEYS_AND_CHESTS + ", rooms: 3}\n")
+    assert ["in 9 rooms: there must be one more" in line for line in alone] == [True]
+    assert len(both) == 2, both
+    assert "unknown key 'rooms'" in both[1]
+    assert both[0] == alone[0]
+
+
+def test_a_folder_with_a_colon_changes_no_sentence(tmp_path):
+    text = FULL.read_text().replace("{choice: [7, 9, 11]}", "{int_uniform: [7, 11]}")
+    file = tmp_path / "a: b" / "sweep.yaml"
+    file.parent.mkdir()
+    file.write_text(text)
+    with pytest.raises(SweepError, match="would also draw 8: size 8 is not a maze; allowed: odd"):
+        load(file)
+
+
+def test_what_cannot_be_read_is_told_once(told):
+    text = FULL.read_text()
+    text = text[: text.index("  when:")] + "  when: .nan\nseeds: 2\n"
+    _, lines = told(text)
+    assert [line.split(": ", 1)[1] for line in lines] == [".nan given; allowed: a finite number"]

@@ -15,7 +15,7 @@ from whichgoal.compare import Agent, cells
 from whichgoal.compare.cells import adoption
 from whichgoal.envs import WORLDS
 from whichgoal.spec import flat
-from whichgoal.sweep import SECTIONS, trial_spec
+from whichgoal.sweep_trials import SECTIONS, trial_spec
 from whichgoal.tracking_text import (
     MOST_CHARACTERS,
     MOST_COMPARED,

@@ -13,7 +13,7 @@ from whichgoal import trial
 from whichgoal.redact import redacted
 from whichgoal.spec import BatterySpec
 from whichgoal.storage import InUseError, StorageError
-from whichgoal.sweep import trial_spec
+from whichgoal.sweep_trials import trial_spec
 from whichgoal.tracking_uri import TrackingError, check, credentials, without_credentials
 
 

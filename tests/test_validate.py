@@ -15,7 +15,7 @@ from whichgoal.divergence import confusion, panels
 from whichgoal.divergence.confusion import EXPECTED
 from whichgoal.envs import WORLDS
 from whichgoal.spec import BatterySpec
-from whichgoal.sweep import design_of
+from whichgoal.sweep_trials import design_of
 
 TINY = BatterySpec(episodes=16)
 FEW = ("goal", "proxy", "random")

@@ -14,7 +14,7 @@ from whichgoal.envs import WORLDS
 from whichgoal.envs.completion import completion
 from whichgoal.envs.contract import HIDDEN, PLACEBO, PLACEBO_CODE, Levels, World
 from whichgoal.envs.vector import GridVectorEnv
-from whichgoal.sweep import design_of, trial_spec
+from whichgoal.sweep_trials import design_of, trial_spec
 
 ARROW_MAZE = WORLDS["arrow_maze"]
 worlds = pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS.keys())

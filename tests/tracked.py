@@ -15,7 +15,8 @@ from whichgoal.divergence.verdict import Scorecard
 from whichgoal.plan import plan
 from whichgoal.spec import TrialSpec
 from whichgoal.storage import Storage, write_json
-from whichgoal.sweep import Sweep, load
+from whichgoal.sweep import Sweep
+from whichgoal.sweep_check import load
 
 SWEEP = """\
 name: two

@@ -74,7 +74,7 @@ def read(path: Path, storage: Storage) -> list[ScoredSweep]:
     if path.is_file():
         from whichgoal import tuned
         from whichgoal.plan import plan
-        from whichgoal.sweep import load
+        from whichgoal.sweep_check import load
 
         sweep = load(path)
         values = tuned.values_of(storage, sweep.tune_groups())

@@ -37,7 +37,7 @@ from whichgoal.envs.maze_world import MazeDesign, MazeWorld, carve_split, random
 from whichgoal.envs.mazes import steps_from
 from whichgoal.envs.rng import below, uniform
 from whichgoal.numba_cache import njit
-from whichgoal.spec import Probability, Spec
+from whichgoal.spec import Probability, RuleError, Spec
 
 CHESTS, KEYS = range(2)
 CHEST_PAYS = 1 / 3
@@ -81,21 +81,28 @@ class KeysAndChestsDesign(MazeDesign):
     @model_validator(mode="after")
     def _quantities_are_possible(self) -> KeysAndChestsDesign:
         if self.keys > self.chests:
-            raise ValueError(
+            raise RuleError(
                 f"keys {self.keys} with chests {self.chests}: keys would not be what is scarce; "
-                f"allowed: keys 1 to {self.chests}"
+                f"allowed: keys 1 to {self.chests}",
+                "keys",
+                "chests",
             )
         if self.surplus_keys <= self.surplus_chests:
-            raise ValueError(
+            raise RuleError(
                 f"surplus_keys {self.surplus_keys} with surplus_chests {self.surplus_chests}: "
-                f"no key would be left over; allowed: surplus_keys {self.surplus_chests + 1} to 6"
+                f"no key would be left over; allowed: surplus_keys {self.surplus_chests + 1} to 6",
+                "surplus_keys",
+                "surplus_chests",
             )
         rooms = (min(self.size, self.test_size) // 2) ** 2
         things = max(self.keys + self.chests, self.surplus_keys + self.surplus_chests)
         if things >= rooms:
-            raise ValueError(
+            raise RuleError(
                 f"{things} keys and chests in {rooms} rooms: there must be one more for the agent; "
-                f"allowed: up to {rooms - 1}, or a larger size"
+                f"allowed: up to {rooms - 1}, or a larger size",
+                "keys",
+                "chests",
+                "size",
             )
         return self
 

@@ -13,7 +13,7 @@ from whichgoal.envs.contract import Levels, Split, World
 from whichgoal.envs.mazes import carve, is_test_layout, layout_hash
 from whichgoal.envs.rng import below, seed_streams
 from whichgoal.numba_cache import njit
-from whichgoal.spec import Probability
+from whichgoal.spec import Probability, RuleError
 
 
 class MazeDesign(contract.Design):
@@ -41,7 +41,8 @@ class MazeDesign(contract.Design):
     @classmethod
     def _size_is_a_maze(cls, size: int) -> int:
         if not is_maze_size(size):
-            raise ValueError(f"size {size} is not a maze; allowed: odd numbers from 7 to 99")
+            text = f"size {size} is not a maze; allowed: odd numbers from 7 to 99"
+            raise RuleError(text, "size")  # also of test_size, which follows it
         return size
 
     @field_validator("test_size")

@@ -21,7 +21,7 @@ from whichgoal.envs import engine
 from whichgoal.envs.contract import Design, Levels, Split, World
 from whichgoal.envs.rng import seed_streams
 from whichgoal.envs.vector import GridVectorEnv, check_levels, check_view, goal_bits, rewarded
-from whichgoal.explain import sentence
+from whichgoal.explain import told
 from whichgoal.spec import did_you_mean
 
 
@@ -296,8 +296,7 @@ def _design(world: World, keys: dict[str, Any]) -> Design:
     try:
         return world.Design(**keys)
     except ValidationError as error:
-        told = [sentence(problem, world.Design) for problem in error.errors()]
-        raise ValueError(f"the design of {world.name}: {'; '.join(told)}") from None
+        raise ValueError(f"the design of {world.name}: {told(error, world.Design)}") from None
 
 
 _COLOR_NAMES = ("red", "green", "blue", "purple", "yellow", "grey")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from whichgoal.models import arithmetic
 from whichgoal.models.arithmetic import Cost, Seen
-from whichgoal.spec import ModelSpec, did_you_mean
+from whichgoal.spec import ModelSpec, RuleError, did_you_mean
 
 TOLERANCE = 0.05
 FACTORED_PLANES = 11 + 6 + 4
@@ -99,9 +99,10 @@ def architecture(model: ModelSpec) -> Architecture:
     for name in OPTIONS:
         if getattr(model, name) is not None and name not in dict(found.options):
             having = sorted(a for a, one in ARCHITECTURES.items() if name in dict(one.options))
-            raise ValueError(
+            raise RuleError(
                 f"{name} {getattr(model, name)}: {model.arch!r} has no {name}; "
-                f"allowed with: {', '.join(having)}"
+                f"allowed with: {', '.join(having)}",
+                name,
             )
     return found
 
@@ -187,10 +188,12 @@ def solve(model: ModelSpec, seen: Seen, num_actions: int) -> Size:
     best = min(around, key=lambda s: abs(s.capacity - model.capacity))
     if abs(best.capacity - model.capacity) > TOLERANCE * model.capacity:
         what = "vector" if seen.view == "vector" else f"{seen.view} view"
-        raise ValueError(
+        raise RuleError(
             f"capacity {model.capacity}: no {model.arch!r} network with {model.critic} critic on a "
             f"{what} of {seen.columns}x{seen.rows}x{seen.planes} comes within {TOLERANCE:.0%}; "
-            f"the nearest has {best.capacity} parameters"
+            f"the nearest has {best.capacity} parameters",
+            "capacity",
+            "critic",
         )
     return best
 
