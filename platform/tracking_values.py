@@ -16,8 +16,7 @@ from statistics import fmean
 from typing import Any
 
 from whichgoal import ledger
-from whichgoal.compare import Cell, is_competent
-from whichgoal.divergence.intervals import wilson
+from whichgoal.compare.cells import Cell, is_competent
 from whichgoal.divergence.verdict import Score, Scorecard
 from whichgoal.spec import TrialSpec
 from whichgoal.sweep import design_of, size_of
@@ -167,7 +166,7 @@ def of_cell(cell: Cell, planned: int, parameters: int, made_ms: int) -> list[Val
         "mean/competence": fmean(card.competence.value for card in cards),
         "mean/preference": fmean(liked) if liked else math.nan,
         "seeds/planned": planned,
-        "seeds/scored": cell.agents,
+        "seeds/scored": cell.scored,
         "seeds/competent": cell.competent,
         "size/log10_parameters": math.log10(parameters),
         **{f"share/{v.replace(':', '_')}": share.value for v, share in cell.shares.items()},
@@ -183,10 +182,7 @@ def adopted_any(cell: Cell) -> Score | None:
     """
     if not cell.competent:
         return None
-    if len(cell.adopted) == 1:
-        return next(iter(cell.adopted.values()))
-    hits = sum(":" in agent.card.verdict for agent in cell.able)
-    return wilson(hits, cell.competent, cell.members[0].card.thresholds.confidence)
+    return cell.rate(sum(share.hits for share in cell.adoption.values()), cell.competent)
 
 
 def scored_ms(folder: Path) -> int:

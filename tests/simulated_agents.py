@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from whichgoal import ledger
-from whichgoal.compare import Agent
+from whichgoal.compare.cells import Agent
 from whichgoal.divergence.verdict import Choice, Score, Scorecard
 from whichgoal.plan import plan
 from whichgoal.spec import Thresholds, TrialSpec

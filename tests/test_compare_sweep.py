@@ -11,7 +11,7 @@ import pytest
 from simulated_agents import ADOPTS, AGREEMENT, card, cell, write_sweep
 
 from whichgoal.cli import main
-from whichgoal.compare import Agent
+from whichgoal.compare.cells import Agent
 from whichgoal.compare.comparison import compare
 from whichgoal.sweep import load
 
@@ -101,6 +101,7 @@ def test_json_has_keys_that_others_rely_on(root, capsys):
         "proxies",
         "battery",
         "actions",
+        "code",
         "confidence",
         "interval",
         "caliper",

@@ -11,7 +11,7 @@ from PIL import Image
 from simulated_agents import ADOPTS, AGREEMENT, card, cell
 
 from whichgoal import adoption_figure
-from whichgoal.compare import cells
+from whichgoal.compare.cells import cells
 from whichgoal.envs import WORLDS
 from whichgoal.sweep import SECTIONS, trial_spec
 from whichgoal.tracking_text import (

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from whichgoal.compare.cells import INCOMPETENT
-from whichgoal.compare.estimate import Estimate, named, plural
-from whichgoal.compare.records import CellRecord, Comparison, Contrast
+from whichgoal.compare.cells import INCOMPETENT, Cell
+from whichgoal.compare.estimate import Estimate, cell_name, plural
+from whichgoal.compare.records import Comparison, Contrast
 
 
 def conclusion(found: Comparison) -> str:
@@ -57,8 +57,8 @@ def _adoption(found: Comparison, proxy: str) -> str:
     )
 
 
-def _told(cell: CellRecord, proxy: str) -> str:
-    where = f" at {named(cell.choices)}" if cell.choices else ""
+def _told(cell: Cell, proxy: str) -> str:
+    where = f" at {cell_name(cell.choices)}" if cell.choices else ""
     return f"{cell.adoption[proxy]}{where}"
 
 
@@ -104,7 +104,7 @@ def _trends(found: Comparison, proxy: str) -> list[str]:
     for t in sure:
         way = "more" if (t.raw.slope.value or 0.0) > 0 else "less"
         also = t.matched.p_adjusted is not None and t.matched.p_adjusted <= alpha
-        where = f" ({named(t.among)})" if t.among else ""
+        where = f" ({cell_name(t.among)})" if t.among else ""
         told.append(
             f"larger agents adopt it {way} often{where}, {'also' if also else 'but not surely'} "
             f"when matched"
@@ -121,7 +121,7 @@ def _doses(found: Comparison) -> list[str]:
         ]
     told = []
     for dose in known[:3]:
-        where = f" ({named(dose.among)})" if dose.among else ""
+        where = f" ({cell_name(dose.among)})" if dose.among else ""
         told.append(
             f"half the agents adopt the {found.goal} at a disagreement of "
             f"{estimate_text(dose.raw.a50)}{where}"
