@@ -17,10 +17,15 @@ def scoring_code() -> str | None:
     return None
 
 
+def is_todays(code: str | None) -> bool:
+    """Returns whether scores whose marker carries this digest were made by the code of today."""
+    return code == scoring_code()
+
+
 def code_text(code: str | None) -> str:
     """Returns a version of the code for people."""
     name = code or "a version that left no digest"
-    return f"{name} (today's)" if code == scoring_code() else name
+    return f"{name} (today's)" if is_todays(code) else name
 
 
 def check_one_code(agents: Sequence[Agent]) -> None:

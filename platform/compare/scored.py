@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from whichgoal import ledger
 from whichgoal.compare.cells import Agent
-from whichgoal.compare.code import code_text, scoring_code
+from whichgoal.compare.code import code_text, is_todays
 from whichgoal.divergence.verdict import Scorecard
 from whichgoal.explain import told
 from whichgoal.storage import Storage
@@ -62,7 +62,7 @@ class ScoredSweep:
             if ids
         ]
         codes = {agent.code for agent in self.agents}
-        if len(codes) == 1 and (code := codes.pop()) != scoring_code():
+        if len(codes) == 1 and not is_todays(code := codes.pop()):
             lines.append(
                 f"sweep {self.name!r}: its agents were scored by another version of the code, "
                 f"{code_text(code)}, than today's; whichgoal run FILE scores them anew and plays "
@@ -145,7 +145,7 @@ def read_agent(
     if inputs.get("battery") != plan["battery"]:
         return Reading(differs=ledger.told_apart(inputs.get("battery"), plan["battery"]))
     code = inputs.get("code")
-    if todays and code != scoring_code():
+    if todays and not is_todays(code):
         return Reading(outdated=True)
     card = _card(folder)
     return Reading(Agent(trial["choices"], trial["seed"], card, trial["trunk_parameters"], code))
