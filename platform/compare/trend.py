@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import comb
-
 import numpy as np
 
 from whichgoal.compare import logistic
@@ -70,6 +68,8 @@ def trend_p(
     distribution is that of dealing the hits out anew among all agents. Exact where there are at
     most `MOST_TABLES` ways; else by `deals` random ones, the one that was seen counted as one.
     """
+    from scipy.stats import multivariate_hypergeom
+
     total = int(hits.sum())
     expected = total * (n @ x) / n.sum()
     far = abs(hits @ x - expected) - 1e-9
@@ -79,10 +79,5 @@ def trend_p(
     first = np.indices(tuple(n[:-1] + 1)).reshape(len(n) - 1, -1).T
     last = total - first.sum(axis=1)
     tables = np.column_stack([first, last])[(last >= 0) & (last <= n[-1])]
-    ways = np.prod([_ways(m)[column] for m, column in zip(n, tables.T, strict=True)], axis=0)
-    return float(ways[np.abs(tables @ x - expected) >= far].sum() / ways.sum())
-
-
-def _ways(n: int) -> Array:
-    """Returns in how many ways 0, 1, ... n hits fall on n agents."""
-    return np.array([float(comb(int(n), hits)) for hits in range(n + 1)])
+    share = multivariate_hypergeom.pmf(tables, n, total)
+    return float(share[np.abs(tables @ x - expected) >= far].sum() / share.sum())
