@@ -217,9 +217,9 @@ def doses_table(found: Comparison) -> Table:
     for dose in found.doses:
         table.add_row(
             *map(str, dose.among.values()),
-            _dosed(dose.raw),
-            *_dose(dose.raw),
-            *_dose(dose.matched),
+            _adopters(dose.raw),
+            *_dose_texts(dose.raw),
+            *_dose_texts(dose.matched),
         )
     for shift in found.shifts:
         among = {key: shift.among.get(key, "all") for key in found.doses[0].among}
@@ -234,12 +234,12 @@ def doses_table(found: Comparison) -> Table:
     return table
 
 
-def _dosed(dose: DoseResponse) -> str:
+def _adopters(dose: DoseResponse) -> str:
     rows = sorted(zip(dose.doses, dose.hits, dose.n, strict=True))
     return ", ".join(f"{hits}/{n} at {x:g}" for x, hits, n in rows)
 
 
-def _dose(dose: DoseResponse) -> tuple[str, str]:
+def _dose_texts(dose: DoseResponse) -> tuple[str, str]:
     return estimate_text(dose.a50), "" if dose.a50.note else estimate_text(dose.slope)
 
 

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
 from whichgoal.compare.contrasts import (
-    compared,
-    corrected,
+    adjust,
     fisher_exact,
+    fisher_test,
     holm,
     seeds_needed,
     smallest_p,
@@ -49,20 +49,24 @@ def test_three_against_three_seeds_tell_nothing_at_all():
 
 
 def test_a_test_that_could_tell_nothing_is_not_made_and_says_how_many_agents_it_needs():
-    found = compared(0, 3, 3, 3, alpha=0.05)
+    found = fisher_test(0, 3, 3, 3, alpha=0.05)
     assert found.p is None
     assert found.difference == -1
     assert found.note == (
         "no test: 3 against 3 could not tell even none from all (p = 0.10); 4 in each are needed"
     )
-    assert compared(0, 2, 9, 9, alpha=0.05).note == (
+    assert fisher_test(0, 2, 9, 9, alpha=0.05).note == (
         "no test: 2 against 9 competent agents; 4 in each are needed"
     )
 
 
 def test_tests_that_were_not_made_do_not_weigh_on_the_others():
-    family = [compared(0, 9, 9, 9, 0.05), compared(0, 2, 2, 2, 0.05), compared(4, 9, 5, 9, 0.05)]
-    first, none, second = corrected(family, 0.05)
+    family = [
+        fisher_test(0, 9, 9, 9, 0.05),
+        fisher_test(0, 2, 2, 2, 0.05),
+        fisher_test(4, 9, 5, 9, 0.05),
+    ]
+    first, none, second = adjust(family, 0.05)
     assert first.p_adjusted == pytest.approx(2 * first.p)
     assert (none.p, none.p_adjusted) == (None, None)
     assert second.p_adjusted == second.p == 1
@@ -71,7 +75,7 @@ def test_tests_that_were_not_made_do_not_weigh_on_the_others():
 
 def test_a_family_in_which_no_outcome_would_count_says_how_many_agents_it_needs():
     """Ten tests of five against five: 2 / 252 at best, ten times that after correction."""
-    found = corrected([compared(0, 5, 5, 5, 0.05)] * 10, 0.05)
+    found = adjust([fisher_test(0, 5, 5, 5, 0.05)] * 10, 0.05)
     assert found[0].p < 0.01 < 0.05 < found[0].p_adjusted
     assert found[0].note == (
         "after correction over 10 tests not even none from all could be told; 6 in each are needed"

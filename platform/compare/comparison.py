@@ -52,8 +52,7 @@ def compare(
         planned: The choices of every trial of the sweep, so that missing ones are counted.
 
     Raises:
-        ValueError: There is no agent, or agents were scored by different batteries or by
-            different versions of the code.
+        ValueError: There is no agent, or not one battery and one version of the code scored all.
     """
     check_one_battery(agents)
     check_one_code(agents)

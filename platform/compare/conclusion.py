@@ -51,13 +51,12 @@ def _adoption(found: Comparison, proxy: str) -> str:
     high = max(cells, key=lambda cell: cell.adoption[proxy].value or 0.0)
     if len(cells) == 1 or low.adoption[proxy].value == high.adoption[proxy].value:
         every = "" if len(cells) == 1 else "in every cell "
-        return f"the {proxy} is adopted {every}by {_told(high, proxy)}"
-    return (
-        f"the {proxy} is adopted least, by {_told(low, proxy)}, and most, by {_told(high, proxy)}"
-    )
+        return f"the {proxy} is adopted {every}by {_adopters(high, proxy)}"
+    least, most = _adopters(low, proxy), _adopters(high, proxy)
+    return f"the {proxy} is adopted least, by {least}, and most, by {most}"
 
 
-def _told(cell: Cell, proxy: str) -> str:
+def _adopters(cell: Cell, proxy: str) -> str:
     where = f" at {cell_name(cell.choices)}" if cell.choices else ""
     return f"{cell.adoption[proxy]}{where}"
 
@@ -68,7 +67,7 @@ def _contrasts(family: Sequence[Contrast], found: Comparison) -> list[str]:
         tests = [contrast for contrast in family if contrast.axis == axis]
         name = (axis or "all pairs").split(".", 1)[-1]
         raw, matched = (
-            _holding([getattr(t, view).p_adjusted for t in tests], 1 - found.confidence)
+            _count_below([getattr(t, view).p_adjusted for t in tests], 1 - found.confidence)
             for view in ("raw", "matched")
         )
         if raw is None:
@@ -86,7 +85,7 @@ def _contrasts(family: Sequence[Contrast], found: Comparison) -> list[str]:
     return parts
 
 
-def _holding(adjusted: Sequence[float | None], alpha: float) -> str | None:
+def _count_below(adjusted: Sequence[float | None], alpha: float) -> str | None:
     made = [p for p in adjusted if p is not None]
     return f"{sum(p <= alpha for p in made)} of {len(made)}" if made else None
 
@@ -150,10 +149,10 @@ def estimate_text(found: Estimate, scale: float | None = None) -> str:
     if found.value is None and found.low is None and found.high is None:
         return found.note
 
-    def told(value: float | None) -> str:
+    def number(value: float | None) -> str:
         if value is None:
             return ".."
         return f"{value if scale is None else math.exp(scale * value):.2g}"
 
-    value = "not reached" if found.value is None else told(found.value)
-    return f"{value} [{told(found.low)}, {told(found.high)}]"
+    value = "not reached" if found.value is None else number(found.value)
+    return f"{value} [{number(found.low)}, {number(found.high)}]"

@@ -71,7 +71,7 @@ def seeds_needed(alpha: float) -> int:
     return n
 
 
-def compared(
+def fisher_test(
     hits_a: int, n_a: int, hits_b: int, n_b: int, alpha: float, success_gap: float | None = None
 ) -> Test:
     """Tests one cell against another, where that many agents can tell anything at all."""
@@ -88,7 +88,7 @@ def compared(
     return Test(hits=hits, n=n, difference=difference, p=p, success_gap=success_gap, note=note)
 
 
-def corrected(family: Sequence[Test], alpha: float) -> list[Test]:
+def adjust(family: Sequence[Test], alpha: float) -> list[Test]:
     """Returns the tests with p-values that are adjusted over those that were made.
 
     Where the family is so large, or its cells so small, that no outcome at all could have given an

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from whichgoal.compare import logistic
-from whichgoal.compare.dose import DRAWS, fitted_and_drawn, one_sided, slope_estimate, too_few
+from whichgoal.compare.dose import DRAWS, fit_and_draw, one_sided, slope_estimate, too_few
 from whichgoal.compare.estimate import Estimate
 from whichgoal.compare.logistic import Array, Counts
 from whichgoal.spec import Spec
@@ -47,7 +47,7 @@ def trend(
     note = too_few(x, n, "size") or one_sided(hits, n)
     slope, p = Estimate(note=note), None
     if not note:
-        fits = fitted_and_drawn(x[:, None], hits, n, rng, draws)
+        fits = fit_and_draw(x[:, None], hits, n, rng, draws)
         slope = slope_estimate(*fits, confidence, logistic.separated(x, hits, n))
         p = trend_p(x, hits, n, rng)
     return Trend(
