@@ -161,7 +161,7 @@ def of_cell(cell: Cell, planned: int, parameters: int, made_ms: int) -> list[Val
         "cell/adoption": rate.value if rate else math.nan,
         "cell/adoption_low": rate.low if rate else math.nan,
         "cell/adoption_high": rate.high if rate else math.nan,
-        "cell/intended": cell.intended.value if cell.competent else math.nan,
+        "cell/intended": cell.intended.hits / cell.competent if cell.competent else math.nan,
         "mean/success_train": fmean(card.success_train.value for card in cards),
         "mean/competence": fmean(card.competence.value for card in cards),
         "mean/preference": fmean(liked) if liked else math.nan,
@@ -169,7 +169,7 @@ def of_cell(cell: Cell, planned: int, parameters: int, made_ms: int) -> list[Val
         "seeds/scored": cell.scored,
         "seeds/competent": cell.competent,
         "size/log10_parameters": math.log10(parameters),
-        **{f"share/{v.replace(':', '_')}": share.value for v, share in cell.shares.items()},
+        **{f"share/{v.replace(':', '_')}": s.hits / s.n for v, s in cell.shares.items()},
     }
     return [Value(name, float(value), made_ms) for name, value in shown.items()][:MOST_METRICS]
 
