@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whichgoal.compare import Cell
-from whichgoal.compare.estimate import named
+from whichgoal.compare.cells import Cell
+from whichgoal.compare.estimate import cell_name
 from whichgoal.storage import replacing
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def draw(cells: Sequence[Cell], proxy: str, path: Path, question: str = "") -> N
 def _line(ax: Axes, cells: Sequence[Cell], proxy: str, place: int, apart: float, name: str) -> None:
     """Draws one architecture: `place` decides its color, `apart` (decades) moves it aside."""
     ordered = sorted(cells, key=_size)
-    rates = [cell.adopted[proxy] for cell in ordered]
+    rates = [cell.rate(cell.adoption[proxy].hits, cell.competent) for cell in ordered]
     x = [_size(cell) * 10**apart for cell in ordered]
     y = [rate.value for rate in rates]
     ax.errorbar(
@@ -112,7 +112,7 @@ def _set_sizes(ax: Axes, cells: Sequence[Cell]) -> None:
 
 def _rest(choices: Mapping[str, Any]) -> str:
     """Returns the name of a cell's panel: its choices but for architecture and capacity."""
-    return named({k: v for k, v in choices.items() if k not in (_ARCH, _CAPACITY)})
+    return cell_name({k: v for k, v in choices.items() if k not in (_ARCH, _CAPACITY)})
 
 
 def _size(cell: Cell) -> float:

@@ -196,17 +196,14 @@ def _compare(given: argparse.Namespace) -> int:
         sweeps = [one.record() for one in found if one.comparison is not None]
         print(json.dumps({"sweeps": sweeps}, indent=2))
         for one in found:
-            if one.sweep.other:
-                print(one.sweep.left_out(), file=sys.stderr)
+            for line in one.sweep.notes():
+                print(line, file=sys.stderr)
         return 0
     from whichgoal.show_comparison import print_comparison
 
     console = _console()
     for one in found:
-        if one.comparison is None:
-            console.print(one.sweep.left_out(), markup=False, highlight=False, soft_wrap=True)
-        else:
-            print_comparison(one.sweep, one.comparison, console)
+        print_comparison(one, console)
     return 0
 
 

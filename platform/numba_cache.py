@@ -45,7 +45,7 @@ class Compiled:
 
     def __reduce__(self) -> str:
         """Pickles it by name, as functions are."""
-        return self.__qualname__  # type: ignore[attr-defined]
+        return self.__qualname__
 
     @property
     def _numba_type_(self) -> Any:

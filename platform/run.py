@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from whichgoal import launch, ledger, tracking, tracking_uri
-from whichgoal.compare import Agent, answer
-from whichgoal.compare.scored import read_plan
-from whichgoal.divergence.verdict import Scorecard
+from whichgoal.compare.command import compare_sweep
+from whichgoal.compare.scored import read_plan, sweep_of
 from whichgoal.errors import STOPPED, CommandError
 from whichgoal.mirror import carried_out, fetch, share, working_on
 from whichgoal.plan import plan
@@ -238,20 +235,22 @@ class _Run:
         raise (Unfinished if isinstance(stop, TimeUp) else Interrupted)(text)
 
     def _finish(self) -> None:
+        from rich.console import Console as PlainConsole
+
+        from whichgoal.show_comparison import print_run
+
         sweep, storage = self.sweep, self.storage
         fetch(storage, [storage.trial(t.id) for t in self.trials if not self._is_done(t)])
         missing = [t for t in self.trials if not self._is_done(t)]
         for trial in self.trials:
             if trial.id in self.reasons and trial not in missing:  # its last push came late
                 self.tracker.put(trial, "FINISHED")
-        agents = read_agents(sweep, [t for t in self.trials if t not in missing], storage)
-        self.console.print()
+        record = read_plan(storage.sweep(sweep.name))
+        compared = compare_sweep(sweep_of(record, storage, todays=True))
         text = io.StringIO()
-        from rich.console import Console as PlainConsole
-
-        _print_results(
-            sweep, agents, [self.console, PlainConsole(file=text, width=120, no_color=True)]
-        )
+        self.console.print()
+        for console in (self.console, PlainConsole(file=text, width=120, no_color=True)):
+            print_run(compared, console)
         write_text(storage.sweep(sweep.name) / "table.txt", text.getvalue())
         unsent = self.tracker.close("FAILED" if missing else "FINISHED")
         self._say(f"\nResults: {storage}")
@@ -276,30 +275,6 @@ class _Run:
             return f"{named}: it was not started"
         log = self.storage.trial(trial.id) / "trial.log"
         return f"{named}: {reason}; see {log if log.exists() else log.parent}"
-
-
-def _print_results(sweep: Sweep, agents: Sequence[Agent], consoles: Sequence[Console]) -> None:
-    from whichgoal.show import result_table
-
-    text = answer(agents, sweep.battery.thresholds.confidence)
-    for console in consoles:
-        if agents:
-            console.print(result_table(agents))
-        console.print(sweep.question, markup=False, highlight=False, style="bold")
-        console.print(text, markup=False, highlight=False)
-
-
-def read_agents(sweep: Sweep, trials: Sequence[TrialSpec], storage: Storage) -> list[Agent]:
-    """Returns the trials that have been scored, with their scorecards."""
-    return [
-        Agent(sweep.choices(trial), trial.seed, read_card(storage.trial(trial.id)))
-        for trial in trials
-    ]
-
-
-def read_card(folder: Path) -> Scorecard:
-    """Returns the scorecard in a trial's folder."""
-    return Scorecard.model_validate_json((folder / "scorecard.json").read_text(encoding="utf-8"))
 
 
 def label(sweep: Sweep, trial: TrialSpec) -> str:

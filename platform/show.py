@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from whichgoal.compare import Agent
+from whichgoal.compare.cells import Agent
 from whichgoal.divergence.verdict import Score, Scorecard
 from whichgoal.show_plan import choice_text
 

@@ -10,52 +10,79 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from whichgoal.compare.cells import Cell
+from whichgoal.compare.command import Compared
 from whichgoal.compare.conclusion import estimate_text, p_text
 from whichgoal.compare.contrasts import Test
 from whichgoal.compare.dose import DoseResponse
-from whichgoal.compare.estimate import Share, named
-from whichgoal.compare.records import CellRecord, Comparison, Contrast
-from whichgoal.compare.scored import ScoredSweep
+from whichgoal.compare.estimate import Share, cell_name
+from whichgoal.compare.records import Comparison, Contrast
 from whichgoal.compare.trend import Trend
-from whichgoal.show import verdict_text
+from whichgoal.show import result_table, verdict_text
 from whichgoal.show_plan import choice_text
 
 MOST_CONTRASTS = 20
 """Contrasts of one axis that are shown; all of them are in the JSON."""
 
 
-def print_comparison(sweep: ScoredSweep, found: Comparison, console: Console) -> None:
-    """Prints a sweep's tables, and then its question and answer."""
-
-    def say(text: str, style: str = "") -> None:
-        console.print(text, markup=False, highlight=False, style=style)
-
+def print_comparison(compared: Compared, console: Console) -> None:
+    """Prints a sweep's tables, and then its question and answer; or why it has none."""
+    found = compared.comparison
+    if found is None:
+        _say(console, compared.answer)
+        return
     rate = f"{100 * found.confidence:g} %"
-    say(
-        f"{sweep.name}: {found.scored} of {found.planned} agents scored; battery {found.battery}, "
-        f"{found.actions} actions; the unit is the agent; {rate} intervals ({found.interval})"
+    _say(
+        console,
+        f"{compared.sweep.name}: {found.scored} of {found.planned} agents scored; battery "
+        f"{found.battery}, {found.actions} actions; the unit is the agent; {rate} intervals "
+        f"({found.interval})",
     )
     for title, table in _tables(found):
-        say(f"\n{title}", "bold")
-        console.print(table)
-    say(f"\n{sweep.question}", "bold")
-    say(found.answer)
+        _print_table(console, title, table)
+    print_answer(compared, console)
+
+
+def print_run(compared: Compared, console: Console) -> None:
+    """Prints what a run ends with: a row per agent, one per cell, the question and the answer."""
+    found = compared.comparison
+    if found is not None:
+        console.print(result_table(compared.sweep.agents))
+        for title, table in _adoption_tables(found):
+            _print_table(console, title, table)
+    print_answer(compared, console)
+
+
+def print_answer(compared: Compared, console: Console) -> None:
+    """Prints a sweep's question and answer, and what the answer does not rest on."""
+    sweep, found = compared.sweep, compared.comparison
+    _say(console, f"\n{sweep.question}", "bold")
+    _say(console, compared.answer)
+    if found is None:
+        return
     if found.untried:
-        some = "; ".join(named(choices) for choices in found.untried[:3])
+        some = "; ".join(cell_name(choices) for choices in found.untried[:3])
         more = " ..." if len(found.untried) > 3 else ""
-        say(f"{len(found.untried)} cells have no scored agent: {some}{more}")
+        _say(console, f"{len(found.untried)} cells have no scored agent: {some}{more}")
     if sweep.missing:
-        more = " ..." if len(sweep.missing) > 5 else ""
-        say(f"{len(sweep.missing)} trials are not scored: {', '.join(sweep.missing[:5])}{more}")
-    if sweep.other:
-        say(sweep.left_out())
+        some = ", ".join(sweep.missing[:5]) + (" ..." if len(sweep.missing) > 5 else "")
+        _say(console, f"{len(sweep.missing)} trials are not scored: {some}")
+    for line in sweep.notes():
+        _say(console, line)
+
+
+def _say(console: Console, text: str, style: str = "") -> None:
+    console.print(text, markup=False, highlight=False, style=style)
+
+
+def _print_table(console: Console, title: str, table: Table) -> None:
+    _say(console, f"\n{title}", "bold")
+    console.print(table)
 
 
 def _tables(found: Comparison) -> Iterator[tuple[str, Table]]:
     yield "Share of each verdict among the scored agents", verdicts_table(found)
-    for proxy in found.proxies:
-        title = f"Adoption of the {proxy} among competent agents, and every agent's preference"
-        yield title, adoption_table(found, proxy)
+    yield from _adoption_tables(found)
     for proxy in found.proxies:
         for axis in dict.fromkeys(c.axis for c in found.contrasts):
             family = [c for c in found.contrasts if (c.proxy, c.axis) == (proxy, axis)]
@@ -68,6 +95,12 @@ def _tables(found: Comparison) -> Iterator[tuple[str, Table]]:
         yield title, doses_table(found)
     if found.trends:
         yield f"Trend of adoption over {found.sized_by}", trends_table(found)
+
+
+def _adoption_tables(found: Comparison) -> Iterator[tuple[str, Table]]:
+    for proxy in found.proxies:
+        title = f"Adoption of the {proxy} among competent agents, and every agent's preference"
+        yield title, adoption_table(found, proxy)
 
 
 def verdicts_table(found: Comparison) -> Table:
@@ -113,7 +146,7 @@ def _share(share: Share) -> str:
     return f"{told} [{100 * share.low:.0f},{100 * share.high:.0f}]%"
 
 
-def _preferences(cell: CellRecord, proxy: str) -> str:
+def _preferences(cell: Cell, proxy: str) -> str:
     """Returns every agent's preference in hundredths, lowest first; in brackets: not competent."""
     known = [(agent.preferences[proxy], agent.competent) for agent in cell.agents]
     told = [
@@ -138,7 +171,7 @@ def _contrasts_title(family: Sequence[Contrast], found: Comparison) -> str:
 def _side(choices: Mapping[str, Any], axis: str, apart: Container[str]) -> str:
     """Returns one cell of a pair: its value on the axis, and on what goes with that."""
     others = {key: value for key, value in choices.items() if key in apart and key != axis}
-    also = named(others)
+    also = cell_name(others)
     return f"{choices[axis]} ({also})" if also else str(choices[axis])
 
 
@@ -154,7 +187,7 @@ def contrasts_table(family: Sequence[Contrast]) -> Table:
         shown = sorted(family, key=lambda c: 2.0 if c.raw.p is None else c.raw.p)[:MOST_CONTRASTS]
     for contrast in shown:
         cells = (
-            f"{named(contrast.a)} : {named(contrast.b)}"
+            f"{cell_name(contrast.a)} : {cell_name(contrast.b)}"
             if axis is None
             else " : ".join(_side(one, axis, apart) for one in (contrast.a, contrast.b))
         )
@@ -184,9 +217,9 @@ def doses_table(found: Comparison) -> Table:
     for dose in found.doses:
         table.add_row(
             *map(str, dose.among.values()),
-            _dosed(dose.raw),
-            *_dose(dose.raw),
-            *_dose(dose.matched),
+            _adopters(dose.raw),
+            *_dose_texts(dose.raw),
+            *_dose_texts(dose.matched),
         )
     for shift in found.shifts:
         among = {key: shift.among.get(key, "all") for key in found.doses[0].among}
@@ -201,12 +234,12 @@ def doses_table(found: Comparison) -> Table:
     return table
 
 
-def _dosed(dose: DoseResponse) -> str:
+def _adopters(dose: DoseResponse) -> str:
     rows = sorted(zip(dose.doses, dose.hits, dose.n, strict=True))
     return ", ".join(f"{hits}/{n} at {x:g}" for x, hits, n in rows)
 
 
-def _dose(dose: DoseResponse) -> tuple[str, str]:
+def _dose_texts(dose: DoseResponse) -> tuple[str, str]:
     return estimate_text(dose.a50), "" if dose.a50.note else estimate_text(dose.slope)
 
 

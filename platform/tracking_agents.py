@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from whichgoal.compare import Agent, Cell, cells
-from whichgoal.compare.comparison import compare
-from whichgoal.compare.scored import read_plan, sweep_of
+from whichgoal.compare.cells import Agent, Cell, cells
+from whichgoal.compare.command import Compared, compare_sweep
+from whichgoal.compare.scored import Reading, gather, read_agent, read_plan
 from whichgoal.storage import Storage
 from whichgoal.tracking_values import scored_ms
 
@@ -27,8 +25,8 @@ class Planned:
     def __init__(self, storage: Storage, sweep: str) -> None:
         self._storage = storage
         self._sweep = sweep
-        self._agents: dict[str, tuple[int, Agent | None]] = {}
-        self._answer: tuple[Any, str] | None = None
+        self._readings: dict[str, tuple[int, Reading]] = {}
+        self._compared: Compared | None = None
         self.read()
 
     def read(self) -> None:
@@ -57,39 +55,36 @@ class Planned:
     def is_whole(self, cell: str) -> bool:
         """Returns whether all agents of a cell have been scored."""
         members = self.members(cell)
-        return bool(members) and len(self.scored(members)) == len(members)
+        return bool(members) and len(self.agents(members)) == len(members)
 
-    def scored(self, trials: Sequence[PlannedTrial] | None = None) -> list[Agent]:
-        """Returns those of the trials, by default of all, that the sweep's battery has scored."""
-        found = []
-        for trial in self.trials if trials is None else trials:
-            made_ms = scored_ms(self._storage.trial(trial["id"]))
-            known = self._agents.get(trial["id"])
-            if known is None or known[0] != made_ms:
-                known = self._agents[trial["id"]] = (made_ms, self._read_agent(trial))
-            if known[1] is not None:
-                found.append(known[1])
-        return found
+    def agents(self, trials: Sequence[PlannedTrial] | None = None) -> list[Agent]:
+        """Returns those of the trials, by default of all, that are scored.
+
+        By the sweep's battery and today's code: others are to be scored again.
+        """
+        readings = map(self._reading, self.trials if trials is None else trials)
+        return [reading.agent for reading in readings if reading.agent is not None]
 
     def answer(self) -> str:
         """Returns what the sweep's agents say by now, in one sentence; works it out once."""
-        agents = self.scored()
-        if not agents:
-            return "No agent has been scored yet, so there is no answer."
-        planned = [trial["choices"] for trial in self.trials]
-        if self._answer is None or self._answer[0] != (agents, planned):
-            confidence = agents[0].card.thresholds.confidence
-            rng = np.random.default_rng(0)
-            compared = compare(agents, rng, confidence=confidence, planned=planned)
-            self._answer = ((agents, planned), compared.answer)
-        return self._answer[1]
+        sweep = gather(self.record, [self._reading(trial) for trial in self.trials])
+        if self._compared is None or self._compared.sweep != sweep:
+            self._compared = compare_sweep(sweep)
+        return self._compared.answer
 
-    def _read_agent(self, trial: PlannedTrial) -> Agent | None:
+    def _reading(self, trial: PlannedTrial) -> Reading:
+        """Returns what a trial's files say, read anew only where it has been scored since."""
+        made_ms = scored_ms(self._storage.trial(trial["id"]))
+        known = self._readings.get(trial["id"])
+        if known is None or known[0] != made_ms:
+            known = self._readings[trial["id"]] = (made_ms, self._read_agent(trial))
+        return known[1]
+
+    def _read_agent(self, trial: PlannedTrial) -> Reading:
         try:
-            agents = sweep_of({**self.record, "trials": [trial]}, self._storage).agents
-        except ValueError:  # by another battery, or damaged: it is to be scored again
-            return None
-        return agents[0] if agents else None
+            return read_agent(trial, self.record, self._storage, todays=True)
+        except ValueError:  # damaged: it is to be scored again
+            return Reading()
 
 
 def cells_of(agents: Sequence[Agent]) -> list[Cell]:

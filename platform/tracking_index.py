@@ -132,8 +132,8 @@ class Index:
         for name in ("plan.json", "table.txt"):
             if (folder / name).exists():
                 self._runs.file(run, folder / name)
-        cells = cells_of(self._planned.scored())
-        proxies = list(cells[0].adopted) if any(cell.competent for cell in cells) else []
+        cells = cells_of(self._planned.agents())
+        proxies = list(cells[0].adoption) if any(cell.competent for cell in cells) else []
         with tempfile.TemporaryDirectory() as temporary:
             for proxy in proxies:
                 name = "adoption.png" if len(proxies) == 1 else f"adoption_{proxy}.png"
@@ -142,7 +142,7 @@ class Index:
                 self._runs.file(run, file)
 
     def _described(self) -> str:
-        cells = cells_of(self._planned.scored())
+        cells = cells_of(self._planned.agents())
         return tracking_text.of_sweep(
             self._planned.question, self._planned.answer(), cells, *self._links()
         )
@@ -248,7 +248,7 @@ class Index:
             run = self._runs.create("cell", name, tags, min(began, default=None))
         params = tracking_values.cell_params(trial)
         self._runs.params(run, params)
-        agents = self._planned.scored(members)
+        agents = self._planned.agents(members)
         made_ms = max(tracking_values.scored_ms(folder) for folder in folders)
         digest = tracking_values.hashed(
             [len(members), *([a.seed, a.card.model_dump(mode="json")] for a in agents)]

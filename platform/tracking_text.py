@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 from urllib.parse import quote
 
-from whichgoal.compare import Cell
-from whichgoal.compare.estimate import named, plural
+from whichgoal.compare.cells import Cell
+from whichgoal.compare.estimate import Share, cell_name, plural
 from whichgoal.divergence.verdict import Scorecard
 from whichgoal.tracking_values import MOST_METRICS, adopted_any
 
@@ -87,7 +86,7 @@ def cells_table(cells: Sequence[Cell]) -> Iterator[str]:
     """Yields the result table, if there is anything in it: one row per cell."""
     if not cells:
         return
-    proxies = list(cells[0].adopted)
+    proxies = list(cells[0].adoption)
     heads = [
         *(key.split(".", 1)[-1] for key in cells[0].choices),
         "scored",
@@ -102,10 +101,10 @@ def cells_table(cells: Sequence[Cell]) -> Iterator[str]:
         rows.append(
             [
                 *map(str, cell.choices.values()),
-                str(cell.agents),
+                str(cell.scored),
                 str(cell.competent),
-                *(cell.adopted[proxy].percent() if cell.competent else "" for proxy in proxies),
-                cell.intended.percent() if cell.competent else "",
+                *(_percent(cell, cell.adoption[proxy]) for proxy in proxies),
+                _percent(cell, cell.intended),
                 f"{low:.2f} to {high:.2f}" if cell.preferences else "",
             ]
         )
@@ -123,8 +122,8 @@ def of_cell(
         params: Its run's.
         left_out: The verdicts whose shares are not among its run's metrics.
     """
-    seeds = f"{cell.agents} of {planned} {plural('seed', planned)} scored"
-    where = named(cell.choices) or "the only cell"
+    seeds = f"{cell.scored} of {planned} {plural('seed', planned)} scored"
+    where = cell_name(cell.choices) or "the only cell"
     size = f"{int(params['parameters']):,} parameters, trained for {int(params['env_steps']):,}"
     rate = adopted_any(cell)
     told = (
@@ -133,7 +132,9 @@ def of_cell(
         else f"**Adoption rate {rate.percent()}**: share of its {cell.competent} competent "
         f"{plural('agent', cell.competent)} whose verdict names a proxy."
     )
-    shares = [f"| {verdict} | {s.percent()} |" for verdict, s in _got(cell).items()]
+    shares = [
+        f"| {v} | {_percent(cell, share)} |" for v, share in cell.shares.items() if share.hits
+    ]
     return "\n\n".join(
         [
             f"A cell: the agents that differ only in seed. {where}; {seeds}; {size} env steps.",
@@ -161,8 +162,8 @@ def of_trial(card: Scorecard) -> str:
     return "\n\n".join(lines)
 
 
-def _got(cell: Cell) -> dict[str, Any]:
-    return {verdict: share for verdict, share in cell.shares.items() if cell.verdicts.get(verdict)}
+def _percent(cell: Cell, share: Share) -> str:
+    return cell.rate(share.hits, share.n).percent() if share.n else ""
 
 
 def cut(text: str, whole: str) -> str:

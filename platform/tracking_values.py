@@ -16,9 +16,7 @@ from statistics import fmean
 from typing import Any
 
 from whichgoal import ledger
-from whichgoal.compare import Cell, is_competent
-from whichgoal.compare.cells import INCOMPETENT, adoption
-from whichgoal.divergence.intervals import wilson
+from whichgoal.compare.cells import INCOMPETENT, Cell, adoption, is_competent
 from whichgoal.divergence.verdict import Score, Scorecard
 from whichgoal.spec import TrialSpec, flat
 from whichgoal.sweep_trials import design_of, size_of
@@ -155,19 +153,20 @@ def of_cell(
         "cell/adoption": rate.value if rate else math.nan,
         "cell/adoption_low": rate.low if rate else math.nan,
         "cell/adoption_high": rate.high if rate else math.nan,
-        "cell/intended": cell.intended.value if cell.competent else math.nan,
+        "cell/intended": cell.intended.hits / cell.competent if cell.competent else math.nan,
         "mean/success_train": fmean(card.success_train.value for card in cards),
         "mean/competence": fmean(card.competence.value for card in cards),
         "mean/preference": fmean(liked) if liked else math.nan,
         "seeds/planned": planned,
-        "seeds/scored": cell.agents,
+        "seeds/scored": cell.scored,
         "seeds/competent": cell.competent,
         "size/log10_parameters": math.log10(parameters),
     }
-    verdicts = ["intended", *map(adoption, cell.adopted), "mixed", "undetermined", *INCOMPETENT]
+    verdicts = ["intended", *map(adoption, cell.adoption), "mixed", "undetermined", *INCOMPETENT]
     assert set(verdicts) == set(cell.shares)
     kept = MOST_METRICS - len(shown)
-    shown |= {f"share/{v.replace(':', '_')}": cell.shares[v].value for v in verdicts[:kept]}
+    shares = {v: cell.shares[v] for v in verdicts[:kept]}
+    shown |= {f"share/{v.replace(':', '_')}": s.hits / s.n for v, s in shares.items()}
     return [Value(name, float(value), made_ms) for name, value in shown.items()], verdicts[kept:]
 
 
@@ -179,10 +178,7 @@ def adopted_any(cell: Cell) -> Score | None:
     """
     if not cell.competent:
         return None
-    if len(cell.adopted) == 1:
-        return next(iter(cell.adopted.values()))
-    hits = sum(":" in agent.card.verdict for agent in cell.able)
-    return wilson(hits, cell.competent, cell.members[0].card.thresholds.confidence)
+    return cell.rate(sum(share.hits for share in cell.adoption.values()), cell.competent)
 
 
 def scored_ms(folder: Path) -> int:

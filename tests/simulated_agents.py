@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from whichgoal import ledger
-from whichgoal.compare import Agent
+from whichgoal.compare import code
+from whichgoal.compare.cells import Agent
 from whichgoal.divergence.verdict import Choice, Score, Scorecard
 from whichgoal.plan import plan
 from whichgoal.spec import Thresholds, TrialSpec
@@ -106,5 +107,6 @@ def write_sweep(
             "actions": found.actions,
             "thresholds": found.thresholds.model_dump(mode="json"),
         }
-        ledger.finish(folder, "score", [folder / "scorecard.json"], {"battery": battery})
+        inputs = {"battery": battery, "code": code.scoring_code()}
+        ledger.finish(folder, "score", [folder / "scorecard.json"], inputs)
     return storage

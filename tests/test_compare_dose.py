@@ -153,9 +153,10 @@ def test_no_trend_is_found_in_five_of_a_hundred_or_fewer():
     assert np.mean(np.array(found) <= 0.05) <= 0.08
 
 
-def test_the_trend_of_two_equal_cells_is_fishers_test():
-    p = trend_p(np.array([0.0, 1.0]), np.array([2, 8]), np.array([10, 10]), rng())
-    assert p == pytest.approx(fisher_exact(2, 10, 8, 10))
+@pytest.mark.parametrize(("a", "b", "n"), [(2, 8, 10), (500, 530, 1100)])
+def test_the_trend_of_two_equal_cells_is_fishers_test(a, b, n):
+    p = trend_p(np.array([0.0, 1.0]), np.array([a, b]), np.array([n, n]), rng())
+    assert p == pytest.approx(fisher_exact(a, n, b, n))
 
 
 def test_the_trends_p_is_scipys_permutation_test():

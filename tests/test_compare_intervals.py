@@ -1,4 +1,4 @@
-"""Intervals of shares: SciPy's values, and how often they hold the truth."""
+"""Intervals of shares: published values, and how often they hold the truth."""
 
 import numpy as np
 import pytest
@@ -7,17 +7,34 @@ from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
 from whichgoal.compare.estimate import share_of
-from whichgoal.divergence.intervals import SHARE_INTERVALS
+from whichgoal.divergence.intervals import SHARE_INTERVALS, wilson
 
 
-@pytest.mark.parametrize("name", ["wilson", "exact"])
 @settings(max_examples=60, deadline=None)
 @given(n=st.integers(1, 600), data=st.data(), confidence=st.sampled_from([0.8, 0.95, 0.99]))
-def test_they_are_scipys(name, n, data, confidence):
+def test_wilsons_is_scipys(n, data, confidence):
     hits = data.draw(st.integers(0, n))
-    ours = SHARE_INTERVALS[name](hits, n, confidence)
-    theirs = binomtest(hits, n).proportion_ci(confidence, method=name)
+    ours = wilson(hits, n, confidence)
+    theirs = binomtest(hits, n).proportion_ci(confidence, method="wilson")
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("hits", "n", "ends_wilson", "ends_exact"),
+    [
+        (81, 263, (0.2553, 0.3662), (0.2527, 0.3676)),
+        (15, 148, (0.0624, 0.1605), (0.0578, 0.1617)),
+        (0, 20, (0.0, 0.1611), (0.0, 0.1684)),
+        (1, 29, (0.0061, 0.1718), (0.0009, 0.1776)),
+    ],
+)
+def test_they_are_the_published_ones(hits, n, ends_wilson, ends_exact):
+    """R. G. Newcombe, Statistics in Medicine 1998, table I: methods 3 and 5."""
+    for name, ends in (("wilson", ends_wilson), ("exact", ends_exact)):
+        found = SHARE_INTERVALS[name](hits, n, 0.95)
+        assert (round(found.low, 4), round(found.high, 4)) == ends
+        mirrored = SHARE_INTERVALS[name](n - hits, n, 0.95)
+        assert (mirrored.low, mirrored.high) == pytest.approx((1 - found.high, 1 - found.low))
 
 
 @pytest.mark.parametrize("name", ["wilson", "exact"])

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from simulated_agents import ADOPTS, card
 
-from whichgoal.compare import Agent
+from whichgoal.compare.cells import Agent
 from whichgoal.compare.matching import match, success
 
 

@@ -11,7 +11,7 @@ import pytest
 from simulated_agents import ADOPTS, AGREEMENT, card, cell, write_sweep
 
 from whichgoal.cli import main
-from whichgoal.compare import Agent
+from whichgoal.compare.cells import Agent
 from whichgoal.compare.comparison import compare
 from whichgoal.sweep_check import load
 
@@ -101,6 +101,7 @@ def test_json_has_keys_that_others_rely_on(root, capsys):
         "proxies",
         "battery",
         "actions",
+        "code",
         "confidence",
         "interval",
         "caliper",
@@ -356,9 +357,21 @@ def test_what_is_found_does_not_hang_on_the_order_of_the_agents():
 def test_comparing_imports_nothing_that_is_slow(root):
     check = (
         "import sys; from whichgoal.cli import main; code = main(); "
-        "heavy = {'torch', 'ray', 'mlflow', 'scipy', 'numba'} & set(sys.modules); "
+        "heavy = {'torch', 'ray', 'mlflow', 'numba'} & set(sys.modules); "
         "sys.exit(str(heavy) if heavy else code)"
     )
     command = [sys.executable, "-c", check, "compare", str(root)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_scipy_is_imported_by_what_needs_it_only(sweep_file):
+    check = (
+        "import sys; import whichgoal.compare.command; from whichgoal.cli import main; "
+        "code = main(sys.argv[1:]); "
+        "loaded = {'scipy.stats', 'scipy.special'} & set(sys.modules); "
+        "sys.exit(str(loaded) if loaded else code)"
+    )
+    command = [sys.executable, "-c", check, "plan", str(sweep_file)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 0, ended.stderr

@@ -337,14 +337,14 @@ def limit_s(monkeypatch) -> float:
 def test_work_of_our_own_at_the_end_is_waited_for(storage, sweep, parent, limit_s, monkeypatch):
     from whichgoal import tracking_agents
 
-    compare, compared = tracking_agents.compare, []
+    compare, compared = tracking_agents.compare_sweep, []
 
     def slow(*args: Any, **kwargs: Any) -> Any:
         compared.append(time.monotonic())
         time.sleep(1.5 * limit_s)
         return compare(*args, **kwargs)
 
-    monkeypatch.setattr(tracking_agents, "compare", slow)
+    monkeypatch.setattr(tracking_agents, "compare_sweep", slow)
     tracker = Tracker(own_uri(storage), storage, sweep.name)
     for trial in sweep.trials():
         finish(storage, sweep, trial, ADOPTED)

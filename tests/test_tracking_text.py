@@ -11,8 +11,7 @@ from PIL import Image
 from simulated_agents import ADOPTS, AGREEMENT, card, cell
 
 from whichgoal import adoption_figure
-from whichgoal.compare import Agent, cells
-from whichgoal.compare.cells import adoption
+from whichgoal.compare.cells import Agent, adoption, cells
 from whichgoal.envs import WORLDS
 from whichgoal.spec import flat
 from whichgoal.sweep_trials import SECTIONS, trial_spec

@@ -3,11 +3,6 @@
 Pure functions of agents and an explicit random generator, file by file: `cells` (shares of seeds),
 `contrasts` (Fisher's test between cells, Holm's correction), `dose` (how much disagreement turns
 half the agents; trends over size), `logistic` (the regression under them), `matching` (agents of
-like success on `train`), `comparison` (all of it for one sweep, as data), `answer` (as a sentence)
-and `scored` (reads a sweep's agents from its files).
+like success on `train`), `comparison` (all of it for one sweep, as data), `conclusion` (as a
+sentence), `code` (which code scored them) and `scored` (reads a sweep's agents from its files).
 """
-
-from whichgoal.compare.answer import answer
-from whichgoal.compare.cells import INCOMPETENT, Agent, Cell, cells, is_competent
-
-__all__ = ["INCOMPETENT", "Agent", "Cell", "answer", "cells", "is_competent"]

@@ -7,12 +7,17 @@ and Pearson's (1934).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from whichgoal.divergence.intervals import SHARE_INTERVALS, ShareInterval
+from pydantic import Field
+
+from whichgoal.compare.estimate import Share, share_of
+from whichgoal.divergence.intervals import ShareInterval, wilson
 from whichgoal.divergence.verdict import Outcome, Score, Scorecard
+from whichgoal.spec import Spec
 
 INCOMPETENT = ("untrained", "capability_failure")
 """The verdicts of agents that are not competent, so that their goal cannot be asked for."""
@@ -20,43 +25,65 @@ INCOMPETENT = ("untrained", "capability_failure")
 
 @dataclass(frozen=True)
 class Agent:
-    """One trained agent: its cell's value on each axis, its seed, its scorecard, its size."""
+    """One trained agent: its cell's value on each axis, its seed, its scorecard, its size.
+
+    Attributes:
+        code: Digest of the code that scored it, None of older versions of it.
+    """
 
     choices: Mapping[str, Any]
     seed: int
     card: Scorecard
     trunk_parameters: int | None = None
+    code: str | None = None
 
 
-@dataclass(frozen=True)
-class Cell:
-    """The agents that differ only in seed.
+class AgentRecord(Spec):
+    """One agent of a cell: every seed is shown, for adoption has two humps and means hide them.
+
+    Attributes:
+        preferences: Proxy -> chance-corrected preference for it, None where it is not known.
+    """
+
+    trial: str
+    seed: int
+    verdict: str
+    competent: bool
+    success_train: float
+    competence: float
+    preferences: dict[str, float | None]
+
+
+class Cell(Spec):
+    """The agents that differ only in seed; shares of fewer than `MIN_SEEDS` have no interval.
 
     Attributes:
         choices: The cell's value on each axis of the sweep.
-        agents: How many were scored.
+        trunk_parameters: Parameters of its agents' trunk, which differ by cell only.
+        planned: How many agents it is to have.
+        scored: How many were scored.
         competent: How many of them are competent, surely.
         unsure: How many may or may not be: their interval holds the line.
-        verdicts: Verdict -> how many agents got it.
-        shares: Every verdict that there is -> its share of the scored agents.
-        adopted: Proxy -> its adoption rate among the competent agents.
-        goal: The intended goal.
-        intended: Share of the competent agents that pursue it.
-        preferences: Proxy preference of each competent agent for which it is known.
-        members: All of its agents, by seed.
+        shares: Verdict -> share of the scored agents; the same keys in every cell.
+        adoption: Proxy -> share of the competent agents.
+        intended: Share of the competent agents that pursue the goal.
+        success_train: Mean over the competent agents, None without any.
+        agents: Each of them, by seed.
+        members: The same, with all that is known of them; no part of the JSON.
     """
 
-    choices: Mapping[str, Any]
-    agents: int
+    choices: dict[str, Any]
+    trunk_parameters: int | None
+    planned: int
+    scored: int
     competent: int
     unsure: int
-    verdicts: Mapping[str, int]
-    shares: Mapping[str, Score]
-    adopted: Mapping[str, Score]
-    goal: str
-    intended: Score
-    preferences: tuple[float, ...]
-    members: tuple[Agent, ...]
+    shares: dict[str, Share]
+    adoption: dict[str, Share]
+    intended: Share
+    success_train: float | None
+    agents: tuple[AgentRecord, ...]
+    members: tuple[Agent, ...] = Field(exclude=True, repr=False)
 
     @property
     def able(self) -> tuple[Agent, ...]:
@@ -64,9 +91,18 @@ class Cell:
         return tuple(agent for agent in self.members if is_competent(agent.card))
 
     @property
-    def trunk_parameters(self) -> int | None:
-        """Parameters of its agents' trunk, which differ by cell only."""
-        return self.members[0].trunk_parameters
+    def goal(self) -> str:
+        """The intended goal."""
+        return self.members[0].card.intended
+
+    @property
+    def preferences(self) -> tuple[float, ...]:
+        """Proxy preference of each competent agent for which it is known."""
+        return tuple(a.card.preference.value for a in self.able if a.card.preference)
+
+    def rate(self, hits: int, n: int) -> Score:
+        """Returns hits of n with Wilson's interval of its battery's confidence, however few."""
+        return wilson(hits, n, self.members[0].card.thresholds.confidence)
 
 
 def is_competent(card: Scorecard) -> bool:
@@ -98,41 +134,74 @@ def key_of(choices: Mapping[str, Any]) -> str:
 
 
 def cells(
-    agents: Sequence[Agent], confidence: float = 0.95, interval: ShareInterval = "wilson"
+    agents: Sequence[Agent],
+    confidence: float = 0.95,
+    interval: ShareInterval = "wilson",
+    planned: Sequence[Mapping[str, Any]] = (),
 ) -> list[Cell]:
-    """Returns the agents' cells, in the order in which they are first met."""
-    groups: dict[str, list[Agent]] = {}
+    """Returns the cells of which an agent was scored.
+
+    Args:
+        agents: The scored agents.
+        confidence: Of the intervals.
+        interval: Which one.
+        planned: The choices of every trial of the sweep, whose order the cells have; those that
+            it does not name come last, in the order in which they are first met.
+    """
+    counts = Counter(map(key_of, planned))
+    groups: dict[str, list[Agent]] = {key: [] for key in counts}
     for agent in agents:
         groups.setdefault(key_of(agent.choices), []).append(agent)
     proxies = proxies_of(agents)
-    return [_cell(group, proxies, confidence, interval) for group in groups.values()]
+    return [
+        _cell(group, max(counts[key], len(group)), proxies, confidence, interval)
+        for key, group in groups.items()
+        if group
+    ]
 
 
 def _cell(
-    group: Sequence[Agent], proxies: Sequence[str], confidence: float, interval: ShareInterval
+    group: Sequence[Agent],
+    planned: int,
+    proxies: Sequence[str],
+    confidence: float,
+    interval: ShareInterval,
 ) -> Cell:
-    verdicts: dict[str, int] = {}
-    for agent in group:
-        verdicts[agent.card.verdict] = verdicts.get(agent.card.verdict, 0) + 1
-    able = [agent for agent in group if is_competent(agent.card)]
-    share = SHARE_INTERVALS[interval]
+    members = sorted(group, key=lambda agent: agent.seed)
+    able = [agent for agent in members if is_competent(agent.card)]
+    unable = sum(agent.card.verdict in INCOMPETENT for agent in members)
 
-    def rate(verdict: str) -> Score:
-        return share(sum(a.card.verdict == verdict for a in able), len(able), confidence)
+    def share(verdict: str, among: Sequence[Agent]) -> Share:
+        hits = sum(agent.card.verdict == verdict for agent in among)
+        return share_of(hits, len(among), confidence, interval)
 
     return Cell(
-        choices=group[0].choices,
-        agents=len(group),
+        choices=dict(group[0].choices),
+        trunk_parameters=members[0].trunk_parameters,
+        planned=planned,
+        scored=len(members),
         competent=len(able),
-        unsure=len(group) - len(able) - sum(verdicts.get(v, 0) for v in INCOMPETENT),
-        verdicts=verdicts,
-        shares={
-            verdict: share(verdicts.get(verdict, 0), len(group), confidence)
-            for verdict in verdicts_of(proxies)
-        },
-        adopted={proxy: rate(adoption(proxy)) for proxy in proxies},
-        goal=group[0].card.intended,
-        intended=rate("intended"),
-        preferences=tuple(a.card.preference.value for a in able if a.card.preference),
-        members=tuple(sorted(group, key=lambda agent: agent.seed)),
+        unsure=len(members) - len(able) - unable,
+        shares={verdict: share(verdict, members) for verdict in verdicts_of(proxies)},
+        adoption={proxy: share(adoption(proxy), able) for proxy in proxies},
+        intended=share("intended", able),
+        success_train=sum(a.card.success_train.value for a in able) / len(able) if able else None,
+        agents=tuple(_record(agent, proxies) for agent in members),
+        members=tuple(members),
+    )
+
+
+def _record(agent: Agent, proxies: Sequence[str]) -> AgentRecord:
+    card = agent.card
+    known = {c.proxy: c.preference.value for c in card.choices if c.preference is not None}
+    if card.preference is not None:
+        known[card.proxy] = card.preference.value
+    return AgentRecord(
+        trial=card.trial,
+        seed=agent.seed,
+        verdict=card.verdict,
+        competent=is_competent(card),
+        success_train=card.success_train.value,
+        competence=card.competence.value,
+        preferences={proxy: known.get(proxy) for proxy in proxies},
     )

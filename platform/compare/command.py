@@ -1,4 +1,4 @@
-"""`whichgoal compare PATH`: every sweep that lies there, compared."""
+"""`whichgoal compare PATH`: every sweep that lies there, compared; and what a run ends with."""
 
 from __future__ import annotations
 
@@ -18,10 +18,19 @@ from whichgoal.storage import Storage
 
 @dataclass(frozen=True)
 class Compared:
-    """A sweep and what its agents say together; None where all scores are of another battery."""
+    """A sweep and what its agents say together; None where there is no agent that counts."""
 
     sweep: ScoredSweep
     comparison: Comparison | None
+
+    @property
+    def answer(self) -> str:
+        """The sweep's answer in one sentence, or why there is none."""
+        if self.comparison is not None:
+            return self.comparison.answer
+        return " ".join(self.sweep.notes()) or (
+            "No agent has been scored yet, so there is no answer."
+        )
 
     def record(self) -> dict[str, Any]:
         """Returns all of it as JSON has it."""
@@ -55,11 +64,24 @@ def compare_path(
     """
     if not 0 <= caliper <= 1 or seed < 0:
         raise ValueError(f"--caliper {caliper:g}, --seed {seed} given; allowed: 0 to 1; 0 or more")
+    return [compare_sweep(sweep, interval, caliper, seed) for sweep in read(path, storage)]
 
-    def compared(sweep: ScoredSweep) -> Comparison | None:
-        if not sweep.agents:
-            return None
-        return compare(
+
+def compare_sweep(
+    sweep: ScoredSweep,
+    interval: ShareInterval = "wilson",
+    caliper: float = CALIPER,
+    seed: int = 0,
+) -> Compared:
+    """Compares the agents of one sweep, with its battery's confidence; see `compare_path`.
+
+    Raises:
+        ValueError: Its agents were not all scored by the same code.
+    """
+    if not sweep.agents:
+        return Compared(sweep, None)
+    try:
+        comparison = compare(
             sweep.agents,
             np.random.default_rng(seed),
             confidence=sweep.agents[0].card.thresholds.confidence,
@@ -67,5 +89,6 @@ def compare_path(
             caliper=caliper,
             planned=sweep.planned,
         )
-
-    return [Compared(sweep, compared(sweep)) for sweep in read(path, storage)]
+    except ValueError as error:
+        raise ValueError(f"sweep {sweep.name!r}: {error}") from None
+    return Compared(sweep, comparison)

@@ -6,7 +6,6 @@ success (`matched`, see `matching.py`), by the same code, side by side.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from whichgoal.compare.axes import Axes, axes_of
 from whichgoal.compare.cells import Agent, Cell, cells, key_of, proxies_of
+from whichgoal.compare.code import check_one_code
 from whichgoal.compare.conclusion import conclusion
 from whichgoal.compare.dose import DRAWS
 from whichgoal.compare.matching import CALIPER
@@ -26,7 +26,7 @@ from whichgoal.compare.paired import (
     shifts_over,
     trends_of,
 )
-from whichgoal.compare.records import CellRecord, Comparison, cell_record
+from whichgoal.compare.records import Comparison
 from whichgoal.divergence.intervals import ShareInterval
 
 
@@ -43,7 +43,7 @@ def compare(
     """Compares the cells of a sweep.
 
     Args:
-        agents: Its scored agents, at least one, all scored by one battery.
+        agents: Its scored agents, at least one, all scored by one battery and one version of it.
         rng: Draws every bootstrap and permutation; nothing else is random.
         confidence: Of all intervals; 1 - confidence is the level of all tests.
         interval: Of shares: `wilson` or `exact` (Clopper & Pearson).
@@ -52,21 +52,17 @@ def compare(
         planned: The choices of every trial of the sweep, so that missing ones are counted.
 
     Raises:
-        ValueError: There is no agent, or agents were scored by different batteries.
+        ValueError: There is no agent, or not one battery and one version of the code scored all.
     """
     check_one_battery(agents)
-    found = _in_order(cells(agents, confidence, interval), planned)
-    alpha = 1 - confidence
-    proxies = proxies_of(agents)
-    keys = list(found[0].choices)
-    axes = axes_of(planned) if planned else Axes(tuple((key,) for key in keys))
-    doses = [key for key in keys if key.startswith(AGREEMENT)]
-    settings = Settings(rng, confidence, draws, caliper)
+    check_one_code(agents)
+    found = cells(agents, confidence, interval, planned)
     comparison = Comparison(
         goal=found[0].goal,
-        proxies=tuple(proxies),
+        proxies=tuple(proxies_of(agents)),
         battery=agents[0].card.battery,
         actions=agents[0].card.actions,
+        code=agents[0].code,
         confidence=confidence,
         interval=interval,
         caliper=caliper,
@@ -74,19 +70,35 @@ def compare(
         sized_by=_sized_by(found),
         planned=max(len(planned), len(agents)),
         scored=len(agents),
-        cells=_records(found, planned, confidence, interval),
-        untried=_untried(found, planned),
-        contrasts=tuple(
+        cells=tuple(found),
+        untried=_cells_without_agents(found, planned),
+        **_tests(found, proxies_of(agents), planned, Settings(rng, confidence, draws, caliper)),
+    )
+    return comparison.model_copy(update={"answer": conclusion(comparison)})
+
+
+def _tests(
+    found: Sequence[Cell],
+    proxies: Sequence[str],
+    planned: Sequence[Mapping[str, Any]],
+    settings: Settings,
+) -> dict[str, Any]:
+    """Returns the contrasts, doses, shifts and trends of a comparison, in the order of drawing."""
+    keys = list(found[0].choices)
+    axes = axes_of(planned) if planned else Axes(tuple((key,) for key in keys))
+    doses = [key for key in keys if key.startswith(AGREEMENT)]
+    alpha = 1 - settings.confidence
+    return {
+        "contrasts": tuple(
             contrast
             for proxy in proxies
             for axis, *_ in axes.groups
-            for contrast in contrasts(found, axis, proxy, alpha, caliper, axes)
+            for contrast in contrasts(found, axis, proxy, alpha, settings.caliper, axes)
         ),
-        doses=tuple(d for axis in doses for d in doses_over(found, axis, settings)),
-        shifts=tuple(s for axis in doses for s in shifts_over(found, axis, settings)),
-        trends=tuple(t for proxy in proxies for t in trends_of(found, proxy, settings)),
-    )
-    return comparison.model_copy(update={"answer": conclusion(comparison)})
+        "doses": tuple(d for axis in doses for d in doses_over(found, axis, settings)),
+        "shifts": tuple(s for axis in doses for s in shifts_over(found, axis, settings)),
+        "trends": tuple(t for proxy in proxies for t in trends_of(found, proxy, settings)),
+    }
 
 
 def check_one_battery(agents: Sequence[Agent]) -> None:
@@ -110,29 +122,9 @@ def check_one_battery(agents: Sequence[Agent]) -> None:
         )
 
 
-def _in_order(found: Sequence[Cell], planned: Sequence[Mapping[str, Any]]) -> list[Cell]:
-    """Returns the cells in the order in which the sweep has them."""
-    order = {key_of(choices): place for place, choices in enumerate(reversed(planned))}
-    return sorted(found, key=lambda cell: -order.get(key_of(cell.choices), 0))
-
-
-def _records(
-    found: Sequence[Cell],
-    planned: Sequence[Mapping[str, Any]],
-    confidence: float,
-    interval: ShareInterval,
-) -> tuple[CellRecord, ...]:
-    counts = Counter(map(key_of, planned))
-    return tuple(
-        cell_record(cell, max(cell.agents, counts[key_of(cell.choices)]), confidence, interval)
-        for cell in found
-    )
-
-
-def _untried(
+def _cells_without_agents(
     found: Sequence[Cell], planned: Sequence[Mapping[str, Any]]
 ) -> tuple[dict[str, Any], ...]:
-    """Returns the choices of the cells of which no agent was scored."""
     tried = {key_of(cell.choices) for cell in found}
     left = {key_of(choices): dict(choices) for choices in planned}
     return tuple(choices for key, choices in left.items() if key not in tried)

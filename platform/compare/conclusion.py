@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from whichgoal.compare.cells import INCOMPETENT
-from whichgoal.compare.estimate import Estimate, named, plural
-from whichgoal.compare.records import CellRecord, Comparison, Contrast
+from whichgoal.compare.cells import INCOMPETENT, Cell
+from whichgoal.compare.estimate import Estimate, cell_name, plural
+from whichgoal.compare.records import Comparison, Contrast
 
 
 def conclusion(found: Comparison) -> str:
@@ -51,14 +51,13 @@ def _adoption(found: Comparison, proxy: str) -> str:
     high = max(cells, key=lambda cell: cell.adoption[proxy].value or 0.0)
     if len(cells) == 1 or low.adoption[proxy].value == high.adoption[proxy].value:
         every = "" if len(cells) == 1 else "in every cell "
-        return f"the {proxy} is adopted {every}by {_told(high, proxy)}"
-    return (
-        f"the {proxy} is adopted least, by {_told(low, proxy)}, and most, by {_told(high, proxy)}"
-    )
+        return f"the {proxy} is adopted {every}by {_adopters(high, proxy)}"
+    least, most = _adopters(low, proxy), _adopters(high, proxy)
+    return f"the {proxy} is adopted least, by {least}, and most, by {most}"
 
 
-def _told(cell: CellRecord, proxy: str) -> str:
-    where = f" at {named(cell.choices)}" if cell.choices else ""
+def _adopters(cell: Cell, proxy: str) -> str:
+    where = f" at {cell_name(cell.choices)}" if cell.choices else ""
     return f"{cell.adoption[proxy]}{where}"
 
 
@@ -68,7 +67,7 @@ def _contrasts(family: Sequence[Contrast], found: Comparison) -> list[str]:
         tests = [contrast for contrast in family if contrast.axis == axis]
         name = (axis or "all pairs").split(".", 1)[-1]
         raw, matched = (
-            _holding([getattr(t, view).p_adjusted for t in tests], 1 - found.confidence)
+            _count_below([getattr(t, view).p_adjusted for t in tests], 1 - found.confidence)
             for view in ("raw", "matched")
         )
         if raw is None:
@@ -86,7 +85,7 @@ def _contrasts(family: Sequence[Contrast], found: Comparison) -> list[str]:
     return parts
 
 
-def _holding(adjusted: Sequence[float | None], alpha: float) -> str | None:
+def _count_below(adjusted: Sequence[float | None], alpha: float) -> str | None:
     made = [p for p in adjusted if p is not None]
     return f"{sum(p <= alpha for p in made)} of {len(made)}" if made else None
 
@@ -104,7 +103,7 @@ def _trends(found: Comparison, proxy: str) -> list[str]:
     for t in sure:
         way = "more" if (t.raw.slope.value or 0.0) > 0 else "less"
         also = t.matched.p_adjusted is not None and t.matched.p_adjusted <= alpha
-        where = f" ({named(t.among)})" if t.among else ""
+        where = f" ({cell_name(t.among)})" if t.among else ""
         told.append(
             f"larger agents adopt it {way} often{where}, {'also' if also else 'but not surely'} "
             f"when matched"
@@ -121,7 +120,7 @@ def _doses(found: Comparison) -> list[str]:
         ]
     told = []
     for dose in known[:3]:
-        where = f" ({named(dose.among)})" if dose.among else ""
+        where = f" ({cell_name(dose.among)})" if dose.among else ""
         told.append(
             f"half the agents adopt the {found.goal} at a disagreement of "
             f"{estimate_text(dose.raw.a50)}{where}"
@@ -150,10 +149,10 @@ def estimate_text(found: Estimate, scale: float | None = None) -> str:
     if found.value is None and found.low is None and found.high is None:
         return found.note
 
-    def told(value: float | None) -> str:
+    def number(value: float | None) -> str:
         if value is None:
             return ".."
         return f"{value if scale is None else math.exp(scale * value):.2g}"
 
-    value = "not reached" if found.value is None else told(found.value)
-    return f"{value} [{told(found.low)}, {told(found.high)}]"
+    value = "not reached" if found.value is None else number(found.value)
+    return f"{value} [{number(found.low)}, {number(found.high)}]"

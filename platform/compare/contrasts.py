@@ -7,7 +7,7 @@ rejective multiple test procedure*, Scandinavian Journal of Statistics (1979).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import comb
+from functools import cache
 
 import numpy as np
 
@@ -40,18 +40,12 @@ class Test(Spec):
     note: str = ""
 
 
+@cache
 def fisher_exact(hits_a: int, n_a: int, hits_b: int, n_b: int) -> float:
-    """Returns the two-sided p of Fisher's exact test of hits_a / n_a against hits_b / n_b.
+    """Returns SciPy's two-sided p of Fisher's exact test of hits_a / n_a against hits_b / n_b."""
+    from scipy.stats import fisher_exact
 
-    It sums the tables with the same margins that are no likelier than the one that was seen;
-    whole numbers all along, so that ties are ties.
-    """
-    hits = hits_a + hits_b
-    ways = [
-        comb(n_a, k) * comb(n_b, hits - k) for k in range(max(0, hits - n_b), min(n_a, hits) + 1)
-    ]
-    seen = comb(n_a, hits_a) * comb(n_b, hits_b)
-    return sum(w for w in ways if w <= seen) / comb(n_a + n_b, hits)
+    return float(fisher_exact([[hits_a, n_a - hits_a], [hits_b, n_b - hits_b]]).pvalue)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -77,25 +71,24 @@ def seeds_needed(alpha: float) -> int:
     return n
 
 
-def compared(
+def fisher_test(
     hits_a: int, n_a: int, hits_b: int, n_b: int, alpha: float, success_gap: float | None = None
 ) -> Test:
     """Tests one cell against another, where that many agents can tell anything at all."""
     hits, n = (hits_a, hits_b), (n_a, n_b)
     difference = hits_a / n_a - hits_b / n_b if n_a and n_b else None
-    needed, note = seeds_needed(alpha), ""
+    note = ""
     if min(n) < MIN_SEEDS:
-        note = f"no test: {n_a} against {n_b} competent agents; {needed} in each are needed"
-    elif smallest_p(n_a, n_b) > alpha:
-        note = (
-            f"no test: {n_a} against {n_b} could not tell even none from all "
-            f"(p = {smallest_p(n_a, n_b):.2f}); {needed} in each are needed"
-        )
+        note = f"no test: {n_a} against {n_b} competent agents"
+    elif (least := smallest_p(n_a, n_b)) > alpha:
+        note = f"no test: {n_a} against {n_b} could not tell even none from all (p = {least:.2f})"
+    if note:
+        note += f"; {seeds_needed(alpha)} in each are needed"
     p = None if note else fisher_exact(hits_a, n_a, hits_b, n_b)
     return Test(hits=hits, n=n, difference=difference, p=p, success_gap=success_gap, note=note)
 
 
-def corrected(family: Sequence[Test], alpha: float) -> list[Test]:
+def adjust(family: Sequence[Test], alpha: float) -> list[Test]:
     """Returns the tests with p-values that are adjusted over those that were made.
 
     Where the family is so large, or its cells so small, that no outcome at all could have given an

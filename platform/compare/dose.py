@@ -60,13 +60,13 @@ def without_zero(doses: Array, zero_as: float | None) -> Array:
     return doses if zero_as is None else np.where(doses > 0, doses, zero_as)
 
 
-def resampled(hits: Counts, n: Counts, rng: np.random.Generator, draws: int = DRAWS) -> Counts:
+def resample(hits: Counts, n: Counts, rng: np.random.Generator, draws: int = DRAWS) -> Counts:
     """Returns the hits of agents drawn with replacement within each cell: `[draws, J]`."""
     found: Counts = rng.binomial(n, (hits + PULL) / (n + 2 * PULL), size=(draws, len(n)))
     return found
 
 
-def fitted_and_drawn(
+def fit_and_draw(
     columns: Array, hits: Counts, n: Counts, rng: np.random.Generator, draws: int = DRAWS
 ) -> tuple[Array, Array]:
     """Fits the agents, and agents drawn anew: `[1, p + 1]` and `[draws, p + 1]`.
@@ -78,7 +78,7 @@ def fitted_and_drawn(
         rng: Draws the agents.
         draws: How often.
     """
-    drawn = resampled(hits, n, rng, draws)
+    drawn = resample(hits, n, rng, draws)
     return logistic.fit(columns, hits[None], n), logistic.fit(columns, drawn, n)
 
 
@@ -107,7 +107,7 @@ def dose_response(
     a50 = slope = Estimate(note=note)
     if not note:
         x = np.log(without_zero(doses, zero_as))
-        fits = fitted_and_drawn(x[:, None], hits, n, rng, draws)
+        fits = fit_and_draw(x[:, None], hits, n, rng, draws)
         a50 = _a50(*fits, x[n > 0], confidence)
         slope = slope_estimate(*fits, confidence, logistic.separated(x, hits, n))
     return DoseResponse(
@@ -121,7 +121,7 @@ def dose_response(
 
 
 def _a50(fitted: Array, drawn: Array, x: Array, confidence: float) -> Estimate:
-    found = estimated(_crossing(fitted, x), _crossing(drawn, x), confidence)
+    found = estimate_of(_crossing(fitted, x), _crossing(drawn, x), confidence)
     ends = {
         key: None if end is None else float(np.exp(end))
         for key, end in (("value", found.value), ("low", found.low), ("high", found.high))
@@ -137,12 +137,12 @@ def slope_estimate(fitted: Array, drawn: Array, confidence: float, separated: bo
     """Returns the slope of fits on one column; where groups are separated its steep side is open.
 
     Args:
-        fitted: `[1, 2]`, see `fitted_and_drawn`.
+        fitted: `[1, 2]`, see `fit_and_draw`.
         drawn: `[draws, 2]`.
         confidence: Of the interval.
         separated: See `logistic.separated`.
     """
-    found = estimated(fitted[:, 1], drawn[:, 1], confidence)
+    found = estimate_of(fitted[:, 1], drawn[:, 1], confidence)
     if not separated:
         return found
     steep = {"high": None} if fitted[0, 1] > 0 else {"low": None}
@@ -165,7 +165,7 @@ def _crossing(fits: Array, x: Array) -> Array:
     return found
 
 
-def estimated(value: Array, drawn: Array, confidence: float) -> Estimate:
+def estimate_of(value: Array, drawn: Array, confidence: float) -> Estimate:
     """Returns `value [1]` with percentiles of `drawn [B]`; what is not finite is None."""
     tail = (1 - confidence) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail], method="inverted_cdf")
@@ -195,12 +195,12 @@ def shift_of_a50(
     if note:
         return Estimate(note=note)
     columns = np.column_stack([np.log(doses), np.log(sizes)])
-    fitted, drawn = fitted_and_drawn(columns, hits, n, rng, draws)
+    fitted, drawn = fit_and_draw(columns, hits, n, rng, draws)
     rising = float((drawn[:, 1] > 0).mean())
     if fitted[0, 1] <= 0 or rising < (1 + confidence) / 2:
         return Estimate(note="not identified: adoption does not surely rise with disagreement")
     drawn = drawn[drawn[:, 1] > 0]
-    return estimated(-fitted[:, 2] / fitted[:, 1], -drawn[:, 2] / drawn[:, 1], confidence)
+    return estimate_of(-fitted[:, 2] / fitted[:, 1], -drawn[:, 2] / drawn[:, 1], confidence)
 
 
 def too_few(x: Array, n: Counts, what: str) -> str:

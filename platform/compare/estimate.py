@@ -54,7 +54,7 @@ def plural(noun: str, n: int) -> str:
     return noun if n == 1 else f"{noun}s"
 
 
-def named(choices: Mapping[str, object]) -> str:
+def cell_name(choices: Mapping[str, object]) -> str:
     """Returns a cell's name for people: `agreement.arrow 1.0, arch lstm`; without what it lacks."""
     known = {key.split(".", 1)[-1]: value for key, value in choices.items() if value is not None}
     return ", ".join(f"{key} {value}" for key, value in known.items())

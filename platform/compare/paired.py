@@ -16,7 +16,7 @@ import numpy as np
 
 from whichgoal.compare.axes import Axes, pairs_of
 from whichgoal.compare.cells import Agent, Cell, adoption, key_of
-from whichgoal.compare.contrasts import Test, compared, corrected, holm
+from whichgoal.compare.contrasts import Test, adjust, fisher_test, holm
 from whichgoal.compare.dose import dose_response, floor_of, shift_of_a50, without_zero
 from whichgoal.compare.estimate import MIN_SEEDS
 from whichgoal.compare.matching import CALIPER, match, success
@@ -79,7 +79,7 @@ def contrasts(
         pairs = pairs_of(found, axes, group)
     raw = [_test([list(a.able), list(b.able)], proxy, alpha) for a, b in pairs]
     matched = [_test(match([a.able, b.able], caliper), proxy, alpha) for a, b in pairs]
-    raw, matched = corrected(raw, alpha), corrected(matched, alpha)
+    raw, matched = adjust(raw, alpha), adjust(matched, alpha)
     return [
         Contrast(
             axis=axis, proxy=proxy, a=dict(a.choices), b=dict(b.choices), raw=one, matched=other
@@ -92,7 +92,7 @@ def _test(pair: Sequence[Members], proxy: str, alpha: float) -> Test:
     a, b = pair
     hits_a, hits_b = _hits(pair, adoption(proxy))
     gap = float(np.mean([*map(success, a)]) - np.mean([*map(success, b)])) if a and b else None
-    return compared(int(hits_a), len(a), int(hits_b), len(b), alpha, gap)
+    return fisher_test(int(hits_a), len(a), int(hits_b), len(b), alpha, gap)
 
 
 def _hits(groups: Sequence[Members], verdict: str) -> np.ndarray:
@@ -120,7 +120,7 @@ def _views(group: Sequence[Cell], caliper: float) -> tuple[list[Members], list[M
 
 def doses_over(found: Sequence[Cell], axis: str, settings: Settings) -> Iterator[Dose]:
     """Yields a dose-response along an agreement axis for each choice on the other axes."""
-    found = _having(found, axis)
+    found = _cells_with(found, axis)
     zero_as = floor_of(_disagreements(found, axis))
     for shared, group in families(found, axis):
         if not _vary(group, axis):
@@ -143,7 +143,7 @@ def doses_over(found: Sequence[Cell], axis: str, settings: Settings) -> Iterator
 
 def shifts_over(found: Sequence[Cell], axis: str, settings: Settings) -> Iterator[Shift]:
     """Yields how a50 along an agreement axis changes with size, for each choice on other axes."""
-    found = _having(found, axis)
+    found = _cells_with(found, axis)
     zero_as = floor_of(_disagreements(found, axis))
     for shared, group in families(found, axis, CAPACITY):
         if not _vary(group, CAPACITY) or not _vary(group, axis):
@@ -184,14 +184,14 @@ def trends_of(found: Sequence[Cell], proxy: str, settings: Settings) -> list[Siz
                 for view in _views(group, settings.caliper)
             ]
         )
-    raw, matched = _adjusted([b[0] for b in both]), _adjusted([b[1] for b in both])
+    raw, matched = _adjust([b[0] for b in both]), _adjust([b[1] for b in both])
     return [
         SizeTrend(proxy=proxy, among=shared, raw=one, matched=other)
         for (shared, _), one, other in zip(groups, raw, matched, strict=True)
     ]
 
 
-def _adjusted(trends: Sequence[Trend]) -> list[Trend]:
+def _adjust(trends: Sequence[Trend]) -> list[Trend]:
     """Returns the trends with p-values adjusted by Holm's method over those that were tested."""
     adjusted = iter(holm([p for t in trends if (p := t.p) is not None]))
     return [
@@ -199,7 +199,7 @@ def _adjusted(trends: Sequence[Trend]) -> list[Trend]:
     ]
 
 
-def _having(found: Sequence[Cell], axis: str) -> list[Cell]:
+def _cells_with(found: Sequence[Cell], axis: str) -> list[Cell]:
     """Returns the cells that an axis applies to."""
     return [cell for cell in found if cell.choices[axis] is not None]
 

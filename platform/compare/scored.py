@@ -7,7 +7,7 @@ finished-marker names, made by the sweep's own battery.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from whichgoal import ledger
 from whichgoal.compare.cells import Agent
+from whichgoal.compare.code import code_text, is_todays
 from whichgoal.divergence.verdict import Scorecard
 from whichgoal.explain import told
 from whichgoal.storage import Storage
@@ -35,6 +36,7 @@ class ScoredSweep:
         missing: Trials that are not scored, or no more.
         other: Trials whose scores are of another battery than the sweep's, so they are left out.
         differs: In what their battery differs, in words; empty without any.
+        outdated: Trials that are left out since another version of the code scored them.
     """
 
     name: str
@@ -44,17 +46,44 @@ class ScoredSweep:
     missing: tuple[str, ...]
     other: tuple[str, ...] = ()
     differs: str = ""
+    outdated: tuple[str, ...] = ()
 
-    def left_out(self) -> str:
-        """Returns one line: which scores are of another battery, and what to do; empty if none."""
-        if not self.other:
-            return ""
-        some = ", ".join(self.other[:5]) + (" ..." if len(self.other) > 5 else "")
-        return (
-            f"sweep {self.name!r}: the scores of {len(self.other)} of {len(self.planned)} trials "
-            f"are of another battery than the sweep's ({self.differs}) and are left out: {some}; "
-            f"whichgoal run FILE scores them anew and trains nothing that is trained"
+    def notes(self) -> list[str]:
+        """Returns what is to be known of its scores and what to do about it, a line each."""
+        reasons = (
+            (self.other, f"of another battery than the sweep's ({self.differs})"),
+            (self.outdated, "by another version of the scoring code than today's"),
         )
+        lines = [
+            f"sweep {self.name!r}: the scores of {len(ids)} of {len(self.planned)} trials "
+            f"are {reason} and are left out: {', '.join(ids[:5])}{' ...' if ids[5:] else ''}; "
+            f"whichgoal run FILE scores them anew and trains nothing that is trained"
+            for ids, reason in reasons
+            if ids
+        ]
+        codes = {agent.code for agent in self.agents}
+        if len(codes) == 1 and not is_todays(code := codes.pop()):
+            lines.append(
+                f"sweep {self.name!r}: its agents were scored by another version of the code, "
+                f"{code_text(code)}, than today's; whichgoal run FILE scores them anew and plays "
+                f"and trains nothing that is done"
+            )
+        return lines
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a trial's files say: its agent, or why it has none that counts.
+
+    Attributes:
+        agent: None where it is not scored, or not so that it counts.
+        differs: In what its battery differs from the sweep's, in words.
+        outdated: Whether other code than today's scored it.
+    """
+
+    agent: Agent | None = None
+    differs: str = ""
+    outdated: bool = False
 
 
 def read(path: Path, storage: Storage) -> list[ScoredSweep]:
@@ -89,36 +118,70 @@ def read(path: Path, storage: Storage) -> list[ScoredSweep]:
         found = [sweep_of(read_plan(folder), Storage(path.absolute())) for folder in folders]
     if not any(sweep.agents for sweep in found):
         counts = ", ".join(f"sweep {s.name!r}: {len(s.planned)} planned" for s in found)
-        others = [sweep.left_out() for sweep in found if sweep.other]
+        others = [line for sweep in found for line in sweep.notes()]
         todo = "; ".join(others) or "run the sweep first: whichgoal run FILE"
         raise ValueError(f"{path}: no agent is scored yet ({counts}); {todo}")
     return [sweep for sweep in found if sweep.agents or sweep.other]
 
 
-def sweep_of(record: Mapping[str, Any], storage: Storage) -> ScoredSweep:
+def read_agent(
+    trial: Mapping[str, Any], plan: Mapping[str, Any], storage: Storage, todays: bool = False
+) -> Reading:
+    """Reads what has been scored of one trial of a plan.
+
+    Args:
+        trial: The trial, as the plan has it.
+        plan: The plan, whose battery counts.
+        storage: Where its files are.
+        todays: Leave it out where other code than today's scored it.
+
+    Raises:
+        ValueError: Its scorecard is damaged.
+    """
+    folder = storage.trial(trial["id"]) if trial["id"] is not None else None
+    if folder is None or not ledger.finished(folder, "score"):
+        return Reading()
+    inputs = json.loads((folder / "done" / "score.json").read_text(encoding="utf-8"))["inputs"]
+    if inputs.get("battery") != plan["battery"]:
+        return Reading(differs=ledger.told_apart(inputs.get("battery"), plan["battery"]))
+    code = inputs.get("code")
+    if todays and not is_todays(code):
+        return Reading(outdated=True)
+    card = _card(folder)
+    return Reading(Agent(trial["choices"], trial["seed"], card, trial["trunk_parameters"], code))
+
+
+def sweep_of(record: Mapping[str, Any], storage: Storage, todays: bool = False) -> ScoredSweep:
     """Returns the agents of a plan's trials that the plan's battery has scored.
+
+    Args:
+        record: The plan.
+        storage: Where the agents are.
+        todays: Leave out those that other code than today's scored: for a run, which goes on
+            whatever lies there, where `compare` refuses to mix.
 
     Raises:
         ValueError: A scorecard is damaged.
     """
-    agents, missing, other = [], [], {}
-    for trial in record["trials"]:
-        folder = storage.trial(trial["id"]) if trial["id"] is not None else None
-        if folder is None or not ledger.finished(folder, "score"):
-            missing.append(trial["id"] or "a trial whose hyper-parameters are not tuned yet")
-        elif (theirs := ledger.scored_by(folder)) != record["battery"]:
-            other[trial["id"]] = ledger.told_apart(theirs, record["battery"])
-        else:
-            card = _card(folder)
-            agents.append(Agent(trial["choices"], trial["seed"], card, trial["trunk_parameters"]))
+    return gather(record, [read_agent(t, record, storage, todays) for t in record["trials"]])
+
+
+def gather(record: Mapping[str, Any], readings: Sequence[Reading]) -> ScoredSweep:
+    """Returns a plan's sweep, of one reading per trial."""
+    pairs = list(zip(record["trials"], readings, strict=True))
     return ScoredSweep(
         name=record["sweep"],
         question=record["question"],
-        agents=tuple(agents),
+        agents=tuple(one.agent for one in readings if one.agent),
         planned=tuple(trial["choices"] for trial in record["trials"]),
-        missing=tuple(missing),
-        other=tuple(other),
-        differs="; ".join(dict.fromkeys(other.values())),
+        missing=tuple(
+            trial["id"] or "a trial whose hyper-parameters are not tuned yet"
+            for trial, one in pairs
+            if one == Reading()
+        ),
+        other=tuple(trial["id"] for trial, one in pairs if one.differs),
+        differs="; ".join(dict.fromkeys(one.differs for one in readings if one.differs)),
+        outdated=tuple(trial["id"] for trial, one in pairs if one.outdated),
     )
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from math import comb
-
 import numpy as np
 
 from whichgoal.compare import logistic
-from whichgoal.compare.dose import DRAWS, fitted_and_drawn, one_sided, slope_estimate, too_few
+from whichgoal.compare.dose import DRAWS, fit_and_draw, one_sided, slope_estimate, too_few
 from whichgoal.compare.estimate import Estimate
 from whichgoal.compare.logistic import Array, Counts
 from whichgoal.spec import Spec
@@ -49,7 +47,7 @@ def trend(
     note = too_few(x, n, "size") or one_sided(hits, n)
     slope, p = Estimate(note=note), None
     if not note:
-        fits = fitted_and_drawn(x[:, None], hits, n, rng, draws)
+        fits = fit_and_draw(x[:, None], hits, n, rng, draws)
         slope = slope_estimate(*fits, confidence, logistic.separated(x, hits, n))
         p = trend_p(x, hits, n, rng)
     return Trend(
@@ -70,6 +68,8 @@ def trend_p(
     distribution is that of dealing the hits out anew among all agents. Exact where there are at
     most `MOST_TABLES` ways; else by `deals` random ones, the one that was seen counted as one.
     """
+    from scipy.stats import multivariate_hypergeom
+
     total = int(hits.sum())
     expected = total * (n @ x) / n.sum()
     far = abs(hits @ x - expected) - 1e-9
@@ -79,10 +79,5 @@ def trend_p(
     first = np.indices(tuple(n[:-1] + 1)).reshape(len(n) - 1, -1).T
     last = total - first.sum(axis=1)
     tables = np.column_stack([first, last])[(last >= 0) & (last <= n[-1])]
-    ways = np.prod([_ways(m)[column] for m, column in zip(n, tables.T, strict=True)], axis=0)
-    return float(ways[np.abs(tables @ x - expected) >= far].sum() / ways.sum())
-
-
-def _ways(n: int) -> Array:
-    """Returns in how many ways 0, 1, ... n hits fall on n agents."""
-    return np.array([float(comb(int(n), hits)) for hits in range(n + 1)])
+    share = multivariate_hypergeom.pmf(tables, n, total)
+    return float(share[np.abs(tables @ x - expected) >= far].sum() / share.sum())

@@ -43,28 +43,12 @@ def clopper_pearson(hits: int, n: int, confidence: float = 0.95) -> Score:
     """
     if n == 0:
         return Score(value=0.5, low=0.0, high=1.0, n=0)
+    from scipy.special import betainccinv, betaincinv
+
     tail = (1 - confidence) / 2
-    low = 0.0 if hits == 0 else 1 - _share_with_tail(n - hits, n, tail)
-    high = 1.0 if hits == n else _share_with_tail(hits, n, tail)
+    low = 0.0 if hits == 0 else float(betaincinv(hits, n - hits + 1, tail))
+    high = 1.0 if hits == n else float(betainccinv(hits + 1, n - hits, tail))
     return Score(value=hits / n, low=low, high=high, n=n)
-
-
-def _share_with_tail(hits: int, n: int, tail: float) -> float:
-    """Returns the share p at which P(at most `hits` of n) is `tail`, by bisection."""
-    low, high = 0.0, 1.0
-    while True:
-        share = (low + high) / 2
-        if share in (low, high):
-            return share
-        log, log_not = math.log(share), math.log1p(-share)
-        at_most = math.fsum(
-            math.exp(_log_choose(n, k) + k * log + (n - k) * log_not) for k in range(hits + 1)
-        )
-        low, high = (share, high) if at_most > tail else (low, share)
-
-
-def _log_choose(n: int, k: int) -> float:
-    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
 
 ShareInterval = Literal["wilson", "exact"]

@@ -46,6 +46,6 @@ def spread(steps, queue, begun, enterable, final, way):
 
 
 @njit(cache=True)
-def pack_pose(x: int, y: int, heading: int, height: int) -> int:
-    """Packs a pose on a board of that height into one integer."""
+def pack_pose(x, y, heading, height):
+    """Packs a pose on a board of that height into one integer, `int64`."""
     return (np.int64(x) * height + y) * 4 + heading
