@@ -92,7 +92,7 @@ def mistake_of(error: ErrorDetails, model: type[BaseModel], *above: str) -> Mist
             found = Mistake(where, key, f"{error['input']!r} given", about=about)
             return found.among(error["input"], options)
     return Mistake(
-        where, key, f"{shown(error['input'])} given", _allowed(error, model), about=about
+        where, key, f"{quote(error['input'])} given", _allowed(error, model), about=about
     )
 
 
@@ -147,7 +147,7 @@ def whole_numbers(field: FieldInfo | None) -> tuple[int, int] | None:
     return max([-_LARGEST - 1, *above]), min([_LARGEST, *below])
 
 
-def shown(value: Any) -> str:
+def quote(value: Any) -> str:
     """Returns how a value is quoted in an error: short, on one line."""
     words = {None: "nothing", True: "true", False: "false"}
     text = words[value] if value is None or isinstance(value, bool) else repr(value)

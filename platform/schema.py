@@ -17,11 +17,11 @@ from whichgoal.schema_keys import (
     Definitions,
     Leaves,
     Schema,
-    described,
+    descriptions,
     first_line,
     keys_of,
     leaves_of,
-    united,
+    unite,
 )
 from whichgoal.spec import BatterySpec
 from whichgoal.sweep import Sweep
@@ -49,8 +49,8 @@ def schema() -> Schema:
         world: {key: parts.refer(key, leaf) for key, leaf in keys_of(world).items()}
         for world in WORLDS
     }
-    everywhere = united(list(keys.values()))
-    says = described(Sweep)
+    everywhere = unite(list(keys.values()))
+    says = descriptions(Sweep)
     name = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"}
     properties = {
         "name": {**name, "description": says["name"]},
@@ -67,13 +67,13 @@ def schema() -> Schema:
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "A sweep of whichgoal",
-        **_closed(properties, required=["name", "question"], description=first_line(Sweep)),
+        **_only(properties, required=["name", "question"], description=first_line(Sweep)),
         "allOf": [_where_world_is(world, keys[world], parts) for world in WORLDS],
         "definitions": parts.parts,
     }
 
 
-def _closed(properties: Keys, **more: Any) -> Schema:
+def _only(properties: Keys, **more: Any) -> Schema:
     """Returns a mapping that has no other keys."""
     return {
         "type": "object",
@@ -87,20 +87,20 @@ def _list(items: Schema, **more: Any) -> Schema:
     return {"type": "array", "minItems": 1, "items": items, **more}
 
 
-def _nested(keys: Keys) -> Schema:
+def _by_level(keys: Keys) -> Schema:
     """Returns keys as a mapping: each part of a dotted key as a level of its own, or not."""
     properties: Leaves = dict(keys)
     for first in dict.fromkeys(key.split(".")[0] for key in keys if "." in key):
         inner = {k.split(".", 1)[1]: v for k, v in keys.items() if k.startswith(f"{first}.")}
-        properties[first] = _nested(inner)
-    return _closed(properties)
+        properties[first] = _by_level(inner)
+    return _only(properties)
 
 
 def _base(keys: Keys) -> Schema:
-    found = _nested(keys)
+    found = _by_level(keys)
     for section, model in SECTIONS.items():
         found["properties"][section]["description"] = first_line(model)
-    return {**found, "description": described(Sweep)["base"]}
+    return {**found, "description": descriptions(Sweep)["base"]}
 
 
 def _axes(keys: Keys, parts: Definitions) -> Schema:
@@ -114,16 +114,16 @@ def _axes(keys: Keys, parts: Definitions) -> Schema:
         for key, one in distinct.items()
     }
     together = "Keys that go together: first value with first, second with second."
-    zipped = parts.refer(ZIP, _list(_closed(columns, minProperties=2), description=together))
+    zipped = parts.refer(ZIP, _list(_only(columns, minProperties=2), description=together))
     block = {**distinct, ZIP: zipped}
     tests = {
         key: parts.refer(f"one or a list of {key}", {"anyOf": [leaf, columns[key]]})
         for key, leaf in keys.items()
     }
-    rule = _closed(
+    rule = _only(
         {
-            "if": _closed(tests, minProperties=1, description="Axis -> a value, or a list."),
-            "axes": _closed(block, minProperties=1, description="The axes of these cells."),
+            "if": _only(tests, minProperties=1, description="Axis -> a value, or a list."),
+            "axes": _only(block, minProperties=1, description="The axes of these cells."),
         },
         required=["if", "axes"],
     )
@@ -133,7 +133,7 @@ def _axes(keys: Keys, parts: Definitions) -> Schema:
         "What is compared: the full grid of all lists, one cell for each combination, at most "
         f"{MOST_CELLS:,}."
     )
-    return _closed(block, minProperties=1, description=text)
+    return _only(block, minProperties=1, description=text)
 
 
 def _says(part: Schema, parts: Definitions) -> str:
@@ -166,7 +166,7 @@ def _distribution(key: str, leaf: Schema, parts: Definitions) -> Schema:
     if kinds and not key.startswith("train."):
         properties["int_uniform"] = {**pair, "items": {"allOf": [leaf, {"type": "integer"}]}}
     text = _says(leaf, parts)
-    found = _closed(properties, minProperties=1, maxProperties=1, description=text)
+    found = _only(properties, minProperties=1, maxProperties=1, description=text)
     return parts.refer(f"distribution of {key}", found)
 
 
@@ -180,7 +180,7 @@ def _numbers(leaf: Schema, parts: Definitions) -> set[str]:
 
 def _settings(model: type[BaseModel], *keys: str) -> Leaves:
     """Returns the keys of a search beside what is searched."""
-    says, properties = described(model), model.model_json_schema()["properties"]
+    says, properties = descriptions(model), model.model_json_schema()["properties"]
     plain = {key: {k: v for k, v in properties[key].items() if k != "title"} for key in keys}
     return {key: {**leaf, "description": says[key]} for key, leaf in plain.items()}
 
@@ -193,7 +193,7 @@ def _tune(keys: Keys, parts: Definitions) -> Schema:
         if key.startswith("ppo.") or key in trainable
     }
     own = _settings(TuneSpec, *(key for key in TuneSpec.model_fields if key != "space"))
-    return _closed({**space, **own}, required=["trials"], description=first_line(TuneSpec))
+    return _only({**space, **own}, required=["trials"], description=first_line(TuneSpec))
 
 
 def _explore(keys: Keys, parts: Definitions) -> Schema:
@@ -202,12 +202,12 @@ def _explore(keys: Keys, parts: Definitions) -> Schema:
         for key, leaf in keys.items()
         if key.startswith("world.") and key != "world.name"
     }
-    near = _closed({"near": {"type": "number"}}, required=["near"])
+    near = _only({"near": {"type": "number"}}, required=["near"])
     aim = {"anyOf": [{"enum": ["maximize", "minimize"]}, near]}
-    text = described(ExploreSpec)["objectives"]
-    objectives = _closed(dict.fromkeys(OBJECTIVES, aim), minProperties=1, description=text)
+    text = descriptions(ExploreSpec)["objectives"]
+    objectives = _only(dict.fromkeys(OBJECTIVES, aim), minProperties=1, description=text)
     own = _settings(ExploreSpec, "trials", "seed", "seeds")
-    return _closed(
+    return _only(
         {**space, **own, "objectives": parts.refer("objectives", objectives)},
         required=["trials", "objectives"],
         description=first_line(ExploreSpec),
@@ -221,7 +221,7 @@ def _record(model: type[BaseModel]) -> Schema:
     for key, field in model.model_fields.items():
         kind = record_of(field)
         properties[key] = plain[key] if kind is None else _record(kind)
-    return _closed(properties, description=first_line(model))
+    return _only(properties, description=first_line(model))
 
 
 def _limits() -> Schema:

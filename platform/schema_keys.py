@@ -50,7 +50,7 @@ class Definitions:
         return part
 
 
-def described(model: type) -> dict[str, str]:
+def descriptions(model: type) -> dict[str, str]:
     """Returns what the docstrings of a class and its bases say of each attribute, on one line."""
     found: dict[str, str] = {}
     for one in reversed(model.__mro__):
@@ -76,14 +76,14 @@ def keys_of(world: str) -> Leaves:
             "enum": list(WORLDS),
             "description": " ".join(
                 [
-                    described(WorldSpec)["name"],
+                    descriptions(WorldSpec)["name"],
                     *(f"{name}: {_module_says(one)}" for name, one in WORLDS.items()),
                 ]
             ),
         }
     }
     for key, leaf in leaves_of(WORLDS[world].Design).items():
-        leaves[f"world.{key}"] = _probed(WORLDS[world].Design, key, leaf)
+        leaves[f"world.{key}"] = _with_bounds(WORLDS[world].Design, key, leaf)
     for section, model in SECTIONS.items():
         if section != "world":
             leaves |= {f"{section}.{key}": leaf for key, leaf in leaves_of(model).items()}
@@ -98,7 +98,7 @@ def _module_says(one: object) -> str:
 def leaves_of(model: type[BaseModel], prefix: str = "") -> Leaves:
     found: Leaves = {}
     properties = model.model_json_schema()["properties"]
-    says = described(model)
+    says = descriptions(model)
     for key, field in model.model_fields.items():
         kind = record_of(field)
         if kind is not None:
@@ -113,7 +113,7 @@ def leaves_of(model: type[BaseModel], prefix: str = "") -> Leaves:
     return found
 
 
-def _probed(model: type[BaseModel], key: str, leaf: Schema) -> Schema:
+def _with_bounds(model: type[BaseModel], key: str, leaf: Schema) -> Schema:
     """Names the whole numbers that are allowed, where that is a rule in the world's own code."""
     if leaf.get("type") != "integer" or "maximum" in leaf:
         return leaf
@@ -121,7 +121,7 @@ def _probed(model: type[BaseModel], key: str, leaf: Schema) -> Schema:
     return {**leaf, "enum": allowed} if allowed and allowed[-1] < _PROBED[-1] else leaf
 
 
-def united(all_keys: Sequence[Mapping[str, Schema]]) -> Leaves:
+def unite(all_keys: Sequence[Mapping[str, Schema]]) -> Leaves:
     """Returns the keys of all worlds; where they differ, a value that is right in any of them."""
     found: dict[str, list[Schema]] = {}
     for keys in all_keys:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from whichgoal.explain import KeyPath, Mistake, mistake_of, shown
+from whichgoal.explain import KeyPath, Mistake, mistake_of, quote
 from whichgoal.models import sizes
 from whichgoal.models.defaults import with_defaults
 from whichgoal.spec import RuleError, TrainSpec, TrialSpec, closest, nest
@@ -46,7 +46,7 @@ def check_cells(document: Document, content: Content) -> None:
             last = max(given, key=lambda value: document.marks[value.where])
             text = f"also given by {seen[trial.id]}"
             document.complain(Mistake(last.where, "the same trials twice", text))
-        seen[trial.id] = ", ".join(f"{value.key}={shown(value.value)}" for value in given)
+        seen[trial.id] = ", ".join(f"{value.key}={quote(value.value)}" for value in given)
 
 
 def _check_cell(
@@ -108,7 +108,7 @@ def _section_mistakes(
             model.model_validate(nested)
         except ValidationError as error:
             found = [mistake_of(one, model, section) for one in error.errors()]
-        direct = [mistake for mistake in found if dotted(mistake) in own]
+        direct = [mistake for mistake in found if key_of(mistake) in own]
         # What else there is follows from these, or from what is wrong by itself.
         known[stamp] = direct or [one for one in found if wrong.isdisjoint(one.about)]
     return known[stamp]
@@ -156,7 +156,7 @@ def check_searched(
         wrong = _wrong(cell)["train"]
         if _section_mistakes("train", good, wrong, known):
             continue  # it has been said
-        for values in _drawn(searched):
+        for values in _draws(searched):
             plain = {key: value.value for key, value in values.items()}
             for one in _section_mistakes("train", {**good, **plain}, wrong, known):
                 named = {k: v for k, v in values.items() if v.name in one.about}
@@ -164,7 +164,7 @@ def check_searched(
                 document.complain(replace(one, where=place, key=f"tune: {one.key}"))
 
 
-def _drawn(searched: Mapping[str, Sequence[Value]]) -> Iterator[dict[str, Value]]:
+def _draws(searched: Mapping[str, Sequence[Value]]) -> Iterator[dict[str, Value]]:
     """Yields combinations of searched values that are right by themselves."""
     right = {key: [v for v in values if not v.wrong] for key, values in searched.items()}
     right = {key: values for key, values in right.items() if values}
@@ -210,7 +210,7 @@ def _batches(content: Content, searched: Mapping[str, Sequence[Value]]) -> Itera
         train = {k: v for k, v in cell.items() if k.split(".")[0] == "train"}
         if any(value.wrong for value in train.values()):
             continue
-        for values in _drawn(searched):
+        for values in _draws(searched):
             leaves = {key: value.value for key, value in {**train, **values}.items()}
             given = nest(leaves).get("train", {})
             if repr(given) not in known:
@@ -221,7 +221,7 @@ def _batches(content: Content, searched: Mapping[str, Sequence[Value]]) -> Itera
                     continue  # it has been said
 
 
-def dotted(mistake: Mistake) -> str:
+def key_of(mistake: Mistake) -> str:
     """Returns the dotted key that a mistake is at."""
     return ".".join(map(str, mistake.where))
 
@@ -231,7 +231,7 @@ def place_of(mistake: Mistake, cell: Cell) -> KeyPath:
 
     An axis comes before `base`: it is what makes this cell differ from others.
     """
-    key, about = dotted(mistake), mistake.about
+    key, about = key_of(mistake), mistake.about
     if key in cell:
         return cell[key].where
     same = sorted(

@@ -14,7 +14,7 @@ from typing import Any
 
 from whichgoal.envs import WORLDS
 from whichgoal.envs.contract import World
-from whichgoal.explain import Mistake, shown, unknown
+from whichgoal.explain import Mistake, quote, unknown
 from whichgoal.spec import BatterySpec, closest
 from whichgoal.sweep import Sweep
 from whichgoal.sweep_cells import check_cells, check_resources, check_searched
@@ -115,7 +115,7 @@ def _name(document: Document, guessed: set[str]) -> str:
         if name is not BROKEN:
             number = isinstance(name, int | float) and not isinstance(name, bool)
             hint = f'did you mean "{name}"?' if number else ""
-            text = f"{shown(name)} given"
+            text = f"{quote(name)} given"
             document.complain(Mistake(("name",), "name", text, allowed, more=hint))
     elif "name" not in guessed:
         document.complain(Mistake((), "", "name is missing", allowed))

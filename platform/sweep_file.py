@@ -19,7 +19,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
-from whichgoal.explain import KeyPath, Mistake, shown
+from whichgoal.explain import KeyPath, Mistake, quote
 
 _TAG = "tag:yaml.org,2002:"
 
@@ -69,7 +69,7 @@ class Document:
     def refuse(self, where: KeyPath, key: str, value: Any, allowed: str) -> None:
         """Complains about a value that is not allowed; of `BROKEN` that has been done."""
         if value is not BROKEN:
-            self.complain(Mistake(where, key, f"{shown(value)} given", allowed))
+            self.complain(Mistake(where, key, f"{quote(value)} given", allowed))
 
     def refuse_if_wrong(self) -> None:
         """Raises `SweepError` with every problem recorded so far, in the order of the lines."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from whichgoal.explain import KeyPath, Mistake, shown, unknown
+from whichgoal.explain import KeyPath, Mistake, quote, unknown
 from whichgoal.spec import closest
 from whichgoal.sweep_file import BROKEN, Document
 from whichgoal.sweep_grid import Axis, combinations
@@ -140,7 +140,7 @@ def _block(
             column = _column(document, key, values, at)
             for i, one in enumerate(column):
                 if any(_same(one.value, other.value) for other in column[:i]):
-                    text = f"{shown(one.value)} is listed twice"
+                    text = f"{quote(one.value)} is listed twice"
                     document.complain(Mistake(one.where, key, text))
                     one.wrong = True
             if column:
@@ -224,7 +224,7 @@ def _group(
     rows = list(zip(*columns, strict=True))
     for j, row in enumerate(rows):
         if any(all(_same(a.value, b.value) for a, b in zip(row, r, strict=True)) for r in rows[:j]):
-            same = ", ".join(f"{v.key} {shown(v.value)}" for v in row)
+            same = ", ".join(f"{v.key} {quote(v.value)}" for v in row)
             document.complain(Mistake(row[0].where, ZIP, f"{same} is listed twice"))
             row[0].wrong = True
     content.axes.append(Axis(tuple(column[0].key for column in columns), tuple(rows), when))

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from whichgoal.explain import Mistake, keys_at, mistake_of, shown
+from whichgoal.explain import Mistake, keys_at, mistake_of, quote
 from whichgoal.spec import Spec, closest, leaves, nest
 from whichgoal.sweep_file import BROKEN, Document
 from whichgoal.sweep_values import problem_of
@@ -26,7 +26,7 @@ def read_record(document: Document, name: str, model: type[AnySpec]) -> tuple[An
     if given is BROKEN:
         return model(), set()
     if not isinstance(given, dict):
-        text, keys = f"{shown(given)} given", f"allowed keys: {', '.join(model.model_fields)}"
+        text, keys = f"{quote(given)} given", f"allowed keys: {', '.join(model.model_fields)}"
         document.complain(Mistake((name,), name, text, more=keys))
         return model(), set()
     right, wrong = settings(document, name, model, given)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from whichgoal.envs.contract import World
-from whichgoal.explain import KeyPath, Mistake, shown, unknown
+from whichgoal.explain import KeyPath, Mistake, quote, unknown
 from whichgoal.spec import Spec
 from whichgoal.sweep_file import BROKEN, Document
 from whichgoal.sweep_record import settings
@@ -120,7 +120,7 @@ def _space(
         else:
             found = _distribution(document, key, value, at)
             if found is not None:
-                searched[key] = _drawn(document, key, found, at, worlds)
+                searched[key] = _draws(document, key, found, at, worlds)
                 space[key] = found
     return space, searched, done
 
@@ -159,7 +159,7 @@ def _distribution(document: Document, key: str, value: Any, at: KeyPath) -> Dist
     mistakes = _range_mistakes(kind, values, where, key) if kind != "choice" else []
     if not mistakes:
         mistakes = [
-            Mistake((*where, i), key, f"{shown(v)} is listed twice")
+            Mistake((*where, i), key, f"{quote(v)} is listed twice")
             for i, v in enumerate(values)
             if any(type(v) is type(w) and v == w for w in values[:i])
         ]
@@ -172,20 +172,20 @@ def _range_mistakes(kind: str, values: list[Any], where: KeyPath, key: str) -> l
     """Returns why values are not the ends of a range of some kind."""
     numbers = [isinstance(v, int | float) and not isinstance(v, bool) for v in values]
     if len(values) != 2 or (all(numbers) and not values[0] < values[1]):
-        return [Mistake(where, key, f"{shown(values)} given", "[low, high], low < high")]
+        return [Mistake(where, key, f"{quote(values)} given", "[low, high], low < high")]
     whole = kind == "int_uniform"
     allowed = "a whole number" if whole else "a number"
     right = [v == int(v) for v in values] if whole and all(numbers) else numbers
     if kind == "log_uniform" and all(numbers) and values[0] <= 0:
         right, allowed = [False, True], "a number greater than 0, for log_uniform"
     return [
-        Mistake((*where, i), key, f"{shown(v)} given", allowed)
+        Mistake((*where, i), key, f"{quote(v)} given", allowed)
         for i, v in enumerate(values)
         if not right[i]
     ]
 
 
-def _drawn(
+def _draws(
     document: Document,
     key: str,
     distribution: Distribution,
@@ -241,11 +241,11 @@ def _objective_mistake(name: str, aim: Any) -> Mistake | None:
             return unknown("key", word, ("near",), (*at, word), key)
         if near is BROKEN or (isinstance(near, int | float) and not isinstance(near, bool)):
             return None
-        return Mistake((*at, word), f"{key}.near", f"{shown(near)} given", "a number")
+        return Mistake((*at, word), f"{key}.near", f"{quote(near)} given", "a number")
     if aim is BROKEN or aim in ("maximize", "minimize"):
         return None
     options = ("maximize", "minimize", "{near: number}")
-    return Mistake(at, key, f"{shown(aim)} given").among(str(aim), options)
+    return Mistake(at, key, f"{quote(aim)} given").among(str(aim), options)
 
 
 def _required(

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from whichgoal.envs import WORLDS
 from whichgoal.envs.contract import World
-from whichgoal.explain import KeyPath, Mistake, mistake_of, pieces, record_of, shown, unknown
+from whichgoal.explain import KeyPath, Mistake, mistake_of, pieces, quote, record_of, unknown
 from whichgoal.models import MODELS
 from whichgoal.spec import nest
 from whichgoal.sweep_file import BROKEN, Document
@@ -57,7 +57,7 @@ def check(document: Document, value: Value, worlds: Sequence[World]) -> None:
     if mistake is not None:
         value.wrong = True
         place = value.key_where if mistake.at_key else value.where
-        document.complain(replace(mistake, where=_shortened(place, len(mistake.where))))
+        document.complain(replace(mistake, where=_up_to(place, len(mistake.where))))
 
 
 def mistake_in(value: Value, worlds: Sequence[World]) -> Mistake | None:
@@ -88,7 +88,7 @@ def _unknown_name(what: str, given: Value, registry: Mapping[str, Any]) -> Mista
     if isinstance(name, str) and name in registry:
         return None
     where = tuple(given.key.split("."))
-    return Mistake(where, "", f"unknown {what} {shown(name)}").among(str(name), registry)
+    return Mistake(where, "", f"unknown {what} {quote(name)}").among(str(name), registry)
 
 
 def problem_of(
@@ -108,7 +108,7 @@ def problem_of(
     where = (section, *path)
     allowed = wrong_kind(value, field)
     if allowed:
-        return Mistake(where, ".".join(where), f"{shown(value)} given", allowed)
+        return Mistake(where, ".".join(where), f"{quote(value)} given", allowed)
     try:
         model.model_validate(nest({".".join(path): value}))
     except ValidationError as error:
@@ -171,7 +171,7 @@ def _kinds(annotation: Any) -> set[type]:
     return {annotation} if isinstance(annotation, type) else {object}
 
 
-def _shortened(where: KeyPath, parts: int) -> KeyPath:
+def _up_to(where: KeyPath, parts: int) -> KeyPath:
     """Returns the place of the first so many parts of a dotted key: of those that `base` nests."""
     if where[:1] != ("base",):
         return where

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from whichgoal.envs.contract import World
-from whichgoal.explain import Mistake, shown
+from whichgoal.explain import Mistake, quote
 from whichgoal.spec import closest
 from whichgoal.sweep_file import Document
 from whichgoal.sweep_grid import Axis, is_one_of
@@ -40,7 +40,7 @@ def check_conditions(document: Document, content: Content, worlds: Sequence[Worl
             if any(v.wrong for v in options):  # may have been meant; but it has to be possible
                 check(document, value, worlds)
             else:
-                found = Mistake(value.where, f"if: {value.key}", f"{shown(value.value)} given")
+                found = Mistake(value.where, f"if: {value.key}", f"{quote(value.value)} given")
                 known_values = [str(v.value) for v in options]
                 document.complain(found.among(str(value.value), known_values))
             value.wrong = True

@@ -17,7 +17,7 @@ from test_sweep_mistakes import DOCUMENT, FULL, ONE_BY_ONE, changed, paths
 
 from whichgoal.cli import main
 from whichgoal.schema import schema
-from whichgoal.schema_keys import described
+from whichgoal.schema_keys import descriptions
 from whichgoal.spec import ModelSpec, PPOSpec, TrainSpec, flat
 from whichgoal.sweep_check import load
 from whichgoal.sweep_file import SweepError, read
@@ -129,7 +129,7 @@ def read_text(text: str) -> Any:
 
 
 def test_descriptions_are_the_docstrings():
-    assert described(PPOSpec)["lr"] == "Learning rate."
+    assert descriptions(PPOSpec)["lr"] == "Learning rate."
     assert SCHEMA["definitions"]["ppo.lr"]["description"] == "Learning rate."
 
 
