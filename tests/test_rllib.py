@@ -24,7 +24,7 @@ from ray.rllib.utils.torch_utils import clip_gradients
 from whichgoal import checkpoint
 from whichgoal.models import MODELS
 from whichgoal.rllib import PPO, PPOConfig, configure, train
-from whichgoal.rllib.compiled import advantages, draw_actions
+from whichgoal.rllib.compiled import advantages
 from whichgoal.rllib.fragment import Fragment
 from whichgoal.rllib.learner import _clip_by_global_norm
 from whichgoal.rllib.module import IS_FIRST
@@ -196,16 +196,6 @@ def test_a_cut_episode_is_worth_what_its_true_last_observation_is_worth():
             value = module.agent.unroll(history, module.agent.initial_state(1), begins)[1][0, -1]
             assert fragment.value_targets[t, i] == pytest.approx(0.99 * value.item(), abs=1e-5)
     algorithm.stop()
-
-
-def test_actions_are_drawn_with_their_probabilities():
-    n, rng = 60_000, np.random.default_rng(0)
-    logits = np.tile(np.log(np.array([[0.2, 0.5, 0.3]], np.float32)) + 7, (n, 1))
-    actions, logp = np.empty(n, np.int64), np.empty(n, np.float32)
-    draw_actions(logits, rng.random(n, np.float32), actions, logp)
-    shares = np.bincount(actions, minlength=3) / n
-    np.testing.assert_allclose(shares, [0.2, 0.5, 0.3], atol=0.01)
-    np.testing.assert_allclose(np.exp(logp), np.array([0.2, 0.5, 0.3])[actions], atol=1e-6)
 
 
 @pytest.mark.parametrize("arch", ["mlp", "lstm"])

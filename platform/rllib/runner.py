@@ -27,7 +27,8 @@ from ray.rllib.utils.metrics import (
 )
 
 from whichgoal.models.agent import select
-from whichgoal.rllib.compiled import advantages, draw_actions
+from whichgoal.models.sampling import draw_actions
+from whichgoal.rllib.compiled import advantages
 from whichgoal.rllib.fragment import Ended, Fragment
 from whichgoal.rllib.module import AgentModule
 
