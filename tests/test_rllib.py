@@ -287,6 +287,24 @@ def test_success_is_the_share_of_ended_episodes_that_the_intended_goal_paid():
     algorithm.stop()
 
 
+@pytest.mark.parametrize("arch", ["mlp", "lstm"])
+def test_without_exploration_the_likeliest_action_is_taken_and_the_log_probability_is_its_own(arch):
+    algorithm = an_algorithm(a_trial(arch, critic="separate"))
+    agent = algorithm.env_runner.module.agent
+    agent.policy.weight.data *= 300  # the first policy is nearly uniform
+    fragment = algorithm.env_runner.sample(explore=False)[0]
+    obs, first = (
+        torch.from_numpy(part).transpose(0, 1) for part in (fragment.obs, fragment.is_first)
+    )
+    with torch.no_grad():
+        logits = agent.unroll(obs, agent.initial_state(32), first)[0].transpose(0, 1)
+    logp = logits.log_softmax(-1).max(-1)
+    assert np.ptp(np.exp(fragment.logp)) > 0.2
+    np.testing.assert_array_equal(fragment.actions, logp.indices.numpy())
+    np.testing.assert_allclose(fragment.logp, logp.values.numpy(), atol=1e-5)
+    algorithm.stop()
+
+
 def test_evaluation_plays_equally_many_episodes_in_each_environment():
     algorithm = an_algorithm(a_trial("mlp"))
     (ended,) = algorithm.env_runner.sample(num_episodes=40, explore=False)
