@@ -222,6 +222,17 @@ def test_same_spec_same_weights_and_an_interruption_changes_nothing(arch, tmp_pa
     ]
 
 
+def test_whoever_trains_in_a_program_of_their_own_keeps_their_torch_threads(tmp_path):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        batches = train(a_trial("mlp", batches=2), tmp_path)
+        assert [torch.get_num_threads() for _ in batches] == [3, 3]
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.slow
 def test_a_damaged_state_is_passed_over_for_an_older_one(tmp_path, caplog):
     list(train(a_trial("mlp"), tmp_path / "whole"))
