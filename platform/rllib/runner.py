@@ -267,7 +267,7 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
             advantages=advantage,
             value_targets=advantage + values,
             state=states,
-            ended=_joined(ended, steps * n),
+            ended=_join(ended, steps * n),
         )
 
     def _step_env(
@@ -343,7 +343,7 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
                 )
         self._needs_initial_reset = False
         self._begin()
-        return _joined(kept, steps * n)
+        return _join(kept, steps * n)
 
 
 def _choose(
@@ -360,7 +360,7 @@ def _choose(
         take_likeliest(logits_NA, actions_N, logp_N)
 
 
-def _joined(parts: list[Ended], steps: int) -> Ended:
+def _join(parts: list[Ended], steps: int) -> Ended:
     none = Ended(np.zeros(0, np.float32), np.zeros(0, np.int32), np.zeros(0, np.bool_), steps)
     return Ended.concatenate([none, *parts])
 

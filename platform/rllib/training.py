@@ -198,7 +198,7 @@ def start_ray(num_cpus: int) -> None:
 def _run(spec: TrialSpec, folder: Path, algorithm: PPO) -> Iterator[Progress]:
     total, marks = spec.train.env_steps, spec.train.checkpoint_steps()
     palette = algorithm.config.rl_module_spec.model_config["palette"]
-    last = resume.restored(folder / "resume", spec, algorithm) or Progress(
+    last = resume.restore(folder / "resume", spec, algorithm) or Progress(
         0, 0, 0, 0, 0, 0, 0, 0, 0, 0
     )
 
