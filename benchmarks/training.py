@@ -45,9 +45,9 @@ from whichgoal.envs import WORLDS
 from whichgoal.envs.single import LevelEnv
 from whichgoal.envs.vector import GridVectorEnv
 from whichgoal.models.agent import Agent
+from whichgoal.models.sampling import draw_actions
 from whichgoal.models.sight import Sight
 from whichgoal.rllib import configure
-from whichgoal.rllib.compiled import draw_actions
 from whichgoal.spec import ModelSpec, PPOSpec, TrainSpec, TrialSpec, WorldSpec
 
 WORLD = WORLDS["arrow_maze"]

@@ -271,9 +271,11 @@ def probe(battery: BatterySpec, folder: Path, panels: Path | None = None) -> Non
     """Plays the battery with the last checkpoint; writes `episodes.parquet` and marks it done."""
     from whichgoal import tables
     from whichgoal.divergence.playing import play
+    from whichgoal.models.threads import one_thread
 
     begun, inputs = time.monotonic(), probe_inputs(folder, battery)
-    episodes = play(**_tested(last_checkpoint(folder), battery, panels))
+    with one_thread():
+        episodes = play(**_tested(last_checkpoint(folder), battery, panels))
     tables.write(episodes, folder / "episodes.parquet", tables.EPISODES)
     seconds = time.monotonic() - begun
     ledger.finish(folder, "probe", [folder / "episodes.parquet"], inputs, seconds)
@@ -294,20 +296,19 @@ def evaluate_checkpoint(
         ValueError: The checkpoint is damaged or foreign, or its world is not one of ours.
     """
     from whichgoal.divergence.harness import evaluate
+    from whichgoal.models.threads import one_thread
 
-    return evaluate(**_tested(path, battery, panels, design))
+    with one_thread():
+        return evaluate(**_tested(path, battery, panels, design))
 
 
 def _tested(
     path: Path, battery: BatterySpec, panels: Path | None, design: Design | None = None
 ) -> dict[str, Any]:
     """Returns the arguments of `harness.evaluate` and `playing.play` for a checkpoint."""
-    import torch
-
     from whichgoal import checkpoint
     from whichgoal.divergence.playing import actors_of
 
-    torch.set_num_threads(1)  # two are many times slower whenever the other core is busy
     loaded = checkpoint.load(path)
     world, own = world_of(loaded)
     design = design or own

@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from whichgoal import ledger
 from whichgoal.divergence import confusion, panels
 from whichgoal.divergence.confusion import Tested
@@ -53,7 +51,6 @@ def validate(
     Raises:
         ValueError: There is no such world, or too few of its levels qualify.
     """
-    torch.set_num_threads(1)  # two are many times slower whenever the other core is busy
     chosen = [world_named(name) for name in worlds or WORLDS]
     for world in chosen:
         say(f"{world.name}: scripted agents on {', '.join(world.designs())}")

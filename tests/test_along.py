@@ -70,6 +70,16 @@ def env_steps_of(found):
     return [one.card.env_steps for one in found.cards]
 
 
+def test_whoever_scores_in_a_program_of_their_own_keeps_their_torch_threads(trial):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        evaluate_checkpoint(trial / "checkpoints" / f"{STEPS[0]:012d}", SMALL)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_every_checkpoint_is_scored_in_the_order_of_training(trial, played):
     found = along.score_along(trial)
     assert env_steps_of(found) == played == list(STEPS)

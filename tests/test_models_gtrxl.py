@@ -12,15 +12,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from whichgoal.models import arithmetic
 from whichgoal.models.arithmetic import Seen
-from whichgoal.models.gtrxl import (
-    HEADS,
-    Gate,
-    GTrXL,
-    softmax_backward_compiled,
-    softmax_backward_plain,
-    softmax_compiled,
-    softmax_plain,
-)
+from whichgoal.models.gate import Gate
+from whichgoal.models.gtrxl import HEADS, GTrXL, softmax_backward_plain, softmax_plain
+from whichgoal.models.kernels import band_softmax, band_softmax_backward
 from whichgoal.models.sight import Sight
 from whichgoal.spec import ModelSpec
 
@@ -281,7 +275,7 @@ def test_the_compiled_softmax_equals_the_plain_one(dtype, steps, memory):
     )
     results = []
     for softmax, backward in (
-        (softmax_compiled, softmax_backward_compiled),
+        (band_softmax, band_softmax_backward),
         (softmax_plain, softmax_backward_plain),
     ):
         weight, d_score, d_position = score.clone(), grad.clone(), torch.empty_like(position)

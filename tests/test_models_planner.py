@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from numba import njit
 from torch import nn
 
-from whichgoal.models import arithmetic, planner_cell
+from whichgoal.models import arithmetic
 from whichgoal.models.agent import Agent
 from whichgoal.models.arithmetic import Seen
-from whichgoal.models.conv import conv3x3
+from whichgoal.models.kernels import conv3x3
+from whichgoal.models.kernels.gates import four_tanh, tanh
+from whichgoal.models.kernels.simd import LANES, address, vector_code
 from whichgoal.models.planner import Planner
 from whichgoal.models.sight import Sight
-from whichgoal.models.simd import LANES, address, vector_code
 from whichgoal.spec import ModelSpec
 
 PALETTE = [(0, 0, 0), (1, 0, 0), (2, 5, 0), (3, 1, 0)]
@@ -142,14 +143,14 @@ def test_single_precision_is_close_to_double():
 @vector_code
 def _four_gates(at, x, to):
     """Writes the hyperbolic tangents of four vectors, as the gates take them."""
-    for n, found in enumerate(planner_cell._four_tanh([at.load(x)] * 4)):
+    for n, found in enumerate(four_tanh([at.load(x)] * 4)):
         at.store(found, at.plus(to, n, at.row))
 
 
 @vector_code
 def _one_gate(at, x, to):
     """Writes one vector's hyperbolic tangents."""
-    at.store(planner_cell._tanh(at.load(x)), to)
+    at.store(tanh(at.load(x)), to)
 
 
 @njit

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numba import njit
 
-from whichgoal.models import simd
-from whichgoal.models.simd import LANES, address
+from whichgoal.models.kernels import simd
+from whichgoal.models.kernels.simd import LANES, address
 
 precisions = pytest.mark.parametrize(("dtype", "error"), [(np.float32, 1e-4), (np.float64, 1e-12)])
 

@@ -113,13 +113,13 @@ def test_the_compiled_path_equals_the_plain_one_forward_and_backward(ticks, pale
     core = with_random_weights(a_network(ticks=ticks, palette=palette, view=view))
     codes = some_boards(core, 50)
     found = []
-    for path in (core._compiled, core._plain):
+    for step in (core.step, core.plain_step):
         core.zero_grad()
-        q, h = path(codes)
-        torch.relu(core.hidden(torch.cat((q, h), 1))).square().sum().backward()
+        y, _ = step(codes, {}, NEVER)
+        y.square().sum().backward()
         # In one tick v is not used at all: its kernel has no gradient, or one of zeros.
         grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in core.parameters()]
-        found.append([q.detach(), h.detach(), *(grad.clone() for grad in grads)])
+        found.append([y.detach(), *(grad.clone() for grad in grads)])
     for compiled, plain in zip(*found, strict=True):
         torch.testing.assert_close(compiled, plain, atol=1e-9, rtol=1e-9)
 
@@ -127,11 +127,12 @@ def test_the_compiled_path_equals_the_plain_one_forward_and_backward(ticks, pale
 def test_it_runs_in_single_precision_too_with_and_without_gradients():
     core = with_random_weights(a_network()).float()
     codes = some_boards(core, 50)
+    learning, _ = core.step(codes, {}, NEVER)
     with torch.no_grad():
-        alone = core._compiled(codes)
-    for one, other, plain in zip(core._compiled(codes), alone, core._plain(codes), strict=True):
-        assert torch.equal(one, other)
-        torch.testing.assert_close(one, plain, atol=1e-4, rtol=1e-4)
+        alone, _ = core.step(codes, {}, NEVER)
+        plain, _ = core.plain_step(codes, {}, NEVER)
+    assert torch.equal(learning, alone)
+    torch.testing.assert_close(alone, plain, atol=1e-4, rtol=1e-4)
 
 
 def test_every_parameter_gets_a_gradient_from_the_first_weights_on():
@@ -163,16 +164,19 @@ def test_value_reaches_as_many_cells_as_there_are_ticks():
 
 def test_the_read_out_says_which_move_is_best_where_the_agent_stands():
     core = that_plans((9, 5), ticks=30)
+    with torch.no_grad():  # the hidden layer hands q on, lifted above the ReLU
+        core.hidden.weight[:4, :4] = torch.eye(4)
+        core.hidden.bias += 100
     for agent, best in (((3, 3), (1, 0)), ((5, 1), (1, 2)), ((2, 1), (0, 1)), ((1, 1), (1, 2))):
-        q, _ = core._compiled(drawn(core, DETOUR, agent))
-        assert vin.MOVES[int(q.argmax())] == best
+        y, _ = core.step(drawn(core, DETOUR, agent), {}, NEVER)
+        assert vin.MOVES[int(y[0, :4].argmax())] == best
 
 
 def test_it_plays_larger_boards_than_it_was_built_for():
     core = with_random_weights(a_network())
     codes = some_boards(core, 5, board=(13, 10))
-    for one, other in zip(core._compiled(codes), core._plain(codes), strict=True):
-        torch.testing.assert_close(one, other, atol=1e-9, rtol=1e-9)
+    compiled, plain = core.step(codes, {}, NEVER), core.plain_step(codes, {}, NEVER)
+    torch.testing.assert_close(compiled, plain, atol=1e-9, rtol=1e-9)
     assert core.value_map(codes).shape == core.reward_map(codes).shape == (5, 13, 10)
 
 

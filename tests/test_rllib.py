@@ -8,7 +8,7 @@ import math
 import os
 import shutil
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import gymnasium as gym
 import numpy as np
@@ -17,6 +17,7 @@ import ray
 import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
+from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.utils.postprocessing.value_predictions import compute_value_targets
 from ray.rllib.utils.torch_utils import clip_gradients
@@ -24,10 +25,10 @@ from ray.rllib.utils.torch_utils import clip_gradients
 from whichgoal import checkpoint
 from whichgoal.models import MODELS
 from whichgoal.rllib import PPO, PPOConfig, configure, train
-from whichgoal.rllib.compiled import advantages, draw_actions
+from whichgoal.rllib.compiled import advantages
 from whichgoal.rllib.fragment import Fragment
-from whichgoal.rllib.learner import _clip_by_global_norm
 from whichgoal.rllib.module import IS_FIRST
+from whichgoal.rllib.training import TrialEnv
 from whichgoal.spec import ModelSpec, PPOSpec, TrainSpec, TrialSpec, WorldSpec
 
 BATCH = 32 * 32
@@ -80,16 +81,31 @@ def same(one, other):
     return all(torch.equal(one[name], other[name]) for name in one)
 
 
-def learner_outputs(algorithm, fragment, change=lambda batch: batch):
-    """Returns what the learner computes of a fragment before any update, and the batch."""
-    learner = algorithm.learner_group._learner
-    module = learner.module[DEFAULT_MODULE_ID]
-    seq_len = 16 if fragment.state else 0
-    batch = change(learner._rows(fragment, module, seq_len))
-    with torch.no_grad():
-        out = module.forward_train(batch)
-    logp = out[Columns.ACTION_DIST_INPUTS].log_softmax(-1)
-    return logp.gather(-1, batch[Columns.ACTIONS].unsqueeze(-1)).squeeze(-1), batch
+def learners(algorithm, do):
+    """Returns what `do` returns of each learner."""
+    return [result.get() for result in algorithm.learner_group.foreach_learner(do)]
+
+
+def log_probabilities(algorithm, fragment):
+    """Returns those of the fragment's actions: as the learner computes and as it is given them."""
+    seen = []
+
+    def watch(learner):
+        compute = learner.compute_loss_for_module
+
+        def watched(*, batch, fwd_out, **rest):
+            logp = fwd_out[Columns.ACTION_DIST_INPUTS].detach().log_softmax(-1)
+            logp = logp.gather(-1, batch[Columns.ACTIONS].unsqueeze(-1)).squeeze(-1)
+            seen.append((logp, batch[Columns.ACTION_LOGP]))
+            return compute(batch=batch, fwd_out=fwd_out, **rest)
+
+        learner.compute_loss_for_module = watched
+        learner.update(training_data=TrainingData(batch=fragment))
+        learner.compute_loss_for_module = compute
+
+    learners(algorithm, watch)
+    (only,) = seen
+    return only
 
 
 @pytest.mark.parametrize(
@@ -101,29 +117,23 @@ def learner_outputs(algorithm, fragment, change=lambda batch: batch):
     ],
 )
 def test_the_learner_sees_what_the_sampler_saw(arch, critic):
-    algorithm = an_algorithm(a_trial(arch, critic=critic))
+    algorithm = configure(a_trial(arch, critic=critic)).training(lr=0.0).build_algo()
     for module in (
         algorithm.get_module(),
-        algorithm.learner_group._learner.module["default_policy"],
+        *learners(algorithm, lambda learner: learner.module[DEFAULT_MODULE_ID]),
     ):
         module.agent.policy.weight.data *= 300  # the first policy is nearly uniform
     fragment = algorithm.env_runner.sample()[0]
     fragment = algorithm.env_runner.sample()[0]  # now state flows in from the fragment before
     assert fragment.is_first[1:].any(), "episodes must begin inside sequences"
-    logp, batch = learner_outputs(algorithm, fragment)
-    torch.testing.assert_close(logp, batch[Columns.ACTION_LOGP], atol=2e-5, rtol=0)
+    learned, sampled = log_probabilities(algorithm, fragment)
+    torch.testing.assert_close(learned, sampled, atol=2e-5, rtol=0)
     if arch not in ("mlp", "vin"):
-
-        def without_state(batch):
-            state = {k: torch.zeros_like(v) for k, v in batch[Columns.STATE_IN].items()}
-            return batch | {Columns.STATE_IN: state}
-
-        def without_firsts(batch):
-            return batch | {IS_FIRST: torch.zeros_like(batch[IS_FIRST])}
-
-        for change in (without_state, without_firsts):
-            changed, _ = learner_outputs(algorithm, fragment, change)
-            assert (changed - batch[Columns.ACTION_LOGP]).abs().max() > 0.01
+        without_state = {name: np.zeros_like(part) for name, part in fragment.state.items()}
+        without_firsts = np.zeros_like(fragment.is_first)
+        for change in ({"state": without_state}, {"is_first": without_firsts}):
+            learned, sampled = log_probabilities(algorithm, replace(fragment, **change))
+            assert (learned - sampled).abs().max() > 0.01
     algorithm.stop()
 
 
@@ -155,14 +165,24 @@ def test_advantages_equal_rllibs():
 
 @pytest.mark.parametrize("scale", [0.01, 10.0])
 def test_gradients_are_clipped_as_rllib_clips_them(scale):
-    made = torch.manual_seed(0)
-    ours = {name: scale * torch.randn(shape, generator=made) for name, shape in enumerate((3, 5))}
-    theirs = {name: part.clone() for name, part in ours.items()}
-    norms = [
-        clip(gradients, grad_clip=0.5, grad_clip_by="global_norm")
-        for clip, gradients in ((_clip_by_global_norm, ours), (clip_gradients, theirs))
-    ]
-    torch.testing.assert_close(*norms)
+    made, spec = torch.manual_seed(0), a_trial("mlp")
+    config = configure(spec)
+    env = TrialEnv({"world": spec.world.model_dump(), "num_envs": 1})
+    spaces = (env.single_observation_space, env.single_action_space)
+    learner = config.build_learner(spaces={DEFAULT_MODULE_ID: spaces})
+    parameters = learner.get_parameters(learner.module[DEFAULT_MODULE_ID])
+    given = {
+        learner.get_param_ref(part): scale * torch.randn(part.shape, generator=made)
+        for part in parameters
+    }
+    theirs = {name: part.clone() for name, part in given.items()}
+    norm = clip_gradients(theirs, grad_clip=config.grad_clip, grad_clip_by="global_norm")
+    ours = learner.postprocess_gradients_for_module(
+        module_id=DEFAULT_MODULE_ID, config=config, module_gradients_dict=given
+    )
+    told = learner.metrics.peek((DEFAULT_MODULE_ID, "gradients_default_optimizer_global_norm"))
+    assert float(told) == pytest.approx(float(norm))
+    assert ours.keys() == theirs.keys()
     for name in ours:
         torch.testing.assert_close(ours[name], theirs[name])
 
@@ -198,16 +218,6 @@ def test_a_cut_episode_is_worth_what_its_true_last_observation_is_worth():
     algorithm.stop()
 
 
-def test_actions_are_drawn_with_their_probabilities():
-    n, rng = 60_000, np.random.default_rng(0)
-    logits = np.tile(np.log(np.array([[0.2, 0.5, 0.3]], np.float32)) + 7, (n, 1))
-    actions, logp = np.empty(n, np.int64), np.empty(n, np.float32)
-    draw_actions(logits, rng.random(n, np.float32), actions, logp)
-    shares = np.bincount(actions, minlength=3) / n
-    np.testing.assert_allclose(shares, [0.2, 0.5, 0.3], atol=0.01)
-    np.testing.assert_allclose(np.exp(logp), np.array([0.2, 0.5, 0.3])[actions], atol=1e-6)
-
-
 @pytest.mark.parametrize("arch", ["mlp", "lstm"])
 def test_same_spec_same_weights_and_an_interruption_changes_nothing(arch, tmp_path):
     whole = list(train(a_trial(arch), tmp_path / "whole"))
@@ -230,6 +240,17 @@ def test_same_spec_same_weights_and_an_interruption_changes_nothing(arch, tmp_pa
         f"{2 * BATCH:012d}",
         f"{4 * BATCH:012d}",
     ]
+
+
+def test_whoever_trains_in_a_program_of_their_own_keeps_their_torch_threads(tmp_path):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        batches = train(a_trial("mlp", batches=2), tmp_path)
+        assert [torch.get_num_threads() for _ in batches] == [3, 3]
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.slow
@@ -294,6 +315,24 @@ def test_success_is_the_share_of_ended_episodes_that_the_intended_goal_paid():
     assert len(ended.success) == len(over) > 0
     assert ended.success.mean() == np.mean(paid)
     assert 0 < np.mean(paid) < 1
+    algorithm.stop()
+
+
+@pytest.mark.parametrize("arch", ["mlp", "lstm"])
+def test_without_exploration_the_likeliest_action_is_taken_and_the_log_probability_is_its_own(arch):
+    algorithm = an_algorithm(a_trial(arch, critic="separate"))
+    agent = algorithm.env_runner.module.agent
+    agent.policy.weight.data *= 300  # the first policy is nearly uniform
+    fragment = algorithm.env_runner.sample(explore=False)[0]
+    obs, first = (
+        torch.from_numpy(part).transpose(0, 1) for part in (fragment.obs, fragment.is_first)
+    )
+    with torch.no_grad():
+        logits = agent.unroll(obs, agent.initial_state(32), first)[0].transpose(0, 1)
+    logp = logits.log_softmax(-1).max(-1)
+    assert np.ptp(np.exp(fragment.logp)) > 0.2
+    np.testing.assert_array_equal(fragment.actions, logp.indices.numpy())
+    np.testing.assert_allclose(fragment.logp, logp.values.numpy(), atol=1e-5)
     algorithm.stop()
 
 
@@ -423,9 +462,9 @@ def test_two_remote_learners_have_equal_weights_after_learning(tmp_path):
     for _ in range(2):
         algorithm.train()
     one, other = (
-        result.get()[DEFAULT_MODULE_ID]
-        for result in algorithm.learner_group.foreach_learner(
-            lambda learner: learner.get_state(components="rl_module")["rl_module"]
+        state[DEFAULT_MODULE_ID]
+        for state in learners(
+            algorithm, lambda learner: learner.get_state(components="rl_module")["rl_module"]
         )
     )
     after = algorithm.get_module().get_state()
@@ -447,8 +486,7 @@ def test_the_learning_rate_stays_or_falls_in_a_straight_line_over_training(end):
     rates = []
     for _ in range(4):
         algorithm.train()
-        optimizer = algorithm.learner_group._learner.get_optimizer()
-        rates.append(optimizer.param_groups[0]["lr"])
+        rates += learners(algorithm, lambda each: each.get_optimizer().param_groups[0]["lr"])
     algorithm.stop()
     last = 1e-3 if end is None else end
     assert rates == pytest.approx(np.linspace(1e-3, last, 5)[1:])

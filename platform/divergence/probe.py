@@ -25,6 +25,7 @@ from whichgoal.envs.contract import Levels, World
 from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.rng import seed_streams, uniform
 from whichgoal.envs.vector import GridVectorEnv
+from whichgoal.models.sampling import draw_actions
 from whichgoal.numba_cache import njit
 
 State = Mapping[str, Any]
@@ -116,24 +117,8 @@ class PolicyActor:
 def draw(logits: NDArray[np.floating], u: NDArray[np.float64]) -> NDArray[np.int64]:
     """Draws from softmax(logits) `[n, actions]` by inversion of u, one number in [0, 1) per row."""
     actions = np.empty(len(logits), np.int64)
-    _draw(logits, u, np.empty(logits.shape[1]), actions)
+    draw_actions(logits.astype(np.float64), u, actions, np.empty(len(logits)))
     return actions
-
-
-@njit(cache=True)
-def _draw(logits, u, total, actions):
-    """Writes the drawn actions; `total` is room for a row of sums."""
-    last = logits.shape[1] - 1
-    for i in range(len(logits)):
-        top = logits[i].max()
-        running = 0.0
-        for a in range(last + 1):
-            running += np.exp(np.float64(logits[i, a]) - top)
-            total[a] = running
-        action = 0
-        while action < last and total[action] <= u[i] * running:
-            action += 1
-        actions[i] = action
 
 
 @njit(cache=True)

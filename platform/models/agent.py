@@ -98,7 +98,7 @@ class Agent(nn.Module):
         state = self.core.initial_state(n, board)
         if self.critic_core is None:
             return state
-        return _joined(state, self.critic_core.initial_state(n, board))
+        return _join(state, self.critic_core.initial_state(n, board))
 
     def step(self, obs: Tensor, state: State, is_first_B: Tensor) -> tuple[Tensor, Tensor, State]:
         """Advances one step.
@@ -118,7 +118,7 @@ class Agent(nn.Module):
         own, critics = _split(state)
         y, own = self.core.step(self.core.encode(seen), own, is_first_B)
         z, critics = self.critic_core.step(self.critic_core.encode(seen), critics, is_first_B)
-        return self.policy(y), self.value(z).squeeze(-1), _joined(own, critics)
+        return self.policy(y), self.value(z).squeeze(-1), _join(own, critics)
 
     def unroll(
         self, obs: Tensor, state: State, is_first_BT: Tensor
@@ -140,7 +140,7 @@ class Agent(nn.Module):
         own, critics = _split(state)
         y, own = self.core.unroll(self.core.encode(seen), own, is_first_BT)
         z, critics = self.critic_core.unroll(self.critic_core.encode(seen), critics, is_first_BT)
-        return self.policy(y), self.value(z).squeeze(-1), _joined(own, critics)
+        return self.policy(y), self.value(z).squeeze(-1), _join(own, critics)
 
 
 def _split(state: State) -> tuple[State, State]:
@@ -148,7 +148,7 @@ def _split(state: State) -> tuple[State, State]:
     return {k: v for k, v in state.items() if not k.startswith(_CRITIC)}, critics
 
 
-def _joined(own: State, critics: State) -> State:
+def _join(own: State, critics: State) -> State:
     return own | {_CRITIC + k: v for k, v in critics.items()}
 
 

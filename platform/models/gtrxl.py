@@ -20,7 +20,6 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -28,14 +27,12 @@ from torch.autograd.function import once_differentiable
 
 from whichgoal.models.contract import Core, State
 from whichgoal.models.encoder import encoder_for
+from whichgoal.models.gate import Gate
+from whichgoal.models.kernels import band_softmax, band_softmax_backward
 from whichgoal.models.sight import Board, Sight
-from whichgoal.numba_cache import njit
 from whichgoal.spec import ModelSpec
 
 HEADS = 4
-_LN2 = math.log(2)
-# Sums in any order, or they would not be vectorized; infinities are kept, as the mask needs them.
-_compiled = njit(cache=True, fastmath={"reassoc", "contract", "nsz", "nnan"})
 
 
 class GTrXL(Core):
@@ -169,8 +166,8 @@ class _Layer(nn.Module):
             phi_ED: The encoding of each distance.
         """
         b, d = x_BD.shape
-        n_BD = self._normalized(x_BD)
-        weight_JD, u, v, output_bias = self._folded()
+        n_BD = self._normalize(x_BD)
+        weight_JD, u, v, output_bias = self._fold()
         q_w, k_w, v_w = (part.view(HEADS, -1, d) for part in weight_JD.chunk(3))
         q_HBC = torch.bmm(n_BD.expand(HEADS, b, d), q_w.transpose(1, 2))
         content_BHD = torch.bmm(q_HBC + u.view(HEADS, 1, -1), k_w).transpose(0, 1)
@@ -200,8 +197,8 @@ class _Layer(nn.Module):
         """
         b, t, d = x_BTD.shape
         x_ND = x_BTD.reshape(b * t, d)
-        n_ND = self._normalized(x_ND)
-        weight_JD, u, v, output_bias = self._folded()
+        n_ND = self._normalize(x_ND)
+        weight_JD, u, v, output_bias = self._fold()
         qkv_NJ = F.linear(n_ND, weight_JD)
         past_BMJ = F.linear(memory_BMD, weight_JD[d:])
         r_ED = F.linear(phi_ED, self.relative)
@@ -212,10 +209,10 @@ class _Layer(nn.Module):
     def _scale(self, features: int) -> float:
         return (features // HEADS) ** -0.5
 
-    def _normalized(self, x: Tensor) -> Tensor:
+    def _normalize(self, x: Tensor) -> Tensor:
         return F.layer_norm(x, self.ones.shape, self.ones, self.zeros)
 
-    def _folded(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _fold(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Returns the weights of queries, keys, values for inputs without gain and bias, the biases
         u and v of the queries, and the bias that follows attention.
 
@@ -231,72 +228,9 @@ class _Layer(nn.Module):
         # Gain and bias are folded here too: no passes over the batch, forward or backward.
         weight_WD = self.hidden.weight * self.norm.weight
         bias_W = torch.addmv(self.hidden.bias, self.hidden.weight, self.norm.bias)
-        h_NW = F.relu_(F.linear(self._normalized(x_ND), weight_WD, bias_W))
+        h_NW = F.relu_(F.linear(self._normalize(x_ND), weight_WD, bias_W))
         gated: Tensor = self.mlp_gate(x_ND, F.relu_(self.output(h_NW)))
         return gated
-
-
-class Gate(nn.Module):
-    """The gate of a GRU in place of a residual connection (Parisotto et al. 2019, section 3.2).
-
-    r = s(W_r y + U_r x), z = s(W_z y + U_z x - b), h = tanh(W_h y + U_h (r x)),
-    g(x, y) = (1 - z) x + z h. With b = 2 it begins near the identity.
-    """
-
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        self.weight_x = nn.Parameter(torch.empty(3 * features, features))
-        self.weight_y = nn.Parameter(torch.empty(3 * features, features))
-        self.bias = nn.Parameter(torch.full((features,), 2.0))
-        for weight in (self.weight_x, self.weight_y):
-            for part in weight.data.chunk(3):
-                nn.init.orthogonal_(part)
-
-    def forward(self, x_ND: Tensor, y_ND: Tensor) -> Tensor:
-        """Returns `[N, D]` of the stream x and a sub-module's output y; parts r, z, h."""
-        gated: Tensor = _Gated.apply(x_ND, y_ND, self.weight_x, self.weight_y, self.bias)
-        return gated
-
-
-class _Gated(torch.autograd.Function):
-    """The gate, in place: autograd's takes a third longer."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, x_ND: Tensor, y_ND: Tensor, weight_x: Tensor, weight_y: Tensor, bias: Tensor
-    ) -> Tensor:
-        d = len(bias)
-        a = torch.mm(y_ND, weight_y.t())
-        rz, h = a[:, : 2 * d], a[:, 2 * d :]
-        torch.addmm(rz, x_ND, weight_x[: 2 * d].t(), out=rz)
-        a[:, d : 2 * d] -= bias
-        rz.sigmoid_()
-        rx = a[:, :d] * x_ND
-        torch.addmm(h, rx, weight_x[2 * d :].t(), out=h)
-        # tanh(a) = 2 s(2 a) - 1: twice as fast on a CPU.
-        h.mul_(2).sigmoid_().mul_(2).sub_(1)
-        ctx.save_for_backward(x_ND, y_ND, weight_x, weight_y, a, rx)
-        return torch.lerp(x_ND, h, a[:, d : 2 * d])
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_ND: Tensor) -> tuple[Tensor, ...]:
-        x, y, weight_x, weight_y, a, rx = ctx.saved_tensors
-        d = x.shape[1]
-        r, z, h = a.chunk(3, dim=1)
-        da = torch.empty_like(a)
-        dr, dz, dh = da.chunk(3, dim=1)
-        by_z = grad_ND * z
-        torch.ops.aten.tanh_backward(by_z, h, grad_input=dh)
-        torch.ops.aten.sigmoid_backward((h - x).mul_(grad_ND), z, grad_input=dz)
-        drx = torch.mm(dh, weight_x[2 * d :])
-        torch.ops.aten.sigmoid_backward(drx * x, r, grad_input=dr)
-        dx = torch.sub(grad_ND, by_z, out=by_z).addcmul_(drx, r)
-        dx.addmm_(da[:, : 2 * d], weight_x[: 2 * d])
-        d_weight_x = torch.empty_like(weight_x)
-        torch.mm(da[:, : 2 * d].t(), x, out=d_weight_x[: 2 * d])
-        torch.mm(dh.t(), rx, out=d_weight_x[2 * d :])
-        return dx, torch.mm(da, weight_y), d_weight_x, torch.mm(da.t(), y), -dz.sum(dim=0)
 
 
 class _Attend(torch.autograd.Function):
@@ -329,7 +263,7 @@ class _Attend(torch.autograd.Function):
         r_GEC = r_ED.view(e, HEADS, c).transpose(0, 1).repeat(b, 1, 1)
         position_GTE = torch.bmm(qv_GTC, r_GEC.transpose(1, 2))
         w_GTK = torch.bmm(q_GTC, k_GKC.transpose(1, 2))
-        softmax = softmax_compiled if w_GTK.device.type == "cpu" else softmax_plain
+        softmax = band_softmax if w_GTK.device.type == "cpu" else softmax_plain
         softmax(w_GTK, position_GTE, reach_BT, scale)
         ctx.save_for_backward(q_GTC, kv_2BHKC, qv_GTC, r_GEC, w_GTK)
         ctx.scale = scale
@@ -349,7 +283,7 @@ class _Attend(torch.autograd.Function):
         d_score = torch.bmm(grad_GTC, v_GKC.transpose(1, 2))
         d_position = w_GTK.new_empty(g, t, k - t + 1)
         compiled = d_score.device.type == "cpu"
-        softmax_backward = softmax_backward_compiled if compiled else softmax_backward_plain
+        softmax_backward = band_softmax_backward if compiled else softmax_backward_plain
         softmax_backward(w_GTK, d_score, d_position, ctx.scale)
         torch.bmm(d_score.transpose(1, 2), q_GTC, out=d_k)
         d_r = torch.bmm(d_position.transpose(1, 2), qv_GTC).view(b, HEADS, -1, c).sum(dim=0)
@@ -388,17 +322,6 @@ def softmax_plain(score_GTK: Tensor, position_GTE: Tensor, reach_BT: Tensor, sca
     band_GTE.copy_(score_GTE.softmax(dim=-1))
 
 
-def softmax_compiled(
-    score_GTK: Tensor, position_GTE: Tensor, reach_BT: Tensor, scale: float
-) -> None:
-    """Does the same as `softmax_plain` in a third of the time."""
-    score, position, reach = score_GTK.numpy(), position_GTE.numpy(), reach_BT.numpy()
-    # Powers of two are twice as fast as those of e, and torch's are vectorized.
-    _exponents(score, position, reach, score.dtype.type(scale / _LN2))
-    position_GTE.exp2_()
-    _weights(score, position)
-
-
 def softmax_backward_plain(
     w_GTK: Tensor, grad_GTK: Tensor, d_position_GTE: Tensor, scale: float
 ) -> None:
@@ -410,76 +333,7 @@ def softmax_backward_plain(
     grad_GTE.copy_(d_position_GTE)
 
 
-def softmax_backward_compiled(
-    w_GTK: Tensor, grad_GTK: Tensor, d_position_GTE: Tensor, scale: float
-) -> None:
-    """Does the same as `softmax_backward_plain` in a third of the time."""
-    w, grad, d_position = w_GTK.numpy(), grad_GTK.numpy(), d_position_GTE.numpy()
-    _softmax_backward(w, grad, d_position, w.dtype.type(scale))
-
-
 def _band(x_GTK: Tensor, distances: int) -> Tensor:
     """Returns the view `[G, T, E]` whose row t begins at column t: Transformer-XL's shift."""
     g, t, k = x_GTK.shape
     return x_GTK.as_strided((g, t, distances), (t * k, k + 1, 1))
-
-
-# Below, slices of rows rather than indices that are sums, and no literals: the former would keep
-# the loops from being vectorized, the latter would make single precision double.
-
-
-@_compiled
-def _exponents(score, position, reach, scale):
-    """Turns the position's scores into the sums of both, scaled, less their maximum."""
-    rows, steps, distances = position.shape
-    heads = rows // len(reach)
-    lowest = score.dtype.type(-np.inf)
-    for g in range(rows):
-        for t in range(steps):
-            content, row = score[g, t, t : t + distances], position[g, t]
-            for e in range(distances):
-                row[e] = (row[e] + content[e]) * scale
-            for e in range(distances - reach[g // heads, t]):
-                row[e] = lowest
-            top = lowest
-            for e in range(distances):
-                top = max(top, row[e])
-            for e in range(distances):
-                row[e] -= top
-
-
-@_compiled
-def _weights(score, power):
-    """Writes the powers, normalized, to the band of `score`, and zero to what lies beside it."""
-    rows, steps, distances = power.shape
-    one, zero = score.dtype.type(1), score.dtype.type(0)
-    for g in range(rows):
-        for t in range(steps):
-            row, weight = power[g, t], score[g, t, t : t + distances]
-            total = zero
-            for e in range(distances):
-                total += row[e]
-            factor = one / total
-            score[g, t, :t] = zero
-            for e in range(distances):
-                weight[e] = row[e] * factor
-            score[g, t, t + distances :] = zero
-
-
-@_compiled
-def _softmax_backward(weight, grad, d_position, scale):
-    rows, steps, distances = d_position.shape
-    zero = weight.dtype.type(0)
-    for g in range(rows):
-        for t in range(steps):
-            w, dw = weight[g, t, t : t + distances], grad[g, t, t : t + distances]
-            row = d_position[g, t]
-            mean = zero
-            for e in range(distances):
-                mean += w[e] * dw[e]
-            for e in range(distances):
-                row[e] = w[e] * (dw[e] - mean) * scale
-            grad[g, t, :t] = zero
-            for e in range(distances):
-                dw[e] = row[e]
-            grad[g, t, t + distances :] = zero

@@ -30,16 +30,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from whichgoal.models.contract import Core, State
-from whichgoal.models.conv import POINTS, conv3x3, transformed_kernel
-from whichgoal.models.planner_cell import Ticks, Weights
+from whichgoal.models.kernels import LANES, conv3x3, ticks
 from whichgoal.models.readout import Readout
 from whichgoal.models.sight import Board, Sight
-from whichgoal.models.simd import LANES
 from whichgoal.spec import ModelSpec
 
 
 class Conv3x3(nn.Module):
-    """A 3x3 convolution of groups of boards `[M, X, Y, C, L]`, see `conv.conv3x3`."""
+    """A 3x3 convolution of groups of boards `[M, X, Y, C, L]`, see `kernels.conv3x3`."""
 
     def __init__(self, channels: int, outputs: int) -> None:
         super().__init__()
@@ -55,7 +53,7 @@ class Conv3x3(nn.Module):
 class Planner(Core):
     """DRC(`model.layers`, `model.ticks`) of `features` channels; a read-out of `width` units.
 
-    On a CPU the convolutions are Winograd's and the ticks are compiled (`planner_cell.py`);
+    On a CPU the convolutions are Winograd's and the ticks are compiled (`kernels`);
     elsewhere they are plain torch, `plain_unroll`, which is also what they are tested against.
     """
 
@@ -111,8 +109,8 @@ class Planner(Core):
             F.pad(state[name].permute(1, 3, 4, 2, 0), (0, missing)).contiguous()
             for name in ("h", "c")
         )
-        weights = self._weights(columns, rows)
-        y, h, c = Ticks.apply(self.ticks, e, h, c, keep_TB, *weights.tensors())
+        constant_DXYG = self._constant(columns, rows)
+        y, h, c = ticks(self.ticks, e, h, c, keep_TB, self._split(), self.mix, constant_DXYG)
         out_TBF = self._read((y + e).flatten(2, 3), self.sight.agent_cell(codes_TQLXY))
         h, c = (part[..., :batch].permute(4, 0, 3, 1, 2) for part in (h, c))
         return out_TBF[:, :batch].transpose(0, 1), {"h": h, "c": c}
@@ -173,29 +171,3 @@ class Planner(Core):
         kernel = self.border.flatten(0, 1)
         found = F.conv2d(edge, kernel, padding=1)[0].unflatten(0, (self.layers, -1))
         return (found + self.bias[..., None, None]).permute(0, 2, 3, 1)
-
-    def _weights(self, columns: int, rows: int) -> Weights:
-        from_e, from_below, from_pooled, from_own = self._split()
-        # A pooled channel is constant: at an edge the part of the kernel that lies outside is lost.
-        inside = torch.tensor([[0, 1, 1], [1, 1, 1], [1, 1, 0]]).to(self.gates)
-        pooled = torch.einsum("xa,yb,dgcab->dxygc", inside, inside, from_pooled)
-        return Weights(
-            encoded=_transformed(_channels_first(from_e)),
-            below=_transformed(_channels_first(from_below)),
-            own=_transformed(_channels_first(from_own)),
-            pooled=_channels_first(pooled, 3).flatten(1, 3).contiguous(),
-            mix=self.mix,
-            constant=_channels_first(self._constant(columns, rows), 3).contiguous(),
-        )
-
-
-def _channels_first(x: Tensor, axis: int = 1) -> Tensor:
-    """Returns an axis of gates of channels, `[4 * C]`, as one of channels' gates, `[C * 4]`."""
-    return x.unflatten(axis, (4, -1)).transpose(axis, axis + 1).flatten(axis, axis + 1)
-
-
-def _transformed(kernels_DGC33: Tensor) -> Tensor:
-    """Returns every layer's kernel in Winograd's basis, `[D, 36, G, C]`."""
-    if not len(kernels_DGC33):
-        return kernels_DGC33.new_zeros(0, POINTS, *kernels_DGC33.shape[1:3])
-    return torch.stack([transformed_kernel(kernel) for kernel in kernels_DGC33])

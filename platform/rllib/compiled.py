@@ -1,6 +1,6 @@
-"""The two loops of PPO's data path that are compiled: drawing actions, and advantages.
+"""Advantages, compiled.
 
-Shape suffixes: T time, N environments, A actions.
+Shape suffixes: T time, N environments.
 """
 
 from __future__ import annotations
@@ -8,37 +8,6 @@ from __future__ import annotations
 import numpy as np
 
 from whichgoal.numba_cache import njit
-
-
-@njit(cache=True)
-def draw_actions(
-    logits_NA: np.ndarray, uniform_N: np.ndarray, actions_N: np.ndarray, logp_N: np.ndarray
-) -> None:
-    """Draws one action per row by inversion, and writes it and its log-probability.
-
-    Args:
-        logits_NA: `float32`, unnormalized log-probabilities.
-        uniform_N: `float32` in [0, 1), one random number per row.
-        actions_N: `int64`, written.
-        logp_N: `float32`, written.
-    """
-    rows, choices = logits_NA.shape
-    for n in range(rows):
-        top = logits_NA[n, 0]
-        for a in range(1, choices):
-            top = max(top, logits_NA[n, a])
-        total = 0.0
-        for a in range(choices):
-            total += np.exp(logits_NA[n, a] - top)
-        left = uniform_N[n] * total
-        action = choices - 1
-        for a in range(choices - 1):
-            left -= np.exp(logits_NA[n, a] - top)
-            if left < 0:
-                action = a
-                break
-        actions_N[n] = action
-        logp_N[n] = logits_NA[n, action] - top - np.log(total)
 
 
 @njit(cache=True)

@@ -154,7 +154,7 @@ class BatchedPPOLearner(PPOTorchLearner):
     def _rows(self, fragment: Fragment, module: AgentModule, seq_len: int) -> Batch:
         """Returns tensors of steps `[T * N, ...]`, or of sequences `[C * N, seq_len, ...]`."""
 
-        def arranged(x: Tensor) -> Tensor:
+        def arrange(x: Tensor) -> Tensor:
             if not seq_len:
                 return x.flatten(0, 1).to(self._device)
             x = x.unflatten(0, (-1, seq_len)).transpose(1, 2).flatten(0, 1)
@@ -162,14 +162,14 @@ class BatchedPPOLearner(PPOTorchLearner):
 
         seen = module.agent.sight(torch.from_numpy(fragment.obs).to(self._device))
         rows: Batch = {
-            Columns.OBS: arranged(seen),
-            Columns.ACTIONS: arranged(torch.from_numpy(fragment.actions)),
-            Columns.ACTION_LOGP: arranged(torch.from_numpy(fragment.logp)),
-            Postprocessing.ADVANTAGES: arranged(torch.from_numpy(fragment.advantages)),
-            Postprocessing.VALUE_TARGETS: arranged(torch.from_numpy(fragment.value_targets)),
+            Columns.OBS: arrange(seen),
+            Columns.ACTIONS: arrange(torch.from_numpy(fragment.actions)),
+            Columns.ACTION_LOGP: arrange(torch.from_numpy(fragment.logp)),
+            Postprocessing.ADVANTAGES: arrange(torch.from_numpy(fragment.advantages)),
+            Postprocessing.VALUE_TARGETS: arrange(torch.from_numpy(fragment.value_targets)),
         }
         if seq_len:
-            rows[IS_FIRST] = arranged(torch.from_numpy(fragment.is_first))
+            rows[IS_FIRST] = arrange(torch.from_numpy(fragment.is_first))
             rows[Columns.STATE_IN] = {
                 name: torch.from_numpy(part).flatten(0, 1).to(self._device)
                 for name, part in fragment.state.items()

@@ -40,7 +40,7 @@ def save(resume: Path, spec: TrialSpec, algorithm: PPO, last: Progress) -> None:
         shutil.rmtree(old)
 
 
-def restored(resume: Path, spec: TrialSpec, algorithm: PPO) -> Progress | None:
+def restore(resume: Path, spec: TrialSpec, algorithm: PPO) -> Progress | None:
     """Restores the newest sound state and returns where it stood, or None if there is none.
 
     Raises:

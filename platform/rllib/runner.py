@@ -27,7 +27,8 @@ from ray.rllib.utils.metrics import (
 )
 
 from whichgoal.models.agent import select
-from whichgoal.rllib.compiled import advantages, draw_actions
+from whichgoal.models.sampling import draw_actions, take_likeliest
+from whichgoal.rllib.compiled import advantages
 from whichgoal.rllib.fragment import Ended, Fragment
 from whichgoal.rllib.module import AgentModule
 
@@ -241,9 +242,7 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
                 torch.from_numpy(obs[t]), self._state, torch.from_numpy(is_first[t])
             )
             values[t] = value
-            draw_actions(logits.numpy(), uniform[t], actions[t], logp[t])
-            if not explore:
-                actions[t] = logits.argmax(1)
+            _choose(logits.numpy(), uniform[t], explore, actions[t], logp[t])
             infos = self._step_env(actions[t], rewards[t], terminated[t], truncated[t], ended)
             rows = np.flatnonzero(truncated[t] & ~terminated[t]) if truncated[t].any() else ()
             if len(rows):
@@ -268,7 +267,7 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
             advantages=advantage,
             value_targets=advantage + values,
             state=states,
-            ended=_joined(ended, steps * n),
+            ended=_join(ended, steps * n),
         )
 
     def _step_env(
@@ -326,9 +325,7 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
             logits, _, self._state = self.module.agent.step(
                 torch.from_numpy(self._obs), self._state, torch.from_numpy(self._is_first)
             )
-            draw_actions(logits.numpy(), self._rng.random(n, np.float32), actions, logp)
-            if not explore:
-                actions[:] = logits.argmax(1)
+            _choose(logits.numpy(), self._rng.random(n, np.float32), explore, actions, logp)
             ended: list[Ended] = []
             self._step_env(actions, reward, terminated, truncated, ended)
             steps += 1
@@ -346,10 +343,24 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
                 )
         self._needs_initial_reset = False
         self._begin()
-        return _joined(kept, steps * n)
+        return _join(kept, steps * n)
 
 
-def _joined(parts: list[Ended], steps: int) -> Ended:
+def _choose(
+    logits_NA: np.ndarray,
+    uniform_N: np.ndarray,
+    explore: bool,
+    actions_N: np.ndarray,
+    logp_N: np.ndarray,
+) -> None:
+    """Writes actions, drawn or the likeliest, and the log-probabilities of these very actions."""
+    if explore:
+        draw_actions(logits_NA, uniform_N, actions_N, logp_N)
+    else:
+        take_likeliest(logits_NA, actions_N, logp_N)
+
+
+def _join(parts: list[Ended], steps: int) -> Ended:
     none = Ended(np.zeros(0, np.float32), np.zeros(0, np.int32), np.zeros(0, np.bool_), steps)
     return Ended.concatenate([none, *parts])
 

@@ -6,12 +6,11 @@ import ctypes
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import ray
-import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.learner.learner import ENTROPY_KEY, POLICY_LOSS_KEY, VF_LOSS_KEY
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
@@ -22,6 +21,7 @@ from whichgoal.envs import WORLDS
 from whichgoal.envs.contract import Design, World
 from whichgoal.envs.vector import GridVectorEnv
 from whichgoal.loopback import stay_on_loopback
+from whichgoal.models.threads import on_one_thread
 from whichgoal.rllib import resume
 from whichgoal.rllib.learner import KL_KEY
 from whichgoal.rllib.module import AgentModule
@@ -48,7 +48,8 @@ def train(
     Goes on from the newest sound state under `folder/resume`, if there is one. Writes
     `folder/checkpoints/<env steps>/` where `TrainSpec.checkpoint_steps` says. In the one-process
     case (`num_env_runners=0, num_learners=0`) the weights depend on the spec alone: not on whether
-    the run was interrupted.
+    the run was interrupted. Where it learns in this process without a GPU, it does so on one torch
+    thread; the caller's number of threads is left as it is.
 
     Args:
         spec: The trial.
@@ -62,15 +63,19 @@ def train(
             another trial's training.
         RuntimeError: No env runner answers any more.
     """
+    batches = _batches(spec, folder, num_env_runners, num_learners, num_gpus)
+    yield from batches if num_learners or num_gpus else on_one_thread(batches)
+
+
+def _batches(
+    spec: TrialSpec, folder: Path, num_env_runners: int, num_learners: int, num_gpus: float
+) -> Generator[Progress, None, None]:
     done = checkpoint.newest(folder)
     if done is not None and done.spec == spec and done.env_steps >= spec.train.env_steps:
         return
     for noisy in ("ray.rllib", "ray._common.deprecation"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     _keep_memory()
-    if not num_learners and not num_gpus:
-        # Two threads on a busy machine are far slower than one, and round differently.
-        torch.set_num_threads(1)
     config = configure(spec, num_env_runners, num_learners, num_gpus)
     start_ray(max(1, num_env_runners + num_learners))
     algorithm = config.build_algo()
@@ -193,7 +198,7 @@ def start_ray(num_cpus: int) -> None:
 def _run(spec: TrialSpec, folder: Path, algorithm: PPO) -> Iterator[Progress]:
     total, marks = spec.train.env_steps, spec.train.checkpoint_steps()
     palette = algorithm.config.rl_module_spec.model_config["palette"]
-    last = resume.restored(folder / "resume", spec, algorithm) or Progress(
+    last = resume.restore(folder / "resume", spec, algorithm) or Progress(
         0, 0, 0, 0, 0, 0, 0, 0, 0, 0
     )
 

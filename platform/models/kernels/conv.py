@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from whichgoal.models.simd import (
+from whichgoal.models.kernels.simd import (
     LANES,
     At,
     Vector,
@@ -51,7 +51,7 @@ _KERNEL = torch.tensor(
 )
 
 
-def transformed_kernel(weight_DC33: Tensor) -> Tensor:
+def winograd_kernel(weight_DC33: Tensor) -> Tensor:
     """Returns `[36, D, C]` of `[D, C, 3, 3]`; differentiable."""
     g = _KERNEL.to(weight_DC33)
     return torch.einsum("ia,dcab,jb->ijdc", g, weight_DC33, g).reshape(
@@ -59,24 +59,26 @@ def transformed_kernel(weight_DC33: Tensor) -> Tensor:
     )
 
 
-def packed(matrix_PDC: Tensor) -> np.ndarray:
-    """Returns matrices as products read them, `[blocks, P, C, rows of a block]`; zeros fill up."""
-    points, rows, depth = matrix_PDC.shape
-    block = block_of(rows)
-    blocks = -(-rows // block)
-    padded = F.pad(matrix_PDC, (0, 0, 0, blocks * block - rows))
-    parts = padded.view(points, blocks, block, depth).permute(1, 0, 3, 2)
-    return parts.contiguous().numpy()
+def pack(matrix_PDC: Tensor) -> np.ndarray:
+    """Returns matrices as products read them, `[..., blocks, P, C, rows of a block]`.
+
+    Zeros fill up the last block. There may be other axes before P, for several layers.
+    """
+    block = block_of(matrix_PDC.shape[-2])
+    padded = F.pad(matrix_PDC, (0, 0, 0, -matrix_PDC.shape[-2] % block))
+    blocks = padded.unflatten(-2, (padded.shape[-2] // block, block))
+    return blocks.movedim(-3, -4).transpose(-1, -2).contiguous().numpy()
 
 
-def outer_room(points: int, rows: int, depth: int, like: Tensor) -> Tensor:
-    """Returns zeros that `simd.outer` adds to: 4x4 numbers at a time."""
-    return like.new_zeros(points, -(-rows // 4), -(-depth // 4), 4, 4)
+def outer_room(like: Tensor, *shape: int) -> Tensor:
+    """Returns zeros for matrices `[..., rows, depth]` that `simd.outer` adds to, 4x4 at a time."""
+    *lead, rows, depth = shape
+    return like.new_zeros(*lead, -(-rows // 4), -(-depth // 4), 4, 4)
 
 
-def unpacked(outer: Tensor, rows: int, depth: int) -> Tensor:
-    """Returns `[points, rows, depth]` of what was added up in `outer_room`."""
-    return outer.transpose(2, 3).flatten(3, 4).flatten(1, 2)[:, :rows, :depth]
+def unpack(outer: Tensor, rows: int, depth: int) -> Tensor:
+    """Returns the matrices `[..., rows, depth]` that were added up in an `outer_room`."""
+    return outer.transpose(-3, -2).flatten(-2).flatten(-3, -2)[..., :rows, :depth]
 
 
 def _points(d: Sequence[Vector]) -> list[Vector]:
@@ -251,7 +253,7 @@ def convolve(x_XYCL, w, add, y_XYDL, room):
 
     Args:
         x_XYCL: The boards.
-        w: Kernel, `packed`.
+        w: Kernel, as of `pack`.
         add: `[X, Y, D, L]`, or `[X, Y, D, 1]` for all lanes; may be y itself.
         y_XYDL: Written.
         room: Room to work in.
@@ -260,12 +262,8 @@ def convolve(x_XYCL, w, add, y_XYDL, room):
     outputs, block, one = y_XYDL.shape[2], w.shape[3], x_XYCL.dtype.type(1)
     size, weights = np.int64(x_XYCL.itemsize), address(w)
     row, outside = lanes * size, address(room.nothing)
-    v, sums, out, cells = (
-        address(room.v),
-        address(room.sums),
-        address(room.out),
-        address(room.cells),
-    )
+    v, sums = address(room.v), address(room.sums)
+    out, cells = address(room.out), address(room.cells)
     adds, outs, width = address(add), address(y_XYDL), np.int64(add.shape[3])
     high = (rows + 3) // 4
     for tile in range((columns + 3) // 4 * high):
@@ -301,7 +299,7 @@ def convolve_adjoint(x_XYCL, dy_XYDL, w, dx_XYCL, dw, room):
     Args:
         x_XYCL: The boards.
         dy_XYDL: Gradient of what they became.
-        w: The kernels' transpose, `packed`; empty if the input's gradient is not asked for.
+        w: The kernels' transpose, as of `pack`; empty if the input's gradient is not asked for.
         dx_XYCL: Added to.
         dw: Added to, an `outer_room`.
         room: Room to work in.
@@ -363,7 +361,7 @@ class _Conv(torch.autograd.Function):
         y = x_MXYCL.new_empty(*x_MXYCL.shape[:3], outputs, LANES)
         bias = bias_D[:, None].expand(columns, rows, outputs, 1).contiguous()
         room = room_for(columns, rows, channels, outputs, y)
-        _convolve_all(x_MXYCL.numpy(), packed(kernel_PDC), bias.numpy(), y.numpy(), room)
+        _convolve_all(x_MXYCL.numpy(), pack(kernel_PDC), bias.numpy(), y.numpy(), room)
         ctx.save_for_backward(x_MXYCL, kernel_PDC)
         return y
 
@@ -375,13 +373,13 @@ class _Conv(torch.autograd.Function):
         outputs, grad = kernel_PDC.shape[1], grad_MXYDL.contiguous()
         wanted = ctx.needs_input_grad[0]
         grad_x = torch.zeros_like(x_MXYCL) if wanted else x_MXYCL
-        w = packed(kernel_PDC.transpose(1, 2))
-        found = outer_room(POINTS, outputs, channels, grad)
+        w = pack(kernel_PDC.transpose(1, 2))
+        found = outer_room(grad, POINTS, outputs, channels)
         room = room_for(columns, rows, channels, outputs, grad)
         arrays = (x_MXYCL.numpy(), grad.numpy(), w if wanted else w[:0], grad_x.numpy())
         _convolve_all_adjoint(*arrays, found.numpy(), room)
         sums_D = grad.sum((0, 1, 2)).sum(-1)
-        return grad_x if wanted else None, unpacked(found, outputs, channels), sums_D
+        return grad_x if wanted else None, unpack(found, outputs, channels), sums_D
 
 
 def conv3x3(x_MXYCL: Tensor, weight_DC33: Tensor, bias_D: Tensor) -> Tensor:
@@ -395,5 +393,5 @@ def conv3x3(x_MXYCL: Tensor, weight_DC33: Tensor, bias_D: Tensor) -> Tensor:
         weight_DC33: Kernel.
         bias_D: Bias.
     """
-    y: Tensor = _Conv.apply(x_MXYCL, transformed_kernel(weight_DC33), bias_D)
+    y: Tensor = _Conv.apply(x_MXYCL, winograd_kernel(weight_DC33), bias_D)
     return y

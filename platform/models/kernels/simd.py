@@ -42,26 +42,26 @@ class Vector:
             return other.value
         return ir.Constant(self.value.type, [float(other)] * LANES)
 
-    def _made(self, value: Any) -> Vector:
+    def _vector(self, value: Any) -> Vector:
         return Vector(self.builder, value)
 
     def __add__(self, other: Vector | float) -> Vector:
-        return self._made(self.builder.fadd(self.value, self._of(other), flags=_FAST))
+        return self._vector(self.builder.fadd(self.value, self._of(other), flags=_FAST))
 
     def __sub__(self, other: Vector | float) -> Vector:
-        return self._made(self.builder.fsub(self.value, self._of(other), flags=_FAST))
+        return self._vector(self.builder.fsub(self.value, self._of(other), flags=_FAST))
 
     def __rsub__(self, other: float) -> Vector:
-        return self._made(self.builder.fsub(self._of(other), self.value, flags=_FAST))
+        return self._vector(self.builder.fsub(self._of(other), self.value, flags=_FAST))
 
     def __mul__(self, other: Vector | float) -> Vector:
-        return self._made(self.builder.fmul(self.value, self._of(other), flags=_FAST))
+        return self._vector(self.builder.fmul(self.value, self._of(other), flags=_FAST))
 
     def __truediv__(self, other: Vector | float) -> Vector:
-        return self._made(self.builder.fdiv(self.value, self._of(other), flags=_FAST))
+        return self._vector(self.builder.fdiv(self.value, self._of(other), flags=_FAST))
 
     def __rtruediv__(self, other: float) -> Vector:
-        return self._made(self.builder.fdiv(self._of(other), self.value, flags=_FAST))
+        return self._vector(self.builder.fdiv(self._of(other), self.value, flags=_FAST))
 
     __radd__, __rmul__ = __add__, __mul__
 
@@ -70,7 +70,7 @@ class Vector:
     ) -> Vector:
         """Returns `yes` in the lanes in which `self relation other` holds, else `no`."""
         holds = self.builder.fcmp_ordered(relation, self.value, self._of(other))
-        return self._made(self.builder.select(holds, yes.value, self._of(no)))
+        return self._vector(self.builder.select(holds, yes.value, self._of(no)))
 
     def within(self, bound: float) -> Vector:
         """Returns the numbers, cut at -bound and bound."""
@@ -85,12 +85,12 @@ class Vector:
             at = ir.Constant(ir.IntType(32), lane)
             number = self.builder.call(scalar, [self.builder.extract_element(self.value, at)])
             found = self.builder.insert_element(found, number, at)
-        return self._made(found)
+        return self._vector(found)
 
-    def shuffled(self, other: Vector, lanes: Sequence[int]) -> Vector:
+    def shuffle(self, other: Vector, lanes: Sequence[int]) -> Vector:
         """Returns the given lanes of the two, those of `other` counted from `LANES` on."""
         mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), list(lanes))
-        return self._made(self.builder.shuffle_vector(self.value, other.value, mask))
+        return self._vector(self.builder.shuffle_vector(self.value, other.value, mask))
 
     @property
     def is_single(self) -> bool:
@@ -183,7 +183,7 @@ class Variables:
 def vector_code(emit: Callable[..., None]) -> Any:
     """Makes `emit(at, *integers)` something that compiled functions call: `(one, (integers))`."""
 
-    def typed(typingctx: Any, one: Any, integers: Any) -> Any:
+    def typing(typingctx: Any, one: Any, integers: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             values = cgutils.unpack_tuple(builder, args[1])
             assert all(value.type == _LONG for value in values)
@@ -194,9 +194,9 @@ def vector_code(emit: Callable[..., None]) -> Any:
         assert isinstance(integers, types.BaseTuple)
         return types.void(one, integers), codegen
 
-    typed.__name__, typed.__doc__ = emit.__name__, emit.__doc__
-    typed.__module__ = emit.__module__
-    return intrinsic(typed)
+    typing.__name__, typing.__doc__ = emit.__name__, emit.__doc__
+    typing.__module__ = emit.__module__
+    return intrinsic(typing)
 
 
 @njit(inline="always")
@@ -222,11 +222,11 @@ def sums(vectors: Sequence[Vector]) -> Vector:
                 for other in (0, LANES)
                 for k in range(half)
             ]
-            folded = a.shuffled(b, low) + a.shuffled(b, [lane + half for lane in low])
+            folded = a.shuffle(b, low) + a.shuffle(b, [lane + half for lane in low])
             left.append((folded, [i for both in zip(of_a, of_b, strict=True) for i in both]))
         group = half
     (found, order), *_ = left
-    return found.shuffled(found, [order.index(i) for i in range(LANES)])
+    return found.shuffle(found, [order.index(i) for i in range(LANES)])
 
 
 def product(rows: int) -> Any:
