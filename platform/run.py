@@ -246,7 +246,7 @@ class _Run:
             if trial.id in self.reasons and trial not in missing:  # its last push came late
                 self.tracker.put(trial, "FINISHED")
         record = read_plan(storage.sweep(sweep.name))
-        compared = compare_sweep(sweep_of(record, storage, todays=True))
+        compared = compare_sweep(sweep_of(record, storage, unmixed=True))
         text = io.StringIO()
         self.console.print()
         for console in (self.console, PlainConsole(file=text, width=120, no_color=True)):

@@ -29,7 +29,7 @@ def print_comparison(compared: Compared, console: Console) -> None:
     """Prints a sweep's tables, and then its question and answer; or why it has none."""
     found = compared.comparison
     if found is None:
-        _say(console, compared.answer)
+        _say(console, "\n".join(compared.lines()))
         return
     rate = f"{100 * found.confidence:g} %"
     _say(
@@ -57,18 +57,14 @@ def print_answer(compared: Compared, console: Console) -> None:
     """Prints a sweep's question and answer, and what the answer does not rest on."""
     sweep, found = compared.sweep, compared.comparison
     _say(console, f"\n{sweep.question}", "bold")
-    _say(console, compared.answer)
-    if found is None:
-        return
-    if found.untried:
+    _say(console, "\n".join(compared.lines()))
+    if found is not None and found.untried:
         some = "; ".join(cell_name(choices) for choices in found.untried[:3])
         more = " ..." if len(found.untried) > 3 else ""
         _say(console, f"{len(found.untried)} cells have no scored agent: {some}{more}")
     if sweep.missing:
         some = ", ".join(sweep.missing[:5]) + (" ..." if len(sweep.missing) > 5 else "")
         _say(console, f"{len(sweep.missing)} trials are not scored: {some}")
-    for line in sweep.notes():
-        _say(console, line)
 
 
 def _say(console: Console, text: str, style: str = "") -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from whichgoal.compare.cells import Agent, Cell, cells
+from whichgoal.compare.code import codes_that_count
 from whichgoal.compare.command import Compared, compare_sweep
 from whichgoal.compare.scored import Reading, gather, read_agent, read_plan
 from whichgoal.storage import Storage
@@ -26,12 +27,14 @@ class Planned:
         self._storage = storage
         self._sweep = sweep
         self._readings: dict[str, tuple[int, Reading]] = {}
+        self._codes: set[str | None] = set()
         self._compared: Compared | None = None
         self.read()
 
     def read(self) -> None:
         """Reads the plan as it is now."""
         self.record = read_plan(self._storage.sweep(self._sweep))
+        self._codes = {one.agent.code for one in map(self._reading, self.trials) if one.agent}
 
     @property
     def trials(self) -> Sequence[PlannedTrial]:
@@ -60,17 +63,20 @@ class Planned:
     def agents(self, trials: Sequence[PlannedTrial] | None = None) -> list[Agent]:
         """Returns those of the trials, by default of all, that are scored.
 
-        By the sweep's battery and today's code: others are to be scored again.
+        By the sweep's battery, and by code that counts: others are to be scored again.
         """
-        readings = map(self._reading, self.trials if trials is None else trials)
-        return [reading.agent for reading in readings if reading.agent is not None]
+        found = [
+            self._reading(trial).agent for trial in (self.trials if trials is None else trials)
+        ]
+        counting = codes_that_count(self._codes)
+        return [agent for agent in found if agent is not None and agent.code in counting]
 
     def answer(self) -> str:
         """Returns what the sweep's agents say by now, in one sentence; works it out once."""
-        sweep = gather(self.record, [self._reading(trial) for trial in self.trials])
+        sweep = gather(self.record, [self._reading(trial) for trial in self.trials], True)
         if self._compared is None or self._compared.sweep != sweep:
             self._compared = compare_sweep(sweep)
-        return self._compared.answer
+        return " ".join(self._compared.lines())
 
     def _reading(self, trial: PlannedTrial) -> Reading:
         """Returns what a trial's files say, read anew only where it has been scored since."""
@@ -78,11 +84,13 @@ class Planned:
         known = self._readings.get(trial["id"])
         if known is None or known[0] != made_ms:
             known = self._readings[trial["id"]] = (made_ms, self._read_agent(trial))
+            if known[1].agent is not None:
+                self._codes.add(known[1].agent.code)
         return known[1]
 
     def _read_agent(self, trial: PlannedTrial) -> Reading:
         try:
-            return read_agent(trial, self.record, self._storage, todays=True)
+            return read_agent(trial, self.record, self._storage)
         except ValueError:  # damaged: it is to be scored again
             return Reading()
 

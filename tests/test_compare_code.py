@@ -106,7 +106,7 @@ def test_a_run_and_mlflow_leave_out_what_other_code_scored_and_go_on(storage, sw
     assert {agent.card.trial for agent in planned.agents()} == {trial.id for trial in others}
     assert not planned.is_whole(first.cell_id)
     assert planned.answer().startswith("1 of 4 agents are still missing; so far 3 of 3 scored")
-    found = sweep_of(read_plan(storage.sweep(sweep.name)), storage, todays=True)
+    found = sweep_of(read_plan(storage.sweep(sweep.name)), storage, unmixed=True)
     assert found.outdated == (first.id,)
     (note,) = found.notes()
     assert (
@@ -115,11 +115,16 @@ def test_a_run_and_mlflow_leave_out_what_other_code_scored_and_go_on(storage, sw
     ) in note
 
 
-def test_where_other_code_scored_all_mlflow_says_so_in_the_place_of_an_answer(storage, sweep):
+def test_in_mlflow_too_an_older_version_counts_while_it_is_the_only_one(storage, sweep):
     score_by(storage, sweep.trials(), OLD)
-    assert "the scores of 4 of 4 trials are by another version" in (
-        Planned(storage, sweep.name).answer()
-    )
+    planned = Planned(storage, sweep.name)
+    assert len(planned.agents()) == 4
+    assert planned.answer().startswith("4 of 4 scored agents are competent")
+    assert "its agents were scored by another version of the code" in planned.answer()
+    score_by(storage, sweep.trials()[:1], None)
+    planned = Planned(storage, sweep.name)
+    assert planned.agents() == []
+    assert planned.answer().startswith("sweep 'two': the scores of 4 of 4 trials are by another")
 
 
 def test_a_run_its_comparison_and_mlflow_give_the_same_answer(tmp_path, sweep, capsys):

@@ -7,7 +7,7 @@ older versions carry none.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from whichgoal.compare.cells import Agent
 
@@ -20,6 +20,15 @@ def scoring_code() -> str | None:
 def is_todays(code: str | None) -> bool:
     """Returns whether scores whose marker carries this digest were made by the code of today."""
     return code == scoring_code()
+
+
+def codes_that_count(codes: Collection[str | None]) -> Collection[str | None]:
+    """Returns whose scores count where a mixture may not stop the work, in a run and in MLflow.
+
+    Today's where there are any; else the only one that there is; else none.
+    """
+    todays = [code for code in codes if is_todays(code)]
+    return todays or (codes if len(codes) == 1 else ())
 
 
 def code_text(code: str | None) -> str:

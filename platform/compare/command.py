@@ -23,14 +23,12 @@ class Compared:
     sweep: ScoredSweep
     comparison: Comparison | None
 
-    @property
-    def answer(self) -> str:
-        """The sweep's answer in one sentence, or why there is none."""
+    def lines(self) -> list[str]:
+        """Returns the sweep's answer in one sentence, or why there is none, and `sweep.notes()`."""
+        notes = self.sweep.notes()
         if self.comparison is not None:
-            return self.comparison.answer
-        return " ".join(self.sweep.notes()) or (
-            "No agent has been scored yet, so there is no answer."
-        )
+            return [self.comparison.answer, *notes]
+        return notes or ["No agent has been scored yet, so there is no answer."]
 
     def record(self) -> dict[str, Any]:
         """Returns all of it as JSON has it."""

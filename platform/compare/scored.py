@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from whichgoal import ledger
 from whichgoal.compare.cells import Agent
-from whichgoal.compare.code import code_text, is_todays
+from whichgoal.compare.code import code_text, codes_that_count, is_todays
 from whichgoal.divergence.verdict import Scorecard
 from whichgoal.explain import told
 from whichgoal.storage import Storage
@@ -76,14 +76,12 @@ class Reading:
     """What a trial's files say: its agent, or why it has none that counts.
 
     Attributes:
-        agent: None where it is not scored, or not so that it counts.
-        differs: In what its battery differs from the sweep's, in words.
-        outdated: Whether other code than today's scored it.
+        agent: None where it is not scored, or by another battery than the sweep's.
+        differs: In what that battery differs, in words.
     """
 
     agent: Agent | None = None
     differs: str = ""
-    outdated: bool = False
 
 
 def read(path: Path, storage: Storage) -> list[ScoredSweep]:
@@ -124,16 +122,8 @@ def read(path: Path, storage: Storage) -> list[ScoredSweep]:
     return [sweep for sweep in found if sweep.agents or sweep.other]
 
 
-def read_agent(
-    trial: Mapping[str, Any], plan: Mapping[str, Any], storage: Storage, todays: bool = False
-) -> Reading:
-    """Reads what has been scored of one trial of a plan.
-
-    Args:
-        trial: The trial, as the plan has it.
-        plan: The plan, whose battery counts.
-        storage: Where its files are.
-        todays: Leave it out where other code than today's scored it.
+def read_agent(trial: Mapping[str, Any], record: Mapping[str, Any], storage: Storage) -> Reading:
+    """Reads what has been scored of one trial of a plan, whose battery counts.
 
     Raises:
         ValueError: Its scorecard is damaged.
@@ -142,37 +132,44 @@ def read_agent(
     if folder is None or not ledger.finished(folder, "score"):
         return Reading()
     inputs = json.loads((folder / "done" / "score.json").read_text(encoding="utf-8"))["inputs"]
-    if inputs.get("battery") != plan["battery"]:
-        return Reading(differs=ledger.told_apart(inputs.get("battery"), plan["battery"]))
-    code = inputs.get("code")
-    if todays and not is_todays(code):
-        return Reading(outdated=True)
-    card = _card(folder)
+    if inputs.get("battery") != record["battery"]:
+        return Reading(differs=ledger.told_apart(inputs.get("battery"), record["battery"]))
+    card, code = _card(folder), inputs.get("code")
     return Reading(Agent(trial["choices"], trial["seed"], card, trial["trunk_parameters"], code))
 
 
-def sweep_of(record: Mapping[str, Any], storage: Storage, todays: bool = False) -> ScoredSweep:
+def sweep_of(record: Mapping[str, Any], storage: Storage, unmixed: bool = False) -> ScoredSweep:
     """Returns the agents of a plan's trials that the plan's battery has scored.
 
     Args:
         record: The plan.
         storage: Where the agents are.
-        todays: Leave out those that other code than today's scored: for a run, which goes on
-            whatever lies there, where `compare` refuses to mix.
+        unmixed: See `gather`.
 
     Raises:
         ValueError: A scorecard is damaged.
     """
-    return gather(record, [read_agent(t, record, storage, todays) for t in record["trials"]])
+    return gather(record, [read_agent(t, record, storage) for t in record["trials"]], unmixed)
 
 
-def gather(record: Mapping[str, Any], readings: Sequence[Reading]) -> ScoredSweep:
-    """Returns a plan's sweep, of one reading per trial."""
+def gather(
+    record: Mapping[str, Any], readings: Sequence[Reading], unmixed: bool = False
+) -> ScoredSweep:
+    """Returns a plan's sweep, of one reading per trial.
+
+    Args:
+        record: The plan.
+        readings: Of its trials, in their order.
+        unmixed: Leave out the agents that stand in the way of `codes_that_count`: in a run, which
+            goes on whatever lies there, where `compare` refuses to mix.
+    """
     pairs = list(zip(record["trials"], readings, strict=True))
+    codes = {one.agent.code for one in readings if one.agent}
+    counting = codes_that_count(codes) if unmixed else codes
     return ScoredSweep(
         name=record["sweep"],
         question=record["question"],
-        agents=tuple(one.agent for one in readings if one.agent),
+        agents=tuple(one.agent for one in readings if one.agent and one.agent.code in counting),
         planned=tuple(trial["choices"] for trial in record["trials"]),
         missing=tuple(
             trial["id"] or "a trial whose hyper-parameters are not tuned yet"
@@ -181,7 +178,9 @@ def gather(record: Mapping[str, Any], readings: Sequence[Reading]) -> ScoredSwee
         ),
         other=tuple(trial["id"] for trial, one in pairs if one.differs),
         differs="; ".join(dict.fromkeys(one.differs for one in readings if one.differs)),
-        outdated=tuple(trial["id"] for trial, one in pairs if one.outdated),
+        outdated=tuple(
+            trial["id"] for trial, one in pairs if one.agent and one.agent.code not in counting
+        ),
     )
 
 
