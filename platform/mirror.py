@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import cast
 
-from whichgoal import ledger
 from whichgoal.lease import Lease, leased
+from whichgoal.ledger import Stage, TrialFolder
 from whichgoal.prepare import panels_file_of
 from whichgoal.remote import Remote, Select
 from whichgoal.spec import BatterySpec, TrialSpec
@@ -262,8 +262,8 @@ def whole_trial(
 def _only_here(remote: Remote, name: str) -> bool:
     """Returns whether a trial was finished on this machine, soundly, and the URL lacks that."""
     stages = [PurePosixPath(marker).stem for marker in remote.unpushed(name)]
-    folder = remote.root / name
-    return bool(stages) and all(ledger.finished(folder, cast(ledger.Stage, s)) for s in stages)
+    trial = TrialFolder(remote.root / name)
+    return bool(stages) and all(trial.finished(cast(Stage, stage)) for stage in stages)
 
 
 def _push_or_pull(remote: Remote, name: str, lease: Lease, select: Select | None = None) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from whichgoal import tuned as tuning
+from whichgoal.ledger import TrialFolder
 from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage import Storage
 from whichgoal.sweep import Sweep, size_of
@@ -69,8 +70,9 @@ def _stages(folder: Path | None, trial: TrialSpec, battery: BatterySpec) -> dict
     """Returns which stages of a trial are done; `scored` is by the sweep's own battery."""
     found = {"trained": False, "scored": False}
     if folder is not None and folder.is_dir():
-        found["trained"] = trained(folder, trial)
-        found["scored"] = probed(folder, battery) and scored(folder, battery)
+        there = TrialFolder(folder)
+        found["trained"] = trained(there, trial)
+        found["scored"] = probed(there, battery) and scored(there, battery)
     return {**found, "done": all(found.values())}
 
 

@@ -99,10 +99,11 @@ def flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def digest(folder: Path) -> str:
     """Returns a hash of everything that a finished trial produced; empty if it is not finished."""
-    products = [ledger.recorded(folder, stage) for stage in ledger.STAGES]
+    trial = ledger.TrialFolder(folder)
+    products = [trial.products(stage) for stage in ledger.STAGES]
     if not all(products):
         return ""
-    products += [ledger.recorded(folder, "along")]
+    products += [trial.products("along")]
     return hashed(products)
 
 

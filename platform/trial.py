@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whichgoal import ledger
+from whichgoal.ledger import TrialFolder
 from whichgoal.redact import redacted
 from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage import (
@@ -87,14 +88,15 @@ def carry_out(
         yield from _alone(stack, spec, folder)
         ledger.claim(folder, spec)
         ledger.keep_battery(folder, battery)
+        trial = TrialFolder(folder)
         try:
-            if not trained(folder, spec):
-                yield from train_only(spec, folder, resources)
-            if not probed(folder, battery):
+            if not trained(trial, spec):
+                yield from train_only(spec, trial, resources)
+            if not probed(trial, battery):
                 yield Report("probe", spec.train.env_steps)
-                probe(battery, folder, panels)
-            if not scored(folder, battery):
-                score(battery, folder, panels)
+                probe(battery, trial, panels)
+            if not scored(trial, battery):
+                score(battery, trial, panels)
         except Exception:
             _log(folder, redacted(traceback.format_exc()))
             raise
@@ -112,8 +114,9 @@ def train_alone(
     with ExitStack() as stack:
         yield from _alone(stack, spec, folder)
         ledger.claim(folder, spec)
-        if not trained(folder, spec):
-            yield from train_only(spec, folder, resources)
+        trial = TrialFolder(folder)
+        if not trained(trial, spec):
+            yield from train_only(spec, trial, resources)
 
 
 def _alone(stack: ExitStack, spec: TrialSpec, folder: Path) -> Iterator[Report]:
@@ -137,24 +140,24 @@ def _log(folder: Path, text: str) -> None:
         log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{text}\n")
 
 
-def trained(folder: Path, spec: TrialSpec) -> bool:
+def trained(trial: TrialFolder, spec: TrialSpec) -> bool:
     """Returns whether training is done and its last checkpoint sound."""
-    return ledger.finished(folder, "train", {"trial": spec.id})
+    return trial.finished("train", {"trial": spec.id})
 
 
-def probed(folder: Path, battery: BatterySpec) -> bool:
+def probed(trial: TrialFolder, battery: BatterySpec) -> bool:
     """Returns whether the last checkpoint has been probed with this battery's levels."""
-    return ledger.finished(folder, "probe", _probe_inputs(folder, battery))
+    return trial.finished("probe", _probe_inputs(trial, battery))
 
 
-def scored(folder: Path, battery: BatterySpec) -> bool:
+def scored(trial: TrialFolder, battery: BatterySpec) -> bool:
     """Returns whether these episodes have been scored with this battery's thresholds."""
-    return ledger.finished(folder, "score", _score_inputs(folder, battery))
+    return trial.finished("score", _score_inputs(trial, battery))
 
 
-def all_done(folder: Path, spec: TrialSpec, battery: BatterySpec) -> bool:
+def all_done(trial: TrialFolder, spec: TrialSpec, battery: BatterySpec) -> bool:
     """Returns whether every stage of the trial is done."""
-    return trained(folder, spec) and probed(folder, battery) and scored(folder, battery)
+    return trained(trial, spec) and probed(trial, battery) and scored(trial, battery)
 
 
 def read_progress(folder: Path) -> list[dict[str, Any]]:
@@ -176,7 +179,7 @@ def read_progress(folder: Path) -> list[dict[str, Any]]:
 
 
 def train_only(
-    spec: TrialSpec, folder: Path, resources: ResourcesSpec = ONE_PROCESS
+    spec: TrialSpec, trial: TrialFolder, resources: ResourcesSpec = ONE_PROCESS
 ) -> Iterator[Report]:
     """Trains the agent to its end, or goes on where a killed run stopped; marks it done.
 
@@ -184,6 +187,7 @@ def train_only(
     """
     from whichgoal.rllib import train
 
+    folder = trial.path
     yield Report("train", 0)
     curve: Path | None = None
     seconds: float | None = None
@@ -204,7 +208,7 @@ def train_only(
     if int(last.name) < spec.train.env_steps:
         raise RuntimeError(f"training ended, but the newest sound checkpoint is {last}")
     products = [p for p in last.rglob("*") if p.is_file()]
-    ledger.finish(folder, "train", products, {"trial": spec.id}, seconds)
+    trial.finish("train", products, {"trial": spec.id}, seconds)
 
 
 def last_checkpoint(folder: Path) -> Path:
@@ -221,16 +225,16 @@ def last_checkpoint(folder: Path) -> Path:
     return newest.path
 
 
-def probe(battery: BatterySpec, folder: Path, panels: Path | None = None) -> None:
+def probe(battery: BatterySpec, trial: TrialFolder, panels: Path | None = None) -> None:
     """Plays the battery with the last checkpoint; writes `episodes.parquet` and marks it done."""
     from whichgoal import tables
     from whichgoal.divergence.harness import play
 
-    begun, inputs = time.monotonic(), _probe_inputs(folder, battery)
-    episodes = play(**_tested(last_checkpoint(folder), battery, panels))
-    tables.write(episodes, folder / "episodes.parquet", tables.EPISODES)
-    seconds = time.monotonic() - begun
-    ledger.finish(folder, "probe", [folder / "episodes.parquet"], inputs, seconds)
+    begun, inputs = time.monotonic(), _probe_inputs(trial, battery)
+    table = trial.path / "episodes.parquet"
+    episodes = play(**_tested(last_checkpoint(trial.path), battery, panels))
+    tables.write(episodes, table, tables.EPISODES)
+    trial.finish("probe", [table], inputs, time.monotonic() - begun)
 
 
 def evaluate_checkpoint(
@@ -309,14 +313,14 @@ def world_of(loaded: Checkpoint) -> tuple[World, Design]:
     return world, design
 
 
-def score(battery: BatterySpec, folder: Path, panels: Path | None = None) -> Scorecard:
+def score(battery: BatterySpec, trial: TrialFolder, panels: Path | None = None) -> Scorecard:
     """Scores the episodes that were probed, playing none; writes the scores and marks it done."""
     from whichgoal import tables
     from whichgoal.divergence.harness import score_episodes, scores_table
 
-    begun, inputs = time.monotonic(), _score_inputs(folder, battery)
+    begun, inputs = time.monotonic(), _score_inputs(trial, battery)
+    folder, spec = trial.path, trial.spec
     episodes = tables.read(folder / "episodes.parquet", tables.EPISODES)
-    spec = ledger.claimed(folder)
     world, design = world_named(spec.world.name), design_of(spec)
     levels = panels_of(world, design, battery, panels)
     cards = score_episodes(episodes, battery, world, levels)
@@ -324,7 +328,7 @@ def score(battery: BatterySpec, folder: Path, panels: Path | None = None) -> Sco
     tables.write(scores_table(cards), folder / "scores.parquet", tables.SCORES)
     write_text(folder / "scorecard.json", card.model_dump_json(indent=2) + "\n")
     products = [folder / "scores.parquet", folder / "scorecard.json"]
-    ledger.finish(folder, "score", products, inputs, time.monotonic() - begun)
+    trial.finish("score", products, inputs, time.monotonic() - begun)
     return card
 
 
@@ -343,16 +347,16 @@ def _append(path: Path, progress: Progress) -> None:
         file.write(json.dumps(finite) + "\n")
 
 
-def _probe_inputs(folder: Path, battery: BatterySpec) -> dict[str, Any]:
+def _probe_inputs(trial: TrialFolder, battery: BatterySpec) -> dict[str, Any]:
     from whichgoal.tables import EPISODES
 
     levels = battery.model_dump(mode="json", include={"version", "episodes", "seed"})
     table = EPISODES.metadata[b"version"].decode()  # what an older version lacks is played again
-    return {"checkpoint": ledger.recorded(folder, "train"), "battery": levels, "table": table}
+    return {"checkpoint": trial.products("train"), "battery": levels, "table": table}
 
 
-def _score_inputs(folder: Path, battery: BatterySpec) -> dict[str, Any]:
+def _score_inputs(trial: TrialFolder, battery: BatterySpec) -> dict[str, Any]:
     return {
-        "episodes": ledger.recorded(folder, "probe"),
+        "episodes": trial.products("probe"),
         "battery": battery.model_dump(mode="json"),
     }

@@ -120,8 +120,9 @@ def test_another_battery_plays_all_of_them_anew(trial, played):
 
 
 def test_the_last_checkpoint_is_not_played_again_where_the_trial_is_scored(trial, played):
-    probe(SMALL, trial)
-    card = score(SMALL, trial)
+    there = ledger.TrialFolder(trial)
+    probe(SMALL, there)
+    card = score(SMALL, there)
     found = along.score_along(trial)
     assert played == [512, 1024]
     assert found.cards[-1].card == card

@@ -83,10 +83,10 @@ def finish(storage: Storage, sweep: Sweep, trial: TrialSpec, judged: Scorecard) 
     (folder / "scorecard.json").write_text(stamped.model_dump_json())
     battery = sweep.battery
     ledger.finish(folder, "train", [checkpoint], {"trial": trial.id})
-    inputs = stages._probe_inputs(folder, battery)
-    ledger.finish(folder, "probe", [folder / "episodes.parquet"], inputs)
+    there = ledger.TrialFolder(folder)
+    there.finish("probe", [folder / "episodes.parquet"], stages._probe_inputs(there, battery))
     scores = [folder / "scores.parquet", folder / "scorecard.json"]
-    ledger.finish(folder, "score", scores, stages._score_inputs(folder, battery))
+    there.finish("score", scores, stages._score_inputs(there, battery))
 
 
 def shown(uri: str) -> dict[str, dict[str, Any]]:

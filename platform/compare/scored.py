@@ -18,6 +18,7 @@ from whichgoal import ledger
 from whichgoal.compare.cells import Agent
 from whichgoal.divergence.verdict import Scorecard
 from whichgoal.explain import told
+from whichgoal.ledger import TrialFolder
 from whichgoal.storage import Storage
 
 ALLOWED = "a sweep's folder (runs/sweeps/NAME), a sweep file, or a storage root that holds sweeps/"
@@ -103,13 +104,13 @@ def sweep_of(record: Mapping[str, Any], storage: Storage) -> ScoredSweep:
     """
     agents, missing, other = [], [], {}
     for trial in record["trials"]:
-        folder = storage.trial(trial["id"]) if trial["id"] is not None else None
-        if folder is None or not ledger.finished(folder, "score"):
+        folder = TrialFolder(storage.trial(trial["id"])) if trial["id"] is not None else None
+        if folder is None or not folder.finished("score"):
             missing.append(trial["id"] or "a trial whose hyper-parameters are not tuned yet")
-        elif (theirs := ledger.scored_by(folder)) != record["battery"]:
+        elif (theirs := folder.scored_by) != record["battery"]:
             other[trial["id"]] = ledger.told_apart(theirs, record["battery"])
         else:
-            card = _card(folder)
+            card = _card(folder.path)
             agents.append(Agent(trial["choices"], trial["seed"], card, trial["trunk_parameters"]))
     return ScoredSweep(
         name=record["sweep"],
