@@ -35,10 +35,10 @@ from whichgoal import checkpoint
 from whichgoal.checkpoint import Policy
 from whichgoal.divergence import harness, panels_file
 from whichgoal.envs.vector import GridVectorEnv
+from whichgoal.score_stage import evaluate_checkpoint
 from whichgoal.spec import BatterySpec
 from whichgoal.sweep_check import load
 from whichgoal.sweep_trials import design_of, world_named
-from whichgoal.trial import evaluate_checkpoint
 
 SWEEP = Path(__file__).parents[1] / "sweeps" / "quickstart.yaml"
 BATTERY = BatterySpec()

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whichgoal import ledger, tables
+from whichgoal import tables
 from whichgoal.divergence.verdict import Scorecard
+from whichgoal.ledger import TrialFolder, checksum
 from whichgoal.score import Found, Scored, battery_of, kept_panels, trials_under
+from whichgoal.score_stage import evaluate_checkpoint
 from whichgoal.spec import BatterySpec
+from whichgoal.status import all_done, testing_code
 from whichgoal.storage import locked, write_json
-from whichgoal.trial import evaluate_checkpoint, probed, scored, testing_code, trained
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -69,16 +71,17 @@ def score_along(path: Path, episodes: int | None = None) -> Scored:
 
 
 def _score_trial(folder: Path, episodes: int | None) -> Scored:
-    battery, spec = battery_of(folder, episodes), ledger.claimed(folder)
+    battery, spec = battery_of(folder, episodes), TrialFolder(folder).spec
     checkpoints = sorted((folder / "checkpoints").glob("[0-9]*"))
     if not checkpoints:
         raise ValueError(f"{folder} holds no checkpoint yet")
     if episodes is not None:
         return _scored(folder, checkpoints, battery, {}, keep=False)
     with locked(folder, f"trial {spec.id}"):
-        points = _kept(folder, battery)
-        if trained(folder, spec) and probed(folder, battery) and scored(folder, battery):
-            last = _last(folder)
+        trial = TrialFolder(folder)  # as it is now that nobody else writes there
+        points = _kept(trial, battery)
+        if all_done(trial, spec, battery):
+            last = _last(trial)
             known = points.get(last.card.env_steps)
             if known is None or known.manifest != last.manifest:
                 points[last.card.env_steps] = last
@@ -100,7 +103,7 @@ def _scored(
     for path in checkpoints:
         try:
             manifest = path / "manifest.json"
-            digest = ledger.checksum(manifest) if manifest.exists() else ""
+            digest = checksum(manifest) if manifest.exists() else ""
             known = points.get(int(path.name))
             if known is None or known.manifest != digest:
                 found = evaluate_checkpoint(path, battery, panels)
@@ -114,23 +117,25 @@ def _scored(
     return Scored([Found(where / f"{p.card.env_steps:012d}", p.card) for p in ordered], problems)
 
 
-def _last(folder: Path) -> _Point:
+def _last(trial: TrialFolder) -> _Point:
     """Returns the last checkpoint as the trial's own stages scored it."""
+    folder = trial.path
     card = Scorecard.model_validate_json((folder / "scorecard.json").read_text(encoding="utf-8"))
-    products = ledger.recorded(folder, "train") or {}
+    products = trial.products("train") or {}
     manifest = next((sum_ for name, sum_ in products.items() if name.endswith("manifest.json")), "")
     return _Point(manifest, card, tables.read(folder / "scores.parquet", tables.SCORES))
 
 
-def _kept(folder: Path, battery: BatterySpec) -> dict[int, _Point]:
+def _kept(trial: TrialFolder, battery: BatterySpec) -> dict[int, _Point]:
     """Returns what an earlier call of this code scored with this battery: env steps -> checkpoint.
 
     A checkpoint that was deleted since keeps its scores.
     """
-    if not ledger.finished(folder, "along", _inputs(battery)):
+    if not trial.finished("along", _inputs(battery)):
         return {}
     import pyarrow.compute as pc
 
+    folder = trial.path
     table = tables.read(folder / TABLE, tables.SCORES)
     records = json.loads((folder / CARDS).read_text(encoding="utf-8"))
     try:
@@ -166,7 +171,8 @@ def _write(folder: Path, battery: BatterySpec, points: dict[int, _Point]) -> Non
         folder / CARDS,
         [{"manifest": p.manifest, "card": p.card.model_dump(mode="json")} for p in ordered],
     )
-    ledger.finish(folder, "along", [folder / TABLE, folder / CARDS], _inputs(battery))
+    products = [folder / TABLE, folder / CARDS]
+    TrialFolder(folder).finish("along", products, _inputs(battery))
 
 
 def _inputs(battery: BatterySpec) -> dict[str, Any]:

@@ -46,8 +46,8 @@ def cast_agent(path: Path, *, greedy: bool) -> Cast:
         raise ValueError(f"{path} does not exist; allowed: a checkpoint or a trial folder")
     from whichgoal import checkpoint
     from whichgoal.divergence.probe import PolicyActor
+    from whichgoal.probe_stage import last_checkpoint, world_of
     from whichgoal.score import battery_of
-    from whichgoal.trial import last_checkpoint, world_of
 
     battery = battery_of(path if (path / "spec.json").exists() else path.absolute().parent.parent)
     if (path / "spec.json").exists():

@@ -15,7 +15,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
-from whichgoal import ledger
+from whichgoal.ledger import Stage as TrialStage
+from whichgoal.ledger import TrialFolder
 from whichgoal.plan import Values
 from whichgoal.spec import ModelSpec, TrialSpec
 from whichgoal.storage import Storage, write_json
@@ -26,7 +27,7 @@ Source = Literal["past runs", "calibration", "nearest"]
 _MOST_RUNS = 400
 """So many past runs are read, the newest first."""
 _TAIL_BYTES = 4096
-_TEST_STAGES: tuple[ledger.Stage, ...] = ("probe", "score")
+_TEST_STAGES: tuple[TrialStage, ...] = ("probe", "score")
 
 
 @dataclass(frozen=True)
@@ -237,21 +238,21 @@ def _past(storage: Storage) -> list[tuple[Kind, float, float | None]]:
             with open(path, "rb") as file:
                 file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
                 last = json.loads(file.read().splitlines()[-1])
-            spec = TrialSpec.model_validate_json((path.parent / "spec.json").read_text("utf-8"))
+            trial = TrialFolder(path.parent)
             speed = last["env_steps"] / last["seconds"]
             if math.isfinite(speed) and speed > 0:
-                found.append((kind_of(spec), speed, _test_s(path.parent)))
+                found.append((kind_of(trial.spec), speed, _test_s(trial)))
         except (OSError, ValueError, KeyError, IndexError, TypeError, ZeroDivisionError):
             continue  # half written, damaged, or of another version: it tells nothing
     return found
 
 
-def _test_s(folder: Path) -> float | None:
+def _test_s(trial: TrialFolder) -> float | None:
     """Returns how long a trial was probed and scored, in seconds; None where no marker tells it.
 
     The time between two markers tells nothing: a trial may be scored again days later.
     """
-    probe_s, score_s = (ledger.seconds_of(folder, stage) for stage in _TEST_STAGES)
+    probe_s, score_s = map(trial.seconds, _TEST_STAGES)
     return None if probe_s is None or score_s is None else probe_s + score_s
 
 

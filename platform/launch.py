@@ -133,7 +133,7 @@ def trial_process(
 
 
 def _begin(config: dict[str, Any]) -> Iterator[Report]:
-    from whichgoal.mirror import whole_trial
+    from whichgoal.stored_trial import whole_trial
 
     job = json.loads(config["job"])
     return whole_trial(

@@ -8,21 +8,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import cast
 
-from whichgoal import ledger
 from whichgoal.lease import Lease, leased
-from whichgoal.prepare import panels_file_of
+from whichgoal.ledger import Stage, TrialFolder
 from whichgoal.remote import Remote, Select
-from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage import InUseError, Storage, StorageError, locked
-from whichgoal.sweep_spec import ResourcesSpec
-from whichgoal.trial import Report, carry_out
 
 PUSH_EVERY_S = 20.0
 """A killed process loses at most about this much of its work, beside what training loses anyway."""
@@ -126,7 +121,7 @@ def working_on(storage: Storage, sweep: str, say: Callable[[str], None]) -> Iter
             try:
                 yield
             except BaseException:
-                _push_what_is_left(mirror)
+                push_what_is_left(mirror)
                 raise
             mirror.push()
 
@@ -134,7 +129,7 @@ def working_on(storage: Storage, sweep: str, say: Callable[[str], None]) -> Iter
 def share(storage: Storage, folder: Path) -> None:
     """Pushes a folder that others only add to, such as the panels: other machines need it now."""
     if storage.remote is not None:
-        storage.remote.push(_name(storage, folder), exact=False)
+        storage.remote.push(name_in(storage, folder), exact=False)
 
 
 def fetch(storage: Storage, folders: Iterable[Path], *, push: bool = True) -> None:
@@ -156,7 +151,7 @@ def fetch(storage: Storage, folders: Iterable[Path], *, push: bool = True) -> No
         return
 
     def one(folder: Path) -> None:
-        name = _name(storage, folder)
+        name = name_in(storage, folder)
         try:
             with locked(remote.own(name), name):
                 if not _only_here(remote, name):
@@ -189,84 +184,14 @@ def fetched(text: str) -> Storage:
     return storage
 
 
-def carried_out(
-    storage: Storage,
-    folder: Path,
-    begin: Callable[[], Iterator[Report]],
-    panels: Callable[[], Path] | None = None,
-) -> Generator[Report, None, None]:
-    """Carries out a trial in this machine's copy of its folder, and pushes what comes of it.
-
-    While another process works on the trial it waits for it; that of a dead one is taken up when
-    its lease has lapsed.
-
-    Args:
-        storage: The root.
-        folder: The trial's folder.
-        begin: Begins to carry it out, once its folder is here, and reports on the way.
-        panels: Returns the file of panels that it will need; if it is there it is pulled, too.
-
-    Raises:
-        StorageError: The storage does not answer, or another took the trial up.
-    """
-    remote = storage.remote
-    if remote is None:
-        yield from begin()
-        return
-    name = _name(storage, folder)
-    with ExitStack() as stack:
-        while True:
-            try:
-                lease = stack.enter_context(leased(remote, name, f"trial {folder.name}"))
-                break
-            except InUseError:
-                yield Report("held", 0)
-                time.sleep(ASK_EVERY_S)
-        _push_or_pull(remote, name, lease)
-        if panels is not None:
-            file = panels()
-            remote.pull(_name(storage, file.parent), lambda there: {file.name} & set(there))
-        mirror = stack.enter_context(Mirror(remote, name, lease))
-        try:
-            for report in begin():
-                mirror.check()
-                if report.stage == "done":
-                    mirror.push()
-                    stack.close()  # whoever hears that it is done finds it free
-                    yield report
-                    return
-                yield report
-            mirror.push()
-        except BaseException:
-            _push_what_is_left(mirror)
-            raise
-
-
-def whole_trial(
-    storage: Storage, spec: TrialSpec, battery: BatterySpec, resources: ResourcesSpec
-) -> Generator[Report, None, None]:
-    """Carries out every stage of a trial of the root, as `carried_out` and `trial.carry_out` say.
-
-    Args:
-        storage: The root.
-        spec: The trial.
-        battery: How its last checkpoint is scored.
-        resources: What training may use.
-    """
-    folder = storage.trial(spec.id)
-    begin = partial(carry_out, spec, battery, folder, storage.panels, resources)
-    panels = partial(panels_file_of, spec, battery, storage.panels)
-    return carried_out(storage, folder, begin, panels)
-
-
 def _only_here(remote: Remote, name: str) -> bool:
     """Returns whether a trial was finished on this machine, soundly, and the URL lacks that."""
     stages = [PurePosixPath(marker).stem for marker in remote.unpushed(name)]
-    folder = remote.root / name
-    return bool(stages) and all(ledger.finished(folder, cast(ledger.Stage, s)) for s in stages)
+    trial = TrialFolder(remote.root / name)
+    return bool(stages) and all(trial.finished(cast(Stage, stage)) for stage in stages)
 
 
-def _push_or_pull(remote: Remote, name: str, lease: Lease, select: Select | None = None) -> None:
+def push_or_pull(remote: Remote, name: str, lease: Lease, select: Select | None = None) -> None:
     """Pushes a trial that was finished here and is not at the URL; pulls any other."""
     if _only_here(remote, name):
         remote.push(name, confirm=lease.confirm)
@@ -279,14 +204,14 @@ def _push_finished(remote: Remote, name: str) -> None:
     lease = Lease(remote, name, f"trial {PurePosixPath(name).name}")
     try:
         lease.take()
-        _push_or_pull(remote, name, lease, _results)
+        push_or_pull(remote, name, lease, _results)
     except InUseError:  # then what that one makes of it counts
         remote.pull(name, _results)
     finally:
         lease.release()
 
 
-def _name(storage: Storage, folder: Path) -> str:
+def name_in(storage: Storage, folder: Path) -> str:
     return folder.relative_to(storage.root).as_posix()
 
 
@@ -303,7 +228,7 @@ def _no_trials(names: Iterable[str]) -> set[str]:
     return {name for name in names if "trials" not in PurePosixPath(name).parts}
 
 
-def _push_what_is_left(mirror: Mirror) -> None:
+def push_what_is_left(mirror: Mirror) -> None:
     """Pushes what a trial or run that ended early leaves behind, if that is still possible."""
     try:
         mirror.push()

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from whichgoal import tuned as tuning
+from whichgoal.ledger import TrialFolder
 from whichgoal.spec import BatterySpec, TrialSpec
+from whichgoal.status import probed, scored, trained
 from whichgoal.storage import Storage
 from whichgoal.sweep import Sweep
 from whichgoal.sweep_trials import size_of
-from whichgoal.trial import probed, scored, trained
 
 Values = Mapping[str, Mapping[str, Any]]
 
@@ -69,8 +70,9 @@ def _stages(folder: Path | None, trial: TrialSpec, battery: BatterySpec) -> dict
     """Returns which stages of a trial are done; `scored` is by the sweep's own battery."""
     found = {"trained": False, "scored": False}
     if folder is not None and folder.is_dir():
-        found["trained"] = trained(folder, trial)
-        found["scored"] = probed(folder, battery) and scored(folder, battery)
+        there = TrialFolder(folder)
+        found["trained"] = trained(there, trial)
+        found["scored"] = probed(there, battery) and scored(there, battery)
     return {**found, "done": all(found.values())}
 
 

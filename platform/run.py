@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -12,16 +13,19 @@ from whichgoal import launch, ledger, tracking, tracking_uri
 from whichgoal.compare.command import compare_sweep
 from whichgoal.compare.scored import read_plan, sweep_of
 from whichgoal.errors import STOPPED, CommandError
-from whichgoal.mirror import carried_out, fetch, share, working_on
+from whichgoal.ledger import TrialFolder
+from whichgoal.mirror import fetch, share, working_on
 from whichgoal.plan import plan
 from whichgoal.prepare import build_panels
 from whichgoal.progress import Board, Row, Screen, say_plainly
 from whichgoal.ray_session import TimeUp, cores
 from whichgoal.spec import TrialSpec
 from whichgoal.stages import Stages
+from whichgoal.status import all_done, probed, trained
 from whichgoal.storage import Storage, StorageError, write_json, write_text
+from whichgoal.stored_trial import carry_out_at
 from whichgoal.sweep import Sweep
-from whichgoal.trial import all_done, carry_out, probed, scored, trained
+from whichgoal.trial import carry_out
 from whichgoal.tuned import values_of
 
 if TYPE_CHECKING:
@@ -99,26 +103,27 @@ class _Run:
     ) -> None:
         self.sweep, self.storage, self.console = sweep, storage, console
         self.tracker, self.address = tracker, address
-        self.trials: list[TrialSpec] = []
+        self.trials: dict[str, TrialSpec] = {}
         self.reasons: dict[str, str] = {}
         self.over: set[str] = set()
 
     def go(self) -> None:
         """Runs it to its end."""
         sweep, storage = self.sweep, self.storage
-        self.trials = sweep.trials(values_of(storage, sweep.tune_groups()))
-        fetch(storage, [storage.trial(trial.id) for trial in self.trials])
-        for trial in self.trials:
-            if (storage.trial(trial.id) / "spec.json").exists():
-                ledger.claim(storage.trial(trial.id), trial)
+        self._take_up(sweep)
+        for trial_id, trial in self.trials.items():
+            folder = storage.trial(trial_id)
+            if (folder / "spec.json").exists():
+                ledger.claim(folder, trial)
         self._say(f"{sweep.name}: {sweep.question}")
         try:
             with Stages(sweep, storage, self.console, self.address) as stages:
                 if sweep.tune is not None or sweep.explore is not None:
                     self._search(stages)
                     sweep = self.sweep
-                self._keep_plan()
-                self._train_and_score(stages)
+                planned = self._keep_plan()
+                done = {trial["id"] for trial in planned["trials"] if trial["done"]}
+                self._train_and_score(stages, done)
         except (KeyboardInterrupt, TimeUp) as stop:
             self._stop(stop)
         except Exception:
@@ -127,7 +132,13 @@ class _Run:
             raise
         self._finish()
 
-    def _keep_plan(self) -> None:
+    def _take_up(self, sweep: Sweep) -> None:
+        """Lists the sweep's trials, and brings here what they have come to."""
+        trials = sweep.trials(values_of(self.storage, sweep.tune_groups()))
+        self.trials = {trial.id: trial for trial in trials}
+        fetch(self.storage, map(self.storage.trial, self.trials))
+
+    def _keep_plan(self) -> dict[str, Any]:
         """Writes the plan; says so where trials of an earlier one of that name are no part of it.
 
         A plan that is damaged tells of none.
@@ -145,44 +156,51 @@ class _Run:
                 f"{self.storage} and in MLflow"
             )
         write_json(folder / "plan.json", planned)
+        return planned
 
     def _search(self, stages: Stages) -> None:
         """Carries out the adaptive stages; only then the trials are known."""
         stages.tune()
         if self.sweep.explore is not None:
             self.sweep = stages.explore()
-        found = values_of(self.storage, self.sweep.tune_groups())
-        self.trials = self.sweep.trials(found)
-        fetch(self.storage, [self.storage.trial(trial.id) for trial in self.trials])
+        self._take_up(self.sweep)
 
     def _say(self, text: str) -> None:
         say_plainly(self.console, text)
 
-    def _is_done(self, trial: TrialSpec) -> bool:
-        return all_done(self.storage.trial(trial.id), trial, self.sweep.battery)
+    def _not_done(self, trial_ids: Iterable[str]) -> list[str]:
+        """Returns those of the trials that are not done, as their folders here say."""
+        return [
+            trial_id
+            for trial_id in trial_ids
+            if not all_done(self._folder(trial_id), self.trials[trial_id], self.sweep.battery)
+        ]
 
-    def _train_and_score(self, stages: Stages) -> None:
+    def _folder(self, trial_id: str) -> TrialFolder:
+        return TrialFolder(self.storage.trial(trial_id))
+
+    def _train_and_score(self, stages: Stages, done: set[str]) -> None:
+        """Carries out what is left; `done` are the ids of the trials that are done."""
         sweep, storage = self.sweep, self.storage
         pending = []
-        for trial in self.trials:
-            folder = storage.trial(trial.id)
-            if trained(folder, trial) and probed(folder, sweep.battery):
-                if not scored(folder, sweep.battery):
-                    begin = partial(carry_out, trial, sweep.battery, folder, storage.panels)
-                    for _ in carried_out(storage, folder, begin):  # scores only
-                        pass
-                self.tracker.put(trial, "FINISHED")
-            else:
-                pending.append(trial)
-        done = len(self.trials) - len(pending)
-        self._say(f"{len(self.trials)} trials, {done} done before; results in {storage}")
+        for trial_id, trial in self.trials.items():
+            there = self._folder(trial_id)
+            if trial_id not in done:
+                if not (trained(there, trial) and probed(there, sweep.battery)):
+                    pending.append(trial)
+                    continue
+                begin = partial(carry_out, trial, sweep.battery, there.path, storage.panels)
+                for _ in carry_out_at(storage, there.path, begin):  # scores only
+                    pass
+            self.tracker.put(trial, "FINISHED")
+        before = len(self.trials) - len(pending)
+        self._say(f"{len(self.trials)} trials, {before} done before; results in {storage}")
         if not pending:
             return
         build_panels(pending, sweep.battery, storage.panels, self._say, at_once=cores())
         share(storage, storage.panels)
-        by_id = {trial.id: trial for trial in pending}
         rows = {t.id: Row(label(sweep, t), t.train.env_steps) for t in pending}
-        board = Board(rows, already_done=done)
+        board = Board(rows, already_done=before)
         heard: dict[str, int] = {}
         session = stages.session(len(pending))
         with Screen(board, self.console) as screen:
@@ -193,42 +211,39 @@ class _Run:
                 over = report["stage"] == "done"
                 if over:
                     self.over.add(trial_id)
-                    self._fetch(by_id[trial_id])
+                    self._fetch(trial_id)
                 heard[trial_id] = heard.get(trial_id, 0) + 1
                 if over or heard[trial_id] % TRACK_EVERY == 1:
-                    self.tracker.put(by_id[trial_id], "FINISHED" if over else "RUNNING")
+                    self.tracker.put(self.trials[trial_id], "FINISHED" if over else "RUNNING")
                 if report["env_steps"]:
                     self.tracker.start()  # only once training is under way: its import takes time
 
             def on_failure(trial_id: str, reason: str) -> None:
                 board.fail(trial_id)
-                self._fetch(by_id[trial_id])
+                self._fetch(trial_id)
                 self.reasons[trial_id] = reason
-                self.tracker.put(by_id[trial_id], "FAILED")
+                self.tracker.put(self.trials[trial_id], "FAILED")
 
             launch.run_trials(pending, sweep.battery, storage, on_report, on_failure, session)
 
-    def _fetch(self, *trials: TrialSpec) -> None:
+    def _fetch(self, *trial_ids: str) -> None:
         """Brings results here; a storage that does not answer now is asked again at the end."""
         with suppress(StorageError):
-            fetch(self.storage, [self.storage.trial(trial.id) for trial in trials])
+            fetch(self.storage, map(self.storage.trial, trial_ids))
 
     def _stop(self, stop: KeyboardInterrupt | TimeUp) -> NoReturn:
         self._fetch(*self.trials)
-        done = [t for t in self.trials if self._is_done(t)]
-        begun = [
-            t
-            for t in self.trials
-            if t not in done and (self.storage.trial(t.id) / "checkpoints").exists()
-        ]
+        left = self._not_done(self.trials)
+        begun = [one for one in left if (self.storage.trial(one) / "checkpoints").exists()]
+        done = len(self.trials) - len(left)
         unsent = None
         if self.tracker.started:
-            for trial in begun:
-                self.tracker.put(trial, "KILLED")
+            for trial_id in begun:
+                self.tracker.put(self.trials[trial_id], "KILLED")
             unsent = self.tracker.close("KILLED")
         why = str(stop) if isinstance(stop, TimeUp) else "stopped"
         text = (
-            f"{why}: {len(done)} of {len(self.trials)} trials are done and kept, {len(begun)} "
+            f"{why}: {done} of {len(self.trials)} trials are done and kept, {len(begun)} "
             f"others have checkpoints; run the same command again to go on from there"
             + (f"\n{unsent}" if unsent is not None else "")
         )
@@ -240,11 +255,13 @@ class _Run:
         from whichgoal.show_comparison import print_run
 
         sweep, storage = self.sweep, self.storage
-        fetch(storage, [storage.trial(t.id) for t in self.trials if not self._is_done(t)])
-        missing = [t for t in self.trials if not self._is_done(t)]
-        for trial in self.trials:
-            if trial.id in self.reasons and trial not in missing:  # its last push came late
-                self.tracker.put(trial, "FINISHED")
+        missing = self._not_done(self.trials)
+        if missing and storage.remote is not None:
+            fetch(storage, map(storage.trial, missing))
+            missing = self._not_done(missing)
+        absent = set(missing)
+        for trial_id in self.reasons.keys() - absent:  # its last push came late
+            self.tracker.put(self.trials[trial_id], "FINISHED")
         record = read_plan(storage.sweep(sweep.name))
         compared = compare_sweep(sweep_of(record, storage, unmixed=True))
         text = io.StringIO()
@@ -259,21 +276,21 @@ class _Run:
         if unsent is not None:
             self._say(unsent)
         if missing:
-            raise Unfinished("\n".join(self._problem(trial) for trial in missing))
+            raise Unfinished("\n".join(map(self._problem, missing)))
 
-    def _problem(self, trial: TrialSpec) -> str:
+    def _problem(self, trial_id: str) -> str:
         """Returns which trial has no result, why, and where its log is, if it wrote one."""
-        named = f"trial {trial.id} ({label(self.sweep, trial)}) ended without a result"
-        reason = self.reasons.get(trial.id)
-        if reason is None and trial.id in self.over:
-            folder = self.storage.trial(trial.id)
+        name, folder = label(self.sweep, self.trials[trial_id]), self.storage.trial(trial_id)
+        named = f"trial {trial_id} ({name}) ended without a result"
+        reason = self.reasons.get(trial_id)
+        if reason is None and trial_id in self.over:
             return (
                 f"{named} here: it was done, but {folder} is not on this machine; "
                 f"--storage must be a folder that all nodes mount, or a URL"
             )
         if reason is None:
             return f"{named}: it was not started"
-        log = self.storage.trial(trial.id) / "trial.log"
+        log = folder / "trial.log"
         return f"{named}: {reason}; see {log if log.exists() else log.parent}"
 
 

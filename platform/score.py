@@ -9,22 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from whichgoal import ledger
 from whichgoal.divergence.verdict import Scorecard
 from whichgoal.explain import told
+from whichgoal.ledger import TrialFolder
+from whichgoal.probe_stage import last_checkpoint, probe
+from whichgoal.score_stage import evaluate_checkpoint, score
 from whichgoal.settings import design_from
 from whichgoal.spec import BatterySpec
+from whichgoal.status import probed, scored, trained
 from whichgoal.storage import locked
 from whichgoal.sweep_trials import world_named
-from whichgoal.trial import (
-    evaluate_checkpoint,
-    last_checkpoint,
-    probe,
-    probed,
-    score,
-    scored,
-    trained,
-)
 
 if TYPE_CHECKING:
     from whichgoal.divergence.harness import Evaluation
@@ -142,9 +136,9 @@ def _score_checkpoint(path: Path, episodes: int | None) -> Found:
 
 
 def _score_trial(folder: Path, episodes: int | None) -> Scorecard:
-    battery = battery_of(folder, episodes)
-    spec = ledger.claimed(folder)
-    damaged = ledger.damaged(folder, "train")
+    trial = TrialFolder(folder)
+    battery, spec = battery_of(folder, episodes), trial.spec
+    damaged = trial.damaged("train")
     if damaged:
         raise ValueError(
             f"the last checkpoint of trial {spec.id} is damaged ({folder / damaged[0]}); run its "
@@ -153,12 +147,13 @@ def _score_trial(folder: Path, episodes: int | None) -> Scorecard:
     if episodes is not None:
         return evaluate_checkpoint(last_checkpoint(folder), battery).card
     with locked(folder, f"trial {spec.id}"):
-        if not trained(folder, spec):
+        trial = TrialFolder(folder)  # as it is now that nobody else writes there
+        if not trained(trial, spec):
             raise ValueError(f"trial {spec.id} is not trained to its end; run its sweep again")
-        if not probed(folder, battery):
-            probe(battery, folder, kept_panels(folder))
-        if not scored(folder, battery):
-            return score(battery, folder, kept_panels(folder))
+        if not probed(trial, battery):
+            probe(battery, trial, kept_panels(folder))
+        if not scored(trial, battery):
+            return score(battery, trial, kept_panels(folder))
     return Scorecard.model_validate_json((folder / "scorecard.json").read_text(encoding="utf-8"))
 
 
@@ -174,7 +169,7 @@ def battery_of(folder: Path, episodes: int | None = None) -> BatterySpec:
     Raises:
         ValueError: The trial's battery is damaged.
     """
-    return with_episodes(ledger.kept_battery(folder) or BatterySpec(), episodes)
+    return with_episodes(TrialFolder(folder).battery or BatterySpec(), episodes)
 
 
 def with_episodes(battery: BatterySpec, episodes: int | None) -> BatterySpec:

@@ -19,10 +19,10 @@ from whichgoal.launch import trial_process, why_it_died
 from whichgoal.mirror import fetch
 from whichgoal.ray_session import Session
 from whichgoal.search_study import distribution, finished_trials, open_study
+from whichgoal.status import read_progress
 from whichgoal.storage import Storage
 from whichgoal.sweep_groups import ExploreGroup, TuneGroup
 from whichgoal.sweep_spec import ExploreSpec, TuneSpec
-from whichgoal.trial import read_progress
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from whichgoal.launch import REPORT_EVERY_S
-from whichgoal.mirror import carried_out, whole_trial
 from whichgoal.spec import BatterySpec, TrialSpec
+from whichgoal.status import read_progress
 from whichgoal.storage import Storage, StorageError
+from whichgoal.stored_trial import carry_out_at, whole_trial
 from whichgoal.sweep_groups import ExploreGroup
 from whichgoal.sweep_spec import ExploreSpec, ResourcesSpec
 from whichgoal.sweep_trials import trial_spec
-from whichgoal.trial import read_progress, train_alone
+from whichgoal.trial import train_alone
 
 Reports = Generator[dict[str, Any], None, None]
 
@@ -46,7 +47,7 @@ def _tune(job: Mapping[str, Any], values: Mapping[str, Any], resources: Resource
         spec = trial_spec({**job["leaves"], **values}, job["seed"])
         storage = Storage.at(job["storage"])
         folder = storage.root / job["folder"] / spec.id
-        for report in carried_out(storage, folder, partial(train_alone, spec, folder, resources)):
+        for report in carry_out_at(storage, folder, partial(train_alone, spec, folder, resources)):
             yield {"env_steps": report.env_steps, "late_success": late_success(folder)}
     except StorageError:  # says nothing about the values: they are to be tried again
         raise

@@ -130,8 +130,7 @@ class Listed(Sweep):
     @property
     def axes(self) -> dict[str, tuple[Any, ...]]:
         """Dotted key -> all values that are compared, in any cell."""
-        keys = dict.fromkeys(key for point in self.points for key in point)
-        found = {key: [p[key] for p in self.points if key in p] for key in keys}
+        found = {key: [p[key] for p in self.points if key in p] for key in self._keys}
         return {key: tuple(dict.fromkeys(values)) for key, values in found.items()}
 
     def combinations(self) -> Iterator[dict[str, Any]]:
@@ -141,7 +140,11 @@ class Listed(Sweep):
     def choices(self, trial: TrialSpec) -> dict[str, Any]:
         """Returns the value of each key in `trial`; None where the key is of other cells only."""
         point = self._by_cell[trial.cell_id]
-        return {key: point.get(key) for key in self.axes}
+        return {key: point.get(key) for key in self._keys}
+
+    @cached_property
+    def _keys(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(key for point in self.points for key in point))
 
     @cached_property
     def _by_cell(self) -> dict[str, Mapping[str, Any]]:

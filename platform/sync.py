@@ -10,15 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whichgoal import ledger, tracking_uri
+from whichgoal import tracking_uri
 from whichgoal.compare.scored import read_plan
 from whichgoal.errors import CommandError
+from whichgoal.ledger import TrialFolder
 from whichgoal.mirror import working_on
 from whichgoal.redact import redacted
-from whichgoal.spec import BatterySpec, TrialSpec
+from whichgoal.spec import BatterySpec
+from whichgoal.status import all_done
 from whichgoal.storage import InUseError, Storage, locked
 from whichgoal.tracking import ENDED_FILE
-from whichgoal.trial import all_done
 
 if TYPE_CHECKING:
     from whichgoal.tracking_runs import Status
@@ -76,12 +77,12 @@ def _sync_sweep(name: str, storage: Storage, uri: str, say: Callable[[str], None
     problems = []
     index = Index(uri, storage, name)
     for trial_id in [trial["id"] for trial in plan["trials"]]:
-        if not (storage.trial(trial_id) / "spec.json").exists():
+        trial = TrialFolder(storage.trial(trial_id))
+        if not (trial.path / "spec.json").exists():
             continue  # not begun
         try:
-            trial = ledger.claimed(storage.trial(trial_id))
-            status = _status(trial, battery, storage, ended)
-            index.send(trial, status)
+            status = _status(trial, battery, ended)
+            index.send(trial.spec, status)
             statuses[trial_id] = status
         except Exception as error:
             problems.append(f"trial {trial_id}: {_line(error)}")
@@ -95,16 +96,13 @@ def _sync_sweep(name: str, storage: Storage, uri: str, say: Callable[[str], None
     return problems
 
 
-def _status(
-    trial: TrialSpec, battery: BatterySpec, storage: Storage, ended: dict[str, Any]
-) -> Status:
+def _status(trial: TrialFolder, battery: BatterySpec, ended: dict[str, Any]) -> Status:
     """Returns how a trial stands: what its run would have told MLflow."""
-    folder = storage.trial(trial.id)
-    if all_done(folder, trial, battery, by_any_code=True):
+    if all_done(trial, trial.spec, battery, by_any_code=True):
         return "FINISHED"
     try:
-        with locked(folder, f"trial {trial.id}"):
-            known: Status = ended.get("trials", {}).get(trial.id, "KILLED")
+        with locked(trial.path, f"trial {trial.spec.id}"):
+            known: Status = ended.get("trials", {}).get(trial.spec.id, "KILLED")
             return known
     except InUseError:  # another sweep's run works on it
         return "RUNNING"

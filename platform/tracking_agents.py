@@ -35,6 +35,9 @@ class Planned:
         """Reads the plan as it is now."""
         self.record = read_plan(self._storage.sweep(self._sweep))
         self._codes = {one.agent.code for one in map(self._reading, self.trials) if one.agent}
+        self._members: dict[str, list[PlannedTrial]] = {}
+        for trial in self.trials:
+            self._members.setdefault(trial["cell"], []).append(trial)
 
     @property
     def trials(self) -> Sequence[PlannedTrial]:
@@ -49,11 +52,9 @@ class Planned:
 
     def members(self, cell: str) -> list[PlannedTrial]:
         """Returns a cell's trials; none if it is no cell of the sweep."""
-        found = [trial for trial in self.trials if trial["cell"] == cell]
-        if not found:
+        if cell not in self._members:
             self.read()
-            found = [trial for trial in self.trials if trial["cell"] == cell]
-        return found
+        return self._members.get(cell, [])
 
     def is_whole(self, cell: str) -> bool:
         """Returns whether all agents of a cell have been scored."""

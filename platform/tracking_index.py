@@ -215,10 +215,11 @@ class Index:
         }
         self._runs.tag(run, tags)
         files = ["spec.json", "scorecard.json", "episodes.parquet", "scores.parquet"]
-        along = ledger.recorded(folder, "along") or {}
+        there = ledger.TrialFolder(folder)
+        along = there.products("along") or {}
         for name in [*files, *along]:
             self._runs.file(run, folder / name)
-        for name in ledger.recorded(folder, "train") or {}:
+        for name in there.products("train") or {}:
             if name.startswith("checkpoints/"):
                 self._runs.file(run, folder / name, "checkpoint")
         if along:

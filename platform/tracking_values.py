@@ -19,8 +19,8 @@ from whichgoal import ledger
 from whichgoal.compare.cells import INCOMPETENT, Cell, adoption, is_competent
 from whichgoal.divergence.verdict import Score, Scorecard
 from whichgoal.spec import TrialSpec, flat
+from whichgoal.status import read_progress
 from whichgoal.sweep_trials import design_of, size_of
-from whichgoal.trial import read_progress
 
 MOST_METRICS = 20
 ALL_SEEDS = "all"
@@ -87,10 +87,11 @@ def cell_params(member: TrialSpec) -> dict[str, str]:
 
 def digest(folder: Path) -> str:
     """Returns a hash of everything that a finished trial produced; empty if it is not finished."""
-    products = [ledger.recorded(folder, stage) for stage in ledger.STAGES]
+    trial = ledger.TrialFolder(folder)
+    products = [trial.products(stage) for stage in ledger.STAGES]
     if not all(products):
         return ""
-    products += [ledger.recorded(folder, "along")]
+    products += [trial.products("along")]
     return hashed(products)
 
 

@@ -18,11 +18,15 @@ from whichgoal.divergence.confusion import Tested
 from whichgoal.envs import WORLDS
 from whichgoal.envs.contract import World
 from whichgoal.figures import confusion_figure
+from whichgoal.ledger import TrialFolder
+from whichgoal.probe_stage import last_checkpoint
+from whichgoal.score_stage import evaluate_checkpoint
 from whichgoal.show import confusion_table, validation_table
 from whichgoal.spec import BatterySpec, TrialSpec
+from whichgoal.status import trained
 from whichgoal.storage import Storage, locked, write_json
 from whichgoal.sweep_trials import design_of, trial_spec, world_named
-from whichgoal.trial import evaluate_checkpoint, last_checkpoint, train_only, trained
+from whichgoal.trial import train_only
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -129,13 +133,13 @@ def train_control(spec: TrialSpec, folder: Path, say: Say) -> None:
     Raises:
         StorageError: The folder holds another trial.
     """
-    if trained(folder, spec):
+    if trained(TrialFolder(folder), spec):
         return
     with locked(folder, f"trial {spec.id}"):
         told = -1
         ledger.claim(folder, spec)
         rewarded = design_of(spec).reward or world_named(spec.world.name).goals[0]
-        for report in train_only(spec, folder):
+        for report in train_only(spec, TrialFolder(folder)):
             tenth = 10 * report.env_steps // spec.train.env_steps
             if tenth > told and report.success is not None:
                 told = tenth

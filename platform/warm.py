@@ -9,9 +9,12 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from whichgoal.ledger import TrialFolder
+from whichgoal.probe_stage import last_checkpoint
+from whichgoal.score_stage import evaluate_checkpoint
 from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.sweep_trials import trial_spec
-from whichgoal.trial import evaluate_checkpoint, last_checkpoint, train_only
+from whichgoal.trial import train_only
 
 BATTERY = BatterySpec(episodes=16)
 
@@ -34,7 +37,7 @@ def main() -> None:
     """Trains, plays and scores for as short as can be; keeps nothing but what was compiled."""
     for spec in specs():
         with tempfile.TemporaryDirectory(prefix="whichgoal-") as name:
-            for _ in train_only(spec, Path(name)):
+            for _ in train_only(spec, TrialFolder(Path(name))):
                 pass
             evaluate_checkpoint(last_checkpoint(Path(name)), BATTERY)
 

@@ -10,9 +10,10 @@ import torch
 from whichgoal import along, checkpoint, ledger, tables
 from whichgoal.cli import main
 from whichgoal.models.agent import Agent
+from whichgoal.probe_stage import probe
+from whichgoal.score_stage import evaluate_checkpoint, score
 from whichgoal.spec import BatterySpec, Thresholds, TrialSpec
 from whichgoal.sweep_trials import trial_spec, world_named
-from whichgoal.trial import evaluate_checkpoint, probe, score
 
 LEAVES = {
     "world.name": "arrow_maze",
@@ -140,8 +141,9 @@ def test_what_other_code_scored_is_played_anew(trial, played):
 
 
 def test_the_last_checkpoint_is_not_played_again_where_the_trial_is_scored(trial, played):
-    probe(SMALL, trial)
-    card = score(SMALL, trial)
+    there = ledger.TrialFolder(trial)
+    probe(SMALL, there)
+    card = score(SMALL, there)
     found = along.score_along(trial)
     assert played == [512, 1024]
     assert found.cards[-1].card == card

@@ -1,10 +1,13 @@
 """What counts as done, who may write, and what is refused."""
 
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -61,12 +64,12 @@ def test_a_marker_says_how_it_was_made(folder):
 
 
 def test_a_marker_says_how_long_its_stage_took_and_that_changes_no_result(folder):
-    assert ledger.seconds_of(folder, "train") is None
+    assert ledger.TrialFolder(folder).seconds("train") is None
     ledger.finish(folder, "train", [folder / "weights"], INPUTS, seconds=2.5)
-    assert ledger.seconds_of(folder, "train") == 2.5
+    assert ledger.TrialFolder(folder).seconds("train") == 2.5
     assert ledger.finished(folder, "train", INPUTS)
     (folder / "done" / "train.json").write_text('{"seconds": "long"}')
-    assert ledger.seconds_of(folder, "train") is None
+    assert ledger.TrialFolder(folder).seconds("train") is None
 
 
 def test_a_folder_is_claimed_once_and_again_by_the_same_trial(tmp_path):
@@ -163,3 +166,62 @@ def test_a_trial_waits_for_another_process_and_then_goes_on(tmp_path, holder, mo
     reports.close()
     with locked(tmp_path, "x"):
         pass
+
+
+@pytest.fixture
+def hashed(monkeypatch) -> list[str]:
+    """The names of the files that are hashed from now on."""
+    names: list[str] = []
+    digest = hashlib.file_digest
+
+    def noted(file, name):
+        names.append(Path(file.name).name)
+        return digest(file, name)
+
+    monkeypatch.setattr(hashlib, "file_digest", noted)
+    return names
+
+
+def test_a_product_that_stays_as_it_is_is_hashed_once(folder, hashed, monkeypatch):
+    monkeypatch.setattr(ledger, "_SETTLED_NS", 0)
+    time.sleep(0.02)
+    assert all(ledger.finished(folder, "train") for _ in range(3))
+    assert hashed == ["weights"]
+
+
+def test_a_product_that_was_hashed_and_is_changed_by_another_is_seen(folder, monkeypatch):
+    monkeypatch.setattr(ledger, "_SETTLED_NS", 0)
+    time.sleep(0.02)
+    assert ledger.finished(folder, "train")
+    stat = (folder / "weights").stat()
+    (folder / "weights").write_bytes(b"weightz")
+    os.utime(folder / "weights", ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert not ledger.finished(folder, "train")
+
+
+def test_a_product_that_was_changed_just_now_is_hashed_again(folder, hashed):
+    assert all(ledger.finished(folder, "train") for _ in range(2))
+    assert hashed == ["weights", "weights"]
+
+
+def test_a_trials_files_are_read_once_by_a_handle(folder, monkeypatch):
+    read: list[str] = []
+    text = Path.read_text
+
+    def noted(path, *args, **more):
+        read.append(path.name)
+        return text(path, *args, **more)
+
+    monkeypatch.setattr(Path, "read_text", noted)
+    trial = ledger.TrialFolder(folder)
+    assert [trial.finished("train", INPUTS), trial.finished("train")] == [True, True]
+    assert [trial.finished("probe"), trial.finished("probe")] == [False, False]
+    assert trial.products("train") is not None
+    assert read == ["train.json", "probe.json"]
+
+
+def test_a_handle_sees_the_stage_that_it_finishes(folder):
+    trial = ledger.TrialFolder(folder)
+    assert not trial.finished("probe")
+    trial.finish("probe", [folder / "weights"], {})
+    assert trial.finished("probe", {})

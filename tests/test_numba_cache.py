@@ -57,7 +57,7 @@ def test_a_function_that_another_file_inlines_is_compiled_anew_once_it_changes(t
 
 
 def test_whichever_module_comes_first_the_folder_is_the_same(tmp_path):
-    first = folder("from whichgoal.models.simd import types", XDG_CACHE_HOME=str(tmp_path))
+    first = folder("from whichgoal.models.kernels.simd import types", XDG_CACHE_HOME=str(tmp_path))
     assert first == folder("import numba", XDG_CACHE_HOME=str(tmp_path))
     assert Path(first).parent == tmp_path / "whichgoal"
 

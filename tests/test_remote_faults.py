@@ -27,9 +27,10 @@ from s3_server import objects, s3_server
 
 from whichgoal import lease, ledger, mirror, remote_files
 from whichgoal.lease import Lease, leased
-from whichgoal.mirror import Mirror, carried_out, fetch, fetched, working_on
+from whichgoal.mirror import Mirror, fetch, fetched, working_on
 from whichgoal.remote import Remote
 from whichgoal.storage import Storage, StorageError
+from whichgoal.stored_trial import carry_out_at
 from whichgoal.trial import Report
 
 
@@ -38,7 +39,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     fsspec.register_implementation("faulty", Faulty, clobber=True)
     monkeypatch.setattr(remote_files, "WAITS_S", (0.01, 0.01))
     monkeypatch.setattr(lease, "SETTLE_S", 0.05)
-    monkeypatch.setattr(mirror, "ASK_EVERY_S", 0.1)
+    monkeypatch.setattr("whichgoal.stored_trial.ASK_EVERY_S", 0.1)
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_a_trial_that_was_finished_but_not_pushed_is_pushed_by_the_next_run(worl
 def test_a_trial_that_is_tried_again_keeps_what_it_had_finished(world: World) -> None:
     one = killed_before_its_push(world, "one")
     folder = one.root / TRIAL
-    stages = [report.stage for report in carried_out(one, folder, begin(folder, "again"))]
+    stages = [report.stage for report in carry_out_at(one, folder, begin(folder, "again"))]
     assert stages == ["done"]
     assert ledger.finished(world.bucket / TRIAL, "train", {"by": "one"})
 
@@ -76,7 +77,7 @@ def test_what_another_machine_works_on_does_not_count_as_done_here(world: World)
 
 def test_what_another_machine_has_finished_since_is_what_counts(world: World) -> None:
     one, two = killed_before_its_push(world, "one"), world.machine("two")
-    for _ in carried_out(two, two.root / TRIAL, begin(two.root / TRIAL, "two")):
+    for _ in carry_out_at(two, two.root / TRIAL, begin(two.root / TRIAL, "two")):
         pass
     fetch(one, [one.root / TRIAL])
     for place in (world.bucket, one.root):
@@ -184,7 +185,7 @@ def test_whoever_could_not_say_that_it_lives_asks_before_it_pushes(
 
     with leased(remote_of(one), TRIAL, "trial t") as held, set_at_end(back):
         break_at(one, hangs)
-        for _ in carried_out(two, two.root / TRIAL, begin(two.root / TRIAL, "two")):
+        for _ in carry_out_at(two, two.root / TRIAL, begin(two.root / TRIAL, "two")):
             pass
         after = world.files("")
         assert held.lost is None
@@ -206,7 +207,7 @@ def test_whoever_is_paused_in_the_middle_of_a_push_asks_before_it_goes_on(
         if name.startswith("lease"):
             awake.wait(60)
         elif what == "write" and "checkpoints/09" in path and not awake.is_set():
-            for _ in carried_out(two, two.root / TRIAL, begin(two.root / TRIAL, "two")):
+            for _ in carry_out_at(two, two.root / TRIAL, begin(two.root / TRIAL, "two")):
                 pass
 
     with leased(remote_of(one), TRIAL, "trial t") as held, set_at_end(awake):
@@ -274,7 +275,7 @@ def test_an_outage_at_the_end_of_a_trial_is_no_success(world: World, error: Exce
         yield Report("done", 9)
 
     with pytest.raises(StorageError, match=str(error).split()[0]):
-        stages += [report.stage for report in carried_out(one, folder, reports)]
+        stages += [report.stage for report in carry_out_at(one, folder, reports)]
     assert "done" not in stages
     assert "done/train.json" not in world.files(TRIAL)
     break_at(one, None)

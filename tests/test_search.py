@@ -207,7 +207,7 @@ def test_a_storage_that_does_not_answer_says_nothing_about_the_values(tmp_path, 
         "storage": str(tmp_path / "runs"),
         "folder": "tuned/x/trials",
     }
-    monkeypatch.setattr(searched, "carried_out", fails)
+    monkeypatch.setattr(searched, "carry_out_at", fails)
     with pytest.raises(StorageError):  # Tune tries it again; Optuna is told of no result
         next(searched.reports(job, {"ppo.lr": 1e-3}, ResourcesSpec()))
     monkeypatch.undo()

@@ -141,7 +141,7 @@ def test_a_marker_that_names_files_elsewhere_counts_for_nothing(tmp_path, name):
     products = {name: ledger.checksum(folder / name)}
     marker = {"stage": "train", "inputs": {}, "products": products}
     (folder / "done" / "train.json").write_text(json.dumps(marker))
-    assert ledger.recorded(folder, "train") is None
+    assert ledger.TrialFolder(folder).products("train") is None
     assert not ledger.finished(folder, "train")
 
 

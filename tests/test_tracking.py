@@ -501,3 +501,21 @@ def test_a_store_whose_making_was_cut_off_is_made_anew(tmp_path, sweep):
     index_of(storage, sweep).close("FINISHED")
     assert store.exists()
     assert not store.with_name("mlflow.db.unfinished").exists()
+
+
+def test_a_cells_trials_are_looked_up_and_the_plan_is_not_searched_for_them(tmp_path):
+    from whichgoal.tracking_agents import Planned
+
+    class Counted(list):
+        walks = 0
+
+        def __iter__(self):
+            Counted.walks += 1
+            return super().__iter__()
+
+    sweep = sweep_of(tmp_path)
+    plan_of = Planned(planned(tmp_path / "runs", sweep), sweep.name)
+    plan_of.record = {**plan_of.record, "trials": Counted(plan_of.trials)}
+    cells = [trial.cell_id for trial in sweep.trials()]
+    assert [len(plan_of.members(cell)) for cell in cells] == [2, 2, 2, 2]
+    assert Counted.walks == 0

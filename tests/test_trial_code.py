@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from whichgoal import checkpoint, ledger, source, trial
+from whichgoal import checkpoint, ledger, source, status, trial
 from whichgoal.models.agent import Agent
 from whichgoal.rllib import Progress
 from whichgoal.score import score_path
@@ -78,7 +78,7 @@ def stages_done(folder: Path) -> list[str]:
 
 
 def test_what_this_code_made_is_done(folder):
-    assert trial.all_done(folder, SPEC, BATTERY)
+    assert status.all_done(ledger.TrialFolder(folder), SPEC, BATTERY)
     assert stages_done(folder) == []
 
 
@@ -86,17 +86,17 @@ def test_what_this_code_made_is_done(folder):
 def test_scores_of_other_code_are_made_again_and_nothing_is_played_for_it(folder, code):
     scores = (folder / "scores.parquet").read_bytes()
     by_code(folder, "score", code)
-    assert not trial.scored(folder, BATTERY)
+    assert not status.scored(ledger.TrialFolder(folder), BATTERY)
     assert stages_done(folder) == ["score"]
     assert (folder / "scores.parquet").read_bytes() == scores
-    assert trial.all_done(folder, SPEC, BATTERY)
+    assert status.all_done(ledger.TrialFolder(folder), SPEC, BATTERY)
 
 
 def test_episodes_of_other_code_are_played_again_and_nothing_is_trained_for_it(folder):
     by_code(folder, "probe", "0123456789ab")
-    assert not trial.probed(folder, BATTERY)
+    assert not status.probed(ledger.TrialFolder(folder), BATTERY)
     assert "probe" in stages_done(folder)
-    assert trial.all_done(folder, SPEC, BATTERY)
+    assert status.all_done(ledger.TrialFolder(folder), SPEC, BATTERY)
 
 
 def test_episodes_from_before_code_was_noted_count(folder):
@@ -106,19 +106,19 @@ def test_episodes_from_before_code_was_noted_count(folder):
 
 @pytest.mark.parametrize("stage", ["probe", "score"])
 def test_a_marker_names_the_code_that_it_was_made_by(folder, stage):
-    assert ledger.code_of(folder, stage) == source.digest(*STAGES[stage])
+    assert ledger.TrialFolder(folder).code(stage) == source.digest(*STAGES[stage])
     by_code(folder, stage, None)
-    assert ledger.code_of(folder, stage) is None
+    assert ledger.TrialFolder(folder).code(stage) is None
 
 
 def test_what_other_code_finished_was_finished_all_the_same(folder):
     by_code(folder, "probe", "0123456789ab")
     by_code(folder, "score", "0123456789ab")
-    assert trial.all_done(folder, SPEC, BATTERY, by_any_code=True)
+    assert status.all_done(ledger.TrialFolder(folder), SPEC, BATTERY, by_any_code=True)
     by_code(folder, "score", None)
-    assert trial.all_done(folder, SPEC, BATTERY, by_any_code=True)
+    assert status.all_done(ledger.TrialFolder(folder), SPEC, BATTERY, by_any_code=True)
     (folder / "scores.parquet").write_bytes(b"")
-    assert not trial.all_done(folder, SPEC, BATTERY, by_any_code=True)
+    assert not status.all_done(ledger.TrialFolder(folder), SPEC, BATTERY, by_any_code=True)
 
 
 @pytest.fixture
@@ -146,8 +146,8 @@ def test_what_an_older_version_trained_is_trained_anew(tmp_path, trained_for, mo
     train(tmp_path)
     train(tmp_path)
     assert trained_for == [False]
-    monkeypatch.setattr(trial, "TRAINING", 2)
-    assert not trial.trained(tmp_path, SPEC)
+    monkeypatch.setattr(status, "TRAINING", 2)
+    assert not status.trained(ledger.TrialFolder(tmp_path), SPEC)
     train(tmp_path)
     train(tmp_path)
     assert trained_for == [False, False]
@@ -156,7 +156,7 @@ def test_what_an_older_version_trained_is_trained_anew(tmp_path, trained_for, mo
 def test_a_killed_training_goes_on_in_its_own_version_only(tmp_path, trained_for, monkeypatch):
     train(tmp_path)
     for version, goes_on in ((1, True), (2, False), (2, True)):
-        monkeypatch.setattr(trial, "TRAINING", version)
+        monkeypatch.setattr(status, "TRAINING", version)
         (tmp_path / "done" / "train.json").unlink()
         train(tmp_path)
         assert trained_for[-1] is goes_on

@@ -9,8 +9,7 @@ from typing import Any
 
 from simulated_agents import ADOPTS, card
 
-from whichgoal import ledger
-from whichgoal import trial as stages
+from whichgoal import ledger, status
 from whichgoal.divergence.verdict import Scorecard
 from whichgoal.plan import plan
 from whichgoal.spec import TrialSpec
@@ -85,10 +84,10 @@ def finish(storage: Storage, sweep: Sweep, trial: TrialSpec, judged: Scorecard) 
     (folder / "scorecard.json").write_text(stamped.model_dump_json())
     battery = sweep.battery
     ledger.finish(folder, "train", [checkpoint], {"trial": trial.id})
-    inputs = stages.probe_inputs(folder, battery)
-    ledger.finish(folder, "probe", [folder / "episodes.parquet"], inputs)
+    there = ledger.TrialFolder(folder)
+    there.finish("probe", [folder / "episodes.parquet"], status.probe_inputs(there, battery))
     scores = [folder / "scores.parquet", folder / "scorecard.json"]
-    ledger.finish(folder, "score", scores, stages.score_inputs(folder, battery))
+    there.finish("score", scores, status.score_inputs(there, battery))
 
 
 def wait_for_trackers() -> None:

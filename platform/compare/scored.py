@@ -19,6 +19,7 @@ from whichgoal.compare.cells import Agent
 from whichgoal.compare.code import code_text, codes_that_count, is_todays
 from whichgoal.divergence.verdict import Scorecard
 from whichgoal.explain import told
+from whichgoal.ledger import TrialFolder
 from whichgoal.storage import Storage
 
 ALLOWED = "a sweep's folder (runs/sweeps/NAME), a sweep file, or a storage root that holds sweeps/"
@@ -128,13 +129,12 @@ def read_agent(trial: Mapping[str, Any], record: Mapping[str, Any], storage: Sto
     Raises:
         ValueError: Its scorecard is damaged.
     """
-    folder = storage.trial(trial["id"]) if trial["id"] is not None else None
-    if folder is None or not ledger.finished(folder, "score"):
+    folder = TrialFolder(storage.trial(trial["id"])) if trial["id"] is not None else None
+    if folder is None or not folder.finished("score"):
         return Reading()
-    inputs = json.loads((folder / "done" / "score.json").read_text(encoding="utf-8"))["inputs"]
-    if inputs.get("battery") != record["battery"]:
-        return Reading(differs=ledger.told_apart(inputs.get("battery"), record["battery"]))
-    card, code = _card(folder), inputs.get("code")
+    if (theirs := folder.scored_by) != record["battery"]:
+        return Reading(differs=ledger.told_apart(theirs, record["battery"]))
+    card, code = _card(folder.path), folder.code("score")
     return Reading(Agent(trial["choices"], trial["seed"], card, trial["trunk_parameters"], code))
 
 

@@ -1,0 +1,59 @@
+"""The stage `score`: a trial's episodes become scores and a verdict."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from whichgoal.ledger import TrialFolder
+from whichgoal.probe_stage import contestant, panels_of
+from whichgoal.spec import BatterySpec
+from whichgoal.status import score_inputs
+from whichgoal.storage import write_text
+from whichgoal.sweep_trials import design_of, world_named
+
+if TYPE_CHECKING:
+    from whichgoal.divergence.harness import Evaluation
+    from whichgoal.divergence.verdict import Scorecard
+    from whichgoal.envs.contract import Design
+
+
+def score(battery: BatterySpec, trial: TrialFolder, panels: Path | None = None) -> Scorecard:
+    """Scores the episodes that were probed, playing none; writes the scores and marks it done."""
+    from whichgoal import tables
+    from whichgoal.divergence.scoring import score_episodes, scores_table
+
+    begun, inputs = time.monotonic(), score_inputs(trial, battery)
+    folder, spec = trial.path, trial.spec
+    episodes = tables.read(folder / "episodes.parquet", tables.EPISODES)
+    world, design = world_named(spec.world.name), design_of(spec)
+    levels = panels_of(world, design, battery, panels)
+    cards = score_episodes(episodes, battery, world, levels)
+    card = cards[battery.actions]
+    tables.write(scores_table(cards), folder / "scores.parquet", tables.SCORES)
+    write_text(folder / "scorecard.json", card.model_dump_json(indent=2) + "\n")
+    products = [folder / "scores.parquet", folder / "scorecard.json"]
+    trial.finish("score", products, inputs, time.monotonic() - begun)
+    return card
+
+
+def evaluate_checkpoint(
+    path: Path, battery: BatterySpec, panels: Path | None = None, *, design: Design | None = None
+) -> Evaluation:
+    """Plays and scores the battery with the agent in a checkpoint folder; writes nothing there.
+
+    Args:
+        path: The checkpoint's folder.
+        battery: What is played, and how it is scored.
+        panels: Where built panels are kept, if anywhere; without, they are built in memory.
+        design: Test it as if it had been trained under this design; by default its own.
+
+    Raises:
+        ValueError: The checkpoint is damaged or foreign, or its world is not one of ours.
+    """
+    from whichgoal.divergence.harness import evaluate
+    from whichgoal.models.threads import one_thread
+
+    with one_thread():
+        return evaluate(**contestant(path, battery, panels, design))
