@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whichgoal import placement
-from whichgoal.environment import seconds
+from whichgoal.environment import seconds, stay_on_loopback
 from whichgoal.errors import BAD_INPUT, CommandError
-from whichgoal.loopback import stay_on_loopback
 from whichgoal.sweep_spec import LimitsSpec, ResourcesSpec
 
 if TYPE_CHECKING:

@@ -17,10 +17,10 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.utils.metrics import LEARNER_RESULTS
 
 from whichgoal import checkpoint
+from whichgoal.environment import stay_on_loopback
 from whichgoal.envs import WORLDS
 from whichgoal.envs.contract import Design, World
 from whichgoal.envs.vector import GridVectorEnv
-from whichgoal.loopback import stay_on_loopback
 from whichgoal.models.threads import on_one_thread
 from whichgoal.rllib import resume
 from whichgoal.rllib.learner import KL_KEY
