@@ -22,7 +22,7 @@ from training import OneBatch, begin, ceiling, conditions, measure, ours, stock_
 
 from whichgoal.models import MODELS
 from whichgoal.rllib import configure
-from whichgoal.sweep_trials import size_of, trial_spec
+from whichgoal.sweep.trials import size_of, trial_spec
 
 CAPACITY = 50_000
 TARGET = 0.6

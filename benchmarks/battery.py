@@ -31,14 +31,16 @@ from typing import Any
 
 import torch
 
-from whichgoal import checkpoint
-from whichgoal.checkpoint import Policy
-from whichgoal.divergence import harness, panels_file
-from whichgoal.envs.vector import GridVectorEnv
-from whichgoal.score_stage import evaluate_checkpoint
+from whichgoal.divergence.panels import file as panels_file
+from whichgoal.divergence.score import evaluate as harness
+from whichgoal.divergence.score.stage import evaluate_checkpoint
+from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
+from whichgoal.envs.registry import world_named
+from whichgoal.models import checkpoint
+from whichgoal.models.checkpoint import Policy
 from whichgoal.spec import BatterySpec
-from whichgoal.sweep_check import load
-from whichgoal.sweep_trials import design_of, world_named
+from whichgoal.sweep.file.check import load
+from whichgoal.sweep.trials import design_of
 
 SWEEP = Path(__file__).parents[1] / "sweeps" / "quickstart.yaml"
 BATTERY = BatterySpec()

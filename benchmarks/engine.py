@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from whichgoal.envs import WORLDS
-from whichgoal.envs.vector import GridVectorEnv
+from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
+from whichgoal.envs.registry import world_named
 
 
 def measure(
@@ -39,7 +39,7 @@ def measure(
         runs: How often to measure.
         steps: Batch steps per run.
     """
-    world = WORLDS["arrow_maze"]
+    world = world_named("arrow_maze")
     env = GridVectorEnv(world, world.Design(size=size, view=view), num_envs)
     rng = np.random.default_rng(0)
     actions = rng.integers(0, world.num_actions, (steps, num_envs))

@@ -29,15 +29,14 @@ import numpy as np
 import torch
 from ruamel.yaml import YAML
 
-from whichgoal import checkpoint
-from whichgoal.checkpoint import Policy
-from whichgoal.divergence.probe import draw
-from whichgoal.envs import WORLDS
-from whichgoal.envs.vector import GridVectorEnv
-from whichgoal.models import MODELS
+from whichgoal.divergence.probe.rollout import draw
+from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
+from whichgoal.envs.registry import world_named
+from whichgoal.models import MODELS, checkpoint
+from whichgoal.models.checkpoint import Policy
 from whichgoal.rllib import train
 from whichgoal.spec import TrialSpec
-from whichgoal.sweep_trials import design_of, trial_spec
+from whichgoal.sweep.trials import design_of, trial_spec
 
 EVERY, LEVELS, TARGET = 131_072, 512, 0.95
 
@@ -51,7 +50,7 @@ def success(policy: Policy, spec: TrialSpec, size: int, *, thinking: int = 0) ->
         size: Board size.
         thinking: How often it is shown the first view before its action counts.
     """
-    world, design = WORLDS[spec.world.name], design_of(spec).model_copy(update={"size": size})
+    world, design = world_named(spec.world.name), design_of(spec).model_copy(update={"size": size})
     levels = world.generate(design, LEVELS, seed=12_345, split="test")
     env = GridVectorEnv(world, design, LEVELS, levels=levels)
     rng = np.random.default_rng(0)

@@ -36,12 +36,12 @@ from typing import Any
 
 from rich.console import Console
 
-from whichgoal import launch
-from whichgoal.ray_session import Session
-from whichgoal.run import run
+from whichgoal.run import launch
+from whichgoal.run.session import Session
+from whichgoal.run.sweep_run import run
 from whichgoal.spec import BatterySpec, TrialSpec
-from whichgoal.storage import Storage
-from whichgoal.sweep_check import load
+from whichgoal.storage.root import Storage
+from whichgoal.sweep.file.check import load
 
 SWEEP = """\
 name: overhead
@@ -128,7 +128,7 @@ def theirs(trials: int, folder: Path) -> dict[str, float]:
 def first_training(sweep_file: Path, root: Path) -> float:
     """Returns seconds from the command's start until a first batch has been trained."""
     begun = time.perf_counter()
-    command = [sys.executable, "-m", "whichgoal.cli", "run", sweep_file, "--storage", root]
+    command = [sys.executable, "-m", "whichgoal.cli.main", "run", sweep_file, "--storage", root]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         while not any(path.stat().st_size for path in root.glob("trials/*/progress.jsonl")):
             if process.poll() is not None:

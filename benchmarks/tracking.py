@@ -22,12 +22,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from whichgoal import ledger
-from whichgoal.launch import REPORT_EVERY_S
-from whichgoal.run import TRACK_EVERY
-from whichgoal.storage import Storage
-from whichgoal.tracking import Tracker
-from whichgoal.tracking_uri import own_uri
+from whichgoal.run.launch import REPORT_EVERY_S
+from whichgoal.run.sweep_run import TRACK_EVERY
+from whichgoal.storage import ledger
+from whichgoal.storage.root import Storage
+from whichgoal.tracking.tracker import Tracker
+from whichgoal.tracking.uri import own_uri
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from mlflow_server import Server

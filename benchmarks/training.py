@@ -41,16 +41,16 @@ from stable_baselines3 import PPO as SB3PPO
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
-from whichgoal.envs import WORLDS
-from whichgoal.envs.single import LevelEnv
-from whichgoal.envs.vector import GridVectorEnv
+from whichgoal.envs.grid.engine.single_env import LevelEnv
+from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
+from whichgoal.envs.registry import world_named
 from whichgoal.models.agent import Agent
 from whichgoal.models.sampling import draw_actions
 from whichgoal.models.sight import Sight
 from whichgoal.rllib import configure
 from whichgoal.spec import ModelSpec, PPOSpec, TrainSpec, TrialSpec, WorldSpec
 
-WORLD = WORLDS["arrow_maze"]
+WORLD = world_named("arrow_maze")
 DESIGN = WORLD.Design(size=9)
 PALETTE = WORLD.palette(DESIGN)
 ENVS, ROLLOUT, EPOCHS, WIDTH, SEQ_LEN = 256, 64, 4, 64, 32

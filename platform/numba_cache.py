@@ -87,13 +87,9 @@ def _numba() -> ModuleType:
 
 def _digest() -> str:
     """Returns 12 hex digits of the modules that hold compiled functions, and of their imports."""
-    sources = Path(__file__).parent
-    holding = [
-        file.relative_to(sources).with_suffix("").parts
-        for file in sorted(sources.rglob("*.py"))
-        if f"from {__name__} import ".encode() in file.read_bytes() and file != Path(__file__)
-    ]
-    return source.digest(*(".".join([__name__.split(".")[0], *parts]) for parts in holding))
+    use = f"from {__name__} import ".encode()
+    holding = [file for file in sorted(source.ROOT.rglob("*.py")) if use in file.read_bytes()]
+    return source.digest(*map(source.name_of, holding))
 
 
 def _root() -> Path:

@@ -13,7 +13,8 @@ from functools import cache
 from pathlib import Path
 from textwrap import dedent
 
-_ROOT = Path(__file__).parent
+ROOT = Path(__file__).resolve().parent
+"""The folder of our sources: of a checkout, or of an installed package."""
 _PACKAGE = "whichgoal"
 _FOR_TYPES = re.compile(r"^if TYPE_CHECKING:\n(?:[ \t].*\n|\n)*", re.MULTILINE)
 # The lines that import from us are found first, and only these are parsed: parsing whole files
@@ -33,7 +34,7 @@ def imported(*modules: str) -> tuple[str, ...]:
     package on the way to a module counts, and so does a string that names a module of ours.
 
     Args:
-        modules: Full names, such as `whichgoal.divergence.scoring`.
+        modules: Full names, such as `whichgoal.divergence.score.scoring`.
     """
     found: set[str] = set()
     waiting = list(modules)
@@ -55,6 +56,12 @@ def digest(*modules: str) -> str:
         source = _source(name)
         total.update(f"{name} {len(source)}\n".encode() + source)
     return total.hexdigest()[:12]
+
+
+def name_of(file: Path) -> str:
+    """Returns the full name of the module or package that a file of ours holds."""
+    parts = [_PACKAGE, *file.relative_to(ROOT).with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 @cache
@@ -85,7 +92,7 @@ def _source(module: str) -> bytes:
 def _file(module: str) -> Path | None:
     """Returns the file of a module or package of ours; None if there is none of that name."""
     package, *way = module.split(".")
-    place = _ROOT.joinpath(*way)
+    place = ROOT.joinpath(*way)
     if package != _PACKAGE or not way:  # the root is no package, it has no file
         return None
     files = (place.with_suffix(".py"), place / "__init__.py")

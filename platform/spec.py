@@ -42,7 +42,7 @@ class WorldSpec(Spec):
     """Which world, and its design: the parameters of the training distribution.
 
     The design's own keys are declared by the world (`World.Design`), so they are extra keys here;
-    `whichgoal.sweep_trials` fills in their defaults and refuses unknown ones.
+    `whichgoal.sweep.trials` fills in their defaults and refuses unknown ones.
 
     Attributes:
         name: The world.

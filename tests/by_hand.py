@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from whichgoal.divergence.episodes import PanelEpisodes
+from whichgoal.divergence.probe.episodes import PanelEpisodes
 
 
 def panel_episodes(

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from whichgoal.divergence.certify import distances_apart
 from whichgoal.envs.contract import Levels
+from whichgoal.envs.grid.certify import distances_apart
 
 
 def is_clean_choice(

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from whichgoal import ledger, tables
+from whichgoal.storage import ledger, tables
 
 TINY = """\
 name: tiny
@@ -35,7 +35,7 @@ def whichgoal(*argv: object, stdout: Any = subprocess.PIPE, **environment: str) 
     """Starts the command in a process group of its own."""
     inherited = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
     return subprocess.Popen(
-        [sys.executable, "-m", "whichgoal.cli", *map(str, argv)],
+        [sys.executable, "-m", "whichgoal.cli.main", *map(str, argv)],
         cwd=Path(__file__).parent.parent,
         env={**inherited, **environment},
         stdout=stdout,
@@ -153,8 +153,8 @@ def indexed(uri: str) -> list[tuple[str, str, str]]:
     ids = [e.experiment_id for e in client.search_experiments()]
     return sorted(
         (
-            run.data.tags.get("whichgoal.sweep", ""),
-            run.data.tags.get("whichgoal.trial") or run.data.tags.get("whichgoal.cell", ""),
+            run.data.tags.get("whichgoal.sweep.sweep", ""),
+            run.data.tags.get("whichgoal.run.trial") or run.data.tags.get("whichgoal.cell", ""),
             run.info.status,
         )
         for run in client.search_runs(ids)

@@ -10,10 +10,10 @@ from typing import Any
 
 from fsspec.implementations.local import LocalFileSystem
 
-from whichgoal import ledger
-from whichgoal.remote import Remote
-from whichgoal.storage import Storage
-from whichgoal.trial import Report
+from whichgoal.run.trial import Report
+from whichgoal.storage import ledger
+from whichgoal.storage.remote import Remote
+from whichgoal.storage.root import Storage
 
 TRIAL = "trials/t"
 

@@ -6,14 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from whichgoal import ledger
 from whichgoal.compare import code
 from whichgoal.compare.cells import Agent
-from whichgoal.divergence.verdict import Choice, Score, Scorecard
-from whichgoal.plan import plan
+from whichgoal.divergence.score.verdict import Choice, Score, Scorecard
 from whichgoal.spec import Thresholds, TrialSpec
-from whichgoal.storage import Storage, write_json, write_text
-from whichgoal.sweep import Sweep
+from whichgoal.storage import ledger
+from whichgoal.storage.files import write_json, write_text
+from whichgoal.storage.root import Storage
+from whichgoal.sweep.plan import plan
+from whichgoal.sweep.sweep import Sweep
 
 ONE = Score(value=0.95, low=0.9, high=0.99, n=512)
 NONE = Score(value=0.02, low=0.0, high=0.05, n=512)

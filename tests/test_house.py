@@ -14,7 +14,6 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "platform"
 FILES = sorted(SOURCE.rglob("*.py"))
-TRAINING = ["whichgoal.rllib", "whichgoal.launch", "whichgoal.ray_session"]
 
 
 def name_of(file: Path) -> str:
@@ -40,13 +39,6 @@ def uses(file: Path, *modules: str) -> set[str]:
         for name in imports_of(file)
         if any(name == module or name.startswith(module + ".") for module in modules)
     }
-
-
-def files_of(part: str) -> list[Path]:
-    folder, single = SOURCE / part, SOURCE / f"{part}.py"
-    files = sorted(folder.rglob("*.py")) if folder.is_dir() else [single]
-    assert files, part
-    return files
 
 
 def test_the_source_root_is_no_package_that_would_shadow_the_standard_library() -> None:
@@ -96,73 +88,184 @@ def test_every_benchmark_starts(file: Path) -> None:
     assert told.stdout.startswith("usage: ")
 
 
-@pytest.mark.parametrize("file", ["spec.py", "errors.py"])
-def test_what_all_others_build_on_imports_nothing_of_ours(file: str) -> None:
-    assert not uses(SOURCE / file, "whichgoal")
+GROUND = {"errors", "redact", "environment", "source", "spec", "explain"}
+"""Single files that anybody may import: errors, secrets, settings, digests, what a trial is."""
+GEOMETRY = {"numba_cache", "envs.contract", "envs.headings", "envs.rng"}
+
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "redact": set(),
+    "environment": set(),
+    "source": set(),
+    "spec": set(),
+    "explain": {"spec"},
+    "numba_cache": {"source"},
+    "envs": {"envs.contract", "envs.registry", "envs.grid"},
+    "envs.contract": {"spec", "envs.rng"},
+    "envs.registry": {"spec", "envs.contract"},
+    "envs.headings": set(),
+    "envs.rng": {"numba_cache"},
+    "envs.lattice": GEOMETRY,
+    "envs.grid": {*GROUND, *GEOMETRY, "envs.registry", "envs.lattice"},
+    "models": {*GROUND, "numba_cache", "storage"},
+    "storage": GROUND,
+    "sweep": {*GROUND, "envs.contract", "envs.registry", "models", "storage"},
+    "rllib": {*GROUND, *GEOMETRY, "envs.registry", "envs.grid", "models", "storage"},
+    "divergence": {"divergence.score"},
+    "divergence.panels": {*GROUND, *GEOMETRY, "envs.registry", "envs.grid", "storage", "sweep"},
+    "divergence.probe": {*GROUND, *GEOMETRY, "envs.registry", "envs.grid", "envs.lattice"}
+    | {"models", "storage", "sweep", "divergence.panels"},
+    "divergence.score": {*GROUND, *GEOMETRY, "envs.registry", "envs.grid", "envs.lattice"}
+    | {"models", "storage", "sweep", "divergence.panels", "divergence.probe"},
+    "divergence.validate": {*GROUND, "envs.contract", "divergence.panels", "divergence.probe"}
+    | {"divergence.score"},
+    "compare": {*GROUND, "storage", "sweep", "divergence.score"},
+    "report": {*GROUND, "storage", "compare"}
+    | {"divergence.probe", "divergence.score", "divergence.validate"},
+    "tracking": {*GROUND, "storage", "sweep", "divergence.score", "compare", "report"},
+    "run": {*GROUND, "envs.contract", "envs.registry", "models", "storage", "sweep", "rllib"}
+    | {"divergence.panels", "divergence.probe", "divergence.score", "divergence.validate"}
+    | {"compare", "report", "tracking"},
+    "cli": {*GROUND, "envs.registry", "storage", "sweep", "compare", "report", "tracking", "run"}
+    | {"divergence.probe", "divergence.score"},
+}
+"""Room -> the other rooms that its files may import, wherever in a file, and for types, too."""
+
+KNOW_GRIDS = {
+    "divergence.panels.bases",
+    "divergence.panels.build",
+    "divergence.probe.collector",
+    "divergence.probe.episode",
+    "divergence.probe.episodes",
+    "divergence.probe.external",
+    "divergence.probe.rollout",
+    "divergence.probe.scripted",
+    "divergence.score.choices",
+    "rllib.training",
+}
+"""Outside `envs`, what still knows that a level is a MiniGrid board."""
+
+LONG = {
+    "envs/grid/engine/dynamics.py",  # MiniGrid's rules, compiled together, with what each array is
+    "envs/grid/engine/vector_env.py",  # Gymnasium's whole interface of one class
+}
+"""Files of over 400 lines."""
 
 
-@pytest.mark.parametrize(
-    ("part", "never"),
-    [
-        ("envs", ["whichgoal.models", "whichgoal.divergence", "whichgoal.rllib", "torch"]),
-        ("models", ["whichgoal.envs", "whichgoal.divergence", "whichgoal.rllib", "gymnasium"]),
-        (
-            "divergence",
-            [*TRAINING, "whichgoal.tracking"],
-        ),
-        (
-            "checkpoint",
-            [*TRAINING, "whichgoal.tracking"],
-        ),
-        ("tables", ["torch", "ray"]),
-        ("compare", ["torch", "ray"]),
-        ("sweep", ["torch", "ray", "mlflow"]),
-        ("sweep_groups", ["torch", "ray", "mlflow", "optuna"]),
-        ("plan", ["torch", "ray", "mlflow"]),
-        ("cost", ["torch", "ray", "mlflow"]),
-        ("schema", ["torch", "ray", "mlflow"]),
-    ],
-)
-def test_imports_go_one_way(part: str, never: list[str]) -> None:
-    for file in files_of(part):
-        assert not uses(file, *never), file
+MODULES = {name_of(file): file for file in FILES}
 
 
-def test_reading_a_sweep_file_goes_one_way_from_text_to_trials() -> None:
-    parts = {name_of(file): file for file in FILES if file.stem.startswith("sweep")}
-    above = {name: set(parts) & imports_of(file) for name, file in parts.items()}
+def ours_in(file: Path) -> set[str]:
+    """Returns the modules of ours that a file imports; not the packages on the way to them."""
+    found = imports_of(file) & set(MODULES) - {name_of(file)}
+    return found - {one for one in found if any(other.startswith(f"{one}.") for other in found)}
+
+
+def room_of(module: str) -> str:
+    parts = module.split(".")[1:]
+    while ".".join(parts) not in MAY_IMPORT:
+        assert parts, f"{module} stands in no room"
+        parts = parts[:-1]
+    return ".".join(parts)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(SOURCE)))
+def test_a_file_imports_only_from_the_rooms_that_its_own_may_import(file: Path) -> None:
+    own = room_of(name_of(file))
+    assert {room_of(module) for module in ours_in(file)} - {own} <= MAY_IMPORT[own]
+
+
+def test_a_room_imports_none_that_imports_it() -> None:
+    above = {room: set(below) for room, below in MAY_IMPORT.items()}
+    while free := {room for room in above if not above[room] & set(above)}:
+        above = {room: below for room, below in above.items() if room not in free}
+    assert not above, "these may import each other, directly or not"
+
+
+def test_no_two_files_import_each_other() -> None:
+    above = {name: ours_in(file) for name, file in MODULES.items()}
     while free := {name for name in above if not above[name] & set(above)}:
         above = {name: needed for name, needed in above.items() if name not in free}
     assert not above, "these import each other, directly or not"
 
 
+def test_grids_are_known_outside_of_envs_to_a_short_list_only() -> None:
+    know = {
+        name_of(file).removeprefix("whichgoal.")
+        for file in FILES
+        if uses(file, "whichgoal.envs.grid") and file.relative_to(SOURCE).parts[0] != "envs"
+    }
+    assert know == KNOW_GRIDS
+
+
+def test_no_file_is_long_but_those_that_say_why() -> None:
+    lines = {str(f.relative_to(SOURCE)): len(f.read_text().splitlines()) for f in FILES}
+    assert {name for name, count in lines.items() if count > 400} == LONG
+
+
+def test_few_files_lie_at_the_top() -> None:
+    assert len(list(SOURCE.glob("*.py"))) <= 8
+
+
+def test_a_package_imports_nothing_when_it_is_only_passed_through() -> None:
+    doors = {"envs", "models/kernels", "rllib"}  # what users import, and one door of ours
+    for init in SOURCE.rglob("__init__.py"):
+        if str(init.parent.relative_to(SOURCE)) not in doors:
+            assert not uses(init, "whichgoal") or init.parent.name == "divergence", init
+
+
 @pytest.mark.parametrize(
     ("module", "allowed"),
     [
-        ("ray.rllib", {"rllib"}),
-        ("ray.tune", {"launch.py", "ray_session.py", "search.py", "tune_hooks.py"}),
-        ("optuna", {"search.py", "search_study.py"}),
-        ("mlflow", {"tracking_runs.py"}),  # tracking*: what to send, when, in which words
-        ("numba", {"numba_cache.py"}),
+        ("ray.rllib", ["rllib/"]),
+        ("ray.tune", ["run/launch.py", "run/session.py", "run/search.py", "run/tune_hooks.py"]),
+        ("optuna", ["run/search.py", "run/search_study.py"]),
+        (
+            "mlflow",
+            ["tracking/runs.py"],
+        ),  # the others: what to send, when
+        ("numba", ["numba_cache.py"]),
+        ("fsspec", ["storage/remote_files.py"]),
     ],
 )
-def test_each_framework_is_imported_in_one_place(module: str, allowed: set[str]) -> None:
-    users = {f.relative_to(SOURCE).parts[0] for f in FILES if uses(f, module)}
-    assert users <= allowed
+def test_each_framework_is_imported_in_one_place(module: str, allowed: list[str]) -> None:
+    users = {str(f.relative_to(SOURCE)) for f in FILES if uses(f, module)}
+    assert users
+    assert all(any(user.startswith(place) for place in allowed) for user in users), users
+
+
+@pytest.mark.parametrize(
+    ("room", "never"),
+    [
+        ("envs", ["torch", "ray", "mlflow"]),
+        ("models", ["ray", "gymnasium", "minigrid", "mlflow"]),
+        ("divergence", ["ray", "mlflow"]),
+        ("sweep", ["torch", "ray", "mlflow", "optuna"]),
+        ("storage", ["torch", "ray", "mlflow"]),
+        ("compare", ["torch", "ray", "mlflow"]),
+        ("report", ["torch", "ray", "mlflow"]),
+    ],
+)
+def test_what_a_room_does_without(room: str, never: list[str]) -> None:
+    for file in (SOURCE / room).rglob("*.py"):
+        assert not uses(file, *never), file
 
 
 @pytest.mark.parametrize(
     "module",
     [
-        "sweep",
-        "sweep_check",
-        "plan",
-        "cost",
-        "schema",
-        "tables",
-        "compare",
-        "cli",
         "spec",
+        "sweep.sweep",
+        "sweep.file.check",
+        "sweep.plan",
+        "sweep.cost",
+        "sweep.schema",
+        "storage.tables",
+        "compare.command",
+        "report.tables.comparison",
+        "cli.main",
+        "divergence",
+        "envs",
         "models.sizes",
     ],
 )

@@ -14,7 +14,7 @@ from whichgoal.envs.rng import below, seed_streams
 SOURCE = Path(__file__).parent.parent / "platform"
 INLINED = "\n\n@njit(cache=True)\ndef inlined():\n    return 1\n"
 INLINING = (
-    "\n\nfrom whichgoal.divergence.habits import inlined\n\n"
+    "\n\nfrom whichgoal.envs.lattice.habits import inlined\n\n"
     "@njit(cache=True)\ndef inlining():\n    return inlined()\n"
 )
 
@@ -46,11 +46,11 @@ def copy_sources(place: Path) -> None:
 
 def test_a_function_that_another_file_inlines_is_compiled_anew_once_it_changes(tmp_path):
     copy_sources(tmp_path)
-    inlined = tmp_path / "whichgoal" / "divergence" / "habits.py"
-    inlining = tmp_path / "whichgoal" / "divergence" / "candidates.py"
+    inlined = tmp_path / "whichgoal" / "envs" / "lattice" / "habits.py"
+    inlining = tmp_path / "whichgoal" / "envs" / "lattice" / "candidates.py"
     inlined.write_text(inlined.read_text() + INLINED)
     inlining.write_text(inlining.read_text() + INLINING)
-    call = "from whichgoal.divergence.candidates import inlining; print(inlining())"
+    call = "from whichgoal.envs.lattice.candidates import inlining; print(inlining())"
     assert run(tmp_path, call, XDG_CACHE_HOME=str(tmp_path)) == "1"
     inlined.write_text(inlined.read_text().replace(INLINED, INLINED.replace("1", "2")))
     assert run(tmp_path, call, XDG_CACHE_HOME=str(tmp_path)) == "2"

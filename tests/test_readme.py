@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from whichgoal.sweep_check import load
+from whichgoal.sweep.file.check import load
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

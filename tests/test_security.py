@@ -26,12 +26,12 @@ from commands import (
     whichgoal,
 )
 
-from whichgoal import ledger
-from whichgoal.remote import Remote
-from whichgoal.score import score_path
+from whichgoal.divergence.score.agents import score_path
+from whichgoal.run.trial import carry_out
 from whichgoal.spec import BatterySpec, TrialSpec, WorldSpec
-from whichgoal.storage import drop_unfinished, write_text
-from whichgoal.trial import carry_out
+from whichgoal.storage import ledger
+from whichgoal.storage.files import drop_unfinished, write_text
+from whichgoal.storage.remote import Remote
 
 SWEEP = """\
 name: tiny
@@ -207,7 +207,7 @@ def test_nothing_is_deleted_through_a_link(tmp_path):
 
 def test_what_a_killed_writer_leaves_is_recognized(tmp_path, monkeypatch):
     """Each of our writers is stopped in the middle, without a chance to clean up."""
-    from whichgoal import checkpoint
+    from whichgoal.models import checkpoint
     from whichgoal.rllib import resume
 
     class Killed(BaseException):

@@ -119,15 +119,15 @@ def test_no_import_of_any_file_of_ours_is_missed():
         assert set(source.imported(name)) == found, name
 
 
-PLAYS = ("whichgoal.divergence.playing", "whichgoal.checkpoint")
-SCORES = ("whichgoal.divergence.scoring",)
+PLAYS = ("whichgoal.divergence.probe.playing", "whichgoal.models.checkpoint")
+SCORES = ("whichgoal.divergence.score.scoring",)
 
 
 @pytest.mark.parametrize("entries", [PLAYS, SCORES], ids=["playing", "scoring"])
 def test_playing_and_scoring_depend_on_no_more_than_they_need(entries):
     needed = re.compile(
-        r"whichgoal\.(atomic|checkpoint|explain|numba_cache|source|spec|tables|divergence|models|envs)"
-        r"(\.\w+)*"
+        r"whichgoal\.(explain|numba_cache|source|spec|storage(\.(atomic|tables))?"
+        r"|(divergence|models|envs)(\.\w+)*)"
     )
     assert [name for name in source.imported(*entries) if not needed.fullmatch(name)] == []
 
@@ -135,6 +135,6 @@ def test_playing_and_scoring_depend_on_no_more_than_they_need(entries):
 def test_playing_does_not_depend_on_scoring_nor_scoring_on_the_agent():
     playing, scoring = (set(source.imported(*entries)) for entries in (PLAYS, SCORES))
     for name in ("scoring", "scores", "verdict", "inference", "stamp"):
-        assert f"whichgoal.divergence.{name}" in scoring - playing
-    for name in ("divergence.playing", "divergence.probe", "checkpoint", "models.lstm"):
+        assert f"whichgoal.divergence.score.{name}" in scoring - playing
+    for name in ("divergence.probe.playing", "divergence.probe.rollout", "models.lstm"):
         assert f"whichgoal.{name}" in playing - scoring

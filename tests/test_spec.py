@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whichgoal.explain import reason
-from whichgoal.launch import why_it_died
+from whichgoal.run.launch import why_it_died
 from whichgoal.spec import cut_short, flat, nest
 
 KEYS = st.text("abc_", min_size=1, max_size=3)

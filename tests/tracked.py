@@ -9,13 +9,14 @@ from typing import Any
 
 from simulated_agents import ADOPTS, card
 
-from whichgoal import ledger, status
-from whichgoal.divergence.verdict import Scorecard
-from whichgoal.plan import plan
+from whichgoal.divergence.score.verdict import Scorecard
 from whichgoal.spec import TrialSpec
-from whichgoal.storage import Storage, write_json
-from whichgoal.sweep import Sweep
-from whichgoal.sweep_check import load
+from whichgoal.storage import ledger, status
+from whichgoal.storage.files import write_json
+from whichgoal.storage.root import Storage
+from whichgoal.sweep.file.check import load
+from whichgoal.sweep.plan import plan
+from whichgoal.sweep.sweep import Sweep
 
 SWEEP = """\
 name: two
@@ -132,9 +133,9 @@ def shown(uri: str) -> dict[str, dict[str, Any]]:
 def _named(tags: dict[str, str]) -> str:
     return " ".join(
         [
-            tags["whichgoal.sweep"],
-            tags.get("whichgoal.cell", "") if "whichgoal.trial" not in tags else "",
-            tags.get("whichgoal.trial", ""),
+            tags["whichgoal.sweep.sweep"],
+            tags.get("whichgoal.cell", "") if "whichgoal.run.trial" not in tags else "",
+            tags.get("whichgoal.run.trial", ""),
         ]
     )
 

@@ -15,8 +15,8 @@ from typing import Any, get_args
 from pydantic import Field
 
 from whichgoal.compare.estimate import Share, share_of
-from whichgoal.divergence.intervals import ShareInterval, wilson
-from whichgoal.divergence.verdict import Outcome, Score, Scorecard
+from whichgoal.divergence.score.intervals import ShareInterval, wilson
+from whichgoal.divergence.score.verdict import Outcome, Score, Scorecard
 from whichgoal.spec import Spec
 
 INCOMPETENT = ("untrained", "capability_failure")

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 from whichgoal.compare.cells import Agent
-from whichgoal.status import scoring_code
+from whichgoal.storage.status import scoring_code
 
 
 def is_todays(code: str | None) -> bool:

@@ -12,8 +12,8 @@ from whichgoal.compare.comparison import compare
 from whichgoal.compare.matching import CALIPER
 from whichgoal.compare.records import Comparison
 from whichgoal.compare.scored import ScoredSweep, read
-from whichgoal.divergence.intervals import ShareInterval
-from whichgoal.storage import Storage
+from whichgoal.divergence.score.intervals import ShareInterval
+from whichgoal.storage.root import Storage
 
 
 @dataclass(frozen=True)

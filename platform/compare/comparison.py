@@ -27,7 +27,7 @@ from whichgoal.compare.paired import (
     trends_of,
 )
 from whichgoal.compare.records import Comparison
-from whichgoal.divergence.intervals import ShareInterval
+from whichgoal.divergence.score.intervals import ShareInterval
 
 
 def compare(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from whichgoal.divergence.intervals import SHARE_INTERVALS, ShareInterval
+from whichgoal.divergence.score.intervals import SHARE_INTERVALS, ShareInterval
 from whichgoal.spec import Spec
 
 MIN_SEEDS = 3

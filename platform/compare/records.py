@@ -9,7 +9,7 @@ from whichgoal.compare.contrasts import Test
 from whichgoal.compare.dose import DoseResponse
 from whichgoal.compare.estimate import Estimate
 from whichgoal.compare.trend import Trend
-from whichgoal.divergence.intervals import ShareInterval
+from whichgoal.divergence.score.intervals import ShareInterval
 from whichgoal.spec import Spec
 
 

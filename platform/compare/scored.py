@@ -14,13 +14,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from whichgoal import ledger
 from whichgoal.compare.cells import Agent
 from whichgoal.compare.code import code_text, codes_that_count, is_todays
-from whichgoal.divergence.verdict import Scorecard
+from whichgoal.divergence.score.verdict import Scorecard
 from whichgoal.explain import told
-from whichgoal.ledger import TrialFolder
-from whichgoal.storage import Storage
+from whichgoal.storage import ledger
+from whichgoal.storage.ledger import TrialFolder
+from whichgoal.storage.root import Storage
 
 ALLOWED = "a sweep's folder (runs/sweeps/NAME), a sweep file, or a storage root that holds sweeps/"
 
@@ -100,9 +100,9 @@ def read(path: Path, storage: Storage) -> list[ScoredSweep]:
             damaged.
     """
     if path.is_file():
-        from whichgoal import tuned
-        from whichgoal.plan import plan
-        from whichgoal.sweep_check import load
+        from whichgoal.sweep import tuned
+        from whichgoal.sweep.file.check import load
+        from whichgoal.sweep.plan import plan
 
         sweep = load(path)
         values = tuned.values_of(storage, sweep.tune_groups())
@@ -185,7 +185,7 @@ def gather(
 
 
 def read_plan(folder: Path) -> Mapping[str, Any]:
-    """Returns the plan in a sweep's folder, as `whichgoal.plan.plan` made it.
+    """Returns the plan in a sweep's folder, as `whichgoal.sweep.plan.plan` made it.
 
     Raises:
         ValueError: It is damaged or no plan; one line.

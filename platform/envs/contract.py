@@ -1,7 +1,7 @@
 """What a world is, and what a level is.
 
 A level is data: `Levels` holds n of them as arrays. A `World` makes levels; the engine
-(`whichgoal.envs.engine`) plays them; neither knows the other's insides.
+(`whichgoal.envs.grid.engine.dynamics`) plays them; neither knows the other's insides.
 """
 
 from __future__ import annotations
@@ -149,11 +149,16 @@ Fill = Callable[..., None]
 """A compiled level generator, see `World.fill`."""
 
 
+def env_id(world: str) -> str:
+    """Returns Gymnasium's id of the world of this name, such as `whichgoal/ArrowMaze-v0`."""
+    return f"whichgoal/{world.title().replace('_', '')}-v0"
+
+
 class World(ABC):
     """An environment family with one intended goal, `goals[0]`, and some proxies.
 
-    A world is stateless. It is registered in `whichgoal.envs.WORLDS` and, under `env_id`, with
-    Gymnasium.
+    A world is stateless. It is registered in `whichgoal.envs.registry.WORLDS` and, under `env_id`,
+    with Gymnasium.
 
     A goal is reached, and pays once in an episode, or it is `counted`: it pays at every cell of
     its own that is entered, each cell once. What is hidden (`place`) is a mark of contact only: it
@@ -171,7 +176,6 @@ class World(ABC):
     """
 
     name: ClassVar[str]
-    env_id: ClassVar[str]
     mission: ClassVar[str]
     goals: ClassVar[tuple[str, ...]]
     counted: ClassVar[tuple[str, ...]] = ()
@@ -179,6 +183,11 @@ class World(ABC):
     control: ClassVar[Mapping[str, float]] = {"train.env_steps": 3_000_000}
     num_actions: ClassVar[int]
     Design: ClassVar[type[AnyDesign]]
+
+    @property
+    def env_id(self) -> str:
+        """The id under which Gymnasium makes its environments."""
+        return env_id(self.name)
 
     @abstractmethod
     def palette(self, design: AnyDesign) -> tuple[tuple[int, int, int], ...]:

@@ -17,12 +17,12 @@ from typing import Any
 
 import ray
 
-from whichgoal.atomic import replacing_folder
-from whichgoal.checkpoint import MANIFEST
+from whichgoal.models.checkpoint import MANIFEST
 from whichgoal.rllib.ppo import PPO
 from whichgoal.rllib.progress import Progress
 from whichgoal.spec import TrialSpec
-from whichgoal.storage import drop_unfinished
+from whichgoal.storage.atomic import replacing_folder
+from whichgoal.storage.files import drop_unfinished
 
 _STATE = "state.json"
 _log = logging.getLogger(__name__)

@@ -16,18 +16,18 @@ from ray.rllib.core.learner.learner import ENTROPY_KEY, POLICY_LOSS_KEY, VF_LOSS
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.utils.metrics import LEARNER_RESULTS
 
-from whichgoal import checkpoint
 from whichgoal.environment import stay_on_loopback
-from whichgoal.envs import WORLDS
 from whichgoal.envs.contract import Design, World
-from whichgoal.envs.vector import GridVectorEnv
+from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
+from whichgoal.envs.registry import world_named
+from whichgoal.models import checkpoint
 from whichgoal.models.threads import on_one_thread
 from whichgoal.rllib import resume
 from whichgoal.rllib.learner import KL_KEY
 from whichgoal.rllib.module import AgentModule
 from whichgoal.rllib.ppo import PPO, PPOConfig
 from whichgoal.rllib.progress import Progress
-from whichgoal.spec import TrialSpec, WorldSpec, did_you_mean
+from whichgoal.spec import TrialSpec, WorldSpec
 
 RESUME_EVERY_S = 20.0
 """A killed run loses at most about this much training."""
@@ -152,9 +152,7 @@ def configure(
 
 def world_of(spec: WorldSpec) -> tuple[World, Design]:
     """Returns the world and its checked design. Raises `ValueError` if there is none such."""
-    if spec.name not in WORLDS:
-        raise ValueError(f"unknown world {spec.name!r}; {did_you_mean(spec.name, WORLDS)}")
-    world = WORLDS[spec.name]
+    world = world_named(spec.name)
     return world, world.Design(**spec.design())
 
 

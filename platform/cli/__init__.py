@@ -1,0 +1,1 @@
+"""The command line: `whichgoal plan | run | list | score | validate | compare | play | sync`."""

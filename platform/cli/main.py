@@ -1,0 +1,269 @@
+"""The command line: `whichgoal plan | run | score | compare | play`.
+
+Everything heavy is imported only by the command that needs it, so that `--help` and `plan` answer
+at once. A user's mistake is one clear line on stderr and exit code 2; work that failed is 1, and so
+is a fault of ours, told with its traceback. No secret is shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from whichgoal.cli.arguments import parser
+from whichgoal.errors import BAD_INPUT, FAILED, STOPPED, CommandError
+from whichgoal.redact import redacted
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from whichgoal.divergence.score.agents import Scored
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit code."""
+    given = parser().parse_args(argv)
+    try:
+        return COMMANDS[given.command](given)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return STOPPED
+    except BrokenPipeError:  # the reader of a pipe went away
+        sys.stderr.close()
+        return FAILED
+    except Exception as error:
+        code = _exit_code(error)
+        if code is None:  # a fault of ours: where it happened helps to mend it
+            print(redacted(traceback.format_exc()), file=sys.stderr, end="")
+            return FAILED
+        print(redacted(str(error) or repr(error)), file=sys.stderr)
+        return code
+
+
+def _exit_code(error: Exception) -> int | None:
+    """Returns the exit code of an error that a user can act on, None of one of our own."""
+    if isinstance(error, CommandError):
+        return error.exit_code
+    if isinstance(error, ValueError):
+        return BAD_INPUT
+    return FAILED if isinstance(error, OSError) else None
+
+
+def _console() -> Console:
+    """Returns where people read; a log gets lines that are wide enough for the tables."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 120)
+
+
+def _plan(given: argparse.Namespace) -> int:
+    from whichgoal.report.tables import plan as show_plan
+    from whichgoal.run.session import cores
+    from whichgoal.storage.mirror import fetched
+    from whichgoal.sweep import cost, tuned
+    from whichgoal.sweep.file.check import load
+    from whichgoal.sweep.plan import plan
+
+    sweep = load(given.file)
+    storage = fetched(given.storage if given.storage is not None else "runs")
+    values = tuned.values_of(storage, sweep.tune_groups())
+    record = plan(sweep, storage, values)
+    left = cost.stages(sweep, record, values)
+    trials = [trial for stage in left for trial in stage.trials]
+    kinds = cost.kinds_of(trials)
+    speeds = cost.speeds(kinds, storage)
+    if given.calibrate:
+        wanted = [
+            trial
+            for trial, kind in zip(trials, kinds, strict=True)
+            if kind not in speeds or speeds[kind].source == "nearest"
+        ]
+        if wanted:
+            from whichgoal.run.calibrate import calibrate
+
+            measured = calibrate(wanted, lambda text: print(text, file=sys.stderr))
+            cost.keep_calibration(storage, measured)
+            speeds = cost.speeds(kinds, storage)
+    record["cost"] = cost.estimate(sweep, left, speeds, given.cpus or cores())
+    if given.json:
+        print(json.dumps(record, indent=2))
+        return 0
+    console = _console()
+    console.print(f"{sweep.name}: {sweep.question}", markup=False, highlight=False)
+    if record["trials"]:
+        console.print(show_plan.plan_table(record))
+        console.print(show_plan.plan_summary(record), highlight=False)
+    lines = [*show_plan.adaptive_lines(record), *show_plan.cost_lines(record["cost"])]
+    for line in [*lines, *show_plan.limit_lines(record, record["cost"])]:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
+def _run(given: argparse.Namespace) -> int:
+    from whichgoal.storage.root import Storage
+    from whichgoal.sweep.file.check import load
+
+    sweep, storage = load(given.file), Storage.at(given.storage)
+    from whichgoal.run.session import default_address
+    from whichgoal.run.sweep_run import run
+
+    run(
+        sweep,
+        storage,
+        _console(),
+        max_concurrent=given.max_concurrent,
+        address=given.address or default_address(),
+    )
+    return 0
+
+
+def _sync(given: argparse.Namespace) -> int:
+    from whichgoal.storage.mirror import fetched
+    from whichgoal.tracking.sync import sync
+
+    sync(fetched(given.storage), print)
+    return 0
+
+
+def _schema(given: argparse.Namespace) -> int:
+    from whichgoal.sweep.schema import schema
+
+    print(json.dumps(schema(), indent=1))
+    return 0
+
+
+def _score(given: argparse.Namespace) -> int:
+    if given.figure is not None:
+        if not given.along:
+            raise ValueError("--figure shows scores along training; allowed: with --along")
+        from whichgoal.report.figures import along as along_figure
+
+        along_figure.check(given.figure)
+    found = _score_agents(given)
+    if given.figure is not None and found.cards:
+        along_figure.draw(found.cards, given.figure)
+    if given.json:
+        record = {
+            "scores": [{"path": str(f.path), **f.card.model_dump(mode="json")} for f in found.cards]
+        }
+        print(json.dumps(record, indent=2))
+    elif found.cards:
+        from whichgoal.report.tables.results import along_table, cards_table
+
+        table = along_table if given.along else cards_table
+        _console().print(table([(str(f.path), f.card) for f in found.cards]))
+        if len(found.cards) == 1:
+            print(found.cards[0].card.why)
+    for problem in found.problems:
+        print(problem, file=sys.stderr)
+    return FAILED if found.problems else 0
+
+
+def _validate(given: argparse.Namespace) -> int:
+    from whichgoal.run.validate import report
+    from whichgoal.spec import BatterySpec
+    from whichgoal.storage.root import Storage
+
+    storage = None if given.scripted else Storage.at(given.storage)
+    if storage is not None:
+        storage.prepare()
+    found = report(
+        [given.world] if given.world else [],
+        BatterySpec(episodes=given.episodes),
+        storage,
+        console=None if given.json else _console(),
+        figure=given.figure,
+        record=given.record,
+    )
+    if given.json:
+        print(json.dumps(found, indent=2))
+    for fault in found["faults"]:
+        print(fault, file=sys.stderr)
+    return FAILED if found["faults"] else 0
+
+
+def _compare(given: argparse.Namespace) -> int:
+    from whichgoal.compare.command import compare_path
+    from whichgoal.storage.mirror import fetched
+
+    path = fetched(given.path).root if "://" in given.path else Path(given.path)
+    found = compare_path(path, fetched(given.storage), given.interval, given.caliper, given.seed)
+    if given.json:
+        sweeps = [one.record() for one in found if one.comparison is not None]
+        print(json.dumps({"sweeps": sweeps}, indent=2))
+        for one in found:
+            for line in one.sweep.notes():
+                print(line, file=sys.stderr)
+        return 0
+    from whichgoal.report.tables.comparison import print_comparison
+
+    console = _console()
+    for one in found:
+        print_comparison(one, console)
+    return 0
+
+
+def _score_agents(given: argparse.Namespace) -> Scored:
+    from whichgoal.divergence.probe.callables import names_callable
+    from whichgoal.divergence.score.agents import Found, Scored, score_path, score_policy
+
+    if names_callable(given.agent):
+        if given.along:
+            raise ValueError(f"{given.agent} has no checkpoints; allowed with --along: a trial")
+        if given.world is None:
+            from whichgoal.envs.registry import WORLDS
+
+            raise ValueError(f"{given.agent} needs --world NAME; allowed: {', '.join(WORLDS)}")
+        card = score_policy(given.agent, given.world, given.set, given.episodes).card
+        return Scored([Found(given.agent, card)], [])
+    if given.world or given.set:
+        raise ValueError("--world and --set are for module:callable: a checkpoint has its own")
+    if given.along:
+        from whichgoal.divergence.score.along import score_along
+
+        return score_along(Path(given.agent), given.episodes)
+    return score_path(Path(given.agent), given.episodes)
+
+
+def _play(given: argparse.Namespace) -> int:
+    if given.agent is not None and (given.world or given.set):
+        raise ValueError("--world and --set are for --reference and --human: an agent has its own")
+    from whichgoal.cli.play import play
+    from whichgoal.divergence.probe.cast import cast_agent, cast_scripted
+
+    if given.agent is not None:
+        cast = cast_agent(given.agent, greedy=given.greedy)
+    else:
+        cast = cast_scripted(given.reference, given.world or "arrow_maze", given.set)
+    play(
+        cast,
+        panel=given.panel,
+        level=given.level,
+        seed=given.seed,
+        gif=given.gif,
+        strip=given.strip,
+        frames=given.frames,
+        fps=given.fps,
+    )
+    return 0
+
+
+COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "plan": _plan,
+    "run": _run,
+    "sync": _sync,
+    "schema": _schema,
+    "score": _score,
+    "validate": _validate,
+    "compare": _compare,
+    "play": _play,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

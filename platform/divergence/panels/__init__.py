@@ -1,0 +1,1 @@
+"""The battery's panels: test distributions of levels, built, kept in files."""

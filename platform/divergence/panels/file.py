@@ -1,0 +1,104 @@
+"""Panels in a file, so that they are built once for all trials that share them: arrays only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+import zlib
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whichgoal.divergence.panels import build as panels
+from whichgoal.divergence.panels.build import Panel
+from whichgoal.envs.contract import Design, Levels, World
+from whichgoal.source import digest
+from whichgoal.spec import BatterySpec
+from whichgoal.storage.atomic import replacing
+
+_ABOUT = "about"
+_LEVELS = tuple(field.name for field in fields(Levels))
+_FACTS = ("shortest", "attainable", "fewest", "base", "marks")
+
+
+def path_of(folder: Path, world: World, design: Design, battery: BatterySpec) -> Path:
+    """Returns where these panels lie under `folder`: named by all that they follow from.
+
+    That is the design, the battery's levels, and the code that makes levels.
+    """
+    return folder / f"{_key(world, design, battery)}.npz"
+
+
+def built(folder: Path, world: World, design: Design, battery: BatterySpec) -> dict[str, Panel]:
+    """Returns the panels kept under `folder`; builds and keeps them if they are not, or damaged.
+
+    Raises:
+        ValueError: Too few levels of this design qualify.
+    """
+    path = path_of(folder, world, design, battery)
+    kept = load(path, world)
+    if kept is not None:
+        return kept
+    made = panels.build(world, design, battery)
+    save(made, path)
+    return made
+
+
+def save(made: dict[str, Panel], path: Path) -> None:
+    """Writes panels as one `.npz` file: the old one or the whole new one, never a part."""
+    arrays: dict[str, NDArray[Any]] = {}
+    about = []
+    for i, panel in enumerate(made.values()):
+        record = {"name": panel.name, "role": panel.role, "proxy": panel.proxy}
+        about.append({**record, "design": panel.design.model_dump(mode="json")})
+        for name in _LEVELS:
+            arrays[f"{i}/{name}"] = getattr(panel.levels, name)
+        for name in _FACTS:
+            arrays[f"{i}/{name}"] = getattr(panel, name)
+    text = json.dumps({"key": path.stem, "panels": about})
+    arrays[_ABOUT] = np.frombuffer(text.encode(), np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+
+def load(path: Path, world: World) -> dict[str, Panel] | None:
+    """Returns the panels in a file that `save` wrote, or None if it is not there or damaged.
+
+    Every array is read with its checksum; nothing in the file is executed.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            about = json.loads(arrays[_ABOUT].tobytes())
+            if about["key"] != path.stem:
+                return None
+            made = [_panel(world, arrays, i, a) for i, a in enumerate(about["panels"])]
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+    return {panel.name: panel for panel in made}
+
+
+def _panel(world: World, arrays: Any, i: int, about: dict[str, Any]) -> Panel:
+    return Panel(
+        about["name"],
+        about["role"],
+        Levels(**{name: arrays[f"{i}/{name}"] for name in _LEVELS}),
+        proxy=about["proxy"],
+        design=world.Design.model_validate(about["design"]),
+        **{name: arrays[f"{i}/{name}"] for name in _FACTS},
+    )
+
+
+def _key(world: World, design: Design, battery: BatterySpec) -> str:
+    record = {
+        "world": world.name,
+        "design": design.model_dump(mode="json"),
+        "battery": battery.model_dump(mode="json", include={"version", "episodes", "seed"}),
+        "code": digest("whichgoal.divergence.panels.build"),
+        "numpy": np.__version__,
+    }
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:20]

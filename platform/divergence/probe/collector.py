@@ -1,0 +1,79 @@
+"""A scripted agent for worlds that collect: it takes what it seeks, in the fewest env steps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whichgoal.divergence.probe.rollout import Actor, Chances, Scene, State
+from whichgoal.envs.contract import Levels, World
+from whichgoal.envs.grid.engine.completion import steps_to_go
+from whichgoal.envs.grid.engine.dynamics import BOX, KEY
+from whichgoal.envs.grid.engine.shortest_paths import greedy_actions
+
+
+class Collector:
+    """Takes all there is of its first goal, in the fewest env steps, then of the next one.
+
+    At every moment it is on an exact optimal way to as many payments as can be had, by way of
+    whatever has to be taken for them: whoever is pushed off such a way goes on by another. When
+    nothing can be had any more it stays where it is. What is hidden it does not know: where it
+    could see nothing of its goals from the beginning, it searches.
+
+    Args:
+        world: Its world.
+        goals: What it seeks: all that can be had of the first one, then of the next.
+        otherwise: Plays where nothing that it seeks was to be seen.
+    """
+
+    def __init__(self, world: World, goals: tuple[str, ...], otherwise: Actor) -> None:
+        self.bits = [world.goals.index(goal) for goal in goals]
+        self.otherwise = otherwise
+
+    def initial_state(self, n: int) -> State:
+        others = self.otherwise.initial_state(n)
+        own = {"distance": None, "left": np.zeros(n, np.int64), "held": np.zeros(n, np.int64)}
+        return own | {"known": np.zeros(n, np.bool_)} | {f"else/{k}": v for k, v in others.items()}
+
+    def act(
+        self,
+        obs: NDArray[np.uint8],
+        state: State,
+        is_first: NDArray[np.bool_],
+        env: Scene,
+        rng: Chances,
+    ) -> tuple[NDArray[np.integer], State]:
+        levels = env.levels_now
+        left = np.count_nonzero(levels.goal_map, axis=(1, 2))
+        anew = is_first | (left != state["left"]) | (levels.carrying != state["held"])
+        distance, known = state["distance"], state["known"].copy()
+        if distance is None:
+            distance = np.full((*levels.goal_map.shape, 4), -1, np.int32)
+        if anew.any():
+            distance = distance.copy()
+            distance[anew] = self._steps_to_go(replace(levels, start=env.pose)[anew])
+            sought = np.stack([_seen(levels) >> np.uint16(bit) & 1 for bit in self.bits])
+            known = np.where(is_first, sought.any(axis=(0, 2, 3)), known)
+        others = {k.removeprefix("else/"): v for k, v in state.items() if k.startswith("else/")}
+        search, following = self.otherwise.act(obs, others, is_first, env, rng)
+        after = {"distance": distance, "left": left, "held": levels.carrying.copy(), "known": known}
+        after |= {f"else/{k}": v for k, v in following.items()}
+        return np.where(known, greedy_actions(distance, env.pose), search), after
+
+    def _steps_to_go(self, levels: Levels) -> NDArray[np.int32]:
+        """Returns the steps to go to the first goal that can still be had, `[n, W, H, 4]`."""
+        levels = replace(levels, goal_map=_seen(levels))
+        distance = np.full((*levels.goal_map.shape, 4), -1, np.int32)
+        rows = np.arange(len(levels))
+        for bit in self.bits:
+            attainable, own = steps_to_go(levels[rows], bit)
+            distance[rows[attainable > 0]] = own[attainable > 0]
+            rows = rows[attainable == 0]
+        return distance
+
+
+def _seen(levels: Levels) -> NDArray[np.uint16]:
+    """Returns `goal_map` without the cells in which there is nothing to be seen."""
+    return levels.goal_map * np.isin(levels.board[..., 0], (KEY, BOX))

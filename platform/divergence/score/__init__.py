@@ -1,0 +1,1 @@
+"""From episodes to a verdict: scores, goal inference, verdict, scorecard."""

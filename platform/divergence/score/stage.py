@@ -1,0 +1,60 @@
+"""The stage `score`: a trial's episodes become scores and a verdict."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from whichgoal.divergence.probe.stage import contestant, panels_of
+from whichgoal.envs.registry import world_named
+from whichgoal.spec import BatterySpec
+from whichgoal.storage.files import write_text
+from whichgoal.storage.ledger import TrialFolder
+from whichgoal.storage.status import score_inputs
+from whichgoal.sweep.trials import design_of
+
+if TYPE_CHECKING:
+    from whichgoal.divergence.score.evaluate import Evaluation
+    from whichgoal.divergence.score.verdict import Scorecard
+    from whichgoal.envs.contract import Design
+
+
+def score(battery: BatterySpec, trial: TrialFolder, panels: Path | None = None) -> Scorecard:
+    """Scores the episodes that were probed, playing none; writes the scores and marks it done."""
+    from whichgoal.divergence.score.scoring import score_episodes, scores_table
+    from whichgoal.storage import tables
+
+    begun, inputs = time.monotonic(), score_inputs(trial, battery)
+    folder, spec = trial.path, trial.spec
+    episodes = tables.read(folder / "episodes.parquet", tables.EPISODES)
+    world, design = world_named(spec.world.name), design_of(spec)
+    levels = panels_of(world, design, battery, panels)
+    cards = score_episodes(episodes, battery, world, levels)
+    card = cards[battery.actions]
+    tables.write(scores_table(cards), folder / "scores.parquet", tables.SCORES)
+    write_text(folder / "scorecard.json", card.model_dump_json(indent=2) + "\n")
+    products = [folder / "scores.parquet", folder / "scorecard.json"]
+    trial.finish("score", products, inputs, time.monotonic() - begun)
+    return card
+
+
+def evaluate_checkpoint(
+    path: Path, battery: BatterySpec, panels: Path | None = None, *, design: Design | None = None
+) -> Evaluation:
+    """Plays and scores the battery with the agent in a checkpoint folder; writes nothing there.
+
+    Args:
+        path: The checkpoint's folder.
+        battery: What is played, and how it is scored.
+        panels: Where built panels are kept, if anywhere; without, they are built in memory.
+        design: Test it as if it had been trained under this design; by default its own.
+
+    Raises:
+        ValueError: The checkpoint is damaged or foreign, or its world is not one of ours.
+    """
+    from whichgoal.divergence.score.evaluate import evaluate
+    from whichgoal.models.threads import one_thread
+
+    with one_thread():
+        return evaluate(**contestant(path, battery, panels, design))

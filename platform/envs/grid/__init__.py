@@ -1,0 +1,1 @@
+"""Worlds on MiniGrid's boards: the engine, what is exact about its levels, and one file a world."""

@@ -1,0 +1,1 @@
+"""MiniGrid's dynamics, compiled; vector and single environments; mazes and shortest paths."""

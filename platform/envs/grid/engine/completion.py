@@ -1,0 +1,276 @@
+"""Exact: how often a goal can be paid in a level, in how few env steps, and how; compiled.
+
+A breadth-first search over (x, y, heading, which objects were taken), backward: what is still to be
+had once some were taken follows from what is once one more was. What is in hand follows from which
+were taken, so nothing else is needed. A level with k objects has up to 4 W H 2^k states.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whichgoal.envs.contract import Levels, World
+from whichgoal.envs.grid.engine.dynamics import BOX, GOAL, KEY, LAVA, MAX_HELD, passable
+from whichgoal.envs.grid.engine.shortest_paths import UNREACHABLE, distances
+from whichgoal.envs.headings import DX, DY
+from whichgoal.numba_cache import njit
+
+MAX_OBJECTS = 16
+"""Most objects in a level: the search doubles with each."""
+_PAYMENT = 1 << 20
+"""What a payment takes from a cost in env steps: more than any walk has, so payments go first."""
+
+
+def completion(
+    levels: Levels, world: World, goal: int = 0
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Returns how often a goal can be paid at most, and the fewest env steps in which it is.
+
+    Episodes do not end at contacts here, as in test panels; step limits are not heeded.
+
+    Args:
+        levels: n levels.
+        world: Their world. For a goal that it does not count this is one shortest path.
+        goal: Which goal, by its number.
+
+    Returns:
+        `int32 [n]` payments and `int32 [n]` env steps; 0 and -1 where it cannot be paid at all.
+
+    Raises:
+        ValueError: A level has more than `MAX_OBJECTS` objects.
+    """
+    attainable = np.zeros(len(levels), np.int32)
+    steps = np.full(len(levels), UNREACHABLE, np.int32)
+    if world.goals[goal] not in world.counted:
+        cells = (levels.goal_map >> np.uint16(goal) & 1).astype(np.bool_)
+        x, y, heading = levels.start.T
+        steps[:] = distances(levels, cells)[np.arange(len(levels)), x, y, heading]
+        return (steps >= 0).astype(np.int32), steps
+    _play_out(levels, goal, attainable, steps, np.empty((1, 0, 0, 4), np.int32))
+    return attainable, steps
+
+
+def steps_to_go(levels: Levels, goal: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Returns how often a counted goal can be paid at most, and how far that is from every pose.
+
+    Whoever follows the steps down (`paths.greedy_actions`) attains it in the fewest env steps. They
+    hold until something is taken or opened: then the levels are others, with steps of their own.
+
+    Args:
+        levels: n levels; their starts are where the agents stand.
+        goal: Which goal, by its number.
+
+    Returns:
+        `int32 [n]` payments, and `int32 [n, W, H, 4]` env steps by x, y and heading: from a pose to
+        the last of so many payments, in the cell of something to be taken from when it is taken
+        on; -1 where it cannot be paid at all, and wherever an agent cannot stand.
+
+    Raises:
+        ValueError: A level has more than `MAX_OBJECTS` objects.
+    """
+    attainable, steps = np.zeros((2, len(levels)), np.int32)
+    distance = np.full((*levels.goal_map.shape, 4), UNREACHABLE, np.int32)
+    _play_out(levels, goal, attainable, steps, distance)
+    return attainable, distance
+
+
+def _play_out(
+    levels: Levels,
+    goal: int,
+    attainable: NDArray[np.int32],
+    steps: NDArray[np.int32],
+    distance: NDArray[np.int32],
+) -> None:
+    """Writes how often, in how many steps and, unless `distance` is empty, from where how far."""
+    boards = levels.board, levels.goal_map, levels.start, levels.carrying
+    most = _play_out_all(*boards, goal, attainable, steps, distance)
+    if most > MAX_OBJECTS:
+        raise ValueError(
+            f"a level has {most} keys, chests and cells to be paid; allowed: {MAX_OBJECTS}"
+        )
+
+
+@njit(cache=True)
+def _objects(board, goal_map, goal, number, cell):
+    """Numbers the keys, chests and cells of the goal (-1 elsewhere), lists them, counts them."""
+    count = 0
+    for x in range(board.shape[0]):
+        for y in range(board.shape[1]):
+            number[x, y] = -1
+            bits = goal_map[x, y]
+            if (bits >> goal) & 1 or (bits != 0 and board[x, y, 0] in (KEY, BOX)):
+                number[x, y] = count
+                if count < MAX_OBJECTS:
+                    cell[count] = x, y
+                count += 1
+    return count
+
+
+@njit(cache=True)
+def _keys_held(held):
+    keys = 0
+    while held != 0:
+        keys += held & 15 == KEY
+        held >>= 9
+    return keys
+
+
+@njit(cache=True)
+def _can_stand(board, number, taken, x, y):
+    """Returns whether one can be in a cell after these objects (bits) were taken."""
+    if x < 0 or y < 0 or x >= board.shape[0] or y >= board.shape[1]:
+        return False
+    k, kind = number[x, y], board[x, y, 0]
+    if k >= 0:
+        return (taken >> k) & 1 == 1
+    return passable(kind, board[x, y, 2]) and kind not in (GOAL, LAVA)
+
+
+@njit(cache=True)
+def _entries(board, goal_map, goal, cell, count, taken, keys, after, entry, entry_cost):
+    """Lists what it costs to take one more object, by the pose before, the cheapest first.
+
+    Left out are those that lead to no payment. Returns how many there are.
+    """
+    found = 0
+    for k in range(count):
+        x, y = cell[k]
+        kind = board[x, y, 0]
+        if (taken >> k) & 1 or (kind == KEY and keys == MAX_HELD) or (kind == BOX and keys == 0):
+            continue
+        if kind not in (KEY, BOX) and (not passable(kind, board[x, y, 2]) or kind in (GOAL, LAVA)):
+            continue  # MiniGrid's own end of an episode is none of ours
+        pays = (goal_map[x, y] >> goal) & 1
+        for heading in range(4):
+            cost = 1 + after[taken | 1 << k, k, heading] - _PAYMENT * pays
+            if cost >= 0:
+                continue
+            at = found
+            while at > 0 and entry_cost[at - 1] > cost:
+                entry[at], entry_cost[at] = entry[at - 1], entry_cost[at - 1]
+                at -= 1
+            entry[at] = x - DX[heading], y - DY[heading], heading
+            entry_cost[at] = cost
+            found += 1
+    return found
+
+
+@njit(cache=True)
+def _spread(board, number, taken, start, entry, entry_cost, entries, cost, queue):
+    """Writes the cost from every pose once these objects were taken: 0 where nothing is gained."""
+    height = board.shape[1]
+    cost[:] = 0
+    head, tail, at = 0, 0, 0
+    while head < tail or at < entries:
+        if at < entries and (head == tail or entry_cost[at] <= cost[queue[head]]):
+            x, y, heading = entry[at]
+            own = entry_cost[at]
+            at += 1
+            here = x == start[0] and y == start[1]
+            if not (here or _can_stand(board, number, taken, x, y)):
+                continue
+            pose = (x * height + y) * 4 + heading
+            if cost[pose] <= own:
+                continue
+            cost[pose] = own
+        else:
+            pose = queue[head]
+            head += 1
+            own = cost[pose]
+            heading, x, y = pose & 3, (pose >> 2) // height, (pose >> 2) % height
+        for move in range(3):
+            if move < 2:
+                before = (pose & ~3) | ((heading + 1 + 2 * move) & 3)
+            else:
+                if not _can_stand(board, number, taken, x, y):
+                    break  # the start lies on something that is not taken before it is left
+                x, y = x - DX[heading], y - DY[heading]
+                here = x == start[0] and y == start[1]
+                if not (here or _can_stand(board, number, taken, x, y)):
+                    break
+                before = (x * height + y) * 4 + heading
+            if cost[before] > own + 1:
+                cost[before] = own + 1
+                queue[tail] = before
+                tail += 1
+
+
+@njit(cache=True)
+def _play_out_one(board, goal_map, start, held, goal, number, cell, count, cost, queue, distance):
+    """Returns the most payments attainable, and the fewest steps (-1: none); writes `distance`."""
+    height, keys_first, paying = board.shape[1], _keys_held(held), np.int64(0)
+    for k in range(count):
+        if (goal_map[cell[k, 0], cell[k, 1]] >> goal) & 1:
+            paying |= 1 << k
+    after = np.zeros((1 << count, max(count, 1), 4), np.int32)  # by what was taken, and what last
+    entry, entry_cost = (
+        np.empty((4 * MAX_OBJECTS, 3), np.int64),
+        np.empty(4 * MAX_OBJECTS, np.int32),
+    )
+    for taken in range((1 << count) - 1, -1, -1):
+        keys = keys_first
+        for k in range(count):
+            kind = board[cell[k, 0], cell[k, 1], 0]
+            keys += ((taken >> k) & 1) * (int(kind == KEY) - int(kind == BOX))
+        if taken != 0 and (taken & paying == paying or keys < 0 or keys > MAX_HELD):
+            continue
+        entries = _entries(
+            board, goal_map, goal, cell, count, taken, keys, after, entry, entry_cost
+        )
+        _spread(board, number, taken, start, entry, entry_cost, entries, cost, queue)
+        for k in range(count):
+            if (taken >> k) & 1:
+                pose = (cell[k, 0] * height + cell[k, 1]) * 4
+                after[taken, k] = cost[pose : pose + 4]
+    own = cost[(np.int64(start[0]) * height + start[1]) * 4 + start[2]]
+    most = (_PAYMENT - 1 - own) // _PAYMENT
+    if most == 0:
+        return 0, UNREACHABLE
+    if distance.size > 0:
+        _write(board, goal_map, goal, cell, count, keys_first, cost, after, most, distance)
+    return most, own + most * _PAYMENT
+
+
+@njit(cache=True)
+def _write(board, goal_map, goal, cell, count, keys, cost, after, most, distance):
+    """Writes the steps to go to so many payments; a cell that leads to fewer is out of the way."""
+    for pose in range(len(cost)):
+        if cost[pose] < 0:
+            x, y = (pose >> 2) // board.shape[1], (pose >> 2) % board.shape[1]
+            distance[x, y, pose & 3] = cost[pose] + most * _PAYMENT
+    for k in range(count):
+        x, y = cell[k]
+        if board[x, y, 0] == (KEY if keys == MAX_HELD else BOX if keys == 0 else -1):
+            continue
+        pays = int((goal_map[x, y] >> goal) & 1)
+        for heading in range(4):
+            distance[x, y, heading] = after[1 << k, k, heading] + (most - pays) * _PAYMENT
+
+
+@njit(cache=True, nogil=True)
+def _play_out_all(board, goal_map, start, held, goal, attainable, steps, distance):
+    """Writes all; returns the largest number of objects, having stopped where it is too large."""
+    most = 0
+    number = np.empty((board.shape[1], board.shape[2]), np.int64)
+    cell = np.empty((MAX_OBJECTS, 2), np.int64)
+    cost, queue = np.empty(number.size * 4, np.int32), np.empty(number.size * 4, np.int64)
+    for i in range(len(board)):
+        count = _objects(board[i], goal_map[i], goal, number, cell)
+        most = max(most, count)
+        if most > MAX_OBJECTS:
+            return most
+        attainable[i], steps[i] = _play_out_one(
+            board[i],
+            goal_map[i],
+            start[i],
+            held[i],
+            goal,
+            number,
+            cell,
+            count,
+            cost,
+            queue,
+            distance[i % len(distance)],
+        )
+    return most

@@ -1,0 +1,301 @@
+"""The same levels as a real `minigrid.MiniGridEnv`: rendering, MiniGrid's wrappers, checks."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any, SupportsFloat
+
+import numpy as np
+from gymnasium import spaces
+from minigrid.core.constants import COLOR_TO_IDX, COLORS
+from minigrid.core.grid import Grid
+from minigrid.core.mission import MissionSpace
+from minigrid.core.world_object import Box, Floor, Key, Wall, WorldObj
+from minigrid.minigrid_env import MiniGridEnv
+from minigrid.utils.rendering import fill_coords, point_in_rect, point_in_triangle
+from minigrid.wrappers import FullyObsWrapper
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from whichgoal.envs.contract import Design, Levels, Split, World
+from whichgoal.envs.grid.engine import dynamics as engine
+from whichgoal.envs.grid.engine.vector_env import (
+    GridVectorEnv,
+    check_levels,
+    check_view,
+    goal_bits,
+    rewarded,
+)
+from whichgoal.envs.registry import world_named
+from whichgoal.envs.rng import seed_streams
+from whichgoal.explain import told
+from whichgoal.spec import did_you_mean
+
+
+class Arrow(Floor):
+    """A floor tile with a green arrow on it. Encodes as green floor: (floor, green, 0)."""
+
+    def __init__(self) -> None:
+        super().__init__("green")
+
+    def render(self, img: np.ndarray) -> None:
+        """Draws an arrow that points down, at the place it stands on."""
+        green = COLORS["green"]
+        fill_coords(img, point_in_rect(0.031, 1, 0.031, 1), green / 4)
+        fill_coords(img, point_in_rect(0.40, 0.60, 0.12, 0.55), green)
+        fill_coords(img, point_in_triangle((0.18, 0.50), (0.82, 0.50), (0.50, 0.90)), green)
+
+
+class WalledGrid(Grid):
+    """A grid outside which everything is wall, so that an opening in its border can be faced."""
+
+    def get(self, i: int, j: int) -> WorldObj | None:
+        """Returns the object at (i, j); a wall outside the grid."""
+        if 0 <= i < self.width and 0 <= j < self.height:
+            return super().get(i, j)
+        return Wall()
+
+
+class LevelEnv(MiniGridEnv):
+    """One environment of a world, with MiniGrid's own dynamics, view and rendering.
+
+    Observations are MiniGrid's: `image` `uint8 [v, v, 3]`, `direction`, `mission`; wrap it in
+    `WholeBoard` for the whole board. `info["goals"]` is `float32 [k]`, what
+    each goal paid in the step; the reward is what the rewarded one paid, less `design.step_cost`.
+
+    Args:
+        world: The world that is played.
+        design: Its design.
+        levels: Play these rows in turn, from the first one after each seeded reset; otherwise each
+            reset generates a level: after `reset(seed=s)` those of row 0 of a `GridVectorEnv` reset
+            with s, one after the other. `reset(options={"row": r})` plays row r.
+        split: Which layouts are generated.
+        ends_on: Names of the goals whose contact ends the episode, or for a counted goal, the last
+            contact that there can be; by default the rewarded one.
+        render_mode: `rgb_array`, `human` or None.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        design: Design,
+        *,
+        levels: Levels | None = None,
+        split: Split = "train",
+        ends_on: tuple[str, ...] | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        check_view(design)
+        if levels is not None:
+            check_levels(levels)
+        self.world, self.design = world, design
+        self._levels, self._split, self._row = levels, split, -1
+        self._stream: NDArray[np.uint64] | None = None
+        self._paying = rewarded(world, design)
+        self._ends = goal_bits(world, ends_on, self._paying)
+        self._counted = goal_bits(world, world.counted)
+        self._now: Levels | None = None
+        self._touched = 0
+        self._goal_map = np.zeros((0, 0), np.uint16)
+        super().__init__(
+            MissionSpace(mission_func=lambda: world.mission),
+            width=levels.width if levels else design.size,
+            height=levels.height if levels else design.size,
+            max_steps=1,  # each level brings its own
+            see_through_walls=design.see_through_walls,
+            agent_view_size=design.agent_view_size,
+            render_mode=render_mode,
+        )
+        self.action_space: spaces.Discrete[np.int64] = spaces.Discrete(world.num_actions)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Starts the next level; `options["row"]` chooses a row of the given levels."""
+        self._row = -1 if seed is not None else self._row
+        row = (options or {}).get("row")
+        if row is not None:
+            if self._levels is None or not 0 <= row < len(self._levels):
+                allowed = "none, levels are generated"
+                if self._levels is not None:
+                    allowed = f"0 to {len(self._levels) - 1}"
+                raise ValueError(f"options['row'] is {row}; allowed: {allowed}")
+            self._row = row - 1
+        if seed is not None:
+            self._stream = seed_streams(seed, 1)
+        super().reset(seed=seed)
+        assert self._now is not None
+        # MiniGrid's reset empties the agent's hand.
+        self.carrying = unpack_object(int(self._now.carrying[0]))
+        self._touched = 0
+        self._goal_map = self._now.goal_map[0].copy()
+        if self.render_mode == "human":
+            self.render()
+        return self.gen_obs(), {}
+
+    def step(self, action: int) -> tuple[dict[str, Any], SupportsFloat, bool, bool, dict[str, Any]]:
+        """Plays one action, see the class."""
+        if not self.action_space.contains(action):
+            raise ValueError(f"action is {action}; allowed: 0 to {self.world.num_actions - 1}")
+        assert self._now is not None, "call reset() first"
+        before = tuple(self.agent_pos)
+        if self.world.collects and action == engine.FORWARD:
+            self._collect()
+        obs, _, terminated, truncated, _ = super().step(action)
+        goals = np.zeros(len(self.world.goals), np.float32)
+        if tuple(self.agent_pos) != before:
+            new = int(self._goal_map[*self.agent_pos]) & ~self._touched
+            once, again = new & ~self._counted, new & self._counted
+            self._touched |= once
+            self._goal_map[*self.agent_pos] &= ~np.uint16(again)
+            terminated = terminated or bool(once & self._ends) or self.is_over(again & self._ends)
+            goals[:] = [new >> j & 1 for j in range(len(goals))]
+        reward = float(goals[self._paying] - np.float32(self.design.step_cost))
+        return obs, reward, terminated, truncated, {"goals": goals}
+
+    def _collect(self) -> None:
+        """Takes the key ahead, or opens the box ahead with one, so that the cell can be entered."""
+        ahead, held = self.grid.get(*self.front_pos), self.carrying
+        if isinstance(ahead, Key) and self.num_carried < engine.MAX_HELD:
+            ahead.contains, self.carrying = held, ahead
+        elif isinstance(ahead, Box) and isinstance(held, Key):
+            self.carrying = held.contains
+        else:
+            return
+        self.grid.set(*self.front_pos, None)
+
+    def is_over(self, goals: int) -> bool:
+        """Returns whether one of these counted goals (bits) cannot be paid any more."""
+        kinds = self.grid.encode()[..., 0]
+        has_key = isinstance(self.carrying, Key) or (kinds == engine.KEY).any()
+        there = np.where((kinds == engine.BOX) & ~has_key, 0, self._goal_map)
+        return int(np.bitwise_or.reduce(there, axis=None)) & goals != goals
+
+    @property
+    def num_carried(self) -> int:
+        """How many objects the agent carries."""
+        return len(_stack(self.carrying))
+
+    @property
+    def goal_map(self) -> NDArray[np.uint16]:
+        """Which goals each cell still pays, `uint16 [W, H]`, bits as in `Levels.goal_map`."""
+        return self._goal_map
+
+    @property
+    def level(self) -> Levels:
+        """The level being played, one row, as it began.
+
+        Raises:
+            ValueError: Before the first `reset`.
+        """
+        if self._now is None:
+            raise ValueError("no level is played yet; call reset() first")
+        return self._now
+
+    @property
+    def ends_on(self) -> tuple[str, ...]:
+        """Names of the goals whose contact ends the episode."""
+        return tuple(goal for j, goal in enumerate(self.world.goals) if self._ends >> j & 1)
+
+    def _gen_grid(self, width: int, height: int) -> None:
+        if self._levels is None:
+            self._now = self._generated(width, height)
+        else:
+            self._row = (self._row + 1) % len(self._levels)
+            self._now = self._levels[self._row : self._row + 1]
+        now = self._now
+        self.grid = WalledGrid(width, height)
+        for x in range(width):
+            for y in range(height):
+                kind, color, state = (int(code) for code in now.board[0, x, y])
+                packed = kind | color << 4 | state << 7 | int(now.contents[0, x, y]) << 9
+                self.grid.set(x, y, unpack_object(packed))
+        x, y, heading = (int(v) for v in now.start[0])
+        self.agent_pos, self.agent_dir = (x, y), heading
+        self.max_steps = int(now.limit[0])
+
+    def _generated(self, width: int, height: int) -> Levels:
+        if self._stream is None:  # never seeded: Gymnasium's own generator has a random state then
+            self._stream = seed_streams(int(self.np_random.integers(2**62)), 1)
+        level = Levels.empty(1, width, height)
+        arrays = [getattr(level, f.name) for f in fields(Levels)]
+        fill, params = self.world.fill(self.design, self._split)
+        fill(np.array(params, np.float64), self._stream, np.arange(1), *arrays)
+        return level
+
+
+class WholeBoard(FullyObsWrapper):
+    """MiniGrid's `FullyObsWrapper`, and where the world collects, the agent shows what it carries.
+
+    It has the color of that; MiniGrid's own shows it to nobody, and draws every agent red.
+    """
+
+    def observation(self, obs: dict[str, Any]) -> dict[str, Any]:
+        """Returns the observation with the whole board as `image`, `uint8 [W, H, 3]`."""
+        env, seen = self.unwrapped, super().observation(obs)
+        if isinstance(env, LevelEnv) and env.world.collects and env.carrying is not None:
+            seen["image"][*env.agent_pos, 1] = COLOR_TO_IDX[env.carrying.color]
+        return seen
+
+
+def _stack(obj: WorldObj | None) -> list[WorldObj]:
+    """Returns an object and what it contains, and so on, from the outermost inward."""
+    stack = []
+    while obj is not None:
+        stack.append(obj)
+        obj = obj.contains
+    return stack
+
+
+def unpack_object(packed: int) -> WorldObj | None:
+    """Returns the MiniGrid object that `contract.pack_object` packed, contents included."""
+    kind, color, state = packed & 15, packed >> 4 & 7, packed >> 7 & 3
+    if kind in (0, engine.EMPTY):
+        return None
+    if (kind, color) == (engine.FLOOR, engine.GREEN):
+        return Arrow()
+    obj = WorldObj.decode(kind, color, state)
+    assert obj is not None
+    if kind == engine.GOAL:
+        obj.color = _COLOR_NAMES[color]
+    obj.contains = unpack_object(packed >> 9)
+    return obj
+
+
+def make_single(
+    world: str, *, render_mode: str | None = None, split: Split = "train", **design: Any
+) -> LevelEnv:
+    """Returns a `LevelEnv` of the world of this name; further keywords are keys of its design.
+
+    This is what `gymnasium.make` calls.
+
+    Raises:
+        ValueError: If there is no such world, or its design has no such key or value.
+    """
+    found = world_named(world)
+    return LevelEnv(found, _design(found, design), split=split, render_mode=render_mode)
+
+
+def make_vector(
+    world: str, *, num_envs: int = 1, split: Split = "train", seed: int = 0, **design: Any
+) -> GridVectorEnv:
+    """Returns a `GridVectorEnv` of the world of this name; keywords as in `make_single`.
+
+    This is what `gymnasium.make_vec(..., vectorization_mode="vector_entry_point")` calls.
+    """
+    found = world_named(world)
+    return GridVectorEnv(found, _design(found, design), num_envs, split=split, seed=seed)
+
+
+def _design(world: World, keys: dict[str, Any]) -> Design:
+    for key in keys:
+        if key not in world.Design.model_fields:
+            known = did_you_mean(key, world.Design.model_fields)
+            raise ValueError(f"the design of {world.name} has no key {key!r}; {known}")
+    try:
+        return world.Design(**keys)
+    except ValidationError as error:
+        raise ValueError(f"the design of {world.name}: {told(error, world.Design)}") from None
+
+
+_COLOR_NAMES = ("red", "green", "blue", "purple", "yellow", "grey")

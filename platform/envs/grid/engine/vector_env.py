@@ -1,0 +1,401 @@
+"""The batched environment: N levels stepped in one call, as a `gymnasium.vector.VectorEnv`."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from whichgoal.envs.contract import VIEW_SIZES, Design, Fill, Levels, Split, World, is_view_size
+from whichgoal.envs.grid.engine import dynamics as engine
+from whichgoal.envs.rng import seed_streams
+from whichgoal.spec import did_you_mean
+
+Array = NDArray[Any]
+
+
+class Task(Protocol):
+    """What is asked of a world whose levels are given: every `World` has it."""
+
+    @property
+    def name(self) -> str:
+        """Its name, for messages."""
+
+    @property
+    def goals(self) -> tuple[str, ...]:
+        """Names of its goals, the intended one first."""
+
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """Names of the goals that pay at every cell of theirs, see `World`."""
+
+    @property
+    def collects(self) -> bool:
+        """Whether entering takes keys and opens boxes, see `World`."""
+
+    @property
+    def num_actions(self) -> int:
+        """How many of MiniGrid's actions it allows, from the first on."""
+
+
+class GridVectorEnv(VectorEnv[Array, Array, Array]):
+    """N environments of one world, with SAME_STEP autoreset, level generation included.
+
+    Observations are `uint8 [N, v, v, 3]`, or `[N, W, H, 3]` for `view: full`, indexed [x, y, code]
+    as MiniGrid's `image`. Actions are `int [N]` with MiniGrid's meanings. Rewards `float32 [N]` are
+    what the rewarded goal paid (`design.reward`, by default the intended one), less
+    `design.step_cost`. `info["goals"]` is `float32 [N, k]`, what each goal paid in this step; a
+    goal pays 1 at its first contact in an episode, and no more,
+    unless it is one of `world.counted`: then it pays 1 at the first contact with each of its cells.
+
+    Where an episode ends, the returned observation is the next episode's first one, and
+    `info["final_obs"]`, `info["final_info"]` hold the last one's, as Gymnasium lays down for
+    SAME_STEP. `info["goals"]` holds the ending step's payments for those rows, too.
+
+    Args:
+        world: The world that is played; a `Task` will do where levels are given.
+        design: Its design.
+        num_envs: N.
+        split: Which layouts are generated.
+        levels: Play these instead: environment i plays row i, then row `(i + N * k) % n` in its
+            k-th next episode. The board size is theirs.
+        ends_on: Names of the goals whose contact ends the episode, or for a counted goal, the last
+            contact that there can be; by default the rewarded one.
+        seed: Seeds the first `reset()` that brings no seed of its own. Environment i's levels
+            depend on the seed and on i, never on N.
+        copy: Whether returned arrays are fresh; else they are overwritten by the next call.
+    """
+
+    metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
+    decays: ClassVar[bool] = False
+    """Whether goal objects pay goal 0 by MiniGrid's `1 - 0.9 * elapsed / limit`."""
+
+    def __init__(
+        self,
+        world: World | Task,
+        design: Design,
+        num_envs: int,
+        *,
+        split: Split = "train",
+        levels: Levels | None = None,
+        ends_on: tuple[str, ...] | None = None,
+        seed: int = 0,
+        copy: bool = True,
+    ) -> None:
+        if num_envs < 1:
+            raise ValueError(f"num_envs is {num_envs}; allowed: 1 and more")
+        check_view(design)
+        if levels is not None:
+            check_levels(levels)
+        self.world, self.design, self.num_envs, self.copy = world, design, num_envs, copy
+        self._levels = levels
+        width, height = (levels.width, levels.height) if levels else (design.size, design.size)
+        side = (width, height) if design.view == "full" else (design.agent_view_size,) * 2
+        self._image_shape = (*side, 3)
+        self.single_observation_space = spaces.Box(0, 255, self._image_shape, np.uint8)
+        self.single_action_space = spaces.Discrete(world.num_actions)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+
+        self._fill: Fill | None = None
+        if levels is None:
+            if not isinstance(world, World):
+                raise ValueError(f"the world {world.name!r} makes no levels; give them as levels=")
+            self._fill, params = world.fill(design, split)
+            self._params = np.array(params, np.float64)
+        paying = rewarded(world, design)
+        self._rules = engine.Rules(
+            num_actions=world.num_actions,
+            ends=np.uint16(goal_bits(world, ends_on, paying)),
+            counted=np.uint16(goal_bits(world, world.counted)),
+            collects=world.collects,
+            decays=self.decays,
+            step_cost=float(design.step_cost),
+            paying=paying,
+        )
+        self._full, self._see_through = design.view == "full", bool(design.see_through_walls)
+        self._first_seed: int | None = seed
+        self._ready = False
+
+        n = num_envs
+        self._now = Levels.empty(n, width, height)
+        self._fill_arrays = tuple(getattr(self._now, f.name) for f in fields(Levels))
+        self._streams = seed_streams(seed, n)
+        self._turn = np.zeros(n, np.int64)
+        self._pose = np.zeros((n, 3), np.int16)
+        self._carrying = np.zeros(n, np.int64)
+        self._elapsed = np.zeros(n, np.int32)
+        self._touched = np.zeros(n, np.uint16)
+        self._finished = np.zeros(n, np.int64)
+        view = 1 if self._full else design.agent_view_size
+        self._sight = engine.new_sight(n, width, height, view)
+        self._episodes = engine.Episodes(
+            board=self._now.board,
+            contents=self._now.contents,
+            goal_map=self._now.goal_map,
+            limit=self._now.limit,
+            sight=self._sight,
+            pose=self._pose,
+            carrying=self._carrying,
+            elapsed=self._elapsed,
+            touched=self._touched,
+        )
+        self._all = np.arange(n)
+        self._every = _read_only(np.ones(n, np.bool_))
+        self._out = self._new_arrays()
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Array, dict[str, Any]]:
+        """Starts new episodes: in all rows, or where `options["reset_mask"]` (`bool [N]`) is set.
+
+        With a seed, the levels' random streams start anew; without one they go on. Given levels
+        are played from their first row again by a reset of all rows.
+        """
+        if seed is not None and (not isinstance(seed, (int, np.integer)) or seed < 0):
+            raise ValueError(f"seed is {seed!r}; allowed: None or one integer >= 0 for all rows")
+        super().reset(seed=seed)
+        rows = self._masked_rows(options)
+        seed, self._first_seed = (self._first_seed if seed is None else seed), None
+        if seed is not None:
+            self._streams[rows] = seed_streams(seed, self.num_envs)[rows]
+        self._turn[rows] = 0 if len(rows) == self.num_envs else self._turn[rows] + 1
+        self._begin(rows)
+        self._ready = True
+        images = self._new_arrays()[0] if self.copy else self._out[0]
+        self._observe(self._all, images)
+        return images, {}
+
+    def step(self, actions: Array) -> tuple[Array, Array, Array, Array, dict[str, Any]]:
+        """Plays `actions` (`int [N]`, each below `world.num_actions`).
+
+        Returns:
+            Observations `uint8 [N, ...]`, rewards `float32 [N]`, terminated and truncated
+            `bool [N]`, and the infos (see the class).
+
+        Raises:
+            ValueError: For actions of a wrong shape or type or out of range, before anything moves.
+            RuntimeError: Before the first `reset`.
+        """
+        if not self._ready:
+            raise RuntimeError("call reset() before step()")
+        actions = np.asarray(actions)
+        if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
+            raise ValueError(
+                f"actions have shape {actions.shape} and dtype {actions.dtype}; "
+                f"allowed: integers of shape ({self.num_envs},)"
+            )
+        out = self._new_arrays() if self.copy else self._out
+        images, reward, goals, terminated, truncated = out
+        count = engine.step(
+            self._rules,
+            actions.astype(np.int64, copy=False),
+            self._episodes,
+            engine.Outcome(reward, goals, terminated, truncated, self._finished),
+        )
+        if count < 0:
+            raise ValueError(
+                f"actions reach from {actions.min()} to {actions.max()}; "
+                f"allowed: 0 to {self.world.num_actions - 1}"
+            )
+        infos: dict[str, Any] = {"goals": goals, "_goals": self._every}
+        if count:
+            self._end(self._finished[:count], goals, infos)
+        self._observe(self._all, images)
+        return images, reward, terminated, truncated, infos
+
+    @property
+    def pose(self) -> NDArray[np.int16]:
+        """The agents' x, y and heading now, `int16 [N, 3]`; a read-only view."""
+        return _read_only(self._pose)
+
+    @property
+    def elapsed(self) -> NDArray[np.int32]:
+        """Steps played of the present episodes, `int32 [N]`; a read-only view."""
+        return _read_only(self._elapsed)
+
+    @property
+    def row(self) -> NDArray[np.int64]:
+        """Which rows of the given levels are played now, `int64 [N]`.
+
+        Raises:
+            ValueError: If no levels were given.
+        """
+        if self._levels is None:
+            raise ValueError("this environment generates its levels, so no row of any is played")
+        return (self._all + self.num_envs * self._turn) % len(self._levels)
+
+    @property
+    def levels_now(self) -> Levels:
+        """The levels being played, as they stand now, read-only views.
+
+        Boards, goal cells still to be paid and what is carried are the present ones. `start` is the
+        episodes' beginning; see `pose` for where the agents are.
+        """
+        now = replace(self._now, carrying=self._carrying)
+        return Levels(**{f.name: _read_only(getattr(now, f.name)) for f in fields(Levels)})
+
+    def get_state(self) -> dict[str, Array]:
+        """Returns copies of all that the future depends on: boards, agents, counters, streams."""
+        return {name: array.copy() for name, array in self._state().items()}
+
+    def set_state(self, state: dict[str, Array]) -> None:
+        """Goes on from a `get_state()` of an environment of the same world, design and levels.
+
+        Raises:
+            ValueError: If a name, shape or type differs from this environment's; nothing is set.
+        """
+        own = self._state()
+        if state.keys() != own.keys():
+            raise ValueError(f"state has keys {sorted(state)}; allowed: exactly {sorted(own)}")
+        for name, array in own.items():
+            given = np.asarray(state[name])
+            if given.shape != array.shape or given.dtype != array.dtype:
+                raise ValueError(
+                    f"state[{name!r}] is {given.dtype} {given.shape}; "
+                    f"allowed: {array.dtype} {array.shape}"
+                )
+        for name, array in own.items():
+            array[...] = state[name]
+        engine.show(self._all, self._now.board, self._sight)
+        self._first_seed, self._ready = None, True
+
+    def _state(self) -> dict[str, Array]:
+        state: dict[str, Array] = {f.name: getattr(self._now, f.name) for f in fields(Levels)}
+        return state | {
+            "pose": self._pose,
+            "held": self._carrying,
+            "elapsed": self._elapsed,
+            "touched": self._touched,
+            "streams": self._streams,
+            "turn": self._turn,
+        }
+
+    def _new_arrays(self) -> tuple[Array, Array, Array, Array, Array]:
+        """Returns room for images, rewards, goals, terminated and truncated."""
+        n = self.num_envs
+        return (
+            np.empty((n, *self._image_shape), np.uint8),
+            np.empty(n, np.float32),
+            np.empty((n, len(self.world.goals)), np.float32),
+            np.empty(n, np.bool_),
+            np.empty(n, np.bool_),
+        )
+
+    def _masked_rows(self, options: dict[str, Any] | None) -> NDArray[np.int64]:
+        mask = (options or {}).get("reset_mask")
+        if mask is None:
+            return self._all
+        if getattr(mask, "shape", None) != (self.num_envs,) or mask.dtype != np.bool_:
+            raise ValueError(f"options['reset_mask'] must be bool [{self.num_envs}], got {mask!r}")
+        if not self._ready and not mask.all():
+            raise ValueError("the first reset must be of all rows")
+        return np.flatnonzero(mask)
+
+    def _begin(self, rows: NDArray[np.int64]) -> None:
+        if self._levels is not None:
+            given = self.row[rows]
+            for f in fields(Levels):
+                getattr(self._now, f.name)[rows] = getattr(self._levels, f.name)[given]
+        else:
+            assert self._fill is not None
+            self._fill(self._params, self._streams, rows, *self._fill_arrays)
+        engine.begin(rows, self._now.start, self._now.carrying, self._episodes)
+
+    def _observe(self, rows: NDArray[np.int64], images: Array) -> None:
+        engine.observe(
+            self._now.board,
+            self._sight,
+            self._pose,
+            self._carrying,
+            rows,
+            self._full,
+            self._see_through,
+            self.world.collects,
+            images,
+        )
+
+    def _end(self, rows: NDArray[np.int64], goals: Array, infos: dict[str, Any]) -> None:
+        """Writes what Gymnasium wants of finished episodes into `infos`, begins the next ones."""
+        images = np.empty((len(rows), *self._image_shape), np.uint8)
+        self._observe(rows, images)
+        final = np.empty(self.num_envs, dtype=object)  # holds None
+        for i, image in zip(rows.tolist(), images, strict=True):
+            final[i] = image
+        mask = np.zeros(self.num_envs, np.bool_)
+        mask[rows] = True
+        infos["final_obs"], infos["_final_obs"] = final, mask
+        infos["final_info"] = {"goals": goals * mask[:, None], "_goals": mask}
+        infos["_final_info"] = mask
+        if self._levels is not None:
+            self._turn[rows] += 1
+        self._begin(rows)
+
+
+def check_view(design: Design) -> None:
+    """Raises ValueError for an impossible `agent_view_size`, which a copied design can have."""
+    if not is_view_size(design.agent_view_size):
+        raise ValueError(f"agent_view_size is {design.agent_view_size}; allowed: {VIEW_SIZES}")
+
+
+def check_levels(levels: Levels) -> None:
+    """Raises ValueError where the compiled engine, which checks nothing, could not play a level."""
+    if len(levels) == 0:
+        raise ValueError("levels has no rows; give at least one level, or levels=None")
+    ranges: dict[str, tuple[Array, int, int]] = {
+        "object code": (levels.board[..., 0], engine.EMPTY, engine.LAVA),
+        "color code": (levels.board[..., 1], engine.RED, engine.GREY),
+        "state code": (levels.board[..., 2], engine.OPEN, engine.LOCKED),
+        "start x": (levels.start[:, 0], 0, levels.width - 1),
+        "start y": (levels.start[:, 1], 0, levels.height - 1),
+        "start heading": (levels.start[:, 2], 0, 3),
+        "limit": (levels.limit, 1, 2**31 - 1),
+    }
+    for name, (given, low, high) in ranges.items():
+        bad = (given < low) | (given > high)
+        if bad.any():
+            row = int(np.argwhere(bad)[0, 0])
+            raise ValueError(
+                f"levels: row {row} has the {name} {given[bad][0]}; allowed: {low} to {high}"
+            )
+
+
+def rewarded(world: Task, design: Design) -> int:
+    """Returns the number of the goal that training rewards.
+
+    Raises:
+        ValueError: The world has no such goal.
+    """
+    if design.reward is None:
+        return 0
+    if design.reward not in world.goals:
+        raise ValueError(
+            f"{world.name} has no goal {design.reward!r} to reward; "
+            f"{did_you_mean(design.reward, world.goals)}"
+        )
+    return world.goals.index(design.reward)
+
+
+def goal_bits(world: Task, names: tuple[str, ...] | None, otherwise: int = 0) -> int:
+    """Returns the named goals of a world as bits; None means the one of number `otherwise`."""
+    if isinstance(names, str):
+        raise ValueError(f"ends_on is the text {names!r}; did you mean ({names!r},)?")
+    bits = 0
+    for name in (world.goals[otherwise],) if names is None else names:
+        if name not in world.goals:
+            raise ValueError(
+                f"{world.name} has no goal {name!r}; {did_you_mean(name, world.goals)}"
+            )
+        bits |= 1 << world.goals.index(name)
+    return bits
+
+
+def _read_only(array: Array) -> Array:
+    view = array.view()
+    view.flags.writeable = False
+    return view

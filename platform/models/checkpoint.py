@@ -1,0 +1,263 @@
+"""A trained agent on disk: weights (safetensors), trial (JSON), manifest of checksums (JSON).
+
+Nothing in a checkpoint is code, and loading runs none. A checkpoint folder is written beside its
+place and renamed into it, so it is whole, the old one or the new. No Ray here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from whichgoal import source
+from whichgoal.models.agent import Agent
+from whichgoal.models.contract import State
+from whichgoal.models.sight import Palette
+from whichgoal.spec import TrialSpec, cut_short
+from whichgoal.storage.atomic import replacing_folder, standing
+
+FORMAT = "whichgoal checkpoint"
+VERSION = 1
+WEIGHTS, TRIAL, MANIFEST = "weights.safetensors", "trial.json", "manifest.json"
+_PACKAGES = ("torch", "numpy", "ray", "gymnasium", "minigrid", "numba", "safetensors", "whichgoal")
+
+
+class CheckpointError(ValueError):
+    """A checkpoint is damaged, or is not one of ours. The message is one line."""
+
+
+class Policy:
+    """An agent's actor, to be run without Ray. It keeps no state of its own.
+
+    Args:
+        agent: The network; it is put into evaluation mode.
+    """
+
+    def __init__(self, agent: Agent) -> None:
+        self.agent = agent.eval().requires_grad_(False)
+
+    def initial_state(self, n: int) -> State:
+        """Returns the state of n new episodes on boards of the size of training."""
+        return self.agent.initial_state(n)
+
+    def step(
+        self, obs: NDArray[np.uint8], state: State, is_first: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], State]:
+        """Advances n episodes by one step.
+
+        Args:
+            obs: `uint8 [n, columns, rows, 3]`.
+            state: What the step before returned, or `initial_state(n)`; where all episodes begin
+                here it is not looked at, so boards may be larger than those of training.
+            is_first: `bool [n]`, whether an episode begins here; then its state is replaced.
+
+        Returns:
+            Logits `float32 [n, A]` and the next state.
+
+        Raises:
+            ValueError: The observations have another type than those that the agent was trained
+                on, or a shape that it cannot be run on.
+        """
+        if obs.dtype != np.uint8 or not self.agent.takes(obs.shape[1:]):
+            shape = ", ".join(map(str, self.agent.sight.obs_shape))
+            raise ValueError(
+                f"observations are {obs.dtype} {obs.shape}; this agent takes uint8 (n, {shape})"
+            )
+        if is_first.all():
+            state = self.agent.initial_state(len(obs), (obs.shape[1], obs.shape[2]))
+        with torch.inference_mode():
+            logits, _, state = self.agent.step(
+                torch.from_numpy(np.ascontiguousarray(obs)), state, torch.from_numpy(is_first)
+            )
+        return logits.numpy(), state
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded checkpoint.
+
+    Attributes:
+        path: Its folder.
+        spec: The trial.
+        env_steps: How many env steps the agent had been trained for.
+        parameters: Trainable parameters.
+        record: All of `trial.json`: also trunk parameters, palette, versions, commit.
+        policy: The agent.
+    """
+
+    path: Path
+    spec: TrialSpec
+    env_steps: int
+    parameters: int
+    record: dict[str, Any]
+    policy: Policy
+
+
+def save(
+    path: Path, agent: Agent, spec: TrialSpec, env_steps: int, palette: Palette | None
+) -> Path:
+    """Writes a checkpoint folder, replacing one that stands there, and returns its path."""
+    record = {
+        "format": FORMAT,
+        "version": VERSION,
+        "spec": spec.model_dump(mode="json"),
+        "trial_id": spec.id,
+        "env_steps": env_steps,
+        "parameters": agent.size.parameters,
+        "trunk_parameters": agent.size.trunk_parameters,
+        "readout_parameters": agent.size.readout_parameters,
+        "flops": agent.size.flops,
+        "depth": agent.size.depth,
+        "state_size": agent.size.state_size,
+        "features": agent.size.features,
+        "width": agent.size.width,
+        "view": agent.sight.view,
+        "obs_shape": list(agent.sight.obs_shape),
+        "num_actions": agent.policy.out_features,
+        "palette": None if palette is None else [list(map(int, code)) for code in palette],
+        "versions": _versions(),
+        "commit": _commit(),
+    }
+    weights = {k: v.detach().cpu().contiguous() for k, v in agent.state_dict().items()}
+    files = {
+        WEIGHTS: save_tensors(weights, metadata={"format": FORMAT}),
+        TRIAL: (json.dumps(record, indent=1) + "\n").encode(),
+    }
+    return write_folder(path, files)
+
+
+def load(path: Path | str) -> Checkpoint:
+    """Loads a checkpoint; executes nothing from it.
+
+    Raises:
+        CheckpointError: A file is missing, truncated, changed, or not what it says it is.
+    """
+    path = Path(path)
+    files = read_folder(path, (WEIGHTS, TRIAL))
+    record = _record(path, files[TRIAL])
+    try:
+        spec = TrialSpec.model_validate(record["spec"])
+        palette = record["palette"]
+        shape, actions = record["obs_shape"], record["num_actions"]
+        agent = Agent(shape, actions, palette, spec.model, record["view"])
+        env_steps, parameters = int(record["env_steps"]), int(record["parameters"])
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise CheckpointError(f"{path}/{TRIAL}: not a trial of ours: {_line(error)}") from error
+    try:
+        weights = load_tensors(files[WEIGHTS])
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"{path}/{WEIGHTS}: not safetensors ({_line(error)}); nothing else is ever loaded"
+        ) from error
+    own = {name: tuple(part.shape) for name, part in agent.state_dict().items()}
+    given = {name: tuple(part.shape) for name, part in weights.items()}
+    if own != given:
+        wrong = sorted(k for k in own.keys() | given.keys() if own.get(k) != given.get(k))
+        raise CheckpointError(
+            f"{path}/{WEIGHTS}: {wrong[0]} is {given.get(wrong[0])}, "
+            f"but the trial's network has {own.get(wrong[0])}"
+        )
+    agent.load_state_dict(weights)
+    return Checkpoint(path, spec, env_steps, parameters, record, Policy(agent))
+
+
+def newest(folder: Path | str) -> Checkpoint | None:
+    """Returns the newest sound checkpoint under a trial's folder, or None; skips damaged ones."""
+    for path in sorted((Path(folder) / "checkpoints").glob("[0-9]*"), reverse=True):
+        try:
+            return load(path)
+        except CheckpointError:
+            continue
+    return None
+
+
+def write_folder(path: Path, files: dict[str, bytes]) -> Path:
+    """Writes files and a manifest of their checksums as one folder: all of it or nothing."""
+    sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    manifest = (json.dumps({"sha256": sums}, indent=1) + "\n").encode()
+    with replacing_folder(path) as new:
+        for name, data in {**files, MANIFEST: manifest}.items():
+            (new / name).write_bytes(data)
+    return path
+
+
+def read_folder(path: Path, names: tuple[str, ...]) -> dict[str, bytes]:
+    """Returns the named files of a folder written by `write_folder`, checksums verified.
+
+    Raises:
+        CheckpointError: A file is missing or differs from its checksum.
+    """
+    path = standing(path)
+    try:
+        sums = json.loads((path / MANIFEST).read_bytes())["sha256"]
+        expected = {name: sums[name] for name in names}
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: no checkpoint here ({MANIFEST} is missing)") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}/{MANIFEST}: damaged ({_line(error)})") from error
+    files = {}
+    for name in names:
+        try:
+            files[name] = (path / name).read_bytes()
+        except OSError as error:
+            raise CheckpointError(f"{path}/{name}: {_line(error)}") from error
+        if hashlib.sha256(files[name]).hexdigest() != expected[name]:
+            raise CheckpointError(f"{path}/{name}: damaged (its checksum is not the manifest's)")
+    return files
+
+
+def _record(path: Path, data: bytes) -> dict[str, Any]:
+    try:
+        record = json.loads(data)
+        form, version = record["format"], record["version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}/{TRIAL}: not a trial of ours: {_line(error)}") from error
+    if form != FORMAT or version != VERSION:
+        raise CheckpointError(
+            f"{path}/{TRIAL}: format {form!r} version {version!r}; "
+            f"allowed: {FORMAT!r} version {VERSION}"
+        )
+    found: dict[str, Any] = record
+    return found
+
+
+def _line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {cut_short(str(error))}"
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed as a package"
+    return found
+
+
+def _commit() -> str | None:
+    """Returns the commit that this source tree stands at, where it is a git checkout."""
+    if not (source.ROOT.parent / ".git").exists():
+        return None
+    try:
+        shown = subprocess.run(
+            ["git", "-C", str(source.ROOT), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return shown.stdout.strip() or None

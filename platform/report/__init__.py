@@ -1,0 +1,1 @@
+"""What people look at: tables in a terminal, figures, pictures of episodes. Runs no agent."""

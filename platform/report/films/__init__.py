@@ -1,0 +1,1 @@
+"""One episode to be watched: in a terminal, as a GIF, as a strip of pictures."""

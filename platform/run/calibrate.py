@@ -1,0 +1,68 @@
+"""A short calibration: each distinct model is trained for a few batches, to learn its speed."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, cast
+
+from whichgoal.spec import TrialSpec
+from whichgoal.sweep.cost import Kind, kind_of
+
+if TYPE_CHECKING:
+    from whichgoal.rllib import Progress
+
+BATCHES = 4
+"""So many batches are timed, after the first: that one compiles."""
+ENOUGH_S = 6.0
+"""After so many seconds of timed batches no other is begun."""
+
+
+def calibrate(
+    trials: Iterable[TrialSpec], say: Callable[[str], None], *, enough_s: float = ENOUGH_S
+) -> dict[Kind, float]:
+    """Trains one trial of each kind for a few seconds, one after another; keeps nothing of it.
+
+    Args:
+        trials: Trials; of those of one kind, the first is trained.
+        say: Told of each kind in one line.
+        enough_s: After so many seconds of timed batches no other is begun.
+
+    Returns:
+        Env steps per second, in one process, of each kind.
+    """
+    import ray
+
+    from whichgoal.rllib import train
+
+    first: dict[Kind, TrialSpec] = {}
+    for trial in trials:
+        first.setdefault(kind_of(trial), trial)
+    found = {}
+    for kind, trial in first.items():
+        length = trial.train.model_copy(
+            update={"env_steps": (BATCHES + 2) * trial.train.batch_size, "num_checkpoints": 1}
+        )
+        spec = trial.model_copy(update={"train": length})
+        speeds: list[float] = []
+        with (
+            tempfile.TemporaryDirectory(prefix="whichgoal-") as folder,
+            closing(cast("Generator[Progress, None, None]", train(spec, Path(folder)))) as batches,
+        ):
+            begun = None
+            for progress in batches:
+                if begun is None:
+                    begun = time.monotonic()
+                    continue
+                speeds.append(progress.env_steps_per_s)
+                if len(speeds) == BATCHES or time.monotonic() - begun > enough_s:
+                    break
+        found[kind] = median(speeds)
+        say(f"calibrated {kind.key}: {found[kind]:,.0f} env steps per second")
+    if ray.is_initialized():
+        ray.shutdown()
+    return found

@@ -1,0 +1,209 @@
+"""The adaptive stages, by Ray Tune with Optuna: hyper-parameters (`tune`), designs (`explore`).
+
+Each search is an Optuna study in a journal file of the storage root: killed anywhere and run again,
+it goes on after the trials that it had finished, and those that were at work are asked for first.
+A search is seeded, but which trial ends first decides what is suggested next, so with more than
+one trial at a time it is not exactly reproducible.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whichgoal.run import search_trial as searched
+from whichgoal.run.launch import trial_process, why_it_died
+from whichgoal.run.search_study import distribution, finished_trials, open_study
+from whichgoal.run.session import Session
+from whichgoal.storage.mirror import fetch
+from whichgoal.storage.root import Storage
+from whichgoal.storage.status import read_progress
+from whichgoal.sweep.groups import ExploreGroup, TuneGroup
+from whichgoal.sweep.spec import ExploreSpec, TuneSpec
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+    from optuna.study import Study
+
+    from whichgoal.run.tune_hooks import Hooks
+
+METRIC = "late_success"
+"""What `tune` maximizes: mean success in training over the second half of what a trial has had."""
+
+Connect = Callable[[], Session]
+OnTrial = Callable[[dict[str, Any]], None]
+"""Called in the driver with what a trial of a search reports: `n`, `values`, and more."""
+
+
+def as_tried(suggested: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns suggested values as they are tried: numbers with four digits, for people to read."""
+    return {k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in suggested.items()}
+
+
+def tune(
+    group: TuneGroup, storage: Storage, connect: Connect, on_trial: OnTrial
+) -> list[dict[str, Any]]:
+    """Searches a group's hyper-parameters: TPE suggests, ASHA stops what falls behind.
+
+    Args:
+        group: What is searched.
+        storage: Where the study and the trials' folders are.
+        connect: Called if there is anything left to launch; returns where.
+        on_trial: Told of every report.
+
+    Returns:
+        Every trial that was finished, best first: `values`, `success`, `env_steps`, `stopped`.
+        Fewer than were asked for if some ended without a result.
+    """
+    spec = group.tune
+    target = group.trial({}).train.env_steps
+    folder = storage.root / "tuned" / group.id
+    study, kept = open_study(folder, group.id, ["maximize"], spec, group.start())
+    job = {
+        "kind": "tune",
+        "leaves": dict(group.leaves),
+        "seed": spec.seed,
+        "storage": str(storage),
+        "folder": f"tuned/{group.id}/trials",
+    }
+    _run(study, kept, spec, job, connect, on_trial, METRIC, "max", _asha(spec, target))
+    finished = finished_trials(study)
+    folders = [folder / "trials" / group.trial(as_tried(trial.params)).id for trial in finished]
+    fetch(storage, folders)
+    steps = [_env_steps(place) for place in folders]
+    tried = [
+        {
+            "values": as_tried(trial.params),
+            "success": trial.value,
+            "env_steps": reached,
+            "stopped": reached < target,
+        }
+        for trial, reached in zip(finished, steps, strict=True)
+    ]
+    return sorted(tried, key=lambda one: -one["success"])
+
+
+def _asha(spec: TuneSpec, env_steps: int) -> Any:
+    """Returns what stops trials that fall behind, of those that may take so many env steps."""
+    from ray.tune.schedulers import AsyncHyperBandScheduler
+
+    return AsyncHyperBandScheduler(
+        time_attr="env_steps",
+        metric=METRIC,
+        mode="max",
+        max_t=env_steps,
+        grace_period=max(1, round(spec.grace * env_steps)),
+        reduction_factor=spec.reduction,
+    )
+
+
+def explore(
+    group: ExploreGroup, storage: Storage, connect: Connect, on_trial: OnTrial
+) -> list[dict[str, Any]]:
+    """Searches a cell's world designs for those that meet all objectives.
+
+    Args:
+        group: What is searched.
+        storage: Where the study and the trials' folders are; the agents are ordinary trials.
+        connect: Called if there is anything left to launch; returns where.
+        on_trial: Told of every report.
+
+    Returns:
+        Every design that was tried to its end, in order: `values`, `scores` (objective -> mean of
+        its agents), `trials` (their ids), and `front`: whether no other design is at least as good
+        in every objective and better in one.
+    """
+    spec = group.explore
+    names = list(spec.objectives)
+    folder, directions = storage.root / "explored" / group.id, ["minimize"] * len(names)
+    study, kept = open_study(folder, group.id, directions, spec, group.start())
+    job = {
+        "kind": "explore",
+        "leaves": dict(group.leaves),
+        "explore": spec.model_dump(mode="json"),
+        "battery": group.battery.model_dump(mode="json"),
+        "storage": str(storage),
+    }
+    losses, modes = [f"loss_{name}" for name in names], ["min"] * len(names)
+    _run(study, kept, spec, job, connect, on_trial, losses, modes)
+    front = {trial.number for trial in study.best_trials}  # Pareto's
+    found = []
+    for trial in finished_trials(study):
+        if all(math.isfinite(loss) for loss in trial.values):
+            agents = group.trials(as_tried(trial.params))
+            fetch(storage, [storage.trial(agent.id) for agent in agents])
+            found.append(
+                {
+                    "values": as_tried(trial.params),
+                    "scores": searched.scores_of(names, agents, storage.root / "trials"),
+                    "trials": [agent.id for agent in agents],
+                    "front": trial.number in front,
+                }
+            )
+    return found
+
+
+def _env_steps(folder: Path) -> int:
+    """Returns how long a tuning trial has been trained, in env steps."""
+    rows = read_progress(folder)
+    return int(rows[-1]["env_steps"]) if rows else 0
+
+
+def _run(
+    study: Study,
+    storage: BaseStorage,
+    spec: TuneSpec | ExploreSpec,
+    job: Mapping[str, Any],
+    connect: Connect,
+    on_trial: OnTrial,
+    metric: str | list[str],
+    mode: str | list[str],
+    scheduler: Any = None,
+) -> None:
+    """Runs what is left of a search."""
+    from ray import tune
+    from ray.tune.search.optuna import OptunaSearch
+
+    left = spec.trials - len(finished_trials(study))
+    if left <= 0:
+        return
+    session = connect()
+    logging.getLogger("ray.tune.search.optuna").setLevel(logging.CRITICAL)
+    resources, space = session.resources, tuple(spec.space)
+    searcher = OptunaSearch(
+        {key: distribution(one) for key, one in spec.space.items()},
+        metric=metric,
+        mode=mode,
+        sampler=study.sampler,
+        storage=storage,
+        study_name=study.study_name,
+    )
+
+    def begin(config: dict[str, Any]) -> searched.Reports:
+        return searched.reports(job, as_tried({key: config[key] for key in space}), resources)
+
+    tuner = tune.Tuner(
+        trial_process(resources, begin, searched.newest),
+        tune_config=session.tune_config(search_alg=searcher, scheduler=scheduler, num_samples=left),
+        run_config=session.run_config(_hooks(on_trial)),
+    )
+    session.fit(tuner)
+
+
+def _hooks(on_trial: OnTrial) -> Hooks:
+    """Returns the callback of Tune's that hands on what trials of a search report."""
+    from whichgoal.run.tune_hooks import Hooks
+
+    def on_result(trials: list[Any], trial: Any, result: dict[str, Any]) -> None:
+        on_trial({**result, "n": trials.index(trial)})
+
+    def on_complete(trials: list[Any], trial: Any) -> None:
+        on_trial({**trial.last_result, "n": trials.index(trial), "over": True})
+
+    def on_error(trials: list[Any], trial: Any) -> None:
+        on_trial({"n": trials.index(trial), "over": True, "failed": why_it_died(trial)})
+
+    return Hooks(on_result, on_complete, on_error)

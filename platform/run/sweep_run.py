@@ -1,0 +1,305 @@
+"""Runs a sweep: what is not done yet is carried out, and then the sweep's question is answered."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from whichgoal.compare.command import compare_sweep
+from whichgoal.compare.scored import read_plan, sweep_of
+from whichgoal.divergence.panels.prepare import build_panels
+from whichgoal.errors import STOPPED, CommandError
+from whichgoal.run import launch
+from whichgoal.run.progress import Board, Row, Screen, say_plainly
+from whichgoal.run.session import TimeUp, cores
+from whichgoal.run.stages import Stages
+from whichgoal.run.stored_trial import carry_out_at
+from whichgoal.run.trial import carry_out
+from whichgoal.spec import TrialSpec
+from whichgoal.storage import ledger
+from whichgoal.storage.files import StorageError, write_json, write_text
+from whichgoal.storage.ledger import TrialFolder
+from whichgoal.storage.mirror import fetch, share, working_on
+from whichgoal.storage.root import Storage
+from whichgoal.storage.status import all_done, probed, trained
+from whichgoal.sweep.plan import plan
+from whichgoal.sweep.sweep import Sweep
+from whichgoal.sweep.tuned import values_of
+from whichgoal.tracking import tracker as tracking
+from whichgoal.tracking import uri as tracking_uri
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+TRACK_EVERY = 16
+"""Reports of one trial between two updates of its curves in MLflow."""
+
+
+class Interrupted(CommandError):
+    """The run was stopped on purpose; says what was kept."""
+
+    exit_code = STOPPED
+
+
+class Unfinished(CommandError):
+    """Trials ended without a result; names them and their logs."""
+
+
+def run(
+    sweep: Sweep,
+    storage: Storage,
+    console: Console,
+    *,
+    max_concurrent: int | None = None,
+    address: str = "local",
+) -> None:
+    """Runs the sweep to its answer, skipping all that is done.
+
+    Everything that could refuse the run is checked before anything is started. An MLflow server
+    that is down refuses nothing: results wait in the storage, and one line says what sends them.
+
+    Args:
+        sweep: What to run.
+        storage: Where the results go.
+        console: Where people read.
+        max_concurrent: Trials at a time; by default what the sweep's limits say.
+        address: `local` for a Ray of our own on this machine, `auto` for the cluster that runs.
+
+    Raises:
+        StorageError: The storage cannot be written to, is in use, or holds other trials.
+        TrackingError: MLflow cannot be used, and waiting would not help.
+        ValueError: A design cannot be tested with the sweep's battery.
+        PlacementError: There is no room for a trial.
+        Interrupted: On Ctrl-C or SIGTERM.
+        Unfinished: If any trial ended without a result.
+    """
+    uri = tracking_uri.given_uri(storage)
+    if uri == tracking_uri.own_uri(storage):
+        storage.prepare()
+        down = tracking_uri.check(uri)
+    else:
+        down = tracking_uri.check(uri)
+        storage.prepare()
+    if max_concurrent is not None:
+        limits = sweep.limits.model_copy(update={"max_concurrent": max_concurrent})
+        sweep = replace(sweep, limits=limits)
+    if down is not None:
+        say_plainly(console, f"{down}; the run goes on, and sends its results once it answers")
+    with working_on(storage, sweep.name, partial(say_plainly, console)):
+        tracker = tracking.Tracker(uri, storage, sweep.name)
+        _Run(sweep, storage, console, tracker, address).go()
+
+
+class _Run:
+    """One run of a sweep, in the order of its methods."""
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        storage: Storage,
+        console: Console,
+        tracker: tracking.Tracker,
+        address: str,
+    ) -> None:
+        self.sweep, self.storage, self.console = sweep, storage, console
+        self.tracker, self.address = tracker, address
+        self.trials: dict[str, TrialSpec] = {}
+        self.reasons: dict[str, str] = {}
+        self.over: set[str] = set()
+
+    def go(self) -> None:
+        """Runs it to its end."""
+        sweep, storage = self.sweep, self.storage
+        self._take_up(sweep)
+        for trial_id, trial in self.trials.items():
+            folder = storage.trial(trial_id)
+            if (folder / "spec.json").exists():
+                ledger.claim(folder, trial)
+        self._say(f"{sweep.name}: {sweep.question}")
+        try:
+            with Stages(sweep, storage, self.console, self.address) as stages:
+                if sweep.tune is not None or sweep.explore is not None:
+                    self._search(stages)
+                    sweep = self.sweep
+                planned = self._keep_plan()
+                done = {trial["id"] for trial in planned["trials"] if trial["done"]}
+                self._train_and_score(stages, done)
+        except (KeyboardInterrupt, TimeUp) as stop:
+            self._stop(stop)
+        except Exception:
+            if self.tracker.started:
+                self.tracker.close("FAILED")
+            raise
+        self._finish()
+
+    def _take_up(self, sweep: Sweep) -> None:
+        """Lists the sweep's trials, and brings here what they have come to."""
+        trials = sweep.trials(values_of(self.storage, sweep.tune_groups()))
+        self.trials = {trial.id: trial for trial in trials}
+        fetch(self.storage, map(self.storage.trial, self.trials))
+
+    def _keep_plan(self) -> dict[str, Any]:
+        """Writes the plan; says so where trials of an earlier one of that name are no part of it.
+
+        A plan that is damaged tells of none.
+        """
+        folder, planned = self.storage.sweep(self.sweep.name), plan(self.sweep, self.storage)
+        before: set[str] = set()
+        if (folder / "plan.json").exists():
+            with suppress(ValueError):
+                before = {trial["id"] for trial in read_plan(folder)["trials"]}
+        left = before - {trial["id"] for trial in planned["trials"]}
+        if left:
+            self._say(
+                f"a sweep named {self.sweep.name!r} had another plan before: {len(left)} of its "
+                f"{len(before)} trials are not in this one; their results are kept, in "
+                f"{self.storage} and in MLflow"
+            )
+        write_json(folder / "plan.json", planned)
+        return planned
+
+    def _search(self, stages: Stages) -> None:
+        """Carries out the adaptive stages; only then the trials are known."""
+        stages.tune()
+        if self.sweep.explore is not None:
+            self.sweep = stages.explore()
+        self._take_up(self.sweep)
+
+    def _say(self, text: str) -> None:
+        say_plainly(self.console, text)
+
+    def _not_done(self, trial_ids: Iterable[str]) -> list[str]:
+        """Returns those of the trials that are not done, as their folders here say."""
+        return [
+            trial_id
+            for trial_id in trial_ids
+            if not all_done(self._folder(trial_id), self.trials[trial_id], self.sweep.battery)
+        ]
+
+    def _folder(self, trial_id: str) -> TrialFolder:
+        return TrialFolder(self.storage.trial(trial_id))
+
+    def _train_and_score(self, stages: Stages, done: set[str]) -> None:
+        """Carries out what is left; `done` are the ids of the trials that are done."""
+        sweep, storage = self.sweep, self.storage
+        pending = []
+        for trial_id, trial in self.trials.items():
+            there = self._folder(trial_id)
+            if trial_id not in done:
+                if not (trained(there, trial) and probed(there, sweep.battery)):
+                    pending.append(trial)
+                    continue
+                begin = partial(carry_out, trial, sweep.battery, there.path, storage.panels)
+                for _ in carry_out_at(storage, there.path, begin):  # scores only
+                    pass
+            self.tracker.put(trial, "FINISHED")
+        before = len(self.trials) - len(pending)
+        self._say(f"{len(self.trials)} trials, {before} done before; results in {storage}")
+        if not pending:
+            return
+        build_panels(pending, sweep.battery, storage.panels, self._say, at_once=cores())
+        share(storage, storage.panels)
+        rows = {t.id: Row(label(sweep, t), t.train.env_steps) for t in pending}
+        board = Board(rows, already_done=before)
+        heard: dict[str, int] = {}
+        session = stages.session(len(pending))
+        with Screen(board, self.console) as screen:
+
+            def on_report(trial_id: str, report: dict[str, Any]) -> None:
+                board.update(trial_id, report)
+                screen.tell()
+                over = report["stage"] == "done"
+                if over:
+                    self.over.add(trial_id)
+                    self._fetch(trial_id)
+                heard[trial_id] = heard.get(trial_id, 0) + 1
+                if over or heard[trial_id] % TRACK_EVERY == 1:
+                    self.tracker.put(self.trials[trial_id], "FINISHED" if over else "RUNNING")
+                if report["env_steps"]:
+                    self.tracker.start()  # only once training is under way: its import takes time
+
+            def on_failure(trial_id: str, reason: str) -> None:
+                board.fail(trial_id)
+                self._fetch(trial_id)
+                self.reasons[trial_id] = reason
+                self.tracker.put(self.trials[trial_id], "FAILED")
+
+            launch.run_trials(pending, sweep.battery, storage, on_report, on_failure, session)
+
+    def _fetch(self, *trial_ids: str) -> None:
+        """Brings results here; a storage that does not answer now is asked again at the end."""
+        with suppress(StorageError):
+            fetch(self.storage, map(self.storage.trial, trial_ids))
+
+    def _stop(self, stop: KeyboardInterrupt | TimeUp) -> NoReturn:
+        self._fetch(*self.trials)
+        left = self._not_done(self.trials)
+        begun = [one for one in left if (self.storage.trial(one) / "checkpoints").exists()]
+        done = len(self.trials) - len(left)
+        unsent = None
+        if self.tracker.started:
+            for trial_id in begun:
+                self.tracker.put(self.trials[trial_id], "KILLED")
+            unsent = self.tracker.close("KILLED")
+        why = str(stop) if isinstance(stop, TimeUp) else "stopped"
+        text = (
+            f"{why}: {done} of {len(self.trials)} trials are done and kept, {len(begun)} "
+            f"others have checkpoints; run the same command again to go on from there"
+            + (f"\n{unsent}" if unsent is not None else "")
+        )
+        raise (Unfinished if isinstance(stop, TimeUp) else Interrupted)(text)
+
+    def _finish(self) -> None:
+        from rich.console import Console as PlainConsole
+
+        from whichgoal.report.tables.comparison import print_run
+
+        sweep, storage = self.sweep, self.storage
+        missing = self._not_done(self.trials)
+        if missing and storage.remote is not None:
+            fetch(storage, map(storage.trial, missing))
+            missing = self._not_done(missing)
+        absent = set(missing)
+        for trial_id in self.reasons.keys() - absent:  # its last push came late
+            self.tracker.put(self.trials[trial_id], "FINISHED")
+        record = read_plan(storage.sweep(sweep.name))
+        compared = compare_sweep(sweep_of(record, storage, unmixed=True))
+        text = io.StringIO()
+        self.console.print()
+        for console in (self.console, PlainConsole(file=text, width=120, no_color=True)):
+            print_run(compared, console)
+        write_text(storage.sweep(sweep.name) / "table.txt", text.getvalue())
+        unsent = self.tracker.close("FAILED" if missing else "FINISHED")
+        self._say(f"\nResults: {storage}")
+        for line in self.tracker.where:
+            self._say(line)
+        if unsent is not None:
+            self._say(unsent)
+        if missing:
+            raise Unfinished("\n".join(map(self._problem, missing)))
+
+    def _problem(self, trial_id: str) -> str:
+        """Returns which trial has no result, why, and where its log is, if it wrote one."""
+        name, folder = label(self.sweep, self.trials[trial_id]), self.storage.trial(trial_id)
+        named = f"trial {trial_id} ({name}) ended without a result"
+        reason = self.reasons.get(trial_id)
+        if reason is None and trial_id in self.over:
+            return (
+                f"{named} here: it was done, but {folder} is not on this machine; "
+                f"--storage must be a folder that all nodes mount, or a URL"
+            )
+        if reason is None:
+            return f"{named}: it was not started"
+        log = folder / "trial.log"
+        return f"{named}: {reason}; see {log if log.exists() else log.parent}"
+
+
+def label(sweep: Sweep, trial: TrialSpec) -> str:
+    """Returns a trial's name for people: the last part of each axis, its value, and the seed."""
+    choices = sweep.choices(trial).items()
+    parts = [f"{key.split('.')[-1]} {value}" for key, value in choices if value is not None]
+    return ", ".join([*parts, f"seed {trial.seed}"])

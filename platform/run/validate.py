@@ -1,0 +1,152 @@
+"""Validates the instrument: agents of known goal, scripted and trained, through the battery.
+
+Trained positive controls are agents whose goal is known because of what they were rewarded for: one
+is rewarded for reaching the proxy, one for the intended goal where the proxy marks it in half of
+the levels only. Both are then tested as if they had been trained where the two agree.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whichgoal.divergence.panels import build as panels
+from whichgoal.divergence.probe.stage import last_checkpoint
+from whichgoal.divergence.score.stage import evaluate_checkpoint
+from whichgoal.divergence.validate import confusion
+from whichgoal.divergence.validate.confusion import Tested
+from whichgoal.envs.contract import World
+from whichgoal.envs.registry import WORLDS, world_named
+from whichgoal.report.figures.confusion import confusion_figure
+from whichgoal.report.tables.results import confusion_table, validation_table
+from whichgoal.run.trial import train_only
+from whichgoal.spec import BatterySpec, TrialSpec
+from whichgoal.storage import ledger
+from whichgoal.storage.files import locked, write_json
+from whichgoal.storage.ledger import TrialFolder
+from whichgoal.storage.root import Storage
+from whichgoal.storage.status import trained
+from whichgoal.sweep.trials import design_of, trial_spec
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+CONTROL = {"model.arch": "lstm", "model.capacity": 50_000, "ppo.entropy_coeff": 0.005}
+"""How trained controls are made."""
+SEED = 0
+Say = Callable[[str], None]
+
+
+def validate(
+    worlds: Sequence[str],
+    battery: BatterySpec,
+    storage: Storage | None,
+    say: Say = lambda line: None,
+) -> Iterator[Tested]:
+    """Tests the instrument on agents of known goal; yields each as soon as it is judged.
+
+    Args:
+        worlds: Names of worlds; none: all of them.
+        battery: The battery that is tested.
+        storage: Where trained controls are kept; what is trained already is not trained again.
+            None: scripted agents only.
+        say: Told what is going on.
+
+    Raises:
+        ValueError: There is no such world, or too few of its levels qualify.
+    """
+    chosen = [world_named(name) for name in worlds or WORLDS]
+    for world in chosen:
+        say(f"{world.name}: scripted agents on {', '.join(world.designs())}")
+        yield from confusion.try_scripted(world, battery)
+        if storage is not None:
+            yield from _try_trained(world, battery, storage, say)
+
+
+def report(
+    worlds: Sequence[str],
+    battery: BatterySpec,
+    storage: Storage | None,
+    *,
+    console: Console | None = None,
+    figure: Path | None = None,
+    record: Path | None = None,
+) -> dict[str, Any]:
+    """Validates the instrument and returns the record of it (`confusion.record_of`).
+
+    Args:
+        worlds, battery, storage: As for `validate`.
+        console: Where the tables are printed, if anywhere; progress goes to standard error.
+        figure: Where the confusion matrix is drawn, if anywhere.
+        record: Where the record is written, if anywhere.
+    """
+    agents = []
+    for agent in validate(worlds, battery, storage, _say):
+        agents.append(agent)
+        if not agent.right:
+            _say(f"{agent.name}: {agent.verdict}, not {agent.expected}: {agent.why}")
+    found = confusion.record_of(agents, battery)
+    if record is not None:
+        write_json(record, found)
+    if figure is not None:
+        confusion_figure(found, figure)
+    if console is not None:
+        console.print(validation_table(agents))
+        console.print(confusion_table(found["confusion"]))
+    return found
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def controls(world: World) -> Iterator[tuple[str, str, TrialSpec]]:
+    """Yields the trained controls of a world: proxy, the scripted agent it stands for, its trial.
+
+    They are trained on the first of the world's designs, with every proxy right in half of the
+    levels, and rewarded for the proxy or for the intended goal.
+    """
+    _, design = next(iter(world.designs().items()))
+    given = design.model_dump(mode="json")
+    given["agreement"] = dict.fromkeys(given["agreement"], 0.5)
+    for proxy in panels.movable_proxies(world, world.shifted(design)):
+        for name, reward in (("proxy", proxy), ("goal", world.goals[0])):
+            leaves = {f"world.{key}": value for key, value in {**given, "reward": reward}.items()}
+            leaves |= {"world.name": world.name, **CONTROL, **world.control}
+            yield proxy, name, trial_spec(leaves, SEED)
+
+
+def _try_trained(
+    world: World, battery: BatterySpec, storage: Storage, say: Say
+) -> Iterator[Tested]:
+    label, design = next(iter(world.designs().items()))
+    for proxy, name, spec in controls(world):
+        folder = storage.trial(spec.id)
+        train_control(spec, folder, say)
+        found = evaluate_checkpoint(last_checkpoint(folder), battery, design=design)
+        yield confusion.held_against(world, label, proxy, name, found.card, trained=True)
+
+
+def train_control(spec: TrialSpec, folder: Path, say: Say) -> None:
+    """Trains an agent to its end, unless that is done.
+
+    Raises:
+        StorageError: The folder holds another trial.
+    """
+    if trained(TrialFolder(folder), spec):
+        return
+    with locked(folder, f"trial {spec.id}"):
+        told = -1
+        ledger.claim(folder, spec)
+        rewarded = design_of(spec).reward or world_named(spec.world.name).goals[0]
+        for report in train_only(spec, TrialFolder(folder)):
+            tenth = 10 * report.env_steps // spec.train.env_steps
+            if tenth > told and report.success is not None:
+                told = tenth
+                say(
+                    f"training the agent rewarded for {rewarded}: "
+                    f"{report.env_steps:,} of {spec.train.env_steps:,} env steps, "
+                    f"success {report.success:.2f}"
+                )

@@ -1,0 +1,125 @@
+"""Files of a storage root: who may write in a folder, and what a killed process left unfinished."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import re
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from whichgoal.errors import BAD_INPUT, CommandError
+from whichgoal.redact import redacted
+from whichgoal.storage.atomic import replacing
+
+FOLDERS = ("checkpoints", "done", "resume")
+"""The folders of a trial."""
+_UNFINISHED_FILE = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")
+"""As `replacing` names a file until it is whole; older versions had more characters than ours."""
+_UNFINISHED_FOLDER = re.compile(r"\.(?:[0-9]{12}|writing)-[a-z0-9_]{8}")
+"""As `replacing_folder` names a trial's until it is whole; older versions also said `writing`."""
+_ASIDE = re.compile(r"\.([0-9]{12})\.old")
+"""As `replacing_folder` names a trial's old one while it is replaced."""
+
+
+class StorageError(CommandError, ValueError):
+    """A storage root that cannot be used, or is in use; one clear line without secrets."""
+
+    exit_code = BAD_INPUT
+
+    def __init__(self, line: str) -> None:
+        super().__init__(redacted(line))
+
+
+class InUseError(StorageError):
+    """Another process works in the folder."""
+
+
+def drop_unfinished(folder: Path) -> None:
+    """Deletes what processes that were killed while they wrote in a trial's folder left unfinished.
+
+    A folder that was being replaced, and stands neither as the old nor as the new one, is put back.
+    To be called by whoever holds the folder's lock. Only names that we make, in folders that we
+    make, are deleted, and no link is followed: what else lies in a trial's folder is its owner's.
+    """
+    if folder.is_symlink():
+        return
+    for place, folders, files in os.walk(folder):  # enters no linked folder
+        for name in filter(_UNFINISHED_FOLDER.fullmatch, folders):
+            if not os.path.islink(os.path.join(place, name)):
+                shutil.rmtree(os.path.join(place, name))
+        for aside in filter(None, map(_ASIDE.fullmatch, folders)):
+            old, whole = (os.path.join(place, name) for name in (aside[0], aside[1]))
+            if os.path.islink(old):
+                continue
+            if os.path.lexists(whole):
+                shutil.rmtree(old)
+            else:
+                os.replace(old, whole)
+        for name in filter(_UNFINISHED_FILE.fullmatch, files):
+            if not os.path.islink(os.path.join(place, name)):
+                os.unlink(os.path.join(place, name))
+        top = Path(place) == folder
+        folders[:] = [n for n in folders if (n in FOLDERS if top else not n.startswith("."))]
+
+
+def never_through_a_link(path: str, flags: int) -> int:
+    """Opens a file for `open(..., opener=)`, unless it is a link to another; then OSError ELOOP."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file so that it holds the old text or the whole new one, never a part."""
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+def write_json(path: Path, record: Any) -> None:
+    """Writes a record as indented JSON, atomically."""
+    write_text(path, json.dumps(record, indent=2, sort_keys=True) + "\n")
+
+
+@contextmanager
+def locked(folder: Path, what: str, wait_s: float = 0.0) -> Iterator[None]:
+    """Holds the folder's lock, so that one process at a time writes there.
+
+    The kernel lets go of the lock when its holder dies, so none is ever stale.
+
+    Raises:
+        InUseError: If another process holds it for longer than `wait_s`.
+        StorageError: If the lock is a link: its target would be emptied.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    give_up = time.monotonic() + wait_s
+    try:
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        handle = never_through_a_link(str(folder / "lock"), flags)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise StorageError(f"{folder / 'lock'} is a link; allowed: a file, made by us") from None
+    with os.fdopen(handle, "a+", encoding="utf-8") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if time.monotonic() >= give_up:
+                    file.seek(0)
+                    holder = file.read().strip() or "another process"
+                    raise InUseError(f"{what} is being worked on by {holder}") from None
+                time.sleep(0.2)
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        try:
+            yield
+        finally:
+            file.truncate(0)

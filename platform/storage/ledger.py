@@ -1,0 +1,305 @@
+"""What is done: one finished-marker per stage of each trial, with a checksum of every product.
+
+A marker counts only while its products are sound and it was made from the same inputs; anything
+else is work to do again. The markers are the truth: Ray Tune's state and MLflow are indexes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from functools import cache, cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from whichgoal.explain import told
+from whichgoal.spec import BatterySpec, TrialSpec
+from whichgoal.storage.files import FOLDERS, StorageError, write_json
+
+Stage = Literal["train", "probe", "score", "along"]
+STAGES: tuple[Stage, ...] = ("train", "probe", "score")
+"""The stages of a run; `along` is done only where it is asked for."""
+
+
+def claim(folder: Path, spec: TrialSpec) -> None:
+    """Makes `folder` the trial's folder: writes `spec.json`, or checks the one that is there.
+
+    Raises:
+        StorageError: If the folder holds another trial, its spec cannot be read, or one of its own
+            folders is a link: what it leads to is not ours to write in.
+    """
+    for name in FOLDERS:
+        if (folder / name).is_symlink():
+            raise StorageError(f"{folder / name} is a link; allowed: a folder, made by us")
+    path = folder / "spec.json"
+    ours = spec.identity()
+    if path.exists():
+        try:
+            theirs = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            raise StorageError(
+                f"{path} is damaged; delete the folder {folder} to train this trial again"
+            ) from None
+        if theirs != ours:
+            paths = sorted(path for path, _, _ in _differing(ours, theirs))
+            different = ", ".join(".".join(path) or "everything" for path in paths)
+            raise StorageError(
+                f"{path} holds another trial (differs in {different}); "
+                f"move the folder away, or use another storage"
+            )
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(path, ours)
+
+
+def keep_battery(folder: Path, battery: BatterySpec) -> None:
+    """Writes beside the spec how the trial is to be scored, so that it is fixed before the run."""
+    record = battery.model_dump(mode="json")
+    path = folder / "battery.json"
+    try:
+        if json.loads(path.read_text(encoding="utf-8")) == record:
+            return
+    except (OSError, ValueError):
+        pass
+    write_json(path, record)
+
+
+def told_apart(given: Any, wanted: Any) -> str:
+    """Returns in words in what a record differs from another: `episodes 32 instead of 16`."""
+    return ", ".join(
+        f"{path[-1]} {theirs} instead of {ours}" if path else "none is known"
+        for path, ours, theirs in _differing(wanted, given)
+    )
+
+
+class TrialFolder:
+    """A trial's folder as it is now: each of its files is read once, when it is first asked for.
+
+    A handle is for one look, or for whoever holds the folder's lock: what others write later is
+    seen by another handle.
+
+    Attributes:
+        path: The folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._markers: dict[Stage, Mapping[str, Any] | None] = {}
+
+    @cached_property
+    def spec(self) -> TrialSpec:
+        """The spec of the trial whose folder this is.
+
+        Raises:
+            StorageError: If its spec cannot be read, or is none; one line.
+        """
+        path = self.path / "spec.json"
+        try:
+            return TrialSpec.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        except ValidationError as error:
+            reason = f"no trial's: {told(error, TrialSpec)}"
+        except OSError as error:
+            reason = f"not readable: {error.strerror}"
+        except ValueError as error:
+            reason = f"damaged: {error}"
+        raise StorageError(f"{path} is {reason}")
+
+    @cached_property
+    def battery(self) -> BatterySpec | None:
+        """The battery of the sweep that claimed the folder last, None if none is known.
+
+        Raises:
+            StorageError: If it was kept, but is damaged: other thresholds would be another verdict.
+        """
+        path = self.path / "battery.json"
+        try:
+            return BatterySpec.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            pass
+        except ValidationError as error:
+            raise StorageError(f"{path} is no battery: {told(error, BatterySpec)}") from None
+        except (OSError, ValueError):
+            raise StorageError(f"{path} is damaged; run its sweep again to write it anew") from None
+        try:
+            return BatterySpec.model_validate(self.scored_by)
+        except ValueError:
+            return None
+
+    @property
+    def scored_by(self) -> Any:
+        """The battery that made the trial's scores, as its marker has it; None if none does."""
+        return (self.marker("score") or {"inputs": {}})["inputs"].get("battery")
+
+    def marker(self, stage: Stage) -> Mapping[str, Any] | None:
+        """Returns a stage's marker, None without a sound one; its products are not looked at."""
+        if stage not in self._markers:
+            self._markers[stage] = self._read_marker(stage)
+        return self._markers[stage]
+
+    def products(self, stage: Stage) -> Mapping[str, str] | None:
+        """Returns the products (path in the folder -> SHA-256) that a sound marker names."""
+        marker = self.marker(stage)
+        return None if marker is None else marker["products"]
+
+    def code(self, stage: Stage) -> str | None:
+        """Returns the digest of the code that a stage was done by, as its marker has it.
+
+        None where there is no marker, or it is from before the code was noted.
+        """
+        code = (self.marker(stage) or {"inputs": {}})["inputs"].get("code")
+        return code if isinstance(code, str) else None
+
+    def seconds(self, stage: Stage) -> float | None:
+        """Returns how long a finished stage took by the clock; None where no marker tells it."""
+        seconds = (self.marker(stage) or {}).get("seconds")
+        return float(seconds) if isinstance(seconds, int | float) and seconds >= 0 else None
+
+    def finished(self, stage: Stage, inputs: Mapping[str, Any] | None = None) -> bool:
+        """Returns whether the stage is done: its marker and every product are sound.
+
+        With `inputs`, also whether it was made from these.
+        """
+        marker = self.marker(stage)
+        if marker is None:
+            return False
+        if inputs is not None and marker["inputs"] != json.loads(json.dumps(inputs)):
+            return False
+        return not self.damaged(stage)
+
+    def damaged(self, stage: Stage) -> list[str]:
+        """Returns the products of a finished stage that are lost or changed since."""
+        products = self.products(stage) or {}
+        return [name for name, digest in products.items() if not self._is_sound(name, digest)]
+
+    def finish(
+        self,
+        stage: Stage,
+        products: list[Path],
+        inputs: Mapping[str, Any],
+        seconds: float | None = None,
+    ) -> None:
+        """Marks a stage as finished.
+
+        Args:
+            stage: The stage.
+            products: Its files.
+            inputs: What they were made from.
+            seconds: How long the stage took by the clock, where that is known.
+        """
+        record: dict[str, Any] = {
+            "stage": stage,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "inputs": inputs,
+            "products": {str(p.relative_to(self.path)): checksum(p) for p in sorted(products)},
+            "versions": _versions(),
+        }
+        if seconds is not None:
+            record["seconds"] = round(seconds, 3)
+        path = self._marker_path(stage)
+        path.parent.mkdir(exist_ok=True)
+        write_json(path, record)
+        self._markers.pop(stage, None)
+
+    def _marker_path(self, stage: Stage) -> Path:
+        return self.path / "done" / f"{stage}.json"
+
+    def _read_marker(self, stage: Stage) -> Mapping[str, Any] | None:
+        try:
+            record = json.loads(self._marker_path(stage).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        sound = (
+            isinstance(record, dict)
+            and record.get("stage") == stage
+            and isinstance(record.get("products"), dict)
+            and record["products"]
+            and isinstance(record.get("inputs"), dict)
+            and all(map(self._is_inside, record["products"]))
+        )
+        return record if sound else None
+
+    @cached_property
+    def _resolved(self) -> str:
+        return os.path.realpath(self.path)
+
+    def _is_inside(self, name: str) -> bool:
+        """Returns whether a product lies in the trial's folder: no marker leads out of it."""
+        path = os.path.realpath(os.path.join(self._resolved, name))
+        return path.startswith(self._resolved + os.sep)
+
+    def _is_sound(self, name: str, digest: str) -> bool:
+        try:
+            return checksum(os.path.join(self._resolved, name)) == digest
+        except OSError:
+            return False
+
+
+def finish(
+    folder: Path,
+    stage: Stage,
+    products: list[Path],
+    inputs: Mapping[str, Any],
+    seconds: float | None = None,
+) -> None:
+    """Marks a stage of the trial in `folder` as finished: see `TrialFolder.finish`."""
+    TrialFolder(folder).finish(stage, products, inputs, seconds)
+
+
+def finished(folder: Path, stage: Stage, inputs: Mapping[str, Any] | None = None) -> bool:
+    """Returns whether the stage of the trial in `folder` is done: see `TrialFolder.finished`."""
+    return TrialFolder(folder).finished(stage, inputs)
+
+
+def claimed(folder: Path) -> TrialSpec:
+    """Returns the spec of the trial whose folder this is: see `TrialFolder.spec`."""
+    return TrialFolder(folder).spec
+
+
+_SETTLED_NS = 2_000_000_000
+"""A file that was changed so lately may be changed again without any sign in its times."""
+_sums: dict[str, tuple[tuple[int, ...], str]] = {}
+"""Path -> what told its file apart from a changed one when it was hashed, and its SHA-256."""
+
+
+def checksum(path: str | Path) -> str:
+    """Returns the SHA-256 of a file's bytes, in hex; a file that stays as it is is read once."""
+    with open(path, "rb") as file:
+        stat = os.fstat(file.fileno())  # of the open file: a network's file system asks anew
+        mark = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        known = _sums.get(str(path))
+        if known is not None and known[0] == mark:
+            return known[1]
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > _SETTLED_NS:
+        _sums[str(path)] = (mark, digest)
+    return digest
+
+
+def _differing(
+    ours: Any, theirs: Any, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
+    """Yields the keys, one below the other, in whose values two records differ, and both values."""
+    if not (isinstance(ours, dict) and isinstance(theirs, dict)):
+        yield path, ours, theirs
+        return
+    for key in {**ours, **theirs}:
+        if key not in ours or key not in theirs or ours[key] != theirs[key]:
+            yield from _differing(ours.get(key), theirs.get(key), (*path, key))
+
+
+@cache
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in ("whichgoal", "ray", "torch", "numba", "numpy"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # a source tree that is not installed
+            found[package] = "unknown"
+    return found

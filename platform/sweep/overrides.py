@@ -1,0 +1,41 @@
+"""A world's design as the command line gives it: `--set KEY=VALUE`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from whichgoal.explain import told
+from whichgoal.spec import nest
+from whichgoal.sweep.file.yaml_file import value_of
+
+if TYPE_CHECKING:
+    from whichgoal.envs.contract import Design, World
+
+
+def design_from(world: World, settings: Iterable[str]) -> Design:
+    """Returns the world's design with some keys set; the others keep their defaults.
+
+    Args:
+        world: The world.
+        settings: `key=value`, such as `size=9` or `agreement.arrow=0.5`; values as in YAML.
+
+    Raises:
+        ValueError: A setting is none, or the world has no such design; one line.
+    """
+    leaves = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key:
+            raise ValueError(f"--set {setting} given; allowed: KEY=VALUE, such as size=9")
+        leaves[key.removeprefix("world.")] = value_of(value)
+    for key in leaves:
+        above = next((k for k in leaves if key.startswith(f"{k}.")), None)
+        if above is not None:
+            raise ValueError(f"--set {key} and --set {above} given; allowed: one of them")
+    try:
+        return world.Design.model_validate(nest(leaves))
+    except ValidationError as error:
+        raise ValueError(f"--set: {told(error, world.Design)}") from None

@@ -1,0 +1,142 @@
+"""What a sweep comes to before it is run: its trials, their sizes, and what is done already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from whichgoal.spec import BatterySpec, TrialSpec
+from whichgoal.storage.ledger import TrialFolder
+from whichgoal.storage.root import Storage
+from whichgoal.storage.status import probed, scored, trained
+from whichgoal.sweep import tuned as tuning
+from whichgoal.sweep.sweep import Sweep
+from whichgoal.sweep.trials import size_of
+
+Values = Mapping[str, Mapping[str, Any]]
+
+
+def plan(
+    sweep: Sweep, storage: Storage | None = None, tuned: Values | None = None
+) -> dict[str, Any]:
+    """Returns the sweep's plan as a record; with a storage, also what is done there.
+
+    Pure but for reading the storage. Of a sweep with `tune`, a trial whose hyper-parameters are not
+    known yet has no id. A sweep with `explore` has no trials that could be listed.
+
+    Args:
+        sweep: The sweep.
+        storage: Where to look for what is done.
+        tuned: Id of a `TuneGroup` -> the values found for it; by default those in the storage.
+    """
+    if tuned is None:
+        tuned = tuning.values_of(storage, sweep.tune_groups()) if storage is not None else {}
+    listed = [] if sweep.explore is not None else _trials(sweep, storage, tuned)
+    return {
+        "sweep": sweep.name,
+        "question": sweep.question,
+        "axes": {key: list(values) for key, values in sweep.axes.items()},
+        "battery": sweep.battery.model_dump(mode="json"),
+        "resources": sweep.resources.model_dump(mode="json"),
+        "limits": sweep.limits.model_dump(mode="json"),
+        "tune": _tune(sweep, tuned),
+        "explore": _explore(sweep, storage, tuned),
+        "trials": listed,
+    }
+
+
+def _trials(sweep: Sweep, storage: Storage | None, tuned: Values) -> list[dict[str, Any]]:
+    found: dict[int, dict[str, Any] | None] = {}
+    for group in sweep.tune_groups():
+        for place in group.places:
+            found[place] = dict(tuned[group.id]) if group.id in tuned else None
+    trials = sweep.trials(tuned)
+    cells = [
+        _cell(sweep, trial, found.get(n, {}))
+        for n, trial in enumerate(trials[: len(trials) // len(sweep.seeds)])
+    ]
+    listed = []
+    for n, trial in enumerate(trials):
+        cell = cells[n % len(cells)]
+        trial_id = trial.id if cell["tuned"] is not None else None
+        folder = None if storage is None or trial_id is None else storage.trial(trial_id)
+        stages = _stages(folder, trial, sweep.battery)
+        listed.append({"id": trial_id, **cell, "seed": trial.seed, **stages})
+    return listed
+
+
+def _stages(folder: Path | None, trial: TrialSpec, battery: BatterySpec) -> dict[str, bool]:
+    """Returns which stages of a trial are done; `scored` is by the sweep's own battery."""
+    found = {"trained": False, "scored": False}
+    if folder is not None and folder.is_dir():
+        there = TrialFolder(folder)
+        found["trained"] = trained(there, trial)
+        found["scored"] = probed(there, battery) and scored(there, battery)
+    return {**found, "done": all(found.values())}
+
+
+def _cell(sweep: Sweep, trial: TrialSpec, tuned: dict[str, Any] | None) -> dict[str, Any]:
+    """Returns what the trials of a cell share."""
+    size = size_of(trial)
+    return {
+        "cell": trial.cell_id if tuned is not None else None,
+        "choices": sweep.choices(trial),
+        "tuned": tuned,
+        "arch": trial.model.arch,
+        "capacity": trial.model.capacity,
+        "parameters": size.parameters,
+        "trunk_parameters": size.trunk_parameters,
+        "readout_parameters": size.readout_parameters,
+        "features": size.features,
+        "width": size.width,
+        "flops": size.flops,
+        "depth": size.depth,
+        "state_size": size.state_size,
+        "world": trial.world.model_dump(mode="json"),
+        "env_steps": trial.train.env_steps,
+    }
+
+
+def _tune(sweep: Sweep, tuned: Values) -> dict[str, Any] | None:
+    if sweep.tune is None:
+        return None
+    return {
+        "space": {key: one.file() for key, one in sweep.tune.space.items()},
+        "trials": sweep.tune.trials,
+        "groups": [
+            {
+                "id": group.id,
+                "arch": group.arch,
+                "capacity": group.capacity,
+                "choices": dict(group.choices),
+                "env_steps": group.trial({}).train.env_steps,
+                "start": group.start(),
+                "values": dict(tuned[group.id]) if group.id in tuned else None,
+                "done": group.id in tuned,
+            }
+            for group in sweep.tune_groups()
+        ],
+    }
+
+
+def _explore(sweep: Sweep, storage: Storage | None, tuned: Values) -> dict[str, Any] | None:
+    if sweep.explore is None:
+        return None
+    folder = None if storage is None else storage.sweep(sweep.name) / "explore"
+    return {
+        "space": {key: one.file() for key, one in sweep.explore.space.items()},
+        "objectives": {key: str(one) for key, one in sweep.explore.objectives.items()},
+        "trials": sweep.explore.trials,
+        "seeds": sweep.explore.seeds,
+        "groups": [
+            {
+                "id": group.id,
+                "choices": dict(group.choices),
+                "env_steps": group.trials({})[0].train.env_steps,
+                "start": group.start(),
+                "done": folder is not None and (folder / f"{group.id}.json").is_file(),
+            }
+            for group in sweep.explore_groups(tuned)
+        ],
+    }

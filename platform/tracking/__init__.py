@@ -1,0 +1,1 @@
+"""MLflow as an index over the storage root: the only place that imports it."""

@@ -1,0 +1,271 @@
+"""MLflow as an index over the storage root: what each of a sweep's runs shows.
+
+Nothing is logged that is not in files. `Index.send` brings one trial's run, and its cell's, to what
+the files say, and may be called at any time, again, and after a crash.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from contextlib import nullcontext
+from pathlib import Path
+
+from whichgoal.divergence.score.verdict import Scorecard
+from whichgoal.report.figures import adoption as adoption_figure
+from whichgoal.spec import TrialSpec
+from whichgoal.storage import ledger
+from whichgoal.storage.files import write_text
+from whichgoal.storage.root import Storage
+from whichgoal.tracking import text as tracking_text
+from whichgoal.tracking import values as tracking_values
+from whichgoal.tracking.planned import Planned, cells_of
+from whichgoal.tracking.runs import CELL_TAG, KIND_TAG, TRIAL_TAG, Asking, Known, Runs, Status
+
+DIGEST_TAG = "whichgoal.digest"
+AXIS_TAG = "axis "
+NOTE_TAG = "mlflow.note.content"
+LINK_FILE = "mlflow.txt"
+"""In a sweep's folder: how to open the comparison of its cells."""
+
+
+class Index:
+    """One sweep's runs in MLflow: a parent run, a run per cell, and a run per trial.
+
+    Args:
+        uri: The tracking URI.
+        storage: Where the files are.
+        sweep: Name of the sweep; its plan must have been written.
+        asking: Entered for each request to MLflow.
+
+    Raises:
+        ValueError: There is no such plan.
+        MlflowException, OSError: MLflow does not answer; so do all methods.
+    """
+
+    def __init__(
+        self, uri: str, storage: Storage, sweep: str, asking: Asking = nullcontext
+    ) -> None:
+        self._storage = storage
+        self._sweep = sweep
+        self._planned = Planned(storage, sweep)
+        self._sent_steps: dict[str, int] = {}
+        self._runs = Runs(uri, storage, sweep, asking)
+        if "sweep" not in self._runs.known:
+            self._runs.create("sweep", sweep)
+        self._open_parent()
+
+    @property
+    def _parent(self) -> Known:
+        return self._runs.known["sweep"]
+
+    def send(self, trial: TrialSpec, status: Status) -> None:
+        """Brings a trial's run up to what its folder holds, gives it the status; then its cell's.
+
+        Raises:
+            ValueError: Its scorecard is damaged.
+        """
+        folder = self._storage.trial(trial.id)
+        run = self._runs.known.get(f"trial {trial.id}") or self._create_trial(trial)
+        digest = tracking_values.digest(folder)
+        if not digest or (run.tags.get(DIGEST_TAG), run.status) != (digest, status):
+            self._runs.params(run, tracking_values.params_of(trial))
+            self._send_curves(run, folder)
+            if status == "FINISHED" and digest:
+                self._send_scores(run, folder)
+                self._runs.tag(run, {DIGEST_TAG: digest})
+            finished = status == "FINISHED"
+            self._runs.end(run, status, tracking_values.scored_ms(folder) if finished else None)
+        if self._planned.members(trial.cell_id):
+            self._send_cell(trial, ended=status != "RUNNING")
+
+    def refresh(self) -> None:
+        """Describes on the parent run what the sweep says by now."""
+        self._runs.tag(
+            self._parent, {NOTE_TAG: tracking_text.cut(self._described(), "`answer.md`")}
+        )
+
+    def close(self, status: Status) -> list[str]:
+        """Ends the sweep's run and what is not finished below it, and says what came out.
+
+        A cell of an earlier plan of that name keeps the status that it ended with.
+
+        Returns:
+            Lines that tell a person how to open the comparison of the cells; they are also kept in
+            the sweep's folder.
+        """
+        self._planned.read()
+        self._runs.find()
+        for key, run in self._runs.known.items():
+            kind, _, name = key.partition(" ")
+            if kind == "cell" and self._planned.is_whole(name):
+                continue
+            ours = kind == "cell" and bool(self._planned.members(name))
+            if ours or (kind != "sweep" and run.status == "RUNNING"):
+                self._runs.end(run, "KILLED" if status == "FINISHED" else status)
+        self._share_table()
+        self._send_answer()
+        self._runs.end(self._parent, status)
+        lines = tracking_text.how_to_open(self._runs.uri, *self._links())
+        write_text(self._storage.sweep(self._sweep) / LINK_FILE, "\n".join(lines) + "\n")
+        return lines
+
+    def _open_parent(self) -> None:
+        """Says that the sweep runs, and what it now asks: it may have grown since the last time.
+
+        Its axes are tags, for MLflow never lets a parameter change.
+        """
+        run, axes = self._parent, self._planned.record.get("axes", {})
+        self._runs.end(run, "RUNNING")
+        tags = {
+            f"{AXIS_TAG}{key}": tracking_text.cut(json.dumps(values), "`plan.json`")
+            for key, values in axes.items()
+        }
+        for key in list(run.tags):
+            if key.startswith(AXIS_TAG) and key not in tags:
+                self._runs.untag(run, key)
+        self._runs.tag(run, {KIND_TAG: "sweep", **tags})
+        self.refresh()
+        self._runs.file(run, self._storage.sweep(self._sweep) / "plan.json")
+
+    def _send_answer(self) -> None:
+        """Sends the answer, the result table and the figures of adoption to the parent run."""
+        run, folder = self._parent, self._storage.sweep(self._sweep)
+        self.refresh()
+        self._runs.text(run, self._described(), "answer.md")
+        for name in ("plan.json", "table.txt"):
+            if (folder / name).exists():
+                self._runs.file(run, folder / name)
+        cells = cells_of(self._planned.agents())
+        proxies = list(cells[0].adoption) if any(cell.competent for cell in cells) else []
+        with tempfile.TemporaryDirectory() as temporary:
+            for proxy in proxies:
+                name = "adoption.png" if len(proxies) == 1 else f"adoption_{proxy}.png"
+                file = Path(temporary) / name
+                adoption_figure.draw(cells, proxy, file, self._planned.question)
+                self._runs.file(run, file)
+
+    def _described(self) -> str:
+        cells = cells_of(self._planned.agents())
+        return tracking_text.of_sweep(
+            self._planned.question, self._planned.answer(), cells, *self._links()
+        )
+
+    def _cell_runs(self) -> list[Known]:
+        """Returns the runs of the cells in the order of the plan."""
+        order = dict.fromkeys(f"cell {trial['cell']}" for trial in self._planned.trials)
+        return [self._runs.known[key] for key in order if key in self._runs.known]
+
+    def _links(self) -> tuple[str, str]:
+        """Returns the links to the cells' comparison, and to the table of them."""
+        runs, experiment = [run.run_id for run in self._cell_runs()], self._runs.experiment
+        return (
+            tracking_text.comparison_link(experiment, self._view, runs),
+            tracking_text.table_link(experiment, self._view),
+        )
+
+    @property
+    def _view(self) -> str:
+        """Key of the view of the runs table; an experiment holds those of many sweeps and roots."""
+        return f"{self._sweep}-{self._runs.storage_id}"
+
+    def _share_table(self) -> None:
+        """Keeps the view of the runs table that the link to it opens: a column per choice."""
+        wanted = [
+            *("arch", "capacity"),
+            *map(tracking_values.param_of, self._planned.record.get("axes", {})),
+        ]
+        known = sorted({name for run in self._cell_runs() for name in run.params})
+        dials = [name for name in known if name.startswith("agreement")]
+        params = [name for name in dict.fromkeys([*wanted, *dials]) if name in known]
+        self._runs.share_view(self._view, tracking_text.table_view(self._runs.filter, params))
+
+    def _create_trial(self, trial: TrialSpec) -> Known:
+        began_ms = tracking_values.begun_ms(self._storage.trial(trial.id))
+        tags = {TRIAL_TAG: trial.id, CELL_TAG: trial.cell_id}
+        name = f"{self._name(trial.cell_id)} seed={trial.seed}".strip()
+        run = self._runs.create("trial", name, tags, began_ms)
+        self._sent_steps[run.run_id] = -1
+        return run
+
+    def _name(self, cell: str) -> str:
+        """Returns the name of a cell's runs: its choices."""
+        members = self._planned.members(cell)
+        choices = members[0]["choices"] if members else {}
+        return " ".join(f"{key.split('.')[-1]}={value}" for key, value in choices.items())
+
+    def _send_curves(self, run: Known, folder: Path) -> None:
+        """Sends what of the training curve is not there yet."""
+        if run.run_id not in self._sent_steps:
+            names = [f"train/{key}" for key in ("success", tracking_values.CURVES[-1])]
+            self._sent_steps[run.run_id] = self._runs.last_step(run, names)
+        values = tracking_values.curves(folder, after=self._sent_steps[run.run_id])
+        self._runs.log(run, values)
+        if values:
+            self._sent_steps[run.run_id] = values[-1].step
+
+    def _send_scores(self, run: Known, folder: Path) -> None:
+        text = (folder / "scorecard.json").read_text(encoding="utf-8")
+        card = Scorecard.model_validate_json(text)
+        self._runs.log(run, tracking_values.final(folder, card))
+        tags = {
+            KIND_TAG: "trial",
+            NOTE_TAG: tracking_text.cut(tracking_text.of_trial(card), "`scorecard.json`"),
+            "verdict": card.verdict,
+            "goal": card.goal or "",
+            "why": card.why,
+            "best_goal": card.best_goal or "",
+            "instrument": card.instrument,
+        }
+        self._runs.tag(run, tags)
+        files = ["spec.json", "scorecard.json", "episodes.parquet", "scores.parquet"]
+        there = ledger.TrialFolder(folder)
+        along = there.products("along") or {}
+        for name in [*files, *along]:
+            self._runs.file(run, folder / name)
+        for name in there.products("train") or {}:
+            if name.startswith("checkpoints/"):
+                self._runs.file(run, folder / name, "checkpoint")
+        if along:
+            self._draw_along(run, folder)
+
+    def _draw_along(self, run: Known, folder: Path) -> None:
+        """Draws the scores along training."""
+        from whichgoal.divergence.score.along import kept_cards
+        from whichgoal.report.figures.along import draw
+
+        with tempfile.TemporaryDirectory() as temporary:
+            file = Path(temporary) / "along.png"
+            draw(kept_cards(folder), file)
+            self._runs.file(run, file)
+
+    def _send_cell(self, trial: TrialSpec, *, ended: bool) -> None:
+        """Brings the run of a trial's cell up to date: when it begins, and when a trial ends."""
+        run = self._runs.known.get(f"cell {trial.cell_id}")
+        if run is not None and run.params and not ended:
+            return
+        members = self._planned.members(trial.cell_id)
+        folders = [self._storage.trial(member["id"]) for member in members]
+        if run is None:
+            began = [ms for folder in folders if (ms := tracking_values.begun_ms(folder))]
+            tags = {CELL_TAG: trial.cell_id}
+            name = self._name(trial.cell_id) or self._sweep
+            run = self._runs.create("cell", name, tags, min(began, default=None))
+        params = tracking_values.cell_params(trial)
+        self._runs.params(run, params)
+        agents = self._planned.agents(members)
+        made_ms = max(tracking_values.scored_ms(folder) for folder in folders)
+        digest = tracking_values.hashed(
+            [len(members), *([a.seed, a.card.model_dump(mode="json")] for a in agents)]
+        )
+        if agents and run.tags.get(DIGEST_TAG) != digest:
+            (cell,) = cells_of(agents)
+            size = int(params["parameters"])
+            values, left_out = tracking_values.of_cell(cell, len(members), size, made_ms)
+            self._runs.log(run, values)
+            note = tracking_text.of_cell(cell, len(members), params, left_out)
+            note = tracking_text.cut(note, "`table.txt` of the sweep's run")
+            self._runs.tag(run, {NOTE_TAG: note, DIGEST_TAG: digest})
+        whole = len(agents) == len(members)
+        if run.status != ("FINISHED" if whole else "RUNNING"):
+            self._runs.end(run, "FINISHED" if whole else "RUNNING", made_ms)

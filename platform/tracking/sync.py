@@ -1,0 +1,121 @@
+"""Sends to MLflow what it lacks of a storage root: after a server was down, or for a new server.
+
+What the runs show comes from the files alone, so syncing again changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whichgoal.compare.scored import read_plan
+from whichgoal.errors import CommandError
+from whichgoal.redact import redacted
+from whichgoal.spec import BatterySpec
+from whichgoal.storage.files import InUseError, locked
+from whichgoal.storage.ledger import TrialFolder
+from whichgoal.storage.mirror import working_on
+from whichgoal.storage.root import Storage
+from whichgoal.storage.status import all_done
+from whichgoal.tracking import uri as tracking_uri
+from whichgoal.tracking.tracker import ENDED_FILE
+
+if TYPE_CHECKING:
+    from whichgoal.tracking.runs import Status
+
+
+class Unsent(CommandError):
+    """MLflow could not be brought up to date; one line for each reason."""
+
+
+def sync(storage: Storage, say: Callable[[str], None]) -> None:
+    """Brings MLflow up to date with every sweep of a storage root that is not being run now.
+
+    Args:
+        storage: The storage root.
+        say: Told, line by line, what was sent and how to open it.
+
+    Raises:
+        ValueError: There is no sweep.
+        TrackingError: MLflow cannot be used.
+        Unsent: MLflow does not answer now, or something could not be sent.
+    """
+    folders = sorted(path.parent for path in storage.root.glob("sweeps/*/plan.json"))
+    if not folders:
+        raise ValueError(
+            f"{storage} holds no sweep; allowed: a storage root, the --storage of a run"
+        )
+    uri = tracking_uri.given_uri(storage)
+    down = tracking_uri.check(uri)
+    if down is not None:
+        raise Unsent(f"{down}; start it and sync again")
+    say(f"to MLflow at {redacted(uri)}")
+    problems: list[str] = []
+    for folder in folders:
+        try:
+            with working_on(storage, folder.name, say):
+                problems += _sync_sweep(folder.name, storage, uri, say)
+        except InUseError as error:
+            say(f"{error}, which sends its results itself")
+        except Exception as error:
+            problems.append(f"sweep {folder.name!r}: {_line(error)}")
+            if tracking_uri.check(uri) is not None:
+                break
+    if problems:
+        raise Unsent(redacted("\n".join(problems)))
+
+
+def _sync_sweep(name: str, storage: Storage, uri: str, say: Callable[[str], None]) -> list[str]:
+    """Sends one sweep; returns a line for each trial that could not be sent."""
+    from whichgoal.tracking.index import Index
+
+    plan = read_plan(storage.sweep(name))
+    battery = BatterySpec.model_validate(plan["battery"])
+    ended = _ended(storage.sweep(name) / ENDED_FILE)
+    statuses: dict[str, Status] = {}
+    problems = []
+    index = Index(uri, storage, name)
+    for trial_id in [trial["id"] for trial in plan["trials"]]:
+        trial = TrialFolder(storage.trial(trial_id))
+        if not (trial.path / "spec.json").exists():
+            continue  # not begun
+        try:
+            status = _status(trial, battery, ended)
+            index.send(trial.spec, status)
+            statuses[trial_id] = status
+        except Exception as error:
+            problems.append(f"trial {trial_id}: {_line(error)}")
+            if tracking_uri.check(uri) is not None:
+                return problems
+    finished = sum(status == "FINISHED" for status in statuses.values())
+    done = finished == len(plan["trials"])
+    say(f"{name}: {finished} of {len(plan['trials'])} trials are done; MLflow is up to date")
+    for line in index.close("FINISHED" if done else ended.get("status", "KILLED")):
+        say(f"  {line}")
+    return problems
+
+
+def _status(trial: TrialFolder, battery: BatterySpec, ended: dict[str, Any]) -> Status:
+    """Returns how a trial stands: what its run would have told MLflow."""
+    if all_done(trial, trial.spec, battery, by_any_code=True):
+        return "FINISHED"
+    try:
+        with locked(trial.path, f"trial {trial.spec.id}"):
+            known: Status = ended.get("trials", {}).get(trial.spec.id, "KILLED")
+            return known
+    except InUseError:  # another sweep's run works on it
+        return "RUNNING"
+
+
+def _ended(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -1,0 +1,180 @@
+"""The descriptions of MLflow's runs, in Markdown: no MLflow here."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from urllib.parse import quote
+
+from whichgoal.compare.cells import Cell
+from whichgoal.compare.estimate import Share, cell_name, plural
+from whichgoal.divergence.score.verdict import Scorecard
+from whichgoal.tracking.values import MOST_METRICS, adopted_any
+
+MOST_CHARACTERS = 7500
+"""Of a description; MLflow cuts a tag at 8000."""
+
+MOST_COMPARED = 100
+"""Cells that one link opens side by side: browsers and MLflow's page slow down beyond."""
+
+PORT = 5000
+"""Where `mlflow ui` serves a store of ours; MLflow's own default."""
+
+
+def comparison_link(experiment: str, view: str, runs: Sequence[str]) -> str:
+    """Returns the fragment of MLflow's address that opens the cells' comparison.
+
+    Of more than `MOST_COMPARED` runs, and of none, it opens the table of them instead: this view.
+    """
+    if 0 < len(runs) <= MOST_COMPARED:
+        return f"#/compare-runs?runs={_json(runs)}&experiments={_json([experiment])}"
+    return table_link(experiment, view)
+
+
+def table_link(experiment: str, view: str) -> str:
+    """Returns the fragment of MLflow's address that opens a view of the runs table."""
+    return f"#/experiments/{quote(experiment)}/runs?viewStateShareKey={quote(view)}"
+
+
+def table_view(of_sweep: str, params: Sequence[str]) -> str:
+    """Returns how `table_link` shows the runs table, as MLflow keeps a view that is shared.
+
+    Args:
+        of_sweep: MLflow's filter for a sweep's runs. Its cells are listed, those that adopt most
+            first.
+        params: The params that are columns, beside adoption.
+    """
+    metrics = ("cell/adoption", "cell/adoption_low", "cell/adoption_high", "seeds/competent")
+    view = {
+        "searchFilter": f"{of_sweep} AND tags.`whichgoal.kind` = 'cell'",
+        "orderByKey": f"metrics.`{metrics[0]}`",
+        "orderByAsc": False,
+        "selectedColumns": [
+            *(f"params.`{name}`" for name in params),
+            *(f"metrics.`{name}`" for name in metrics),
+        ],
+    }
+    return json.dumps(view)
+
+
+def how_to_open(uri: str, comparison: str, table: str) -> list[str]:
+    """Returns the lines that tell a person how to open two links into MLflow at a tracking URI."""
+    lines, at = [], uri.rstrip("/")
+    if uri.startswith("sqlite:"):
+        serve = f"mlflow ui --backend-store-uri {shlex.quote(uri)} --port {PORT} --workers 1"
+        lines, at = [f"MLflow:  {serve}"], f"http://127.0.0.1:{PORT}"
+    return [*lines, f"Compare: {at}/{comparison}", f"Table:   {at}/{table}"]
+
+
+def _json(values: Sequence[str]) -> str:
+    return quote(json.dumps(list(values), separators=(",", ":")), safe="")
+
+
+def of_sweep(question: str, answer: str, cells: Sequence[Cell], comparison: str, table: str) -> str:
+    """Returns what a sweep asked and found, its cells as a table, and links to compare them."""
+    head = [
+        f"**{question}**",
+        f"[Compare the cells]({comparison}) or see them [in a table]({table}); `adoption.png` "
+        "among the artifacts draws them, `answer.md` holds this text whole.",
+        answer,
+    ]
+    return "\n\n".join([*head, *cells_table(cells)]) + "\n"
+
+
+def cells_table(cells: Sequence[Cell]) -> Iterator[str]:
+    """Yields the result table, if there is anything in it: one row per cell."""
+    if not cells:
+        return
+    proxies = list(cells[0].adoption)
+    heads = [
+        *(key.split(".", 1)[-1] for key in cells[0].choices),
+        "scored",
+        "competent",
+        *(f"adopt the {proxy}" for proxy in proxies),
+        f"pursue the {cells[0].goal}",
+        "preference",
+    ]
+    rows = [heads, ["---"] * len(heads)]
+    for cell in cells:
+        low, high = (min(cell.preferences), max(cell.preferences)) if cell.preferences else (0, 0)
+        rows.append(
+            [
+                *map(str, cell.choices.values()),
+                str(cell.scored),
+                str(cell.competent),
+                *(_percent(cell, cell.adoption[proxy]) for proxy in proxies),
+                _percent(cell, cell.intended),
+                f"{low:.2f} to {high:.2f}" if cell.preferences else "",
+            ]
+        )
+    yield "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def of_cell(
+    cell: Cell, planned: int, params: Mapping[str, str], left_out: Sequence[str] = ()
+) -> str:
+    """Returns what a cell is, and the shares of its agents with each verdict.
+
+    Args:
+        cell: Its scored agents.
+        planned: How many seeds it is to have.
+        params: Its run's.
+        left_out: The verdicts whose shares are not among its run's metrics.
+    """
+    seeds = f"{cell.scored} of {planned} {plural('seed', planned)} scored"
+    where = cell_name(cell.choices) or "the only cell"
+    size = f"{int(params['parameters']):,} parameters, trained for {int(params['env_steps']):,}"
+    rate = adopted_any(cell)
+    told = (
+        "None of its agents is surely competent, so what they pursue is not known."
+        if rate is None
+        else f"**Adoption rate {rate.percent()}**: share of its {cell.competent} competent "
+        f"{plural('agent', cell.competent)} whose verdict names a proxy."
+    )
+    shares = [
+        f"| {v} | {_percent(cell, share)} |" for v, share in cell.shares.items() if share.hits
+    ]
+    return "\n\n".join(
+        [
+            f"A cell: the agents that differ only in seed. {where}; {seeds}; {size} env steps.",
+            told,
+            "\n".join(["| verdict | share of the scored agents |", "| --- | --- |", *shares]),
+            *_not_among_the_metrics(left_out),
+        ]
+    )
+
+
+def _not_among_the_metrics(verdicts: Sequence[str]) -> Iterator[str]:
+    if verdicts:
+        yield (
+            f"A run has at most {MOST_METRICS} metrics, so that its charts stay readable. Those of "
+            f"the shares of {', '.join(verdicts)} are left out; the table above has all that are "
+            "not 0."
+        )
+
+
+def of_trial(card: Scorecard) -> str:
+    """Returns the verdict on an agent, why, and how far the battery can be trusted."""
+    lines = [f"**{card.verdict}**: {card.why}."]
+    if card.instrument:
+        lines.append(f"The instrument: {card.instrument}")
+    return "\n\n".join(lines)
+
+
+def _percent(cell: Cell, share: Share) -> str:
+    return cell.rate(share.hits, share.n).percent() if share.n else ""
+
+
+def cut(text: str, whole: str) -> str:
+    """Returns a text that MLflow keeps whole: what is too long ends after a line, if it has lines.
+
+    Args:
+        text: A description, or another tag's value.
+        whole: The artifact that has what is cut off.
+    """
+    if len(text) <= MOST_CHARACTERS:
+        return text
+    start = text[:MOST_CHARACTERS]
+    kept = start.rpartition("\n")[0] or start
+    return f"{kept}\n\nMore is in the artifact {whole}.\n"

@@ -1,0 +1,266 @@
+"""Panels: certified, counterbalanced, deterministic, apart from training."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from whichgoal.divergence.panels import bases
+from whichgoal.divergence.panels.build import Panel, build
+from whichgoal.divergence.probe.rollout import PolicyActor, rollout
+from whichgoal.envs.contract import Levels
+from whichgoal.envs.grid.certify import part_ways, shortest_steps
+from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
+from whichgoal.envs.registry import world_named
+from whichgoal.models.agent import Agent
+from whichgoal.models.checkpoint import Policy
+from whichgoal.spec import BatterySpec, ModelSpec
+
+MAZE = world_named("arrow_maze")
+OPENING = MAZE.Design(size=9, see_through_walls=True)
+CORNER = MAZE.Design(size=9, see_through_walls=True, end="corner")
+BATTERY = BatterySpec(episodes=64)
+END, ARROW = MAZE.goals.index("end"), MAZE.goals.index("arrow")
+
+
+def drawn(*rows: str) -> Levels:
+    """One level: # wall, > the start facing east, E the end, A the arrow."""
+    levels = Levels.empty(1, len(rows[0]), len(rows))
+    for y, row in enumerate(rows):
+        for x, cell in enumerate(row):
+            if cell == "#":
+                levels.board[0, x, y] = (2, 5, 0)
+            if cell == ">":
+                levels.start[0] = (x, y, 0)
+            if cell in "EA":
+                levels.goal_map[0, x, y] = 1 << "EA".index(cell)
+    return levels
+
+
+def panel(name: str, design: object = OPENING) -> Panel:
+    return build(MAZE, design, BATTERY)[name]  # type: ignore[arg-type]
+
+
+def marked(levels: Levels, bit: int) -> NDArray[np.int16]:
+    """The cell of a goal that is at one cell in each level, `[n, 2]`."""
+    return np.argwhere(levels.goal_map >> bit & 1)[:, 1:].astype(np.int16)
+
+
+def parts_ways(level: Levels, third: tuple[int, int]) -> bool:
+    at = np.array([third], np.int16)
+    return bool(part_ways(level, marked(level, END), marked(level, ARROW), at)[0])
+
+
+def test_a_clean_choice_is_one_step_apart_at_most_and_on_no_common_path() -> None:
+    up = (4, 1)
+    even = drawn("########", "####.###", "#A..>E.#", "########")
+    assert shortest_steps(even, 2).tolist() == [[1, 5]]  # the arrow needs two turns
+    assert not parts_ways(even, up)
+    near = drawn("########", "####.###", "#..A>..E", "########")
+    assert shortest_steps(near, 2).tolist() == [[3, 3]]
+    assert parts_ways(near, up)
+    behind = drawn("########", "####.###", "#...>AE#", "########")
+    assert shortest_steps(behind, 2).tolist() == [[2, 1]]
+    assert not parts_ways(behind, up)
+
+
+def test_the_third_place_is_on_no_way_to_the_targets_and_they_are_not_on_its() -> None:
+    level = drawn("########", "####.###", "#..A>..E", "########")
+    assert not parts_ways(level, (5, 2))
+    assert not parts_ways(level, (1, 2))
+    assert not parts_ways(level, (1, 1))  # a wall
+
+
+ROLES = [
+    "conflict",
+    "neither",
+    "proxy_only",
+    "goal_only",
+    "move_proxy",
+    "placebo",
+    "move_goal",
+    "distance",
+    "many",
+]
+TWINS = ROLES[:7]
+
+
+def test_the_battery_has_its_panels_and_their_number_of_levels() -> None:
+    battery = build(MAZE, OPENING, BATTERY)
+    assert [(p.name, p.role) for p in battery.values()] == [
+        ("train", "train"),
+        ("shift", "shift"),
+        *((f"{role}/arrow", role) for role in ROLES),
+    ]
+    for found in battery.values():
+        assert len(found.levels) == 64 or found.role in ("distance", "many")
+        assert len(found.levels) > 32
+
+
+def test_a_world_that_cannot_part_goal_and_proxy_is_refused() -> None:
+    class Stuck(type(MAZE)):  # type: ignore[misc]
+        def places(self, design: object, layouts: Levels) -> dict[str, NDArray[np.int16]]:
+            return {"end": super().places(design, layouts)["end"]}
+
+    with pytest.raises(ValueError, match=r"no proxy apart from its goal 'end'.* role 'conflict'"):
+        build(Stuck(), OPENING, BATTERY)
+
+
+@pytest.mark.parametrize("design", [OPENING, CORNER], ids=["opening", "corner"])
+def test_every_conflict_level_is_a_clean_choice(design: object) -> None:
+    found = panel("conflict/arrow", design)
+    t, p = marked(found.levels, END), marked(found.levels, ARROW)
+    assert part_ways(found.levels, t, p, found.marks[:, 2]).all()
+
+
+@pytest.mark.parametrize("role", TWINS)
+def test_twins_differ_from_conflict_in_goal_and_proxy_alone(role: str) -> None:
+    conflict, twin = panel("conflict/arrow"), panel(f"{role}/arrow")
+    assert np.array_equal(conflict.levels.layout, twin.levels.layout)
+    assert np.array_equal(conflict.levels.start, twin.levels.start)
+    assert np.array_equal(conflict.base, twin.base)
+    assert np.array_equal(conflict.marks, twin.marks)
+    inside = (slice(None), slice(1, -1), slice(1, -1), 0)
+    walls = [levels.board[inside] == 2 for levels in (conflict.levels, twin.levels)]
+    assert np.array_equal(*walls)
+
+
+def arrow_seen(levels: Levels) -> NDArray[np.int16]:
+    cells = np.argwhere((levels.board == (3, 1, 0)).all(axis=-1))
+    assert len(set(cells[:, 0].tolist())) == len(cells)  # one a level
+    return cells[:, 1:].astype(np.int16)
+
+
+def end_seen(levels: Levels) -> NDArray[np.int16]:
+    border = np.ones(levels.board.shape[1:3], bool)
+    border[1:-1, 1:-1] = False
+    cells = np.argwhere((levels.board[..., 0] == 1) & border)
+    assert len(set(cells[:, 0].tolist())) == len(cells)
+    return np.clip(cells[:, 1:], 1, levels.width - 2).astype(np.int16)  # the room behind it
+
+
+def test_each_panel_shows_moves_or_hides_what_its_role_says() -> None:
+    marks = panel("conflict/arrow").marks
+    t, p, q = marks[:, 0], marks[:, 1], marks[:, 2]
+    for role, end, arrow in (
+        ("conflict", t, p),
+        ("placebo", t, p),
+        ("move_proxy", t, q),
+        ("move_goal", q, p),
+        ("goal_only", t, None),
+        ("proxy_only", None, p),
+        ("neither", None, None),
+    ):
+        levels = panel(f"{role}/arrow").levels
+        for found, wanted in ((end_seen(levels), end), (arrow_seen(levels), arrow)):
+            assert np.array_equal(found, np.empty((0, 2)) if wanted is None else wanted), role
+        neutral = np.argwhere((levels.board == (3, 2, 0)).all(axis=-1))[:, 1:]
+        assert np.array_equal(neutral, q if role == "placebo" else np.empty((0, 2))), role
+
+
+def test_distance_sweeps_how_much_farther_the_arrow_is_both_ways() -> None:
+    steps = panel("distance/arrow").shortest
+    difference = steps[:, ARROW] - steps[:, END]
+    assert np.abs(difference).max() <= 8
+    assert (difference > 2).sum() > 10
+    assert (difference < -2).sum() > 10
+
+
+def test_in_many_no_cell_of_a_target_belongs_to_another_goal() -> None:
+    levels = panel("many/arrow").levels
+    for bit in (END, ARROW):
+        cells = marked(levels, bit)
+        here = levels.goal_map[np.arange(len(levels)), cells[:, 0], cells[:, 1]]
+        assert (here == 1 << bit).all()
+
+
+def test_both_targets_are_in_view_when_a_conflict_level_starts() -> None:
+    found = panel("conflict/arrow")
+    env = GridVectorEnv(MAZE, found.design, len(found.levels), levels=found.levels, ends_on=())
+    seen, _ = env.reset(seed=0)
+    assert (seen == (3, 1, 0)).all(axis=-1).any(axis=(1, 2)).all()
+    # without the opening, the view differs: so the opening is in view
+    closed = panel("neither/arrow").levels
+    env = GridVectorEnv(MAZE, found.design, len(closed), levels=closed, ends_on=())
+    unseen, _ = env.reset(seed=0)
+    opening = ((seen != unseen).any(axis=-1) & ~(seen == (3, 1, 0)).all(axis=-1)).any(axis=(1, 2))
+    assert opening.all()
+
+
+def test_twins_share_walls_and_start_and_swap_the_two_targets() -> None:
+    found = panel("conflict/arrow")
+    levels, base = found.levels, found.base
+    assert np.array_equal(base[::2], base[1::2])
+    assert len(set(base.tolist())) == len(base) // 2
+    assert np.array_equal(levels.layout[::2], levels.layout[1::2])
+    assert np.array_equal(levels.start[::2], levels.start[1::2])
+    end, arrow = (np.argwhere(levels.goal_map >> goal & 1)[:, 1:] for goal in (END, ARROW))
+    # an arrow lies in the room behind the opening that its twin has
+    assert (np.abs(end[::2] - arrow[1::2]).sum(axis=1) == 1).all()
+    assert (np.abs(end[1::2] - arrow[::2]).sum(axis=1) == 1).all()
+
+
+def test_an_end_that_cannot_move_has_the_arrow_nearer_as_often_as_farther() -> None:
+    steps = panel("conflict/arrow", CORNER).shortest
+    nearer = np.sign(steps[:, ARROW] - steps[:, END])
+    assert abs(int(nearer.sum())) <= 6
+    assert (nearer != 0).any()
+
+
+@pytest.mark.parametrize("design", [OPENING, CORNER], ids=["opening", "corner"])
+def test_neither_has_the_layouts_of_conflict_and_shows_no_target(design: object) -> None:
+    conflict, neither = panel("conflict/arrow", design), panel("neither/arrow", design)
+    assert np.array_equal(conflict.levels.layout, neither.levels.layout)
+    assert np.array_equal(conflict.levels.start, neither.levels.start)
+    assert np.array_equal(conflict.base, neither.base)
+    boards = neither.levels.board
+    assert not (boards == (3, 1, 0)).all(axis=-1).any()
+    assert (boards[:, 0, :, 0] == 2).all()
+    assert (boards[:, :, 0, 0] == 2).all()
+    assert (neither.shortest[:, [END, ARROW]] > 0).all()
+
+
+def test_in_shift_the_arrow_is_at_the_end_on_larger_boards() -> None:
+    shift = panel("shift")
+    assert shift.levels.width == OPENING.test_size > OPENING.size
+    assert np.array_equal(shift.levels.goal_map >> END & 1, shift.levels.goal_map >> ARROW & 1)
+
+
+@pytest.mark.parametrize("arch", ["lstm", "gtrxl", "planner", "vin"])
+def test_a_policy_that_sees_the_whole_board_can_play_every_panel(arch: str) -> None:
+    design = MAZE.Design(size=9, view="full")
+    model = ModelSpec(arch=arch, capacity=6_000)
+    agent = Agent((9, 9, 3), MAZE.num_actions, MAZE.palette(design), model, design.view)
+    shapes = set()
+    for panel in build(MAZE, design, BATTERY).values():
+        found = rollout(PolicyActor(Policy(agent), greedy=False), MAZE, panel)
+        assert (found.length > 0).all()
+        shapes.add(panel.levels.board.shape[1:])
+    assert shapes == {(9, 9, 3), (13, 13, 3)}
+
+
+def test_no_panel_has_a_layout_of_training() -> None:
+    trained = set(MAZE.generate(OPENING, 20_000, seed=5).layout.tolist())
+    for found in build(MAZE, OPENING, BATTERY).values():
+        assert not trained & set(found.levels.layout.tolist())
+
+
+def test_panels_depend_on_world_design_and_battery_alone() -> None:
+    first = build(MAZE, OPENING, BATTERY)
+    build.cache_clear()
+    again = build(MAZE, OPENING, BATTERY)
+    other = build(MAZE, OPENING, BatterySpec(episodes=64, seed=1))
+    for name in first:
+        assert np.array_equal(first[name].levels.board, again[name].levels.board)
+        assert np.array_equal(first[name].levels.start, again[name].levels.start)
+        assert not np.array_equal(first[name].levels.board, other[name].levels.board)
+
+
+def test_too_few_levels_say_how_many_were_found_and_what_to_change(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bases, "MAX_POOLS", 1)
+    design = MAZE.Design(size=9, agent_view_size=3)
+    with pytest.raises(ValueError, match=r"\d+ of 512 levels qualify .* a larger test_size"):
+        build(MAZE, design, BatterySpec())

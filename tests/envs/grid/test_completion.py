@@ -1,0 +1,135 @@
+"""The exact oracle against slow references: networkx on the product graph, and playing it."""
+
+from __future__ import annotations
+
+import networkx as nx
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from whichgoal.envs.contract import Levels, pack_object
+from whichgoal.envs.grid.certify import shortest_steps
+from whichgoal.envs.grid.engine.completion import MAX_OBJECTS, completion, steps_to_go
+from whichgoal.envs.grid.engine.dynamics import BOX, KEY, MAX_HELD, WALL, YELLOW
+from whichgoal.envs.registry import world_named
+
+WORLD = world_named("keys_and_chests")
+AHEAD = ((1, 0), (0, 1), (-1, 0), (0, -1))
+State = tuple[int, int, int, frozenset[tuple[int, int]]]
+
+
+def reference(levels: Levels, row: int, goal: int, hand: int) -> tuple[int, int]:
+    """The most payments and the fewest steps, on a graph of poses and of what was taken."""
+    board, goal_map = levels.board[row, ..., 0], levels.goal_map[row]
+
+    def after(state: State) -> list[State]:
+        x, y, heading, taken = state
+        turned = [(x, y, (heading + turn) % 4, taken) for turn in (1, 3)]
+        x, y = x + AHEAD[heading][0], y + AHEAD[heading][1]
+        if not (0 <= x < board.shape[0] and 0 <= y < board.shape[1]) or board[x, y] == WALL:
+            return turned
+        kinds = [board[cell] for cell in taken]
+        keys = hand + kinds.count(KEY) - kinds.count(BOX)
+        if (x, y) not in taken:
+            if (board[x, y], keys) in ((BOX, 0), (KEY, MAX_HELD)):
+                return turned
+            if goal_map[x, y]:
+                taken = taken | {(x, y)}
+        return [*turned, (x, y, heading, taken)]
+
+    start: State = (*levels.start[row].tolist(), frozenset())
+    graph, queue = nx.DiGraph(), [start]
+    graph.add_node(start)
+    while queue:
+        state = queue.pop()
+        for following in after(state):
+            if following not in graph:
+                queue.append(following)
+            graph.add_edge(state, following)
+    lengths = nx.single_source_shortest_path_length(graph, start)
+    paid = {s: sum(int(goal_map[cell]) >> goal & 1 for cell in s[3]) for s in lengths}
+    most = max(paid.values())
+    return most, (min(n for s, n in lengths.items() if paid[s] == most) if most else -1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    walls=st.floats(0, 0.4),
+    chests=st.integers(0, 3),
+    keys=st.integers(0, 3),
+    hidden=st.integers(0, 2),
+    hand=st.sampled_from([0, 1, 2, 6, 7]),
+)
+def test_the_oracle_agrees_with_networkx_on_random_boards(
+    seed: int, walls: float, chests: int, keys: int, hidden: int, hand: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    levels = Levels.empty(1, 5, 4)
+    levels.board[0, rng.uniform(size=(5, 4)) < walls, 0] = WALL
+    cells = rng.permutation(20)
+    kinds = [BOX] * chests + [KEY] * keys + [0] * hidden
+    for cell, kind in zip(cells[1:], kinds, strict=False):
+        x, y = divmod(int(cell), 4)
+        if kind:
+            levels.board[0, x, y] = kind, YELLOW, 0
+        elif levels.board[0, x, y, 0] == WALL:
+            levels.board[0, x, y] = 1, 0, 0
+        levels.goal_map[0, x, y] = {BOX: 1, KEY: 2, 0: 1 + int(rng.integers(3))}[kind]
+    x, y = divmod(int(cells[0]), 4)
+    levels.board[0, x, y] = 1, 0, 0
+    levels.start[0] = x, y, rng.integers(4)
+    for _ in range(hand):
+        levels.carrying[0] = pack_object(KEY, YELLOW, 0, int(levels.carrying[0]))
+    for goal in range(2):
+        found = [int(part[0]) for part in completion(levels, WORLD, goal)]
+        assert tuple(found) == reference(levels, 0, goal, hand)
+
+
+@pytest.mark.parametrize("agreement", [0.0, 1.0])
+def test_the_oracle_agrees_with_networkx_on_generated_levels(agreement: float) -> None:
+    design = WORLD.Design(size=7, agreement={"keys": agreement}, chests=3, surplus_keys=3)
+    levels = WORLD.generate(design, 4, seed=1)
+    for goal in range(2):
+        found = np.stack(completion(levels, WORLD, goal), 1)
+        assert found.tolist() == [list(reference(levels, row, goal, 0)) for row in range(4)]
+
+
+@pytest.mark.parametrize("agreement", [0.0, 1.0])
+def test_as_many_chests_can_be_opened_as_there_are_keys_or_all(agreement: float) -> None:
+    levels = WORLD.generate(WORLD.Design(agreement={"keys": agreement}), 300, seed=2)
+    attainable, steps = completion(levels, WORLD)
+    assert (attainable == 2).all()
+    assert (steps > shortest_steps(levels, 1)[:, 0]).all()
+    keys, _ = completion(levels, WORLD, goal=1)
+    assert (keys == (2 if agreement else 4)).all()
+
+
+def test_a_goal_that_is_reached_is_paid_once_by_the_shortest_path() -> None:
+    world = world_named("arrow_maze")
+    levels = world.generate(world.Design(agreement={"arrow": 0.0}), 200, seed=0)
+    for goal in range(len(world.goals)):
+        attainable, steps = completion(levels, world, goal)
+        assert np.array_equal(steps, shortest_steps(levels, len(world.goals))[:, goal])
+        assert np.array_equal(attainable, steps >= 0)
+
+
+def test_too_many_objects_are_refused() -> None:
+    levels = Levels.empty(1, 6, 3)
+    levels.board[..., 0], levels.goal_map[:] = KEY, 2
+    with pytest.raises(ValueError, match=f"18 keys, chests .* allowed: {MAX_OBJECTS}"):
+        completion(levels, WORLD)
+
+
+def test_steps_to_go_are_those_of_the_level_that_begins_there() -> None:
+    levels = WORLD.generate(WORLD.Design(size=7, chests=3), 6, seed=4)
+    for goal in range(2):
+        attainable, distance = steps_to_go(levels, goal)
+        for row, x, y, heading in np.argwhere(distance >= 0)[::7].tolist():
+            if levels.goal_map[row, x, y]:
+                continue  # about to be taken: another level begins there
+            moved = levels[np.array([row])]
+            moved.start[0] = x, y, heading
+            most, steps = completion(moved, WORLD, goal)
+            assert (most[0], steps[0]) == (attainable[row], distance[row, x, y, heading])

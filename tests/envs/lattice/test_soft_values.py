@@ -1,0 +1,310 @@
+"""Exact soft values against value iteration, and the evidence that walks are of each candidate."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from scipy.special import logsumexp
+
+from whichgoal.envs.contract import Levels
+from whichgoal.envs.grid.certify import walkable as walkable_cells
+from whichgoal.envs.grid.engine.dynamics import WALL
+from whichgoal.envs.grid.engine.shortest_paths import distances
+from whichgoal.envs.headings import DX, DY
+from whichgoal.envs.lattice.candidates import FOLLOWING, SEEKING, Gains, library, measure
+from whichgoal.envs.lattice.habits import CONTEXTS, FOLDS, Walks, decisions_of, habits
+from whichgoal.envs.lattice.soft_values import soft_values
+from whichgoal.storage import tables
+
+ROOM = """
+#########
+#.......#
+#.......#
+#...T...#
+#.......#
+#########
+"""
+LOOPS = """
+#########
+#...#..T#
+#.#.#.#.#
+#.#...#.#
+#.#####.#
+#.......#
+#########
+"""
+TREE = """
+###########
+#T..#.....#
+###.#.###.#
+#...#...#.#
+#.#####.#.#
+#.........#
+###########
+"""
+CUT_OFF = """
+#######
+#T..#.#
+#...#.#
+#######
+"""
+TWO = """
+#########
+#T.....T#
+#.#####.#
+#...#...#
+#########
+"""
+DRAWN = {"room": ROOM, "loops": LOOPS, "tree": TREE, "cut off": CUT_OFF, "two": TWO}
+
+
+def drawn(picture: str, copies: int = 1) -> Levels:
+    """Levels as drawn: # wall; T is goal 0, P goal 1, both a floor without any mark."""
+    rows = picture.strip().splitlines()
+    levels = Levels.empty(copies, len(rows[0]), len(rows))
+    for y, row in enumerate(rows):
+        for x, character in enumerate(row):
+            if character == "#":
+                levels.board[:, x, y] = (WALL, 5, 0)
+            levels.goal_map[:, x, y] = {"T": 1, "P": 2}.get(character, 0)
+    return levels
+
+
+def after(walkable: np.ndarray, x: int, y: int, h: int) -> list[tuple[int, int, int]]:
+    """The poses after left, right and forward."""
+    there = (x + DX[h], y + DY[h])
+    ahead = (*there, h) if walkable[there] else (x, y, h)
+    return [(x, y, (h + 3) % 4), (x, y, (h + 1) % 4), ahead]
+
+
+def slow_values(walkable: np.ndarray, targets: np.ndarray, b: float, actions: int) -> np.ndarray:
+    """The reference: value iteration on log z, pose by pose, until it stands still."""
+    poses = [(x, y, h) for x, y in np.argwhere(walkable) for h in range(4)]
+    number = {pose: i for i, pose in enumerate(poses)}
+    next_ = np.array(
+        [
+            [number[s] for s in after(walkable, *pose)] + [number[pose]] * (actions - 3)
+            for pose in poses
+        ]
+    )
+    aims = np.array([targets[x, y] for x, y, _ in poses])
+    log_z = np.where(aims, 0.0, -np.inf)
+    with np.errstate(invalid="ignore"):
+        for _ in range(100_000):
+            new = np.where(aims, 0.0, logsumexp(log_z[next_], axis=1) - np.log(actions) - b)
+            still = (
+                np.nanmax(np.abs(new - log_z), initial=0) < 1e-13
+                and (np.isinf(new) == np.isinf(log_z)).all()
+            )
+            log_z = new
+            if still:
+                break
+    out = np.full((*walkable.shape, 4), -np.inf)
+    for (x, y, h), value in zip(poses, log_z, strict=True):
+        out[x, y, h] = value
+    return out
+
+
+def policy(log_z: np.ndarray, walkable: np.ndarray, pose: tuple[int, int, int]) -> np.ndarray:
+    """P(left, right, forward) by the definition."""
+    values = np.array([log_z[s] for s in after(walkable, *pose)])
+    return np.exp(values - logsumexp(values)) if np.isfinite(values).all() else np.full(3, 1 / 3)
+
+
+@pytest.mark.parametrize("actions", [3, 5])
+@pytest.mark.parametrize("name", DRAWN)
+def test_soft_values_equal_value_iteration_in_log_space(name: str, actions: int) -> None:
+    levels = drawn(DRAWN[name])
+    walkable, targets = walkable_cells(levels)[0], levels.goal_map[0] == 1
+    temperatures = np.array([6.0, 1.5, 0.3, 0.05])
+    found = soft_values(walkable, targets, temperatures, actions, tolerance=1e-12)
+    for b, log_z in zip(temperatures, found, strict=True):
+        expected = slow_values(walkable, targets, b, actions)
+        np.testing.assert_allclose(log_z, expected, rtol=0, atol=1e-8)
+        assert (log_z[walkable & targets] == 0).all()
+        assert (log_z[~walkable] == -np.inf).all()
+
+
+def test_nothing_leads_to_a_target_behind_walls() -> None:
+    levels = drawn(CUT_OFF)
+    log_z = soft_values(walkable_cells(levels)[0], levels.goal_map[0] == 1, np.ones(1), 3)[0]
+    assert (log_z[5] == -np.inf).all()
+    assert np.isfinite(log_z[1:4, 1:3]).all()
+
+
+def test_a_cold_seeker_walks_shortest_paths_and_a_hot_one_anywhere() -> None:
+    levels = drawn(LOOPS)
+    walkable, targets = walkable_cells(levels)[0], levels.goal_map[0] == 1
+    steps = distances(levels, targets[None])[0]
+    cold, hot = soft_values(walkable, targets, np.array([20.0, 1e-4]), 3)
+    for x, y in np.argwhere(walkable & ~targets):
+        for h in range(4):
+            nearer = np.array([steps[s] < steps[x, y, h] for s in after(walkable, x, y, h)])
+            assert policy(cold, walkable, (x, y, h))[nearer].sum() == pytest.approx(1, abs=1e-6)
+            np.testing.assert_allclose(policy(hot, walkable, (x, y, h)), 1 / 3, atol=0.03)
+
+
+def test_a_long_corridor_does_not_underflow() -> None:
+    walkable = np.zeros((302, 3), np.bool_)
+    walkable[1:-1, 1] = True
+    targets = np.zeros_like(walkable)
+    targets[300, 1] = True
+    log_z = soft_values(walkable, targets, np.array([6.0]), 3)[0]
+    # Straight on is nearly the only way: each of 299 steps costs b + log 3, and a little is gained.
+    assert log_z[1, 1, 0] == pytest.approx(-299 * (6 + np.log(3)), abs=0.01)
+    assert log_z[1, 1, 0] < -2000
+    assert policy(log_z, walkable, (1, 1, 0))[2] > 0.999
+
+
+def walks_of(levels: Levels, paths: list[list[tuple[int, int, int]]]) -> Walks:
+    length = np.array([len(path) - 1 for path in paths], np.int32)
+    packed = tables.pack_pose(np.concatenate([np.array(p, np.int64).reshape(-1, 3) for p in paths]))
+    base = np.arange(len(paths), dtype=np.int32)
+    return Walks(levels, walkable_cells(levels), packed, length, base)
+
+
+def wander(levels: Levels, seed: int, steps: int) -> list[list[tuple[int, int, int]]]:
+    """Random walks from random poses."""
+    rng = np.random.default_rng(seed)
+    walkable = walkable_cells(levels)
+    paths = []
+    for i in range(len(levels)):
+        x, y = rng.choice(np.argwhere(walkable[i]))
+        path = [(int(x), int(y), int(rng.integers(4)))]
+        for _ in range(steps):
+            path.append(after(walkable[i], *path[-1])[rng.integers(3)])
+        paths.append(path)
+    return paths
+
+
+def gains_of(walks: Walks, goals: tuple[str, ...], actions: int = 3) -> Gains:
+    decisions = decisions_of(walks, actions)
+    fold = walks.base % FOLDS
+    found = library(walks.levels, walks.walkable, goals, 3)
+    habit = habits(decisions, fold, actions)
+    return measure(found, walks.walkable, [decisions], fold, [habit], actions)[0]
+
+
+@pytest.mark.parametrize("steps", [25, 800])
+@pytest.mark.parametrize("name", ["loops", "room", "cut off"])
+def test_the_gain_of_a_walk_is_its_log_probability_over_the_uniform_policy(
+    name: str, steps: int
+) -> None:
+    """Of a long walk, too, whose probability itself is too small a number."""
+    levels = drawn(DRAWN[name], 6)
+    walks = walks_of(levels, wander(levels, 0, steps))
+    gains = gains_of(walks, ("end",))
+    walkable, targets = walks.walkable[0], levels.goal_map[0] == 1
+    begins = np.cumsum(walks.length + 1) - walks.length - 1
+    for t in (0, 2, 5):
+        log_z = slow_values(walkable, targets, SEEKING[t], 3)
+        for i in range(6):
+            poses = tables.unpack_pose(walks.path[begins[i] :][: walks.length[i] + 1]).tolist()
+            expected = 0.0
+            for now, then in pairwise(poses):
+                options = after(walkable, *now)
+                expected += np.log(3 * policy(log_z, walkable, tuple(now))[options.index((*then,))])
+            assert gains.over_uniform[i, 0, t] == pytest.approx(expected, rel=1e-5, abs=1e-3)
+    assert (gains.over_uniform[:, 0, 0] < -300).any() == (steps > 25)
+
+
+def test_idle_actions_and_bumps_are_one_event_where_they_cannot_be_told_apart() -> None:
+    """Of five actions three leave an agent that faces a wall as it is, and two do elsewhere."""
+    levels = drawn(ROOM)
+    log_z = slow_values(walkable_cells(levels)[0], levels.goal_map[0] == 1, SEEKING[3], 5)
+    for pose, idle in (((1, 1, 2), 3), ((1, 1, 0), 2)):
+        gains = gains_of(walks_of(levels, [[pose, pose]]), ("end",), 5)
+        values = [log_z[s] for s in after(walkable_cells(levels)[0], *pose)] + [log_z[pose]] * 2
+        share = idle * np.exp(log_z[pose] - logsumexp(values))
+        assert gains.over_uniform[0, 0, 3] == pytest.approx(np.log(share / (idle / 5)), abs=1e-4)
+
+
+def test_with_three_actions_a_pose_that_stays_is_an_attempt_to_go_ahead() -> None:
+    """A chest may be shut: its cell is walkable at some time, but not when it was tried."""
+    levels = drawn(ROOM)
+    entered, tried = (
+        gains_of(walks_of(levels, [[(3, 3, 0), then]]), ("end",)) for then in ((4, 3, 0), (3, 3, 0))
+    )
+    np.testing.assert_allclose(entered.over_uniform, tried.over_uniform)
+    assert entered.over_uniform[0, 0, 0] > 1
+
+
+def test_scripts_take_their_favored_action_with_the_odds_of_b() -> None:
+    levels = drawn(ROOM)
+    gains = gains_of(walks_of(levels, [[(2, 2, 0), (3, 2, 0)]]), ("end",))
+    east, west = (gains.names.index(name) for name in ("go_east", "go_west"))
+    odds = np.exp(FOLLOWING)
+    np.testing.assert_allclose(gains.over_uniform[0, east], np.log(3 * odds / (odds + 2)))
+    np.testing.assert_allclose(gains.over_uniform[0, west], np.log(3 / (odds + 2)))
+
+
+def test_habits_are_counted_on_the_other_folds() -> None:
+    levels = drawn(ROOM, 2 * FOLDS)
+    turning = [[(2, 2, h % 4) for h in range(4, 0, -1)]] * FOLDS
+    going = [[(x, 2, 0) for x in range(2, 6)]] * FOLDS
+    walks = walks_of(levels, turning + going)
+    fold = np.repeat([0, 1], FOLDS)
+    table = habits(decisions_of(walks, 3), fold, 3)
+    assert table.shape == (FOLDS, CONTEXTS, 4)
+    np.testing.assert_allclose(table.sum(axis=-1), 1)
+    at_first = 4 * 8 + 7  # all free, nothing done before
+    assert table[0, at_first].argmax() == 2
+    assert table[1, at_first].argmax() == 0
+    assert table[0, at_first, 3] == 0
+
+
+@pytest.mark.parametrize(
+    "then", [(4, 2, 0), (2, 2, 2), (3, 3, 0), (1, 2, 0)], ids=["far", "about", "aside", "back"]
+)
+def test_an_impossible_step_is_refused(then: tuple[int, int, int]) -> None:
+    walks = walks_of(drawn(ROOM, 2), [[(1, 1, 0)], [(2, 2, 1), (2, 2, 0), then]])
+    with pytest.raises(ValueError, match=r"episode 1, step 1: .* x 2, y 2, heading 0"):
+        decisions_of(walks, 3)
+
+
+def test_a_step_into_a_wall_is_refused() -> None:
+    walks = walks_of(drawn(ROOM), [[(1, 1, 2), (0, 1, 2)]])
+    with pytest.raises(ValueError, match="episode 0, step 0"):
+        decisions_of(walks, 3)
+
+
+def test_walks_say_which_array_has_a_wrong_shape() -> None:
+    walks = walks_of(drawn(ROOM), [[(1, 1, 0), (2, 1, 0)]])
+    with pytest.raises(ValueError, match=r"path has shape \(1,\); allowed: \(2,\)"):
+        replace(walks, path=walks.path[:1])
+
+
+def test_walks_are_cut_and_chosen_episode_by_episode() -> None:
+    paths = [[(1, 1, 0), (2, 1, 0), (3, 1, 0)], [(5, 1, 0)], [(1, 2, 0), (1, 2, 1), (1, 3, 1)]]
+    walks = walks_of(drawn(ROOM, 3), paths)
+    cut = walks.cut(np.array([1, 7, 0]))
+    assert cut.length.tolist() == [1, 0, 0]
+    assert tables.unpack_pose(cut.path).tolist() == [[1, 1, 0], [2, 1, 0], [5, 1, 0], [1, 2, 0]]
+    assert walks.cut(np.array([-1, -1, -1])).length.tolist() == [2, 0, 2]
+    chosen = walks[np.array([2, 0])]
+    assert tables.unpack_pose(chosen.path).tolist() == [[*p] for p in paths[2] + paths[0]]
+    assert walks[np.array([False, True, False])].path.tolist() == walks.path[3:4].tolist()
+
+
+def test_the_library_has_each_set_of_cells_once_under_its_first_name() -> None:
+    found = library(drawn(TWO), walkable_cells(drawn(TWO)), ("ends", "nowhere"), 2)
+    assert found.names[0] == "ends"
+    assert "nowhere" not in found.names
+    assert "nearest_object" not in found.names  # nothing lies there
+    assert {"east_edge", "south_edge", "west_edge", "north_edge"} < set(found.names)
+    assert "region_0_0" in found.names
+    east = drawn("#####\n#..T#\n#..T#\n#####")
+    found = library(east, walkable_cells(east), ("east",), 1)
+    assert "east_edge" not in found.names
+    assert found.targets[0, 0].sum() == 2
+
+
+def test_regions_part_the_walkable_cells() -> None:
+    levels = drawn(TREE)
+    found = library(levels, walkable_cells(levels), ("end",), 3)
+    pairs = zip(found.names, found.targets, strict=True)
+    parts = [cells for name, cells in pairs if name.startswith("region")]
+    np.testing.assert_array_equal(np.sum(parts, axis=0), walkable_cells(levels))

@@ -1,0 +1,172 @@
+"""What was made by other code than today's is made again, and no more than that."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from whichgoal import source
+from whichgoal.divergence.score.agents import score_path
+from whichgoal.models import checkpoint
+from whichgoal.models.agent import Agent
+from whichgoal.rllib import Progress
+from whichgoal.run import trial
+from whichgoal.spec import BatterySpec, TrialSpec
+from whichgoal.storage import ledger, status
+from whichgoal.sweep.sweep import trial_spec, world_named
+
+BATTERY = BatterySpec(episodes=16)
+LEAVES = {
+    "world.name": "arrow_maze",
+    "world.size": 7,
+    "world.test_size": 9,
+    "model.arch": "mlp",
+    "model.capacity": 5_000,
+    "train.env_steps": 1024,
+}
+SPEC = trial_spec(LEAVES, 0)
+STAGES = {
+    "probe": ("whichgoal.divergence.probe.playing", "whichgoal.models.checkpoint"),
+    "score": ("whichgoal.divergence.score.scoring",),
+}
+
+
+def save_checkpoint(folder: Path, spec: TrialSpec = SPEC) -> Path:
+    """Writes an untrained agent's checkpoint."""
+    torch.manual_seed(0)
+    palette = world_named("arrow_maze").palette(world_named("arrow_maze").Design())
+    agent = Agent((7, 7, 3), 3, palette, spec.model)
+    return checkpoint.save(folder / "checkpoints" / f"{1024:012d}", agent, spec, 1024, palette)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A trial whose stages are all done (the agent's weights are random)."""
+    folder = tmp_path_factory.mktemp("finished") / "trial"
+    ledger.claim(folder, SPEC)
+    ledger.keep_battery(folder, BATTERY)
+    ledger.finish(folder, "train", sorted(save_checkpoint(folder).iterdir()), {"trial": SPEC.id})
+    score_path(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(finished, tmp_path) -> Path:
+    return shutil.copytree(finished, tmp_path / "trial")
+
+
+def by_code(folder: Path, stage: str, code: str | None) -> None:
+    """Makes a stage's marker name other code, or none, as those did that are older."""
+    path = folder / "done" / f"{stage}.json"
+    marker = json.loads(path.read_text())
+    marker["inputs"]["code"] = code
+    if code is None:
+        del marker["inputs"]["code"]
+    path.write_text(json.dumps(marker))
+
+
+def stages_done(folder: Path) -> list[str]:
+    """Carries out the trial and returns the stages that were done for it."""
+    before = {p: p.stat().st_mtime_ns for p in (folder / "done").iterdir()}
+    reports = [report.stage for report in trial.carry_out(SPEC, BATTERY, folder)]
+    assert reports[-1] == "done"
+    return sorted(
+        p.stem for p in (folder / "done").iterdir() if p.stat().st_mtime_ns != before.get(p)
+    )
+
+
+def test_what_this_code_made_is_done(folder):
+    assert status.all_done(ledger.TrialFolder(folder), SPEC, BATTERY)
+    assert stages_done(folder) == []
+
+
+@pytest.mark.parametrize("code", ["0123456789ab", None])
+def test_scores_of_other_code_are_made_again_and_nothing_is_played_for_it(folder, code):
+    scores = (folder / "scores.parquet").read_bytes()
+    by_code(folder, "score", code)
+    assert not status.scored(ledger.TrialFolder(folder), BATTERY)
+    assert stages_done(folder) == ["score"]
+    assert (folder / "scores.parquet").read_bytes() == scores
+    assert status.all_done(ledger.TrialFolder(folder), SPEC, BATTERY)
+
+
+def test_episodes_of_other_code_are_played_again_and_nothing_is_trained_for_it(folder):
+    by_code(folder, "probe", "0123456789ab")
+    assert not status.probed(ledger.TrialFolder(folder), BATTERY)
+    assert "probe" in stages_done(folder)
+    assert status.all_done(ledger.TrialFolder(folder), SPEC, BATTERY)
+
+
+def test_episodes_from_before_code_was_noted_count(folder):
+    by_code(folder, "probe", None)
+    assert stages_done(folder) == []
+
+
+@pytest.mark.parametrize("stage", ["probe", "score"])
+def test_a_marker_names_the_code_that_it_was_made_by(folder, stage):
+    assert ledger.TrialFolder(folder).code(stage) == source.digest(*STAGES[stage])
+    by_code(folder, stage, None)
+    assert ledger.TrialFolder(folder).code(stage) is None
+
+
+def test_what_other_code_finished_was_finished_all_the_same(folder):
+    by_code(folder, "probe", "0123456789ab")
+    by_code(folder, "score", "0123456789ab")
+    assert status.all_done(ledger.TrialFolder(folder), SPEC, BATTERY, by_any_code=True)
+    by_code(folder, "score", None)
+    assert status.all_done(ledger.TrialFolder(folder), SPEC, BATTERY, by_any_code=True)
+    (folder / "scores.parquet").write_bytes(b"")
+    assert not status.all_done(ledger.TrialFolder(folder), SPEC, BATTERY, by_any_code=True)
+
+
+@pytest.fixture
+def trained_for(monkeypatch) -> list[bool]:
+    """Each training that is begun: whether it goes on from what another had left."""
+    log: list[bool] = []
+
+    def train(spec: TrialSpec, folder: Path, **_: object) -> Iterator[Progress]:
+        log.append((folder / "resume").exists())
+        save_checkpoint(folder, spec)
+        (folder / "resume").mkdir(exist_ok=True)
+        yield Progress(1024, 1.0, 1.0, *[0.5] * 7)
+
+    monkeypatch.setattr("whichgoal.rllib.train", train)
+    return log
+
+
+def train(folder: Path) -> None:
+    ledger.claim(folder, SPEC)
+    for _ in trial.train_alone(SPEC, folder):
+        pass
+
+
+def test_what_an_older_version_trained_is_trained_anew(tmp_path, trained_for, monkeypatch):
+    train(tmp_path)
+    train(tmp_path)
+    assert trained_for == [False]
+    monkeypatch.setattr(status, "TRAINING", 2)
+    assert not status.trained(ledger.TrialFolder(tmp_path), SPEC)
+    train(tmp_path)
+    train(tmp_path)
+    assert trained_for == [False, False]
+
+
+def test_a_killed_training_goes_on_in_its_own_version_only(tmp_path, trained_for, monkeypatch):
+    train(tmp_path)
+    for version, goes_on in ((1, True), (2, False), (2, True)):
+        monkeypatch.setattr(status, "TRAINING", version)
+        (tmp_path / "done" / "train.json").unlink()
+        train(tmp_path)
+        assert trained_for[-1] is goes_on
+
+
+def test_the_first_version_of_training_is_marked_as_ever(tmp_path, trained_for):
+    train(tmp_path)
+    marker = json.loads((tmp_path / "done" / "train.json").read_text())
+    assert marker["inputs"] == {"trial": SPEC.id}
+    assert not (tmp_path / "training.json").exists()

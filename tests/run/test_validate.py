@@ -1,0 +1,144 @@
+"""`whichgoal validate`: the battery tried on agents of known goal, scripted and trained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from whichgoal.cli.main import main
+from whichgoal.divergence.panels import build as panels
+from whichgoal.divergence.validate import confusion
+from whichgoal.divergence.validate.confusion import EXPECTED
+from whichgoal.envs.registry import WORLDS, world_named
+from whichgoal.run import validate
+from whichgoal.spec import BatterySpec
+from whichgoal.sweep.trials import design_of
+
+TINY = BatterySpec(episodes=16)
+FEW = ("goal", "proxy", "random")
+
+
+@pytest.fixture
+def few_agents(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only some of the scripted agents, so that a test of the command is quick."""
+    monkeypatch.setattr(confusion, "EXPECTED", {name: EXPECTED[name] for name in FEW})
+
+
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture) -> Callable[..., tuple[int, str, str]]:
+    def run(*argv: object) -> tuple[int, str, str]:
+        code = main(["validate", *map(str, argv)])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_controls_are_rewarded_for_the_proxy_and_for_the_goal_with_agreement_one_half(
+    name: str,
+) -> None:
+    world = world_named(name)
+    _, tested = next(iter(world.designs().items()))
+    found = list(validate.controls(world))
+    proxies = panels.movable_proxies(world, world.shifted(tested))
+    assert [(proxy, stands_for) for proxy, stands_for, _ in found] == [
+        (proxy, stands_for) for proxy in proxies for stands_for in ("proxy", "goal")
+    ]
+    for proxy, stands_for, spec in found:
+        assert spec.world.name == name
+        design = design_of(spec)
+        assert design.reward == (proxy if stands_for == "proxy" else None)
+        assert set(spec.world.design()["agreement"].values()) == {0.5}
+        others = {"agreement", "reward"}
+        assert design.model_dump(exclude=others) == tested.model_dump(exclude=others)
+        assert spec.train.env_steps == world.control["train.env_steps"]
+        assert EXPECTED[stands_for][0] == "pure"
+    assert len({spec.id for _, _, spec in found}) == len(found)
+
+
+def test_controls_are_the_same_trials_each_time_so_that_none_is_trained_twice() -> None:
+    world = world_named("arrow_maze")
+    first, again = ([spec.id for *_, spec in validate.controls(world)] for _ in range(2))
+    assert first == again
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_agents")
+def test_every_world_is_validated_unless_one_is_named(said: Callable) -> None:
+    _, out, err = said("--scripted", "--episodes", 16, "--json")
+    tested = [(a["world"], a["design"], a["name"]) for a in json.loads(out)["agents"]]
+    assert tested == [
+        (name, label, agent)
+        for name in WORLDS
+        for label in world_named(name).designs()
+        for agent in FEW
+    ]
+    assert all(f"{name}: scripted agents on " in err for name in WORLDS)
+
+
+@pytest.mark.usefixtures("few_agents")
+def test_tables_are_printed_and_nothing_is_written(
+    said: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _, out, _ = said("--world", "arrow_maze", "--scripted", "--episodes", 16)
+    for told in ("arrow_maze/opening", "arrow_maze/corner", "should be", "untrained", *FEW):
+        assert told in out
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_instrument_at_fault_exits_1_and_says_what_is_wrong(
+    said: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the agent that seeks the goal were one that seeks the proxy."""
+    pursues_the_other = {"goal": EXPECTED["proxy"]}
+    monkeypatch.setattr(confusion, "EXPECTED", pursues_the_other)
+    record = tmp_path / "record.json"
+    code, out, err = said(
+        "--world", "arrow_maze", "--scripted", "--episodes", 48, "--json", "--record", record
+    )
+    assert code == 1
+    assert "goal: intended, not misgeneralized:arrow: " in err
+    assert "goal on arrow_maze/corner: intended; at least 95 % of 2 pure agents" in err
+    assert json.loads(out) == json.loads(record.read_text())
+    assert len(json.loads(out)["faults"]) == 1
+
+
+def test_an_unknown_world_is_refused_with_the_likely_meant(said: Callable) -> None:
+    code, out, err = said("--world", "arow_maze", "--scripted")
+    assert (code, out) == (2, "")
+    assert err.startswith("unknown world 'arow_maze'; allowed: ")
+    assert err.strip().endswith("did you mean 'arrow_maze'?")
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_without_storage_nothing_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    def train(*_: object) -> None:
+        raise AssertionError("trained")
+
+    monkeypatch.setattr(confusion, "EXPECTED", {"random": EXPECTED["random"]})
+    monkeypatch.setattr(validate, "train_only", train)
+    found = list(validate.validate(["arrow_maze"], TINY, None))
+    assert [agent.trained for agent in found] == [False, False]
+
+
+@pytest.mark.slow
+def test_the_instrument_names_every_scripted_agent_of_one_goal(
+    said: Callable, tmp_path: Path
+) -> None:
+    figure, record = tmp_path / "confusion.png", tmp_path / "record.json"
+    argv = ("--world", "arrow_maze", "--scripted", "--episodes", 96, "--json")
+    code, out, err = said(*argv, "--figure", figure, "--record", record)
+    found = json.loads(out)
+    assert found == json.loads(record.read_text())
+    assert found["faults"] == []
+    assert code == 0, err
+    assert [a["name"] for a in found["agents"]] == [*EXPECTED] * 2
+    assert all(a["right"] for a in found["agents"] if a["kind"] == "pure")
+    with Image.open(figure) as picture:
+        assert picture.width > 600
+        assert len(picture.convert("RGB").getcolors(1 << 24)) > 20
