@@ -117,7 +117,7 @@ def test_a_file_url_is_a_folder(tmp_path):
 HOLD = """
 import sys, time
 from pathlib import Path
-from whichgoal.storage import locked
+from whichgoal.storage.files import locked
 with locked(Path(sys.argv[1]), "x"):
     print("held", flush=True)
     time.sleep(60)
