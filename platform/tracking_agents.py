@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -90,7 +91,17 @@ class Planned:
             agents = sweep_of({**self.record, "trials": [trial]}, self._storage).agents
         except ValueError:  # by another battery, or damaged: it is to be scored again
             return None
-        return agents[0] if agents else None
+        return _short(agents[0]) if agents else None
+
+
+def _short(agent: Agent) -> Agent:
+    """Returns an agent without the lists that no comparison reads.
+
+    They are most of a scorecard, 0.35 MB in memory, and a run keeps one of each of its trials.
+    """
+    choices = tuple(one.model_copy(update={"explanations": ()}) for one in agent.card.choices)
+    less = {"choices": choices, "explanations": (), "contacts": ()}
+    return replace(agent, card=agent.card.model_copy(update=less))
 
 
 def cells_of(agents: Sequence[Agent]) -> list[Cell]:
