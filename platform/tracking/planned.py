@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from whichgoal.compare.cells import Agent, Cell, cells
@@ -91,9 +92,20 @@ class Planned:
 
     def _read_agent(self, trial: PlannedTrial) -> Reading:
         try:
-            return read_agent(trial, self.record, self._storage)
+            reading = read_agent(trial, self.record, self._storage)
         except ValueError:  # damaged: it is to be scored again
             return Reading()
+        return reading if reading.agent is None else Reading(shorten(reading.agent))
+
+
+def shorten(agent: Agent) -> Agent:
+    """Returns an agent without the lists that no comparison reads.
+
+    They are most of a scorecard, 0.35 MB in memory, and a run keeps one of each of its trials.
+    """
+    choices = tuple(one.model_copy(update={"explanations": ()}) for one in agent.card.choices)
+    less = {"choices": choices, "explanations": (), "contacts": ()}
+    return replace(agent, card=agent.card.model_copy(update=less))
 
 
 def cells_of(agents: Sequence[Agent]) -> list[Cell]:

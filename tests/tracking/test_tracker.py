@@ -2,6 +2,7 @@
 
 import json
 import math
+import pickle
 import signal
 import subprocess
 import sys
@@ -521,3 +522,22 @@ def test_a_cells_trials_are_looked_up_and_the_plan_is_not_searched_for_them(tmp_
     cells = [trial.cell_id for trial in sweep.trials()]
     assert [len(plan_of.members(cell)) for cell in cells] == [2, 2, 2, 2]
     assert Counted.walks == 0
+
+
+def test_what_a_run_keeps_of_an_agent_does_not_grow_with_the_goals_that_were_tried(tmp_path):
+    from whichgoal.divergence.score.verdict import Explanation, Score
+    from whichgoal.tracking.planned import Planned
+
+    some = Score(value=0.5, low=0.4, high=0.6, n=16)
+    tried = Explanation(goal="g", directedness=some, temperature=1.0, added=some, weight=some)
+    goals = {"explanations": (tried,) * 50}
+    choices = tuple(one.model_copy(update=goals) for one in INTENDED.choices)
+    wide = INTENDED.model_copy(update={**goals, "choices": choices})
+    sweep = sweep_of(tmp_path)
+    storage = planned(tmp_path / "runs", sweep)
+    first, second, *_ = sweep.trials()
+    finish(storage, sweep, first, INTENDED)
+    finish(storage, sweep, second, wide)
+    kept = Planned(storage, sweep.name).agents()
+    plain, of_many = (len(pickle.dumps(agent.card)) for agent in kept)
+    assert of_many == plain

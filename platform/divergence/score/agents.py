@@ -96,14 +96,13 @@ def score_policy(
             allowed; one line.
     """
     from whichgoal.divergence.probe import callables
-    from whichgoal.divergence.probe.external import actors_of_policy
-    from whichgoal.divergence.score.evaluate import evaluate
+    from whichgoal.divergence.score.evaluate import evaluate_policy
 
     played = world_named(world)
     design, battery = design_from(played, settings), with_episodes(BatterySpec(), episodes)
-    called, name = (callables.load(policy), policy) if isinstance(policy, str) else (policy, "")
-    actors = actors_of_policy(called, played, design, battery, name or "the policy")
-    return evaluate(actors, played, design, battery)
+    if isinstance(policy, str):
+        return evaluate_policy(callables.load(policy), played, design, battery, name=policy)
+    return evaluate_policy(policy, played, design, battery)
 
 
 def is_checkpoint(path: Path) -> bool:

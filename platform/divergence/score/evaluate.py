@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
 from whichgoal.divergence.panels import build as battery_panels
 from whichgoal.divergence.panels.build import Panel
+from whichgoal.divergence.probe.external import actors_of_policy
 from whichgoal.divergence.probe.playing import play
 from whichgoal.divergence.probe.rollout import Actor
 from whichgoal.divergence.score.scoring import score_episodes, scores_table
@@ -69,3 +71,20 @@ def evaluate(
     )
     cards = score_episodes(episodes, battery, world, panels, actions=tuple(actors))
     return Evaluation(episodes, cards, cards[battery.actions])
+
+
+def evaluate_policy(
+    policy: Callable[..., Any],
+    world: World,
+    design: Design,
+    battery: BatterySpec,
+    name: str = "the policy",
+) -> Evaluation:
+    """Plays and scores the battery with any policy; `external.actors_of_policy` says as what.
+
+    Raises:
+        PolicyError: The policy failed, or answered with what is not allowed.
+        ValueError: The panels of this design cannot be built.
+    """
+    actors = actors_of_policy(policy, world, design, battery, name)
+    return evaluate(actors, world, design, battery)

@@ -11,9 +11,9 @@ from whichgoal.divergence.probe.external import (
     ActionActor,
     External,
     PolicyError,
-    evaluate_policy,
 )
 from whichgoal.divergence.probe.rollout import PolicyActor, rollout
+from whichgoal.divergence.score.evaluate import evaluate_policy
 from whichgoal.envs.registry import world_named
 from whichgoal.spec import BatterySpec
 
