@@ -29,7 +29,7 @@ from pathlib import Path
 from sb3_contrib import RecurrentPPO
 from stable_baselines3 import PPO
 
-HERE = Path(__file__).parents[2]
+HERE = Path(__file__).parent
 
 def actions():
     model = PPO.load(HERE / "ppo.zip", device="cpu")
