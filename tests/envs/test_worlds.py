@@ -17,7 +17,7 @@ from whichgoal.envs.registry import WORLDS, world_named
 from whichgoal.sweep.trials import design_of, trial_spec
 
 ARROW_MAZE = world_named("arrow_maze")
-worlds = pytest.mark.parametrize("world", map(world_named, WORLDS), ids=WORLDS)
+worlds = pytest.mark.parametrize("world", [*map(world_named, WORLDS)], ids=WORLDS)
 
 
 def same(a: Levels, b: Levels) -> bool:
