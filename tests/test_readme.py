@@ -48,9 +48,32 @@ def test_links_lead_to_files(target: str) -> None:
     assert (ROOT / target).exists()
 
 
-@pytest.mark.parametrize("file", re.findall(r"`((?:platform|tests|sweeps)/[\w/]+\.\w+)`", README))
-def test_named_files_exist(file: str) -> None:
-    assert (ROOT / file).exists()
+FOLDERS = ["benchmarks", "cluster", "docs", "platform", "sweeps", "tests"]
+FILES = [f"/{f.relative_to(ROOT)}" for name in FOLDERS for f in (ROOT / name).glob("**/*")]
+ELSEWHERE = {"leases/", "runs/", *(f"{name}/" for name in FOLDERS)}
+"""Folders that a run writes, and those that are looked through."""
+NAMING = ["README.md", "cluster/README.md", "benchmarks/README.md"]
+NAMING += ["cluster/Dockerfile", "Makefile", "pyproject.toml", ".ci/run"]
+
+
+@pytest.mark.parametrize("name", NAMING)
+def test_every_file_and_folder_that_is_named_exists(name: str) -> None:
+    text = (ROOT / name).read_text()
+    named = re.findall(rf"(?<![\w/.:-])(?:{'|'.join(FOLDERS)})/\w[\w./-]*\b", text)
+    named += re.findall(r"`([\w/]+(?:\.py|\.yaml|/))`", text)
+    for one in set(named) - ELSEWHERE:
+        assert any(file.endswith(f"/{one.rstrip('/')}") for file in FILES), one
+
+
+@pytest.mark.parametrize("name", NAMING)
+def test_every_module_and_public_name_that_is_named_exists(name: str) -> None:
+    for named in re.findall(
+        r"(?<![\w/.-])whichgoal((?:\.[A-Za-z_]\w*)+)", (ROOT / name).read_text()
+    ):
+        place = named.replace(".", "/")
+        if not any(f"/platform{place}{end}" in FILES for end in (".py", "/__init__.py")):
+            package, attribute = place.rsplit("/", 1)
+            assert attribute in (ROOT / f"platform{package}/__init__.py").read_text()
 
 
 def test_every_make_target_that_is_named_exists() -> None:

@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+import zipfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,8 @@ def test_the_working_dir_stays_far_below_rays_limit() -> None:
         get_uri_for_directory(str(ROOT), include_gitignore=True, excludes=[])
         create_package(str(ROOT), place, include_gitignore=True, excludes=[])
         assert place.stat().st_size < 10 * 2**20
+        sent = set(zipfile.ZipFile(place).namelist())
+        assert {str(f.relative_to(ROOT)) for f in (ROOT / "platform").rglob("*.py")} <= sent
     finally:
         place.unlink(missing_ok=True)
 

@@ -47,10 +47,11 @@ def working_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "sweeps" / "tiny.yaml").write_text(SWEEP)
     (place / "runs").mkdir()
     (place / "runs" / "large").write_bytes(b"\0" * 101 * 2**20)  # more than Ray takes
-    ledger = (place / "platform" / "storage" / "ledger.py").read_text()
+    file = place / "platform" / "storage" / "ledger.py"
+    ledger = file.read_text()
     changed = ledger.replace("    found = {}\n", f"    found = {{'code': {MARK!r}}}\n")
     assert changed != ledger
-    (place / "platform" / "storage" / "ledger.py").write_text(changed)
+    file.write_text(changed)
     return place
 
 
