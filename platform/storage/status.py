@@ -57,6 +57,17 @@ def scored(trial: TrialFolder, battery: BatterySpec, *, by_any_code: bool = Fals
     return trial.finished("score", inputs)
 
 
+def why_unscored(trial: TrialFolder, battery: BatterySpec) -> str:
+    """Returns, of a trial that is not `scored`, what is the matter with its scores; for people."""
+    if trial.marker("score") is None:
+        return "not scored yet"
+    if trial.scored_by != battery.model_dump(mode="json"):
+        return "scored by another battery"
+    if trial.code("score") != scoring_code():
+        return "scored by another version of the code"
+    return "whose scores are of other episodes, lost or damaged"
+
+
 def all_done(
     trial: TrialFolder, spec: TrialSpec, battery: BatterySpec, *, by_any_code: bool = False
 ) -> bool:
