@@ -134,10 +134,10 @@ def trial_process(
 
 
 def _begin(config: dict[str, Any]) -> Iterator[Report]:
-    from whichgoal.run.stored_trial import whole_trial
+    from whichgoal.run.stored_trial import carry_out_trial
 
     job = json.loads(config["job"])
-    return whole_trial(
+    return carry_out_trial(
         Storage.at(job["storage"]),
         TrialSpec.model_validate(job["spec"]),
         BatterySpec.model_validate(job["battery"]),

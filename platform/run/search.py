@@ -18,9 +18,9 @@ from whichgoal.run import search_trial as searched
 from whichgoal.run.launch import trial_process, why_it_died
 from whichgoal.run.search_study import distribution, finished_trials, open_study
 from whichgoal.run.session import Session
+from whichgoal.storage.curve import read_curve
 from whichgoal.storage.mirror import fetch
 from whichgoal.storage.root import Storage
-from whichgoal.storage.status import read_progress
 from whichgoal.sweep.groups import ExploreGroup, TuneGroup
 from whichgoal.sweep.spec import ExploreSpec, TuneSpec
 
@@ -148,7 +148,7 @@ def explore(
 
 def _env_steps(folder: Path) -> int:
     """Returns how long a tuning trial has been trained, in env steps."""
-    rows = read_progress(folder)
+    rows = read_curve(folder)
     return int(rows[-1]["env_steps"]) if rows else 0
 
 

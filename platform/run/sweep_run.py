@@ -19,8 +19,8 @@ from whichgoal.run import launch
 from whichgoal.run.progress import Board, Row, Screen, say_plainly
 from whichgoal.run.session import TimeUp, cores
 from whichgoal.run.stages import Stages
-from whichgoal.run.stored_trial import carry_out_at
-from whichgoal.run.trial import Report, carry_out
+from whichgoal.run.stored_trial import carry_out_trial
+from whichgoal.run.trial import Report
 from whichgoal.spec import TrialSpec
 from whichgoal.storage import ledger
 from whichgoal.storage.files import StorageError, write_json, write_text
@@ -211,15 +211,13 @@ class _Run:
         reasons = Counter(unscored.values()).most_common()
         why = ", ".join(f"{n} {plural('trial', n)} {reason}" for reason, n in reasons)
         self._say(f"scoring from the episodes that are there, playing none: {why}")
-        trials = [self.trials[trial_id] for trial_id in unscored]
+        trials, resources = [self.trials[trial_id] for trial_id in unscored], self.sweep.resources
         board = self._board(trials)
         with Screen(board, self.console) as screen:
             for trial in trials:
-                folder = self.storage.trial(trial.id)
                 board.update(trial.id, asdict(Report("probe", trial.train.env_steps)))
                 screen.tell()
-                begin = partial(carry_out, trial, self.sweep.battery, folder, self.storage.panels)
-                for report in carry_out_at(self.storage, folder, begin):
+                for report in carry_out_trial(self.storage, trial, self.sweep.battery, resources):
                     board.update(trial.id, asdict(report))
                     screen.tell()
                 self.tracker.put(trial, "FINISHED")

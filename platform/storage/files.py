@@ -1,4 +1,7 @@
-"""Files of a storage root: who may write in a folder, and what a killed process left unfinished."""
+"""Files of a storage root: written whole, by whoever holds their folder's lock.
+
+What a process left unfinished that was killed while it wrote is deleted by the next one.
+"""
 
 from __future__ import annotations
 
@@ -40,39 +43,6 @@ class StorageError(CommandError, ValueError):
 
 class InUseError(StorageError):
     """Another process works in the folder."""
-
-
-def drop_unfinished(folder: Path) -> None:
-    """Deletes what processes that were killed while they wrote in a trial's folder left unfinished.
-
-    A folder that was being replaced, and stands neither as the old nor as the new one, is put back.
-    To be called by whoever holds the folder's lock. Only names that we make, in folders that we
-    make, are deleted, and no link is followed: what else lies in a trial's folder is its owner's.
-    """
-    if folder.is_symlink():
-        return
-    for place, folders, files in os.walk(folder):  # enters no linked folder
-        for name in filter(_UNFINISHED_FOLDER.fullmatch, folders):
-            if not os.path.islink(os.path.join(place, name)):
-                shutil.rmtree(os.path.join(place, name))
-        for aside in filter(None, map(_ASIDE.fullmatch, folders)):
-            old, whole = (os.path.join(place, name) for name in (aside[0], aside[1]))
-            if os.path.islink(old):
-                continue
-            if os.path.lexists(whole):
-                shutil.rmtree(old)
-            else:
-                os.replace(old, whole)
-        for name in filter(_UNFINISHED_FILE.fullmatch, files):
-            if not os.path.islink(os.path.join(place, name)):
-                os.unlink(os.path.join(place, name))
-        top = Path(place) == folder
-        folders[:] = [n for n in folders if (n in FOLDERS if top else not n.startswith("."))]
-
-
-def never_through_a_link(path: str, flags: int) -> int:
-    """Opens a file for `open(..., opener=)`, unless it is a link to another; then OSError ELOOP."""
-    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -123,3 +93,36 @@ def locked(folder: Path, what: str, wait_s: float = 0.0) -> Iterator[None]:
             yield
         finally:
             file.truncate(0)
+
+
+def never_through_a_link(path: str, flags: int) -> int:
+    """Opens a file for `open(..., opener=)`, unless it is a link to another; then OSError ELOOP."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+
+
+def drop_unfinished(folder: Path) -> None:
+    """Deletes what processes that were killed while they wrote in a trial's folder left unfinished.
+
+    A folder that was being replaced, and stands neither as the old nor as the new one, is put back.
+    To be called by whoever holds the folder's lock. Only names that we make, in folders that we
+    make, are deleted, and no link is followed: what else lies in a trial's folder is its owner's.
+    """
+    if folder.is_symlink():
+        return
+    for place, folders, files in os.walk(folder):  # enters no linked folder
+        for name in filter(_UNFINISHED_FOLDER.fullmatch, folders):
+            if not os.path.islink(os.path.join(place, name)):
+                shutil.rmtree(os.path.join(place, name))
+        for aside in filter(None, map(_ASIDE.fullmatch, folders)):
+            old, whole = (os.path.join(place, name) for name in (aside[0], aside[1]))
+            if os.path.islink(old):
+                continue
+            if os.path.lexists(whole):
+                shutil.rmtree(old)
+            else:
+                os.replace(old, whole)
+        for name in filter(_UNFINISHED_FILE.fullmatch, files):
+            if not os.path.islink(os.path.join(place, name)):
+                os.unlink(os.path.join(place, name))
+        top = Path(place) == folder
+        folders[:] = [n for n in folders if (n in FOLDERS if top else not n.startswith("."))]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 from whichgoal import source
@@ -121,21 +119,3 @@ def _by_its_code(trial: TrialFolder, stage: Stage, inputs: dict[str, Any]) -> di
     """Returns a stage's inputs with the code that its marker names, if any, in place of ours."""
     code, rest = trial.code(stage), {k: v for k, v in inputs.items() if k != "code"}
     return rest if code is None else {**rest, "code": code}
-
-
-def read_progress(folder: Path) -> list[dict[str, Any]]:
-    """Returns the training curve: one record per training batch, by env steps.
-
-    A last line that a crash cut off is left out.
-    """
-    try:
-        lines = (folder / "progress.jsonl").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
-    rows = []
-    for line in lines:
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            break
-    return rows

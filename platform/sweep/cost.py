@@ -16,6 +16,7 @@ from statistics import median
 from typing import Any, Literal
 
 from whichgoal.spec import ModelSpec, TrialSpec
+from whichgoal.storage import curve
 from whichgoal.storage.files import write_json
 from whichgoal.storage.ledger import Stage as TrialStage
 from whichgoal.storage.ledger import TrialFolder
@@ -231,7 +232,7 @@ def _distance(kind: Kind, other: Kind) -> tuple[bool, float]:
 
 def _past(storage: Storage) -> list[tuple[Kind, float, float | None]]:
     """Returns kind, env steps per second and seconds of testing of each trial that was trained."""
-    files = list((storage.root / "trials").glob("*/progress.jsonl"))
+    files = list((storage.root / "trials").glob(f"*/{curve.FILE}"))
     files.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     found = []
     for path in files[:_MOST_RUNS]:

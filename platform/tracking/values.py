@@ -19,7 +19,7 @@ from whichgoal.compare.cells import INCOMPETENT, Cell, adoption, is_competent
 from whichgoal.divergence.score.verdict import Score, Scorecard
 from whichgoal.spec import TrialSpec, flat
 from whichgoal.storage import ledger
-from whichgoal.storage.status import read_progress
+from whichgoal.storage.curve import read_curve
 from whichgoal.sweep.trials import design_of, size_of
 
 MOST_METRICS = 20
@@ -104,7 +104,7 @@ def curves(folder: Path, after: int) -> list[Value]:
     """Returns the training curve beyond `after` env steps, batch by batch."""
     return [
         Value(f"train/{key}", float(row[key]), int(row["time"] * 1000), row["env_steps"])
-        for row in read_progress(folder)
+        for row in read_curve(folder)
         if row["env_steps"] > after
         for key in CURVES
         if row.get(key) is not None
@@ -126,7 +126,7 @@ def final(folder: Path, card: Scorecard) -> list[Value]:
             shown |= {f"{key}_low": score.low, f"{key}_high": score.high}
     if is_competent(card):
         shown["adopted"] = float(":" in card.verdict)
-    rows = read_progress(folder)
+    rows = read_curve(folder)
     step = rows[-1]["env_steps"] if rows else card.env_steps
     made_ms = scored_ms(folder)
     return [Value(f"final/{key}", value, made_ms, step) for key, value in shown.items()]

@@ -222,7 +222,7 @@ def trained_for(monkeypatch) -> list[bool]:
 
 def train(folder: Path) -> None:
     ledger.claim(folder, SPEC)
-    for _ in trial.train_alone(SPEC, folder):
+    for _ in trial.carry_out_training(SPEC, folder):
         pass
 
 

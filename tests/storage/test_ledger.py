@@ -117,7 +117,7 @@ def test_a_file_url_is_a_folder(tmp_path):
 HOLD = """
 import sys, time
 from pathlib import Path
-from whichgoal.storage import locked
+from whichgoal.storage.files import locked
 with locked(Path(sys.argv[1]), "x"):
     print("held", flush=True)
     time.sleep(60)
@@ -156,7 +156,7 @@ def test_a_lock_is_free_again_after_use(tmp_path):
 
 def test_a_trial_waits_for_another_process_and_then_goes_on(tmp_path, holder, monkeypatch):
     monkeypatch.setattr("whichgoal.run.trial.ASK_EVERY_S", 0.01)
-    monkeypatch.setattr("whichgoal.run.trial.train_only", lambda *_: iter([Report("train", 0)]))
+    monkeypatch.setattr("whichgoal.run.trial.train", lambda *_: iter([Report("train", 0)]))
     reports = carry_out(SPEC, BatterySpec(), tmp_path)
     assert [next(reports).stage for _ in range(3)] == ["held"] * 3
     assert not (tmp_path / "spec.json").exists()

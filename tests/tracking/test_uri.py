@@ -163,7 +163,7 @@ def test_the_log_of_a_trial_that_fails_shows_no_secret(tmp_path, monkeypatch):
         raise ValueError("the store s3://bucket does not take very/secret+1")
 
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "very/secret+1")
-    monkeypatch.setattr(trial, "train_only", fail)
+    monkeypatch.setattr(trial, "train", fail)
     spec = trial_spec({"world.name": "arrow_maze"}, 0)
     with pytest.raises(ValueError, match="does not take"):
         list(trial.carry_out(spec, BatterySpec(), tmp_path / "trial"))
