@@ -153,8 +153,8 @@ def indexed(uri: str) -> list[tuple[str, str, str]]:
     ids = [e.experiment_id for e in client.search_experiments()]
     return sorted(
         (
-            run.data.tags.get("whichgoal.sweep.sweep", ""),
-            run.data.tags.get("whichgoal.run.trial") or run.data.tags.get("whichgoal.cell", ""),
+            run.data.tags.get("whichgoal.sweep", ""),
+            run.data.tags.get("whichgoal.trial") or run.data.tags.get("whichgoal.cell", ""),
             run.info.status,
         )
         for run in client.search_runs(ids)

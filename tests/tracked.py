@@ -133,9 +133,9 @@ def shown(uri: str) -> dict[str, dict[str, Any]]:
 def _named(tags: dict[str, str]) -> str:
     return " ".join(
         [
-            tags["whichgoal.sweep.sweep"],
-            tags.get("whichgoal.cell", "") if "whichgoal.run.trial" not in tags else "",
-            tags.get("whichgoal.run.trial", ""),
+            tags["whichgoal.sweep"],
+            tags.get("whichgoal.cell", "") if "whichgoal.trial" not in tags else "",
+            tags.get("whichgoal.trial", ""),
         ]
     )
 

@@ -30,9 +30,9 @@ Asking = Callable[[], AbstractContextManager[None]]
 """Makes what each request is made in, so that somebody can watch how long it takes."""
 
 EXPERIMENT = "whichgoal"
-STORAGE_TAG = "whichgoal.storage.root"
-SWEEP_TAG = "whichgoal.sweep.sweep"
-TRIAL_TAG = "whichgoal.run.trial"
+STORAGE_TAG = "whichgoal.storage"
+SWEEP_TAG = "whichgoal.sweep"
+TRIAL_TAG = "whichgoal.trial"
 CELL_TAG = "whichgoal.cell"
 KIND_TAG = "whichgoal.kind"
 _BATCH = 900

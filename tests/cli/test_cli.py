@@ -114,7 +114,7 @@ def test_plan_prints_a_table(sweep_file, capsys):
 HEAVY = """
 import sys
 sys.argv = ["whichgoal", *sys.argv[1:]]
-from whichgoal.cli import main
+from whichgoal.cli.main import main
 code = main()
 heavy = {"torch", "ray", "mlflow", "minigrid", "pandas"} & set(sys.modules)
 sys.exit(f"imported {heavy}" if heavy else code)

@@ -109,7 +109,7 @@ def test_the_runs_are_in_mlflow_with_their_artifacts(cluster: LoopbackCluster, j
     storage, _, _ = jobs
     client = MlflowClient(cluster.mlflow)
     found = client.search_runs([e.experiment_id for e in client.search_experiments()])
-    trials = {run.data.tags["whichgoal.run.trial"]: run for run in found if trial_of(run.data.tags)}
+    trials = {run.data.tags["whichgoal.trial"]: run for run in found if trial_of(run.data.tags)}
     assert set(trials) == {path.name for path in (storage / "trials").iterdir()}
     assert {run.info.status for run in found} == {"FINISHED"}
     for trial_id, run in trials.items():
@@ -123,7 +123,7 @@ def test_the_runs_are_in_mlflow_with_their_artifacts(cluster: LoopbackCluster, j
 
 
 def trial_of(tags: dict[str, str]) -> str | None:
-    return tags.get("whichgoal.run.trial")
+    return tags.get("whichgoal.trial")
 
 
 def test_nobody_gets_in_without_the_token(cluster: LoopbackCluster, working_dir: Path) -> None:

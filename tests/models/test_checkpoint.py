@@ -67,7 +67,7 @@ def test_a_checkpoint_says_how_it_was_made(saved):
 
 def test_loading_needs_neither_ray_nor_gymnasium(saved):
     code = (
-        "import sys; from whichgoal import checkpoint; checkpoint.load(sys.argv[1]);"
+        "import sys; from whichgoal.models import checkpoint; checkpoint.load(sys.argv[1]);"
         "sys.exit(any(m.split('.')[0] in ('ray', 'gymnasium') for m in sys.modules))"
     )
     ran = subprocess.run([sys.executable, "-c", code, str(saved[0])], check=False)

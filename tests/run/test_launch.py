@@ -81,7 +81,7 @@ def test_mlflow_shows_both_trials_under_the_sweep(ran):
     assert sorted(r.data.tags["whichgoal.kind"] for r in children) == ["cell"] * 2 + ["trial"] * 2
     for run in [r for r in children if r.data.tags["whichgoal.kind"] == "trial"]:
         card = json.loads(
-            (runs / "trials" / run.data.tags["whichgoal.run.trial"] / "scorecard.json").read_text()
+            (runs / "trials" / run.data.tags["whichgoal.trial"] / "scorecard.json").read_text()
         )
         assert run.info.status == "FINISHED"
         assert run.data.tags["verdict"] == card["verdict"]

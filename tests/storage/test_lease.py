@@ -28,8 +28,8 @@ KEY = "runs/leases/sweeps/s.json"
 HOLDER = """\
 import sys, time
 from pathlib import Path
-from whichgoal.lease import leased
-from whichgoal.remote import Remote
+from whichgoal.storage.lease import leased
+from whichgoal.storage.remote import Remote
 with leased(Remote("s3://agents/runs", Path(sys.argv[1])), "sweeps/s", "sweep 's'"):
     print("held", flush=True)
     time.sleep(600)

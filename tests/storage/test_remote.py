@@ -257,7 +257,8 @@ def test_urls_that_cannot_be_used_are_refused(url: str, told: str) -> None:
 def test_a_missing_package_is_named() -> None:
     code = (
         "import sys; sys.modules['s3fs'] = None\n"
-        "from whichgoal.storage.root import Storage, StorageError\n"
+        "from whichgoal.storage.files import StorageError\n"
+        "from whichgoal.storage.root import Storage\n"
         "try: Storage.at('s3://agents/runs')\n"
         "except StorageError as error: print(error)"
     )
@@ -273,7 +274,7 @@ def test_a_missing_package_is_named() -> None:
 PUSHER = """\
 import sys
 from pathlib import Path
-from whichgoal.remote import Remote
+from whichgoal.storage.remote import Remote
 Remote("s3://agents/runs", Path(sys.argv[1])).push("trials/t")
 """
 

@@ -48,9 +48,9 @@ def test_too_many_cells_for_a_link_are_shown_in_a_table():
 
 
 def test_the_table_shows_the_cells_of_the_sweep_by_adoption():
-    view = json.loads(table_view("tags.`whichgoal.sweep.sweep` = 'two'", ["arch"]))
+    view = json.loads(table_view("tags.`whichgoal.sweep` = 'two'", ["arch"]))
     assert view["searchFilter"] == (
-        "tags.`whichgoal.sweep.sweep` = 'two' AND tags.`whichgoal.kind` = 'cell'"
+        "tags.`whichgoal.sweep` = 'two' AND tags.`whichgoal.kind` = 'cell'"
     )
     assert view["selectedColumns"][:2] == ["params.`arch`", "metrics.`cell/adoption`"]
 

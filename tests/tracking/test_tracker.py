@@ -82,7 +82,7 @@ def parent(runs):
 
 
 def run_of(runs, trial: TrialSpec):
-    (run,) = runs(**{"whichgoal.run.trial": trial.id})
+    (run,) = runs(**{"whichgoal.trial": trial.id})
     return run
 
 
@@ -456,7 +456,7 @@ def test_two_storages_that_run_one_sweep_share_no_run_of_a_server(
     theirs.send(trial, "RUNNING")
     theirs.close("KILLED")
     found = {
-        root: {r.data.tags["whichgoal.kind"]: r for r in runs(**{"whichgoal.storage.root": tag})}
+        root: {r.data.tags["whichgoal.kind"]: r for r in runs(**{"whichgoal.storage": tag})}
         for root, tag in (("ours", identity(storage)), ("theirs", identity(other)))
     }
     assert len(runs()) == 6
@@ -476,7 +476,7 @@ def test_two_storages_that_run_one_sweep_share_no_run_of_a_server(
     for tag in (identity(storage), identity(other)):
         (view,) = [view for key, view in views if key.endswith(tag)]
         listed = client.search_runs([experiment.experiment_id], json.loads(view)["searchFilter"])
-        assert [r.data.tags["whichgoal.storage.root"] for r in listed] == [tag]
+        assert [r.data.tags["whichgoal.storage"] for r in listed] == [tag]
 
 
 def test_a_store_whose_making_was_cut_off_is_made_anew(tmp_path, sweep):
