@@ -62,7 +62,7 @@ def _console() -> Console:
 
 
 def _plan(given: argparse.Namespace) -> int:
-    from whichgoal.report.tables import plan as show_plan
+    from whichgoal.report.tables.plan import print_plan
     from whichgoal.run.session import cores
     from whichgoal.storage.mirror import fetched
     from whichgoal.sweep import cost, tuned
@@ -93,14 +93,7 @@ def _plan(given: argparse.Namespace) -> int:
     if given.json:
         print(json.dumps(record, indent=2))
         return 0
-    console = _console()
-    console.print(f"{sweep.name}: {sweep.question}", markup=False, highlight=False)
-    if record["trials"]:
-        console.print(show_plan.plan_table(record))
-        console.print(show_plan.plan_summary(record), highlight=False)
-    lines = [*show_plan.adaptive_lines(record), *show_plan.cost_lines(record["cost"])]
-    for line in [*lines, *show_plan.limit_lines(record, record["cost"])]:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    print_plan(record, _console())
     return 0
 
 
@@ -141,12 +134,12 @@ def _score(given: argparse.Namespace) -> int:
     if given.figure is not None:
         if not given.along:
             raise ValueError("--figure shows scores along training; allowed: with --along")
-        from whichgoal.report.figures import along as along_figure
+        from whichgoal.report.figures import along
 
-        along_figure.check(given.figure)
+        along.check(given.figure)
     found = _score_agents(given)
     if given.figure is not None and found.cards:
-        along_figure.draw(found.cards, given.figure)
+        along.draw(found.cards, given.figure)
     if given.json:
         record = {
             "scores": [{"path": str(f.path), **f.card.model_dump(mode="json")} for f in found.cards]
@@ -263,7 +256,3 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "compare": _compare,
     "play": _play,
 }
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whichgoal.run import search_trial as searched
+from whichgoal.run import search_trial
 from whichgoal.run.launch import trial_process, why_it_died
 from whichgoal.run.search_study import distribution, finished_trials, open_study
 from whichgoal.run.session import Session
@@ -49,7 +49,7 @@ def tune(
     """Searches a group's hyper-parameters: TPE suggests, ASHA stops what falls behind.
 
     Args:
-        group: What is searched.
+        group: What is search_trial.
         storage: Where the study and the trials' folders are.
         connect: Called if there is anything left to launch; returns where.
         on_trial: Told of every report.
@@ -106,7 +106,7 @@ def explore(
     """Searches a cell's world designs for those that meet all objectives.
 
     Args:
-        group: What is searched.
+        group: What is search_trial.
         storage: Where the study and the trials' folders are; the agents are ordinary trials.
         connect: Called if there is anything left to launch; returns where.
         on_trial: Told of every report.
@@ -138,7 +138,7 @@ def explore(
             found.append(
                 {
                     "values": as_tried(trial.params),
-                    "scores": searched.scores_of(names, agents, storage.root / "trials"),
+                    "scores": search_trial.scores_of(names, agents, storage.root / "trials"),
                     "trials": [agent.id for agent in agents],
                     "front": trial.number in front,
                 }
@@ -182,11 +182,11 @@ def _run(
         study_name=study.study_name,
     )
 
-    def begin(config: dict[str, Any]) -> searched.Reports:
-        return searched.reports(job, as_tried({key: config[key] for key in space}), resources)
+    def begin(config: dict[str, Any]) -> search_trial.Reports:
+        return search_trial.reports(job, as_tried({key: config[key] for key in space}), resources)
 
     tuner = tune.Tuner(
-        trial_process(resources, begin, searched.newest),
+        trial_process(resources, begin, search_trial.newest),
         tune_config=session.tune_config(search_alg=searcher, scheduler=scheduler, num_samples=left),
         run_config=session.run_config(_hooks(on_trial)),
     )

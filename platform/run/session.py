@@ -146,7 +146,7 @@ class Session:
 
 
 @contextmanager
-def session(
+def connect(
     resources: ResourcesSpec,
     limits: LimitsSpec,
     *,

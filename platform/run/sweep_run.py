@@ -31,8 +31,8 @@ from whichgoal.storage.status import all_done, probed, trained, why_unscored
 from whichgoal.sweep.plan import plan
 from whichgoal.sweep.sweep import Sweep
 from whichgoal.sweep.tuned import values_of
-from whichgoal.tracking import tracker as tracking
-from whichgoal.tracking import uri as tracking_uri
+from whichgoal.tracking.tracker import Tracker
+from whichgoal.tracking.uri import given_uri, own_uri, why_down
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -79,12 +79,12 @@ def run(
         Interrupted: On Ctrl-C or SIGTERM.
         Unfinished: If any trial ended without a result.
     """
-    uri = tracking_uri.given_uri(storage)
-    if uri == tracking_uri.own_uri(storage):
+    uri = given_uri(storage)
+    if uri == own_uri(storage):
         storage.prepare()
-        down = tracking_uri.check(uri)
+        down = why_down(uri)
     else:
-        down = tracking_uri.check(uri)
+        down = why_down(uri)
         storage.prepare()
     if max_concurrent is not None:
         limits = sweep.limits.model_copy(update={"max_concurrent": max_concurrent})
@@ -92,7 +92,7 @@ def run(
     if down is not None:
         say_plainly(console, f"{down}; the run goes on, and sends its results once it answers")
     with working_on(storage, sweep.name, partial(say_plainly, console)):
-        tracker = tracking.Tracker(uri, storage, sweep.name)
+        tracker = Tracker(uri, storage, sweep.name)
         _Run(sweep, storage, console, tracker, address).go()
 
 
@@ -104,7 +104,7 @@ class _Run:
         sweep: Sweep,
         storage: Storage,
         console: Console,
-        tracker: tracking.Tracker,
+        tracker: Tracker,
         address: str,
     ) -> None:
         self.sweep, self.storage, self.console = sweep, storage, console

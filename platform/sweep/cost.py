@@ -21,8 +21,7 @@ from whichgoal.storage.files import write_json
 from whichgoal.storage.ledger import Stage as TrialStage
 from whichgoal.storage.ledger import TrialFolder
 from whichgoal.storage.root import Storage
-from whichgoal.sweep.plan import Values
-from whichgoal.sweep.sweep import Sweep
+from whichgoal.sweep.sweep import Sweep, Values
 from whichgoal.sweep.trials import size_of
 
 Source = Literal["past runs", "calibration", "nearest"]

@@ -19,8 +19,8 @@ from whichgoal.storage.ledger import TrialFolder
 from whichgoal.storage.mirror import working_on
 from whichgoal.storage.root import Storage
 from whichgoal.storage.status import all_done
-from whichgoal.tracking import uri as tracking_uri
 from whichgoal.tracking.tracker import ENDED_FILE
+from whichgoal.tracking.uri import given_uri, why_down
 
 if TYPE_CHECKING:
     from whichgoal.tracking.runs import Status
@@ -47,8 +47,8 @@ def sync(storage: Storage, say: Callable[[str], None]) -> None:
         raise ValueError(
             f"{storage} holds no sweep; allowed: a storage root, the --storage of a run"
         )
-    uri = tracking_uri.given_uri(storage)
-    down = tracking_uri.check(uri)
+    uri = given_uri(storage)
+    down = why_down(uri)
     if down is not None:
         raise Unsent(f"{down}; start it and sync again")
     say(f"to MLflow at {redacted(uri)}")
@@ -61,7 +61,7 @@ def sync(storage: Storage, say: Callable[[str], None]) -> None:
             say(f"{error}, which sends its results itself")
         except Exception as error:
             problems.append(f"sweep {folder.name!r}: {_line(error)}")
-            if tracking_uri.check(uri) is not None:
+            if why_down(uri) is not None:
                 break
     if problems:
         raise Unsent(redacted("\n".join(problems)))
@@ -87,7 +87,7 @@ def _sync_sweep(name: str, storage: Storage, uri: str, say: Callable[[str], None
             statuses[trial_id] = status
         except Exception as error:
             problems.append(f"trial {trial_id}: {_line(error)}")
-            if tracking_uri.check(uri) is not None:
+            if why_down(uri) is not None:
                 return problems
     finished = sum(status == "FINISHED" for status in statuses.values())
     done = finished == len(plan["trials"])

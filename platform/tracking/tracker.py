@@ -17,7 +17,7 @@ from whichgoal.redact import redacted
 from whichgoal.spec import TrialSpec
 from whichgoal.storage.files import write_json
 from whichgoal.storage.root import Storage
-from whichgoal.tracking import uri as tracking_uri
+from whichgoal.tracking.uri import TrackingError, why_down
 
 if TYPE_CHECKING:
     from whichgoal.tracking.index import Index
@@ -183,9 +183,9 @@ class Tracker:
 
     def _open(self) -> Index:
         """Connects to MLflow: imports it only once it is known to answer."""
-        down = tracking_uri.check(self._uri)
+        down = why_down(self._uri)
         if down is not None:
-            raise tracking_uri.TrackingError(down)
+            raise TrackingError(down)
         from whichgoal.tracking.index import Index
 
         return Index(self._uri, self._storage, self._sweep, self._patience.asking)
@@ -205,9 +205,9 @@ class Tracker:
                 index.send(trial, status)
             except Exception as error:
                 failure = error
-                down = tracking_uri.check(self._uri)
+                down = why_down(self._uri)
                 if down is not None:
-                    raise tracking_uri.TrackingError(down) from error
+                    raise TrackingError(down) from error
                 continue
             with self._wake:
                 if self._waiting.get(trial.id) == (trial, status):
@@ -216,7 +216,7 @@ class Tracker:
 
     def _failed(self, error: Any) -> str:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        if isinstance(error, tracking_uri.TrackingError):
+        if isinstance(error, TrackingError):
             return reason
         return redacted(f"MLflow at {self._uri} failed: {reason}")
 

@@ -40,7 +40,7 @@ def own_uri(storage: Storage) -> str:
     return f"sqlite:///{storage.root / 'mlflow.db'}"
 
 
-def check(uri: str) -> str | None:
+def why_down(uri: str) -> str | None:
     """Finds out within seconds, without importing MLflow, whether a tracking URI can be used.
 
     Creates nothing but the folder of our own sqlite store.

@@ -17,7 +17,6 @@ from whichgoal.spec import TrialSpec
 from whichgoal.storage.files import locked
 from whichgoal.storage.root import Storage
 from whichgoal.sweep.sweep import Sweep
-from whichgoal.tracking import tracker as tracking
 from whichgoal.tracking.index import Index
 from whichgoal.tracking.runs import Status
 from whichgoal.tracking.sync import Unsent, sync
@@ -41,7 +40,7 @@ def sweep(tmp_path) -> Sweep:
 
 @pytest.fixture
 def storage(tmp_path, sweep, monkeypatch) -> Storage:
-    monkeypatch.setattr(tracking, "LONGEST_WAIT_S", 2.0)
+    monkeypatch.setattr("whichgoal.tracking.tracker.LONGEST_WAIT_S", 2.0)
     return planned(tmp_path / "runs", sweep)
 
 
@@ -126,7 +125,7 @@ def test_a_server_that_hangs_stops_nobody_and_has_no_run_twice_when_it_wakes(
 
 
 def test_a_server_that_hangs_at_the_end_is_left_to_sync(server, storage, sweep, monkeypatch):
-    monkeypatch.setattr(tracking, "NO_PROGRESS_S", 8.0)
+    monkeypatch.setattr("whichgoal.tracking.tracker.NO_PROGRESS_S", 8.0)
     trials = sweep.trials()
     server.start()
     tracker = Tracker(server.uri, storage, sweep.name)

@@ -14,7 +14,7 @@ from whichgoal.run import trial
 from whichgoal.spec import BatterySpec
 from whichgoal.storage.files import InUseError, StorageError
 from whichgoal.sweep.trials import trial_spec
-from whichgoal.tracking.uri import TrackingError, check, credentials, without_credentials
+from whichgoal.tracking.uri import TrackingError, credentials, why_down, without_credentials
 
 
 class Answering(HTTPServer):
@@ -53,26 +53,26 @@ def server(monkeypatch) -> Iterator[Answering]:
 
 
 def test_a_server_that_answers_is_good(server):
-    assert check(f"{server.uri}/mlflow/") is None
+    assert why_down(f"{server.uri}/mlflow/") is None
     assert server.asked == [("/mlflow/health", None)]
 
 
 @pytest.mark.parametrize("code", [429, 500, 502, 503])
 def test_a_server_that_may_come_back_is_told_and_not_refused(server, code):
     server.code = code
-    assert check(server.uri).startswith(f"MLflow server {server.uri} answers {code} ")
+    assert why_down(server.uri).startswith(f"MLflow server {server.uri} answers {code} ")
 
 
 @pytest.mark.parametrize("code", [401, 403, 404])
 def test_a_server_that_lets_nobody_in_is_refused(server, code):
     server.code = code
     with pytest.raises(TrackingError, match=f"answers {code} .*401: wrong user, password or token"):
-        check(server.uri)
+        why_down(server.uri)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:9", "no-such-host.invalid"])
 def test_a_server_that_is_down_is_told_and_not_refused(host):
-    told = check(f"http://ann:pass@{host}")
+    told = why_down(f"http://ann:pass@{host}")
     assert told.startswith(f"MLflow server http://***@{host} does not answer: ")
     assert "\n" not in told
 
@@ -84,14 +84,14 @@ def test_user_and_password_are_sent_as_mlflow_sends_them(server, monkeypatch):
     def basic(text: str) -> str:
         return f"Basic {base64.b64encode(text.encode()).decode()}"
 
-    check(server.uri.replace("//", "//ann:a%2Fb@"))
+    why_down(server.uri.replace("//", "//ann:a%2Fb@"))
     assert sent() == basic("ann:a/b")
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "a-token")
-    check(server.uri)
+    why_down(server.uri)
     assert sent() == "Bearer a-token"
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "eve")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "else")
-    check(server.uri)
+    why_down(server.uri)
     assert sent() == basic("eve:else")
 
 

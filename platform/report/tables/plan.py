@@ -6,13 +6,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
+from rich.console import Console
 from rich.table import Table
 
 MOST_ROWS = 60
 """With more trials than this, a table has one row per cell."""
 
 
-def plan_table(plan: Mapping[str, Any]) -> Table:
+def print_plan(plan: Mapping[str, Any], console: Console) -> None:
+    """Prints a plan with its `cost`: its trials, its adaptive stages, and what they will take."""
+    console.print(f"{plan['sweep']}: {plan['question']}", markup=False, highlight=False)
+    if plan["trials"]:
+        console.print(_plan_table(plan))
+        console.print(_plan_summary(plan), highlight=False)
+    cost = plan["cost"]
+    for line in [*_adaptive_lines(plan), *_cost_lines(cost), *_limit_lines(plan, cost)]:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _plan_table(plan: Mapping[str, Any]) -> Table:
     """Returns a plan's trials as a table, or its cells where there are many trials."""
     shown = ("model.arch", "model.capacity", "train.env_steps")  # they have columns of their own
     axes = [key for key in plan["axes"] if key not in shown]
@@ -71,7 +83,7 @@ def _short(number: int) -> str:
     return str(number)
 
 
-def plan_summary(plan: Mapping[str, Any]) -> str:
+def _plan_summary(plan: Mapping[str, Any]) -> str:
     """Returns the grid of a plan, and how far it is, in one line."""
     trials = plan["trials"]
     found = len({repr(trial["choices"]) for trial in trials})
@@ -83,7 +95,7 @@ def plan_summary(plan: Mapping[str, Any]) -> str:
     )
 
 
-def adaptive_lines(plan: Mapping[str, Any]) -> list[str]:
+def _adaptive_lines(plan: Mapping[str, Any]) -> list[str]:
     """Returns what a plan cannot list, one line per adaptive stage, and how far each is."""
     lines = []
     tune, explore = plan["tune"], plan["explore"]
@@ -113,7 +125,7 @@ def adaptive_lines(plan: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def cost_lines(cost: Mapping[str, Any]) -> list[str]:
+def _cost_lines(cost: Mapping[str, Any]) -> list[str]:
     """Returns what a sweep will cost, and what that rests on; or how to find out."""
     if not any(stage["trials"] for stage in cost["stages"]):
         return ["cost: nothing is left to do"]
@@ -144,7 +156,7 @@ def cost_lines(cost: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def limit_lines(plan: Mapping[str, Any], cost: Mapping[str, Any]) -> list[str]:
+def _limit_lines(plan: Mapping[str, Any], cost: Mapping[str, Any]) -> list[str]:
     """Returns a warning where the estimate does not fit into the sweep's time limit."""
     limit, hours = plan["limits"]["time"], cost["hours"]
     if limit is None or hours is None or hours * 3600 <= limit:
