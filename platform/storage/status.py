@@ -56,7 +56,7 @@ def scored(trial: TrialFolder, battery: BatterySpec, *, by_any_code: bool = Fals
 
 
 def why_unscored(trial: TrialFolder, battery: BatterySpec) -> str:
-    """Returns, of a trial that is not `scored`, what is the matter with its scores; for people."""
+    """Returns for people why a trial is to be scored: what its scores are of, or that none are."""
     if trial.marker("score") is None:
         return "not scored yet"
     if trial.scored_by != battery.model_dump(mode="json"):
