@@ -241,27 +241,6 @@ class TrialFolder:
             return False
 
 
-def finish(
-    folder: Path,
-    stage: Stage,
-    products: list[Path],
-    inputs: Mapping[str, Any],
-    seconds: float | None = None,
-) -> None:
-    """Marks a stage of the trial in `folder` as finished: see `TrialFolder.finish`."""
-    TrialFolder(folder).finish(stage, products, inputs, seconds)
-
-
-def finished(folder: Path, stage: Stage, inputs: Mapping[str, Any] | None = None) -> bool:
-    """Returns whether the stage of the trial in `folder` is done: see `TrialFolder.finished`."""
-    return TrialFolder(folder).finished(stage, inputs)
-
-
-def claimed(folder: Path) -> TrialSpec:
-    """Returns the spec of the trial whose folder this is: see `TrialFolder.spec`."""
-    return TrialFolder(folder).spec
-
-
 _SETTLED_NS = 2_000_000_000
 """A file that was changed so lately may be changed again without any sign in its times."""
 _sums: dict[str, tuple[tuple[int, ...], str]] = {}

@@ -56,7 +56,9 @@ def finished(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("finished") / "trial"
     ledger.claim(folder, SPEC)
     ledger.keep_battery(folder, BATTERY)
-    ledger.finish(folder, "train", sorted(save_checkpoint(folder).iterdir()), {"trial": SPEC.id})
+    ledger.TrialFolder(folder).finish(
+        "train", sorted(save_checkpoint(folder).iterdir()), {"trial": SPEC.id}
+    )
     score_path(folder)
     return folder
 

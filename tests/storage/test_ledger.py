@@ -25,37 +25,37 @@ INPUTS = {"trial": "abc", "levels": [1, 2]}
 def folder(tmp_path):
     """A trial's folder whose training is finished."""
     (tmp_path / "weights").write_bytes(b"weights")
-    ledger.finish(tmp_path, "train", [tmp_path / "weights"], INPUTS)
+    ledger.TrialFolder(tmp_path).finish("train", [tmp_path / "weights"], INPUTS)
     return tmp_path
 
 
 def test_a_finished_stage_is_finished(folder):
-    assert ledger.finished(folder, "train")
-    assert ledger.finished(folder, "train", INPUTS)
+    assert ledger.TrialFolder(folder).finished("train")
+    assert ledger.TrialFolder(folder).finished("train", INPUTS)
 
 
 def test_another_stage_is_not(folder):
-    assert not ledger.finished(folder, "probe")
+    assert not ledger.TrialFolder(folder).finished("probe")
 
 
 def test_a_stage_made_from_other_inputs_is_not_finished(folder):
-    assert not ledger.finished(folder, "train", {"trial": "other"})
+    assert not ledger.TrialFolder(folder).finished("train", {"trial": "other"})
 
 
 def test_a_changed_product_is_not_finished(folder):
     (folder / "weights").write_bytes(b"weightz")
-    assert not ledger.finished(folder, "train")
+    assert not ledger.TrialFolder(folder).finished("train")
 
 
 def test_a_lost_product_is_not_finished(folder):
     (folder / "weights").unlink()
-    assert not ledger.finished(folder, "train")
+    assert not ledger.TrialFolder(folder).finished("train")
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", "null", '{"stage": "train"}', "\x00\x01"])
 def test_a_damaged_marker_counts_as_not_done(folder, damage):
     (folder / "done" / "train.json").write_text(damage)
-    assert not ledger.finished(folder, "train", INPUTS)
+    assert not ledger.TrialFolder(folder).finished("train", INPUTS)
 
 
 def test_a_marker_says_how_it_was_made(folder):
@@ -66,9 +66,9 @@ def test_a_marker_says_how_it_was_made(folder):
 
 def test_a_marker_says_how_long_its_stage_took_and_that_changes_no_result(folder):
     assert ledger.TrialFolder(folder).seconds("train") is None
-    ledger.finish(folder, "train", [folder / "weights"], INPUTS, seconds=2.5)
+    ledger.TrialFolder(folder).finish("train", [folder / "weights"], INPUTS, seconds=2.5)
     assert ledger.TrialFolder(folder).seconds("train") == 2.5
-    assert ledger.finished(folder, "train", INPUTS)
+    assert ledger.TrialFolder(folder).finished("train", INPUTS)
     (folder / "done" / "train.json").write_text('{"seconds": "long"}')
     assert ledger.TrialFolder(folder).seconds("train") is None
 
@@ -163,7 +163,7 @@ def test_a_trial_waits_for_another_process_and_then_goes_on(tmp_path, holder, mo
     os.kill(holder.pid, signal.SIGKILL)
     holder.wait()
     assert next(r.stage for r in reports if r.stage != "held") == "train"
-    assert ledger.claimed(tmp_path) == SPEC
+    assert ledger.TrialFolder(tmp_path).spec == SPEC
     reports.close()
     with locked(tmp_path, "x"):
         pass
@@ -186,22 +186,22 @@ def hashed(monkeypatch) -> list[str]:
 def test_a_product_that_stays_as_it_is_is_hashed_once(folder, hashed, monkeypatch):
     monkeypatch.setattr(ledger, "_SETTLED_NS", 0)
     time.sleep(0.02)
-    assert all(ledger.finished(folder, "train") for _ in range(3))
+    assert all(ledger.TrialFolder(folder).finished("train") for _ in range(3))
     assert hashed == ["weights"]
 
 
 def test_a_product_that_was_hashed_and_is_changed_by_another_is_seen(folder, monkeypatch):
     monkeypatch.setattr(ledger, "_SETTLED_NS", 0)
     time.sleep(0.02)
-    assert ledger.finished(folder, "train")
+    assert ledger.TrialFolder(folder).finished("train")
     stat = (folder / "weights").stat()
     (folder / "weights").write_bytes(b"weightz")
     os.utime(folder / "weights", ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert not ledger.finished(folder, "train")
+    assert not ledger.TrialFolder(folder).finished("train")
 
 
 def test_a_product_that_was_changed_just_now_is_hashed_again(folder, hashed):
-    assert all(ledger.finished(folder, "train") for _ in range(2))
+    assert all(ledger.TrialFolder(folder).finished("train") for _ in range(2))
     assert hashed == ["weights", "weights"]
 
 

@@ -170,7 +170,9 @@ def test_scores_along_training_are_sent_with_their_figure_when_they_are_made(
     records = [{"manifest": "", "card": one.model_dump(mode="json")} for one in cards]
     (folder / "along.json").write_text(json.dumps(records))
     (folder / "along.parquet").write_bytes(b"table")
-    ledger.finish(folder, "along", [folder / "along.json", folder / "along.parquet"], {})
+    ledger.TrialFolder(folder).finish(
+        "along", [folder / "along.json", folder / "along.parquet"], {}
+    )
     index_of(storage, sweep).send(trial, "FINISHED")
     sizes = {f.path: f.file_size for f in client.list_artifacts(run_of(runs, trial).info.run_id)}
     assert {"along.json", "along.parquet"} <= sizes.keys()
