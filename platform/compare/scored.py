@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from whichgoal.compare.cells import Agent
 from whichgoal.compare.code import code_text, codes_that_count, is_todays
 from whichgoal.divergence.score.verdict import Scorecard
-from whichgoal.explain import told
+from whichgoal.explain import describe
 from whichgoal.storage import ledger
 from whichgoal.storage.ledger import TrialFolder
 from whichgoal.storage.root import Storage
@@ -207,6 +207,6 @@ def _card(folder: Path) -> Scorecard:
         return Scorecard.model_validate_json(path.read_text(encoding="utf-8"))
     except ValidationError as error:
         raise ValueError(
-            f"{path} is not a scorecard of this version ({told(error, Scorecard)}); "
+            f"{path} is not a scorecard of this version ({describe(error, Scorecard)}); "
             f"whichgoal score {folder} scores it anew"
         ) from None

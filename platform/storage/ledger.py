@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from whichgoal.explain import told
+from whichgoal.explain import describe
 from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage.files import FOLDERS, StorageError, write_json
 
@@ -104,7 +104,7 @@ class TrialFolder:
         try:
             return TrialSpec.model_validate(json.loads(path.read_text(encoding="utf-8")))
         except ValidationError as error:
-            reason = f"no trial's: {told(error, TrialSpec)}"
+            reason = f"no trial's: {describe(error, TrialSpec)}"
         except OSError as error:
             reason = f"not readable: {error.strerror}"
         except ValueError as error:
@@ -124,7 +124,7 @@ class TrialFolder:
         except FileNotFoundError:
             pass
         except ValidationError as error:
-            raise StorageError(f"{path} is no battery: {told(error, BatterySpec)}") from None
+            raise StorageError(f"{path} is no battery: {describe(error, BatterySpec)}") from None
         except (OSError, ValueError):
             raise StorageError(f"{path} is damaged; run its sweep again to write it anew") from None
         try:

@@ -13,7 +13,7 @@ from whichgoal.divergence.probe.stage import last_checkpoint, probe
 from whichgoal.divergence.score.stage import evaluate_checkpoint, score
 from whichgoal.divergence.score.verdict import Scorecard
 from whichgoal.envs.registry import world_named
-from whichgoal.explain import told
+from whichgoal.explain import describe
 from whichgoal.spec import BatterySpec
 from whichgoal.storage.files import locked
 from whichgoal.storage.ledger import TrialFolder
@@ -180,4 +180,4 @@ def with_episodes(battery: BatterySpec, episodes: int | None) -> BatterySpec:
     try:
         return BatterySpec.model_validate({**battery.model_dump(), "episodes": episodes})
     except ValidationError as error:
-        raise ValueError(f"--{told(error, BatterySpec)}") from None
+        raise ValueError(f"--{describe(error, BatterySpec)}") from None
