@@ -133,7 +133,7 @@ def read_agent(trial: Mapping[str, Any], record: Mapping[str, Any], storage: Sto
     if folder is None or not folder.finished("score"):
         return Reading()
     if (theirs := folder.scored_by) != record["battery"]:
-        return Reading(differs=ledger.told_apart(theirs, record["battery"]))
+        return Reading(differs=ledger.differences(theirs, record["battery"]))
     card, code = _card(folder.path), folder.code("score")
     return Reading(Agent(trial["choices"], trial["seed"], card, trial["trunk_parameters"], code))
 

@@ -71,7 +71,7 @@ def keep_battery(folder: Path, battery: BatterySpec) -> None:
     write_json(path, record)
 
 
-def told_apart(given: Any, wanted: Any) -> str:
+def differences(given: Any, wanted: Any) -> str:
     """Returns in words in what a record differs from another: `episodes 32 instead of 16`."""
     return ", ".join(
         f"{path[-1]} {theirs} instead of {ours}" if path else "none is known"
