@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from whichgoal.cli.arguments import parser
 from whichgoal.errors import BAD_INPUT, FAILED, STOPPED, CommandError
-from whichgoal.redact import redacted
+from whichgoal.redact import redact
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,9 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         code = _exit_code(error)
         if code is None:  # a fault of ours: where it happened helps to mend it
-            print(redacted(traceback.format_exc()), file=sys.stderr, end="")
+            print(redact(traceback.format_exc()), file=sys.stderr, end="")
             return FAILED
-        print(redacted(str(error) or repr(error)), file=sys.stderr)
+        print(redact(str(error) or repr(error)), file=sys.stderr)
         return code
 
 

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from whichgoal.divergence.probe.stage import last_checkpoint, probe
 from whichgoal.divergence.score.stage import score
-from whichgoal.redact import redacted
+from whichgoal.redact import redact
 from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage import curve, ledger, status
 from whichgoal.storage.curve import add_to_curve, cut_curve
@@ -95,7 +95,7 @@ def carry_out(
             if not scored(trial, battery):
                 score(battery, trial, panels)
         except Exception:
-            _log(folder, redacted(traceback.format_exc()))
+            _log(folder, redact(traceback.format_exc()))
             raise
         yield Report("done", spec.train.env_steps)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from whichgoal.errors import BAD_INPUT, CommandError
-from whichgoal.redact import redacted
+from whichgoal.redact import redact
 from whichgoal.storage.atomic import replacing
 
 FOLDERS = ("checkpoints", "done", "resume")
@@ -38,7 +38,7 @@ class StorageError(CommandError, ValueError):
     exit_code = BAD_INPUT
 
     def __init__(self, line: str) -> None:
-        super().__init__(redacted(line))
+        super().__init__(redact(line))
 
 
 class InUseError(StorageError):

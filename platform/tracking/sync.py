@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from whichgoal.compare.scored import read_plan
 from whichgoal.errors import CommandError
-from whichgoal.redact import redacted
+from whichgoal.redact import redact
 from whichgoal.spec import BatterySpec
 from whichgoal.storage.files import InUseError, locked
 from whichgoal.storage.ledger import TrialFolder
@@ -51,7 +51,7 @@ def sync(storage: Storage, say: Callable[[str], None]) -> None:
     down = why_down(uri)
     if down is not None:
         raise Unsent(f"{down}; start it and sync again")
-    say(f"to MLflow at {redacted(uri)}")
+    say(f"to MLflow at {redact(uri)}")
     problems: list[str] = []
     for folder in folders:
         try:
@@ -64,7 +64,7 @@ def sync(storage: Storage, say: Callable[[str], None]) -> None:
             if why_down(uri) is not None:
                 break
     if problems:
-        raise Unsent(redacted("\n".join(problems)))
+        raise Unsent(redact("\n".join(problems)))
 
 
 def _sync_sweep(name: str, storage: Storage, uri: str, say: Callable[[str], None]) -> list[str]:

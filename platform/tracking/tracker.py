@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from whichgoal.redact import redacted
+from whichgoal.redact import redact
 from whichgoal.spec import TrialSpec
 from whichgoal.storage.files import write_json
 from whichgoal.storage.root import Storage
@@ -218,7 +218,7 @@ class Tracker:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         if isinstance(error, TrackingError):
             return reason
-        return redacted(f"MLflow at {self._uri} failed: {reason}")
+        return redact(f"MLflow at {self._uri} failed: {reason}")
 
 
 def sync_command(storage: Storage) -> str:

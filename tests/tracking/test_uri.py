@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from whichgoal.redact import redacted
+from whichgoal.redact import redact
 from whichgoal.run import trial
 from whichgoal.spec import BatterySpec
 from whichgoal.storage.files import InUseError, StorageError
@@ -124,14 +124,14 @@ def test_a_uri_is_taken_apart(monkeypatch):
 )
 def test_values_of_secret_variables_are_hidden_plain_and_quoted(monkeypatch, name):
     monkeypatch.setenv(name, "very/secret+1")
-    assert redacted("a very/secret+1 b very%2Fsecret%2B1 c") == "a *** b *** c"
+    assert redact("a very/secret+1 b very%2Fsecret%2B1 c") == "a *** b *** c"
 
 
 def test_a_part_of_a_connection_string_is_hidden_too(monkeypatch):
     parts = "DefaultEndpointsProtocol=https;AccountName=agents;AccountKey=c2Vjcm==;Suffix=net"
     monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", parts)
-    assert redacted(f"given {parts} here") == "given *** here"
-    assert redacted("https: agents refuses c2Vjcm==") == "https: agents refuses ***"
+    assert redact(f"given {parts} here") == "given *** here"
+    assert redact("https: agents refuses c2Vjcm==") == "https: agents refuses ***"
 
 
 def test_what_is_no_secret_stays(monkeypatch):
@@ -149,7 +149,7 @@ def test_what_is_no_secret_stays(monkeypatch):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     text = "eu-central-1 has 1 server at http://host:5000/a@b, mail ann@host: false"
-    assert redacted(text) == text
+    assert redact(text) == text
 
 
 def test_an_error_shows_no_secret():
