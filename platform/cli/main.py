@@ -64,13 +64,13 @@ def _console() -> Console:
 def _plan(given: argparse.Namespace) -> int:
     from whichgoal.report.tables.plan import print_plan
     from whichgoal.run.session import cores
-    from whichgoal.storage.mirror import fetched
+    from whichgoal.storage.mirror import open_to_read
     from whichgoal.sweep import cost, tuned
     from whichgoal.sweep.file.check import load
     from whichgoal.sweep.plan import plan
 
     sweep = load(given.file)
-    storage = fetched(given.storage if given.storage is not None else "runs")
+    storage = open_to_read(given.storage if given.storage is not None else "runs")
     values = tuned.values_of(storage, sweep.tune_groups())
     record = plan(sweep, storage, values)
     left = cost.stages(sweep, record, values)
@@ -116,10 +116,10 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def _sync(given: argparse.Namespace) -> int:
-    from whichgoal.storage.mirror import fetched
+    from whichgoal.storage.mirror import open_to_read
     from whichgoal.tracking.sync import sync
 
-    sync(fetched(given.storage), print)
+    sync(open_to_read(given.storage), print)
     return 0
 
 
@@ -182,10 +182,12 @@ def _validate(given: argparse.Namespace) -> int:
 
 def _compare(given: argparse.Namespace) -> int:
     from whichgoal.compare.command import compare_path
-    from whichgoal.storage.mirror import fetched
+    from whichgoal.storage.mirror import open_to_read
 
-    path = fetched(given.path).root if "://" in given.path else Path(given.path)
-    found = compare_path(path, fetched(given.storage), given.interval, given.caliper, given.seed)
+    path = open_to_read(given.path).root if "://" in given.path else Path(given.path)
+    found = compare_path(
+        path, open_to_read(given.storage), given.interval, given.caliper, given.seed
+    )
     if given.json:
         sweeps = [one.record() for one in found if one.comparison is not None]
         print(json.dumps({"sweeps": sweeps}, indent=2))

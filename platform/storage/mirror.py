@@ -209,7 +209,7 @@ def fetch(storage: Storage, folders: Iterable[Path], *, push: bool = True) -> No
             done.result()
 
 
-def fetched(text: str) -> Storage:
+def open_to_read(text: str) -> Storage:
     """Returns a storage whose results can be read on this machine: those of a URL are fetched.
 
     Raises:

@@ -30,7 +30,7 @@ from whichgoal.run.trial import Report
 from whichgoal.storage import lease, ledger, mirror, remote_files
 from whichgoal.storage.files import StorageError
 from whichgoal.storage.lease import Lease, leased
-from whichgoal.storage.mirror import Mirror, fetch, fetched, working_on
+from whichgoal.storage.mirror import Mirror, fetch, open_to_read, working_on
 from whichgoal.storage.remote import Remote
 from whichgoal.storage.root import Storage
 
@@ -116,7 +116,7 @@ def test_whoever_only_reads_pushes_nothing_and_takes_nothing_away(
     one = killed_before_its_push(world, "one")
     before = world.files("")
     monkeypatch.setattr(Storage, "at", staticmethod(lambda text: one))
-    fetched("faulty://bucket")
+    open_to_read("faulty://bucket")
     assert world.files("") == before
     assert ledger.TrialFolder(one.root / TRIAL).finished("train", {"by": "one"})
 
