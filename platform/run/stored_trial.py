@@ -10,7 +10,7 @@ from pathlib import Path
 from whichgoal.divergence.panels.prepare import panels_file_of
 from whichgoal.run.trial import Report, carry_out, enter_when_free
 from whichgoal.spec import BatterySpec, TrialSpec
-from whichgoal.storage.lease import leased
+from whichgoal.storage.lease import hold_lease
 from whichgoal.storage.mirror import ASK_EVERY_S, Mirror, push_or_pull
 from whichgoal.storage.root import Storage
 from whichgoal.sweep.spec import ResourcesSpec
@@ -59,7 +59,7 @@ def carry_out_at(
         return
     name = storage.name_of(folder)
     with ExitStack() as stack:
-        take = partial(leased, remote, name, f"trial {folder.name}")
+        take = partial(hold_lease, remote, name, f"trial {folder.name}")
         lease = yield from enter_when_free(stack, take, ASK_EVERY_S)
         push_or_pull(remote, name, lease)
         if panels is not None:

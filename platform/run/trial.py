@@ -26,7 +26,7 @@ from whichgoal.storage.curve import add_to_curve, cut_curve
 from whichgoal.storage.files import (
     InUseError,
     drop_unfinished,
-    locked,
+    lock_folder,
     never_through_a_link,
     write_json,
 )
@@ -168,7 +168,7 @@ def _drop_other_training(folder: Path) -> None:
 
 def _take_folder(stack: ExitStack, spec: TrialSpec, folder: Path) -> Iterator[Report]:
     """Takes the folder's lock as soon as no other process has it, and makes it the trial's."""
-    yield from enter_when_free(stack, partial(locked, folder, f"trial {spec.id}"), ASK_EVERY_S)
+    yield from enter_when_free(stack, partial(lock_folder, folder, f"trial {spec.id}"), ASK_EVERY_S)
     drop_unfinished(folder)
     ledger.claim(folder, spec)
 

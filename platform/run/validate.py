@@ -24,7 +24,7 @@ from whichgoal.report.tables.results import confusion_table, validation_table
 from whichgoal.run.trial import train
 from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage import ledger
-from whichgoal.storage.files import locked, write_json
+from whichgoal.storage.files import lock_folder, write_json
 from whichgoal.storage.ledger import TrialFolder
 from whichgoal.storage.root import Storage
 from whichgoal.storage.status import trained
@@ -137,7 +137,7 @@ def train_control(spec: TrialSpec, folder: Path, say: Say) -> None:
     """
     if trained(TrialFolder(folder), spec):
         return
-    with locked(folder, f"trial {spec.id}"):
+    with lock_folder(folder, f"trial {spec.id}"):
         told = -1
         ledger.claim(folder, spec)
         rewarded = design_of(spec).reward or world_named(spec.world.name).goals[0]

@@ -57,7 +57,7 @@ def write_json(path: Path, record: Any) -> None:
 
 
 @contextmanager
-def locked(folder: Path, what: str, wait_s: float = 0.0) -> Iterator[None]:
+def lock_folder(folder: Path, what: str, wait_s: float = 0.0) -> Iterator[None]:
     """Holds the folder's lock, so that one process at a time writes there.
 
     The kernel lets go of the lock when its holder dies, so none is ever stale.

@@ -14,8 +14,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import cast
 
-from whichgoal.storage.files import InUseError, StorageError, locked
-from whichgoal.storage.lease import Lease, leased
+from whichgoal.storage.files import InUseError, StorageError, lock_folder
+from whichgoal.storage.lease import Lease, hold_lease
 from whichgoal.storage.ledger import Stage, TrialFolder
 from whichgoal.storage.remote import Remote, Select
 from whichgoal.storage.root import Storage
@@ -115,11 +115,11 @@ def working_on(storage: Storage, sweep: str, say: Callable[[str], None]) -> Iter
     what = f"sweep {sweep!r} in {storage}"
     remote = storage.remote
     if remote is None:
-        with locked(storage.sweep(sweep), what):
+        with lock_folder(storage.sweep(sweep), what):
             yield
         return
     name = f"sweeps/{sweep}"
-    with leased(remote, name, what, say) as lease, locked(storage.sweep(sweep), what):
+    with hold_lease(remote, name, what, say) as lease, lock_folder(storage.sweep(sweep), what):
         remote.pull(name)
         for folder in _ADDED_TO:
             remote.pull(folder, _no_trials, exact=False)
@@ -153,9 +153,9 @@ def searching(storage: Storage, name: str, what: str, say: Callable[[str], None]
         while True:
             try:
                 if remote is not None:
-                    stack.enter_context(leased(remote, name, what))
+                    stack.enter_context(hold_lease(remote, name, what))
                 else:
-                    stack.enter_context(locked(storage.root / name, what))
+                    stack.enter_context(lock_folder(storage.root / name, what))
                 break
             except InUseError as error:
                 if not told:
@@ -196,7 +196,7 @@ def fetch(storage: Storage, folders: Iterable[Path], *, push: bool = True) -> No
     def fetch_one(folder: Path) -> None:
         name = storage.name_of(folder)
         try:
-            with locked(remote.own(name), name):
+            with lock_folder(remote.own(name), name):
                 if not _only_here(remote, name):
                     remote.pull(name, _results)
                 elif push:

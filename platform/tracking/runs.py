@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from whichgoal.storage.files import locked
+from whichgoal.storage.files import lock_folder
 from whichgoal.storage.identity import identity
 from whichgoal.storage.root import Storage
 from whichgoal.tracking.uri import credentials, sqlite_path, without_credentials
@@ -79,7 +79,7 @@ class Runs:
         self._sweep, self._asking = sweep, asking
         self.storage_id = identity(storage)
         self.uri = without_credentials(uri)
-        with locked(storage.root / "mlartifacts", "the MLflow store", wait_s=60):
+        with lock_folder(storage.root / "mlartifacts", "the MLflow store", wait_s=60):
             # Several processes that open a new sqlite store at once break it.
             if self.uri.startswith("sqlite:"):
                 make_sqlite_store(sqlite_path(self.uri))

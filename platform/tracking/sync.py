@@ -14,7 +14,7 @@ from whichgoal.compare.scored import read_plan
 from whichgoal.errors import CommandError
 from whichgoal.redact import redact
 from whichgoal.spec import BatterySpec
-from whichgoal.storage.files import InUseError, locked
+from whichgoal.storage.files import InUseError, lock_folder
 from whichgoal.storage.ledger import TrialFolder
 from whichgoal.storage.mirror import working_on
 from whichgoal.storage.root import Storage
@@ -102,7 +102,7 @@ def _status(trial: TrialFolder, battery: BatterySpec, ended: dict[str, Any]) -> 
     if all_done(trial, trial.spec, battery, by_any_code=True):
         return "FINISHED"
     try:
-        with locked(trial.path, f"trial {trial.spec.id}"):
+        with lock_folder(trial.path, f"trial {trial.spec.id}"):
             known: Status = ended.get("trials", {}).get(trial.spec.id, "KILLED")
             return known
     except InUseError:  # another sweep's run works on it

@@ -14,7 +14,7 @@ import pytest
 from whichgoal.run.trial import Report, carry_out
 from whichgoal.spec import BatterySpec, TrialSpec, WorldSpec
 from whichgoal.storage import ledger
-from whichgoal.storage.files import StorageError, locked, write_json
+from whichgoal.storage.files import StorageError, lock_folder, write_json
 from whichgoal.storage.root import Storage
 
 SPEC = TrialSpec(world=WorldSpec(name="arrow_maze"))
@@ -117,8 +117,8 @@ def test_a_file_url_is_a_folder(tmp_path):
 HOLD = """
 import sys, time
 from pathlib import Path
-from whichgoal.storage.files import locked
-with locked(Path(sys.argv[1]), "x"):
+from whichgoal.storage.files import lock_folder
+with lock_folder(Path(sys.argv[1]), "x"):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -137,20 +137,20 @@ def holder(tmp_path):
 
 def test_a_second_writer_is_refused_naming_the_first(tmp_path, holder):
     told = f"sweep 's' is being worked on by process {holder.pid}"
-    with pytest.raises(StorageError, match=told), locked(tmp_path, "sweep 's'"):
+    with pytest.raises(StorageError, match=told), lock_folder(tmp_path, "sweep 's'"):
         pass
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path, holder):
     os.kill(holder.pid, signal.SIGKILL)
     holder.wait()
-    with locked(tmp_path, "sweep 's'"):
+    with lock_folder(tmp_path, "sweep 's'"):
         pass
 
 
 def test_a_lock_is_free_again_after_use(tmp_path):
     for _ in range(2):
-        with locked(tmp_path, "x"):
+        with lock_folder(tmp_path, "x"):
             pass
 
 
@@ -165,7 +165,7 @@ def test_a_trial_waits_for_another_process_and_then_goes_on(tmp_path, holder, mo
     assert next(r.stage for r in reports if r.stage != "held") == "train"
     assert ledger.TrialFolder(tmp_path).spec == SPEC
     reports.close()
-    with locked(tmp_path, "x"):
+    with lock_folder(tmp_path, "x"):
         pass
 
 

@@ -29,7 +29,7 @@ from whichgoal.run.stored_trial import carry_out_at
 from whichgoal.run.trial import Report
 from whichgoal.storage import lease, ledger, mirror, remote_files
 from whichgoal.storage.files import StorageError
-from whichgoal.storage.lease import Lease, leased
+from whichgoal.storage.lease import Lease, hold_lease
 from whichgoal.storage.mirror import Mirror, fetch, open_to_read, working_on
 from whichgoal.storage.remote import Remote
 from whichgoal.storage.root import Storage
@@ -70,7 +70,7 @@ def test_a_trial_that_is_tried_again_keeps_what_it_had_finished(world: World) ->
 
 def test_what_another_machine_works_on_does_not_count_as_done_here(world: World) -> None:
     one, two = killed_before_its_push(world, "one"), world.machine("two")
-    with leased(remote_of(two), TRIAL, "trial t"):
+    with hold_lease(remote_of(two), TRIAL, "trial t"):
         fetch(one, [one.root / TRIAL])
         assert not ledger.TrialFolder(one.root / TRIAL).finished("train")
         assert "done/train.json" not in world.files(TRIAL)
@@ -186,7 +186,7 @@ def test_whoever_could_not_say_that_it_lives_asks_before_it_pushes(
         if threading.current_thread().name.startswith("lease"):
             back.wait(60)  # its heartbeat is cut off, and does not know it
 
-    with leased(remote_of(one), TRIAL, "trial t") as held, set_at_end(back):
+    with hold_lease(remote_of(one), TRIAL, "trial t") as held, set_at_end(back):
         break_at(one, hangs)
         for _ in carry_out_at(two, two.root / TRIAL, begin(two.root / TRIAL, "two")):
             pass
@@ -213,7 +213,7 @@ def test_whoever_is_paused_in_the_middle_of_a_push_asks_before_it_goes_on(
             for _ in carry_out_at(two, two.root / TRIAL, begin(two.root / TRIAL, "two")):
                 pass
 
-    with leased(remote_of(one), TRIAL, "trial t") as held, set_at_end(awake):
+    with hold_lease(remote_of(one), TRIAL, "trial t") as held, set_at_end(awake):
         break_at(one, paused)
         with pytest.raises(StorageError, match="trial t was taken over by another process"):
             Mirror(remote_of(one), TRIAL, held).push()
@@ -233,10 +233,10 @@ def test_whoever_is_paused_while_it_says_that_it_lives_does_not_take_the_lease_b
             paused.set()
             awake.wait(60)
 
-    with leased(remote_of(one), TRIAL, "trial t") as slept, set_at_end(awake):
+    with hold_lease(remote_of(one), TRIAL, "trial t") as slept, set_at_end(awake):
         break_at(one, pause)
         assert paused.wait(30)
-        with leased(remote_of(two), TRIAL, "trial t", lambda text: None) as other:
+        with hold_lease(remote_of(two), TRIAL, "trial t", lambda text: None) as other:
             theirs = json.loads(world.files("leases")[f"{TRIAL}.json"])["token"]
             awake.set()
             until = time.monotonic() + 30
@@ -251,7 +251,7 @@ def test_whoever_is_paused_while_it_says_that_it_lives_does_not_take_the_lease_b
 def test_a_lease_that_is_kept_up_costs_no_question(world: World) -> None:
     asked: list[str] = []
     one = killed_before_its_push(world, "one")
-    with leased(remote_of(one), TRIAL, "trial t") as held:
+    with hold_lease(remote_of(one), TRIAL, "trial t") as held:
         break_at(one, lambda what, path: asked.append(path) if "leases" in path else None)
         Mirror(remote_of(one), TRIAL, held).push()
     assert len(asked) == 3  # given back: read, read to its end, removed
@@ -326,7 +326,7 @@ def test_a_push_goes_on_by_itself_after_an_error_of_any_kind(
             refused.set()
             raise OUTAGES["gone"]
 
-    with leased(remote_of(one), TRIAL, "trial t") as held:
+    with hold_lease(remote_of(one), TRIAL, "trial t") as held:
         break_at(one, fault)
         with Mirror(remote_of(one), TRIAL, held):
             assert refused.wait(30)

@@ -15,7 +15,7 @@ from whichgoal.divergence.score.verdict import Scorecard
 from whichgoal.envs.registry import world_named
 from whichgoal.explain import describe
 from whichgoal.spec import BatterySpec
-from whichgoal.storage.files import locked
+from whichgoal.storage.files import lock_folder
 from whichgoal.storage.ledger import TrialFolder
 from whichgoal.storage.status import probed, scored, trained
 from whichgoal.sweep.overrides import design_from
@@ -147,7 +147,7 @@ def _score_trial(folder: Path, episodes: int | None) -> Scorecard:
         )
     if episodes is not None:
         return evaluate_checkpoint(last_checkpoint(folder), battery).card
-    with locked(folder, f"trial {spec.id}"):
+    with lock_folder(folder, f"trial {spec.id}"):
         trial = TrialFolder(folder)  # as it is now that nobody else writes there
         if not trained(trial, spec):
             raise ValueError(f"trial {spec.id} is not trained to its end; run its sweep again")

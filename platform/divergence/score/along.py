@@ -24,7 +24,7 @@ from whichgoal.divergence.score.stage import evaluate_checkpoint
 from whichgoal.divergence.score.verdict import Scorecard
 from whichgoal.spec import BatterySpec
 from whichgoal.storage import tables
-from whichgoal.storage.files import locked, write_json
+from whichgoal.storage.files import lock_folder, write_json
 from whichgoal.storage.ledger import TrialFolder, checksum
 from whichgoal.storage.status import all_done, testing_code
 
@@ -83,7 +83,7 @@ def _score_trial(folder: Path, episodes: int | None) -> Scored:
         raise ValueError(f"{folder} holds no checkpoint yet")
     if episodes is not None:
         return _scored(folder, checkpoints, battery, {}, keep=False)
-    with locked(folder, f"trial {spec.id}"):
+    with lock_folder(folder, f"trial {spec.id}"):
         trial = TrialFolder(folder)  # as it is now that nobody else writes there
         points = _kept(trial, battery)
         if all_done(trial, spec, battery):
