@@ -27,7 +27,7 @@ _LITERAL = re.compile(rf"""["']({_PACKAGE}(?:\.\w+)+)(?::[\w.]+)?["']""")
 
 
 @cache
-def imported(*modules: str) -> tuple[str, ...]:
+def import_closure(*modules: str) -> tuple[str, ...]:
     """Returns these modules and all of ours that they import, directly or not, in order.
 
     Imports inside functions count, those for type checkers alone don't. The `__init__` of every
@@ -50,9 +50,9 @@ def imported(*modules: str) -> tuple[str, ...]:
 
 @cache
 def digest(*modules: str) -> str:
-    """Returns 12 hex digits of the sources of `imported(*modules)`, wherever they lie."""
+    """Returns 12 hex digits of the sources of `import_closure(*modules)`, wherever they lie."""
     total = hashlib.sha256()
-    for name in imported(*modules):
+    for name in import_closure(*modules):
         source = _source(name)
         total.update(f"{name} {len(source)}\n".encode() + source)
     return total.hexdigest()[:12]
