@@ -27,7 +27,7 @@ from whichgoal.storage.files import StorageError, write_json, write_text
 from whichgoal.storage.ledger import TrialFolder
 from whichgoal.storage.mirror import fetch, share, working_on
 from whichgoal.storage.root import Storage
-from whichgoal.storage.status import all_done, probed, trained, why_unscored
+from whichgoal.storage.status import is_done, is_probed, is_trained, why_unscored
 from whichgoal.sweep.plan import plan
 from whichgoal.sweep.sweep import Sweep
 from whichgoal.sweep.tuned import values_of
@@ -180,7 +180,7 @@ class _Run:
         return [
             trial_id
             for trial_id in trial_ids
-            if not all_done(self._folder(trial_id), self.trials[trial_id], self.sweep.battery)
+            if not is_done(self._folder(trial_id), self.trials[trial_id], self.sweep.battery)
         ]
 
     def _folder(self, trial_id: str) -> TrialFolder:
@@ -195,7 +195,7 @@ class _Run:
                 self.tracker.put(trial, "FINISHED")
                 continue
             there = self._folder(trial_id)
-            if trained(there, trial) and probed(there, self.sweep.battery):
+            if is_trained(there, trial) and is_probed(there, self.sweep.battery):
                 unscored[trial_id] = why_unscored(there, self.sweep.battery)
             else:
                 pending.append(trial)

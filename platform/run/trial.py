@@ -31,7 +31,7 @@ from whichgoal.storage.files import (
     write_json,
 )
 from whichgoal.storage.ledger import TrialFolder
-from whichgoal.storage.status import probed, scored, train_inputs, trained
+from whichgoal.storage.status import is_probed, is_scored, is_trained, train_inputs
 from whichgoal.sweep.spec import ResourcesSpec
 
 ONE_PROCESS = ResourcesSpec()
@@ -87,12 +87,12 @@ def carry_out(
         ledger.keep_battery(folder, battery)
         trial = TrialFolder(folder)
         try:
-            if not trained(trial, spec):
+            if not is_trained(trial, spec):
                 yield from train(spec, trial, resources)
-            if not probed(trial, battery):
+            if not is_probed(trial, battery):
                 yield Report("probe", spec.train.env_steps)
                 probe(battery, trial, panels)
-            if not scored(trial, battery):
+            if not is_scored(trial, battery):
                 score(battery, trial, panels)
         except Exception:
             _log(folder, redact(traceback.format_exc()))
@@ -111,7 +111,7 @@ def carry_out_training(
     with ExitStack() as stack:
         yield from _take_folder(stack, spec, folder)
         trial = TrialFolder(folder)
-        if not trained(trial, spec):
+        if not is_trained(trial, spec):
             yield from train(spec, trial, resources)
 
 

@@ -27,7 +27,7 @@ from whichgoal.storage import ledger
 from whichgoal.storage.files import lock_folder, write_json
 from whichgoal.storage.ledger import TrialFolder
 from whichgoal.storage.root import Storage
-from whichgoal.storage.status import trained
+from whichgoal.storage.status import is_trained
 from whichgoal.sweep.trials import design_of, trial_spec
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def train_control(spec: TrialSpec, folder: Path, say: Say) -> None:
     Raises:
         StorageError: The folder holds another trial.
     """
-    if trained(TrialFolder(folder), spec):
+    if is_trained(TrialFolder(folder), spec):
         return
     with lock_folder(folder, f"trial {spec.id}"):
         told = -1

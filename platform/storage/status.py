@@ -20,12 +20,12 @@ _SCORING = ("whichgoal.divergence.score.scoring",)
 """Entry modules of the stages: these, and all of ours that they import, are the stage's code."""
 
 
-def trained(trial: TrialFolder, spec: TrialSpec) -> bool:
+def is_trained(trial: TrialFolder, spec: TrialSpec) -> bool:
     """Returns whether training is done and its last checkpoint sound."""
     return trial.finished("train", train_inputs(spec))
 
 
-def probed(trial: TrialFolder, battery: BatterySpec, *, by_any_code: bool = False) -> bool:
+def is_probed(trial: TrialFolder, battery: BatterySpec, *, by_any_code: bool = False) -> bool:
     """Returns whether this code has played the last checkpoint on this battery's levels.
 
     Episodes from before the code was noted count as its own.
@@ -41,7 +41,7 @@ def probed(trial: TrialFolder, battery: BatterySpec, *, by_any_code: bool = Fals
     return trial.finished("probe", inputs)
 
 
-def scored(trial: TrialFolder, battery: BatterySpec, *, by_any_code: bool = False) -> bool:
+def is_scored(trial: TrialFolder, battery: BatterySpec, *, by_any_code: bool = False) -> bool:
     """Returns whether this code has scored these episodes with this battery's thresholds.
 
     Args:
@@ -66,14 +66,14 @@ def why_unscored(trial: TrialFolder, battery: BatterySpec) -> str:
     return "whose scores are of other episodes, lost or damaged"
 
 
-def all_done(
+def is_done(
     trial: TrialFolder, spec: TrialSpec, battery: BatterySpec, *, by_any_code: bool = False
 ) -> bool:
-    """Returns whether every stage of the trial is done; `by_any_code` as `scored` has it."""
+    """Returns whether every stage of the trial is done; `by_any_code` as `is_scored` has it."""
     return (
-        trained(trial, spec)
-        and probed(trial, battery, by_any_code=by_any_code)
-        and scored(trial, battery, by_any_code=by_any_code)
+        is_trained(trial, spec)
+        and is_probed(trial, battery, by_any_code=by_any_code)
+        and is_scored(trial, battery, by_any_code=by_any_code)
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage.ledger import TrialFolder
 from whichgoal.storage.root import Storage
-from whichgoal.storage.status import probed, scored, trained
+from whichgoal.storage.status import is_probed, is_scored, is_trained
 from whichgoal.sweep.sweep import Sweep, Values
 from whichgoal.sweep.trials import size_of
 from whichgoal.sweep.tuned import values_of
@@ -68,8 +68,8 @@ def _stages(folder: Path | None, trial: TrialSpec, battery: BatterySpec) -> dict
     found = {"trained": False, "scored": False}
     if folder is not None and folder.is_dir():
         there = TrialFolder(folder)
-        found["trained"] = trained(there, trial)
-        found["scored"] = probed(there, battery) and scored(there, battery)
+        found["trained"] = is_trained(there, trial)
+        found["scored"] = is_probed(there, battery) and is_scored(there, battery)
     return {**found, "done": all(found.values())}
 
 

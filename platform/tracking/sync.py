@@ -18,7 +18,7 @@ from whichgoal.storage.files import InUseError, lock_folder
 from whichgoal.storage.ledger import TrialFolder
 from whichgoal.storage.mirror import working_on
 from whichgoal.storage.root import Storage
-from whichgoal.storage.status import all_done
+from whichgoal.storage.status import is_done
 from whichgoal.tracking.tracker import ENDED_FILE
 from whichgoal.tracking.uri import given_uri, why_down
 
@@ -99,7 +99,7 @@ def _sync_sweep(name: str, storage: Storage, uri: str, say: Callable[[str], None
 
 def _status(trial: TrialFolder, battery: BatterySpec, ended: dict[str, Any]) -> Status:
     """Returns how a trial stands: what its run would have told MLflow."""
-    if all_done(trial, trial.spec, battery, by_any_code=True):
+    if is_done(trial, trial.spec, battery, by_any_code=True):
         return "FINISHED"
     try:
         with lock_folder(trial.path, f"trial {trial.spec.id}"):

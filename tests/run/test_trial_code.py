@@ -89,7 +89,7 @@ def stages_done(folder: Path) -> list[str]:
 
 
 def test_what_this_code_made_is_done(folder):
-    assert status.all_done(ledger.TrialFolder(folder), SPEC, BATTERY)
+    assert status.is_done(ledger.TrialFolder(folder), SPEC, BATTERY)
     assert stages_done(folder) == []
 
 
@@ -97,17 +97,17 @@ def test_what_this_code_made_is_done(folder):
 def test_scores_of_other_code_are_made_again_and_nothing_is_played_for_it(folder, code):
     scores = (folder / "scores.parquet").read_bytes()
     by_code(folder, "score", code)
-    assert not status.scored(ledger.TrialFolder(folder), BATTERY)
+    assert not status.is_scored(ledger.TrialFolder(folder), BATTERY)
     assert stages_done(folder) == ["score"]
     assert (folder / "scores.parquet").read_bytes() == scores
-    assert status.all_done(ledger.TrialFolder(folder), SPEC, BATTERY)
+    assert status.is_done(ledger.TrialFolder(folder), SPEC, BATTERY)
 
 
 def test_episodes_of_other_code_are_played_again_and_nothing_is_trained_for_it(folder):
     by_code(folder, "probe", "0123456789ab")
-    assert not status.probed(ledger.TrialFolder(folder), BATTERY)
+    assert not status.is_probed(ledger.TrialFolder(folder), BATTERY)
     assert "probe" in stages_done(folder)
-    assert status.all_done(ledger.TrialFolder(folder), SPEC, BATTERY)
+    assert status.is_done(ledger.TrialFolder(folder), SPEC, BATTERY)
 
 
 def test_episodes_from_before_code_was_noted_count(folder):
@@ -125,11 +125,11 @@ def test_a_marker_names_the_code_that_it_was_made_by(folder, stage):
 def test_what_other_code_finished_was_finished_all_the_same(folder):
     by_code(folder, "probe", "0123456789ab")
     by_code(folder, "score", "0123456789ab")
-    assert status.all_done(ledger.TrialFolder(folder), SPEC, BATTERY, by_any_code=True)
+    assert status.is_done(ledger.TrialFolder(folder), SPEC, BATTERY, by_any_code=True)
     by_code(folder, "score", None)
-    assert status.all_done(ledger.TrialFolder(folder), SPEC, BATTERY, by_any_code=True)
+    assert status.is_done(ledger.TrialFolder(folder), SPEC, BATTERY, by_any_code=True)
     (folder / "scores.parquet").write_bytes(b"")
-    assert not status.all_done(ledger.TrialFolder(folder), SPEC, BATTERY, by_any_code=True)
+    assert not status.is_done(ledger.TrialFolder(folder), SPEC, BATTERY, by_any_code=True)
 
 
 @pytest.fixture
@@ -233,7 +233,7 @@ def test_what_an_older_version_trained_is_trained_anew(tmp_path, trained_for, mo
     train(tmp_path)
     assert trained_for == [False]
     monkeypatch.setattr(status, "TRAINING", 2)
-    assert not status.trained(ledger.TrialFolder(tmp_path), SPEC)
+    assert not status.is_trained(ledger.TrialFolder(tmp_path), SPEC)
     train(tmp_path)
     train(tmp_path)
     assert trained_for == [False, False]

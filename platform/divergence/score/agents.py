@@ -17,7 +17,7 @@ from whichgoal.explain import describe
 from whichgoal.spec import BatterySpec
 from whichgoal.storage.files import lock_folder
 from whichgoal.storage.ledger import TrialFolder
-from whichgoal.storage.status import probed, scored, trained
+from whichgoal.storage.status import is_probed, is_scored, is_trained
 from whichgoal.sweep.overrides import design_from
 
 if TYPE_CHECKING:
@@ -149,11 +149,11 @@ def _score_trial(folder: Path, episodes: int | None) -> Scorecard:
         return evaluate_checkpoint(last_checkpoint(folder), battery).card
     with lock_folder(folder, f"trial {spec.id}"):
         trial = TrialFolder(folder)  # as it is now that nobody else writes there
-        if not trained(trial, spec):
+        if not is_trained(trial, spec):
             raise ValueError(f"trial {spec.id} is not trained to its end; run its sweep again")
-        if not probed(trial, battery):
+        if not is_probed(trial, battery):
             probe(battery, trial, kept_panels(folder))
-        if not scored(trial, battery):
+        if not is_scored(trial, battery):
             return score(battery, trial, kept_panels(folder))
     return Scorecard.model_validate_json((folder / "scorecard.json").read_text(encoding="utf-8"))
 

@@ -26,7 +26,7 @@ from whichgoal.spec import BatterySpec
 from whichgoal.storage import tables
 from whichgoal.storage.files import lock_folder, write_json
 from whichgoal.storage.ledger import TrialFolder, checksum
-from whichgoal.storage.status import all_done, testing_code
+from whichgoal.storage.status import is_done, testing_code
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -86,7 +86,7 @@ def _score_trial(folder: Path, episodes: int | None) -> Scored:
     with lock_folder(folder, f"trial {spec.id}"):
         trial = TrialFolder(folder)  # as it is now that nobody else writes there
         points = _kept(trial, battery)
-        if all_done(trial, spec, battery):
+        if is_done(trial, spec, battery):
             last = _last(trial)
             known = points.get(last.card.env_steps)
             if known is None or known.manifest != last.manifest:
