@@ -126,7 +126,7 @@ def begin(folder: Path, who: str) -> Callable[[], Iterator[Report]]:
     """Returns how a machine carries the trial out: done at once where its marker is sound."""
 
     def reports() -> Iterator[Report]:
-        if not ledger.TrialFolder(folder).finished("train"):
+        if not ledger.TrialFolder(folder).is_finished("train"):
             yield Report("train", 0)
             train(folder, who)
         yield Report("done", 9)

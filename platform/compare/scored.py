@@ -130,9 +130,9 @@ def read_agent(trial: Mapping[str, Any], record: Mapping[str, Any], storage: Sto
         ValueError: Its scorecard is damaged.
     """
     folder = TrialFolder(storage.trial(trial["id"])) if trial["id"] is not None else None
-    if folder is None or not folder.finished("score"):
+    if folder is None or not folder.is_finished("score"):
         return Reading()
-    if (theirs := folder.scored_by) != record["battery"]:
+    if (theirs := folder.scoring_battery) != record["battery"]:
         return Reading(differs=ledger.differences(theirs, record["battery"]))
     card, code = _card(folder.path), folder.code("score")
     return Reading(Agent(trial["choices"], trial["seed"], card, trial["trunk_parameters"], code))

@@ -128,12 +128,12 @@ class TrialFolder:
         except (OSError, ValueError):
             raise StorageError(f"{path} is damaged; run its sweep again to write it anew") from None
         try:
-            return BatterySpec.model_validate(self.scored_by)
+            return BatterySpec.model_validate(self.scoring_battery)
         except ValueError:
             return None
 
     @property
-    def scored_by(self) -> Any:
+    def scoring_battery(self) -> Any:
         """The battery that made the trial's scores, as its marker has it; None if none does."""
         return (self.marker("score") or {"inputs": {}})["inputs"].get("battery")
 
@@ -161,7 +161,7 @@ class TrialFolder:
         seconds = (self.marker(stage) or {}).get("seconds")
         return float(seconds) if isinstance(seconds, int | float) and seconds >= 0 else None
 
-    def finished(self, stage: Stage, inputs: Mapping[str, Any] | None = None) -> bool:
+    def is_finished(self, stage: Stage, inputs: Mapping[str, Any] | None = None) -> bool:
         """Returns whether the stage is done: its marker and every product are sound.
 
         With `inputs`, also whether it was made from these.
@@ -171,9 +171,9 @@ class TrialFolder:
             return False
         if inputs is not None and marker["inputs"] != json.loads(json.dumps(inputs)):
             return False
-        return not self.damaged(stage)
+        return not self.damaged_products(stage)
 
-    def damaged(self, stage: Stage) -> list[str]:
+    def damaged_products(self, stage: Stage) -> list[str]:
         """Returns the products of a finished stage that are lost or changed since."""
         products = self.products(stage) or {}
         return [name for name, digest in products.items() if not self._is_sound(name, digest)]

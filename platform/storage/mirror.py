@@ -231,7 +231,7 @@ def _only_here(remote: Remote, name: str) -> bool:
     """Returns whether a trial was finished on this machine, soundly, and the URL lacks that."""
     stages = [PurePosixPath(marker).stem for marker in remote.unpushed(name)]
     trial = TrialFolder(remote.root / name)
-    return bool(stages) and all(trial.finished(cast(Stage, stage)) for stage in stages)
+    return bool(stages) and all(trial.is_finished(cast(Stage, stage)) for stage in stages)
 
 
 def push_or_pull(remote: Remote, name: str, lease: Lease, select: Select | None = None) -> None:

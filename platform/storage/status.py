@@ -22,7 +22,7 @@ _SCORING = ("whichgoal.divergence.score.scoring",)
 
 def is_trained(trial: TrialFolder, spec: TrialSpec) -> bool:
     """Returns whether training is done and its last checkpoint sound."""
-    return trial.finished("train", train_inputs(spec))
+    return trial.is_finished("train", train_inputs(spec))
 
 
 def is_probed(trial: TrialFolder, battery: BatterySpec, *, by_any_code: bool = False) -> bool:
@@ -38,7 +38,7 @@ def is_probed(trial: TrialFolder, battery: BatterySpec, *, by_any_code: bool = F
     inputs = probe_inputs(trial, battery)
     if by_any_code or trial.code("probe") is None:
         inputs = _by_its_code(trial, "probe", inputs)
-    return trial.finished("probe", inputs)
+    return trial.is_finished("probe", inputs)
 
 
 def is_scored(trial: TrialFolder, battery: BatterySpec, *, by_any_code: bool = False) -> bool:
@@ -52,14 +52,14 @@ def is_scored(trial: TrialFolder, battery: BatterySpec, *, by_any_code: bool = F
     inputs = score_inputs(trial, battery)
     if by_any_code:
         inputs = _by_its_code(trial, "score", inputs)
-    return trial.finished("score", inputs)
+    return trial.is_finished("score", inputs)
 
 
 def why_unscored(trial: TrialFolder, battery: BatterySpec) -> str:
     """Returns for people why a trial is to be scored: what its scores are of, or that none are."""
     if trial.marker("score") is None:
         return "not scored yet"
-    if trial.scored_by != battery.model_dump(mode="json"):
+    if trial.scoring_battery != battery.model_dump(mode="json"):
         return "scored by another battery"
     if trial.code("score") != scoring_code():
         return "scored by another version of the code"

@@ -30,32 +30,32 @@ def folder(tmp_path):
 
 
 def test_a_finished_stage_is_finished(folder):
-    assert ledger.TrialFolder(folder).finished("train")
-    assert ledger.TrialFolder(folder).finished("train", INPUTS)
+    assert ledger.TrialFolder(folder).is_finished("train")
+    assert ledger.TrialFolder(folder).is_finished("train", INPUTS)
 
 
 def test_another_stage_is_not(folder):
-    assert not ledger.TrialFolder(folder).finished("probe")
+    assert not ledger.TrialFolder(folder).is_finished("probe")
 
 
 def test_a_stage_made_from_other_inputs_is_not_finished(folder):
-    assert not ledger.TrialFolder(folder).finished("train", {"trial": "other"})
+    assert not ledger.TrialFolder(folder).is_finished("train", {"trial": "other"})
 
 
 def test_a_changed_product_is_not_finished(folder):
     (folder / "weights").write_bytes(b"weightz")
-    assert not ledger.TrialFolder(folder).finished("train")
+    assert not ledger.TrialFolder(folder).is_finished("train")
 
 
 def test_a_lost_product_is_not_finished(folder):
     (folder / "weights").unlink()
-    assert not ledger.TrialFolder(folder).finished("train")
+    assert not ledger.TrialFolder(folder).is_finished("train")
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", "null", '{"stage": "train"}', "\x00\x01"])
 def test_a_damaged_marker_counts_as_not_done(folder, damage):
     (folder / "done" / "train.json").write_text(damage)
-    assert not ledger.TrialFolder(folder).finished("train", INPUTS)
+    assert not ledger.TrialFolder(folder).is_finished("train", INPUTS)
 
 
 def test_a_marker_says_how_it_was_made(folder):
@@ -68,7 +68,7 @@ def test_a_marker_says_how_long_its_stage_took_and_that_changes_no_result(folder
     assert ledger.TrialFolder(folder).seconds("train") is None
     ledger.TrialFolder(folder).finish("train", [folder / "weights"], INPUTS, seconds=2.5)
     assert ledger.TrialFolder(folder).seconds("train") == 2.5
-    assert ledger.TrialFolder(folder).finished("train", INPUTS)
+    assert ledger.TrialFolder(folder).is_finished("train", INPUTS)
     (folder / "done" / "train.json").write_text('{"seconds": "long"}')
     assert ledger.TrialFolder(folder).seconds("train") is None
 
@@ -186,22 +186,22 @@ def hashed(monkeypatch) -> list[str]:
 def test_a_product_that_stays_as_it_is_is_hashed_once(folder, hashed, monkeypatch):
     monkeypatch.setattr(ledger, "_SETTLED_NS", 0)
     time.sleep(0.02)
-    assert all(ledger.TrialFolder(folder).finished("train") for _ in range(3))
+    assert all(ledger.TrialFolder(folder).is_finished("train") for _ in range(3))
     assert hashed == ["weights"]
 
 
 def test_a_product_that_was_hashed_and_is_changed_by_another_is_seen(folder, monkeypatch):
     monkeypatch.setattr(ledger, "_SETTLED_NS", 0)
     time.sleep(0.02)
-    assert ledger.TrialFolder(folder).finished("train")
+    assert ledger.TrialFolder(folder).is_finished("train")
     stat = (folder / "weights").stat()
     (folder / "weights").write_bytes(b"weightz")
     os.utime(folder / "weights", ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert not ledger.TrialFolder(folder).finished("train")
+    assert not ledger.TrialFolder(folder).is_finished("train")
 
 
 def test_a_product_that_was_changed_just_now_is_hashed_again(folder, hashed):
-    assert all(ledger.TrialFolder(folder).finished("train") for _ in range(2))
+    assert all(ledger.TrialFolder(folder).is_finished("train") for _ in range(2))
     assert hashed == ["weights", "weights"]
 
 
@@ -215,14 +215,14 @@ def test_a_trials_files_are_read_once_by_a_handle(folder, monkeypatch):
 
     monkeypatch.setattr(Path, "read_text", noted)
     trial = ledger.TrialFolder(folder)
-    assert [trial.finished("train", INPUTS), trial.finished("train")] == [True, True]
-    assert [trial.finished("probe"), trial.finished("probe")] == [False, False]
+    assert [trial.is_finished("train", INPUTS), trial.is_finished("train")] == [True, True]
+    assert [trial.is_finished("probe"), trial.is_finished("probe")] == [False, False]
     assert trial.products("train") is not None
     assert read == ["train.json", "probe.json"]
 
 
 def test_a_handle_sees_the_stage_that_it_finishes(folder):
     trial = ledger.TrialFolder(folder)
-    assert not trial.finished("probe")
+    assert not trial.is_finished("probe")
     trial.finish("probe", [folder / "weights"], {})
-    assert trial.finished("probe", {})
+    assert trial.is_finished("probe", {})

@@ -51,13 +51,13 @@ def world(tmp_path: Path) -> World:
 def test_a_trial_that_was_finished_but_not_pushed_is_pushed_by_the_next_run(world: World) -> None:
     one = killed_before_its_push(world, "one")
     fetch(one, [one.root / TRIAL])
-    assert ledger.TrialFolder(world.bucket / TRIAL).finished("train", {"by": "one"})
-    assert ledger.TrialFolder(one.root / TRIAL).finished("train", {"by": "one"})
+    assert ledger.TrialFolder(world.bucket / TRIAL).is_finished("train", {"by": "one"})
+    assert ledger.TrialFolder(one.root / TRIAL).is_finished("train", {"by": "one"})
     assert world.files(TRIAL)["progress.jsonl"] == "by one, whole"
     assert world.files("leases") == {}
     two = world.machine("two")
     fetch(two, [two.root / TRIAL])
-    assert ledger.TrialFolder(two.root / TRIAL).finished("train", {"by": "one"})
+    assert ledger.TrialFolder(two.root / TRIAL).is_finished("train", {"by": "one"})
 
 
 def test_a_trial_that_is_tried_again_keeps_what_it_had_finished(world: World) -> None:
@@ -65,14 +65,14 @@ def test_a_trial_that_is_tried_again_keeps_what_it_had_finished(world: World) ->
     folder = one.root / TRIAL
     stages = [report.stage for report in carry_out_at(one, folder, begin(folder, "again"))]
     assert stages == ["done"]
-    assert ledger.TrialFolder(world.bucket / TRIAL).finished("train", {"by": "one"})
+    assert ledger.TrialFolder(world.bucket / TRIAL).is_finished("train", {"by": "one"})
 
 
 def test_what_another_machine_works_on_does_not_count_as_done_here(world: World) -> None:
     one, two = killed_before_its_push(world, "one"), world.machine("two")
     with hold_lease(remote_of(two), TRIAL, "trial t"):
         fetch(one, [one.root / TRIAL])
-        assert not ledger.TrialFolder(one.root / TRIAL).finished("train")
+        assert not ledger.TrialFolder(one.root / TRIAL).is_finished("train")
         assert "done/train.json" not in world.files(TRIAL)
 
 
@@ -82,7 +82,7 @@ def test_what_another_machine_has_finished_since_is_what_counts(world: World) ->
         pass
     fetch(one, [one.root / TRIAL])
     for place in (world.bucket, one.root):
-        assert ledger.TrialFolder(place / TRIAL).finished("train", {"by": "two"})
+        assert ledger.TrialFolder(place / TRIAL).is_finished("train", {"by": "two"})
 
 
 @pytest.mark.parametrize("more", [False, True], ids=["all was pushed", "more was finished here"])
@@ -106,7 +106,7 @@ def test_a_damaged_result_is_not_pushed_but_made_again(world: World) -> None:
     one = killed_before_its_push(world, "one")
     write(one.root / TRIAL, {"checkpoints/09/weights": "damaged"})
     fetch(one, [one.root / TRIAL])
-    assert not ledger.TrialFolder(one.root / TRIAL).finished("train")
+    assert not ledger.TrialFolder(one.root / TRIAL).is_finished("train")
     assert set(world.files(TRIAL)) == {"spec.json", "checkpoints/01/weights", "progress.jsonl"}
 
 
@@ -118,7 +118,7 @@ def test_whoever_only_reads_pushes_nothing_and_takes_nothing_away(
     monkeypatch.setattr(Storage, "at", staticmethod(lambda text: one))
     open_to_read("faulty://bucket")
     assert world.files("") == before
-    assert ledger.TrialFolder(one.root / TRIAL).finished("train", {"by": "one"})
+    assert ledger.TrialFolder(one.root / TRIAL).is_finished("train", {"by": "one"})
 
 
 def idle_and_busy(world: World) -> tuple[Storage, Storage]:
@@ -195,7 +195,7 @@ def test_whoever_could_not_say_that_it_lives_asks_before_it_pushes(
         with pytest.raises(StorageError, match="trial t was taken over by another process"):
             Mirror(remote_of(one), TRIAL, held).push()
         assert world.files("") == after
-        assert ledger.TrialFolder(world.bucket / TRIAL).finished("train", {"by": "two"})
+        assert ledger.TrialFolder(world.bucket / TRIAL).is_finished("train", {"by": "two"})
 
 
 def test_whoever_is_paused_in_the_middle_of_a_push_asks_before_it_goes_on(
@@ -283,7 +283,7 @@ def test_an_outage_at_the_end_of_a_trial_is_no_success(world: World, error: Exce
     assert "done/train.json" not in world.files(TRIAL)
     break_at(one, None)
     fetch(one, [folder])
-    assert ledger.TrialFolder(world.bucket / TRIAL).finished("train", {"by": "one"})
+    assert ledger.TrialFolder(world.bucket / TRIAL).is_finished("train", {"by": "one"})
 
 
 @pytest.mark.parametrize("error", OUTAGES.values(), ids=OUTAGES)
@@ -308,7 +308,7 @@ def test_a_folder_that_cannot_be_listed_is_not_taken_for_empty(
     break_at(one, refuses("list", error))
     with pytest.raises(StorageError):
         remote_of(one).pull(TRIAL)
-    assert ledger.TrialFolder(one.root / TRIAL).finished("train")
+    assert ledger.TrialFolder(one.root / TRIAL).is_finished("train")
     break_at(one, None)
     assert remote_of(one).files.listing("trials/none") == {}
 

@@ -139,7 +139,7 @@ def _score_checkpoint(path: Path, episodes: int | None) -> Found:
 def _score_trial(folder: Path, episodes: int | None) -> Scorecard:
     trial = TrialFolder(folder)
     battery, spec = battery_of(folder, episodes), trial.spec
-    damaged = trial.damaged("train")
+    damaged = trial.damaged_products("train")
     if damaged:
         raise ValueError(
             f"the last checkpoint of trial {spec.id} is damaged ({folder / damaged[0]}); run its "

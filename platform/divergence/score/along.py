@@ -137,7 +137,7 @@ def _kept(trial: TrialFolder, battery: BatterySpec) -> dict[int, _Point]:
 
     A checkpoint that was deleted since keeps its scores.
     """
-    if not trial.finished("along", _inputs(battery)):
+    if not trial.is_finished("along", _inputs(battery)):
         return {}
     import pyarrow.compute as pc
 
