@@ -44,7 +44,7 @@ def import_closure(*modules: str) -> tuple[str, ...]:
             continue
         assert _file(name) is not None, f"no module of ours: {name}"
         found.add(name)
-        waiting += _named_in(name)
+        waiting += _names_in(name)
     return tuple(sorted(found))
 
 
@@ -65,7 +65,7 @@ def name_of(file: Path) -> str:
 
 
 @cache
-def _named_in(module: str) -> frozenset[str]:
+def _names_in(module: str) -> frozenset[str]:
     """Returns the modules of ours that a module names, and the packages on the way to it."""
     text = _FOR_TYPES.sub("", _source(module).decode())
     names = {module, *_LITERAL.findall(text)}

@@ -38,7 +38,7 @@ OnTrial = Callable[[dict[str, Any]], None]
 """Called in the driver with what a trial of a search reports: `n`, `values`, and more."""
 
 
-def as_tried(suggested: Mapping[str, Any]) -> dict[str, Any]:
+def round_values(suggested: Mapping[str, Any]) -> dict[str, Any]:
     """Returns suggested values as they are tried: numbers with four digits, for people to read."""
     return {k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in suggested.items()}
 
@@ -71,12 +71,12 @@ def tune(
     }
     _run(study, kept, spec, job, connect, on_trial, METRIC, "max", _asha(spec, target))
     finished = finished_trials(study)
-    folders = [folder / "trials" / group.trial(as_tried(trial.params)).id for trial in finished]
+    folders = [folder / "trials" / group.trial(round_values(trial.params)).id for trial in finished]
     fetch(storage, folders)
     steps = [_env_steps(place) for place in folders]
     tried = [
         {
-            "values": as_tried(trial.params),
+            "values": round_values(trial.params),
             "success": trial.value,
             "env_steps": reached,
             "stopped": reached < target,
@@ -133,11 +133,11 @@ def explore(
     found = []
     for trial in finished_trials(study):
         if all(math.isfinite(loss) for loss in trial.values):
-            agents = group.trials(as_tried(trial.params))
+            agents = group.trials(round_values(trial.params))
             fetch(storage, [storage.trial(agent.id) for agent in agents])
             found.append(
                 {
-                    "values": as_tried(trial.params),
+                    "values": round_values(trial.params),
                     "scores": search_trial.scores_of(names, agents, storage.root / "trials"),
                     "trials": [agent.id for agent in agents],
                     "front": trial.number in front,
@@ -183,7 +183,9 @@ def _run(
     )
 
     def begin(config: dict[str, Any]) -> search_trial.Reports:
-        return search_trial.reports(job, as_tried({key: config[key] for key in space}), resources)
+        return search_trial.reports(
+            job, round_values({key: config[key] for key in space}), resources
+        )
 
     tuner = tune.Tuner(
         trial_process(resources, begin, search_trial.newest),

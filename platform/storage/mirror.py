@@ -229,7 +229,7 @@ def open_to_read(text: str) -> Storage:
 
 def _only_here(remote: Remote, name: str) -> bool:
     """Returns whether a trial was finished on this machine, soundly, and the URL lacks that."""
-    stages = [PurePosixPath(marker).stem for marker in remote.unpushed(name)]
+    stages = [PurePosixPath(marker).stem for marker in remote.unpushed_markers(name)]
     trial = TrialFolder(remote.root / name)
     return bool(stages) and all(trial.is_finished(cast(Stage, stage)) for stage in stages)
 

@@ -56,7 +56,7 @@ class Remote:
         Raises:
             StorageError: The storage does not answer, or holds a name that leaves the folder.
         """
-        there, before = self.files.listing(folder), self._known(folder)
+        there, before = self.files.listing(folder), self._read_known(folder)
         known = dict(before)
         names = set(there) if select is None else select(there) & set(there)
         local = self.root / folder
@@ -108,7 +108,7 @@ class Remote:
         names = {name for name in _local_names(local) if not _rank(name)} | marks
         if select is not None:
             names &= select(names)
-        there, before = self.files.listing(folder), self._known(folder)
+        there, before = self.files.listing(folder), self._read_known(folder)
         known = dict(before)
         send = [n for n in names if n not in there]
         differ = _not_in_step(local, names & set(there), there, known)
@@ -155,7 +155,7 @@ class Remote:
         for names_of_rank in reversed(_ranks(names)):
             _each(remove, names_of_rank)
 
-    def unpushed(self, folder: str) -> set[str]:
+    def unpushed_markers(self, folder: str) -> set[str]:
         """Returns the finished-markers that were made here and never reached the URL.
 
         There are none if those of the URL have changed since: then another has gone on with it.
@@ -163,7 +163,7 @@ class Remote:
         Raises:
             StorageError: The storage does not answer.
         """
-        local, known = self.root / folder, self._known(folder)
+        local, known = self.root / folder, self._read_known(folder)
         here = {name for name in _local_names(local) if _rank(name) == _FINISHED}
         new = {name for name in here if _changed_here(local / name, known.get(name))}
         if not new:
@@ -185,7 +185,7 @@ class Remote:
         path.mkdir(parents=True, exist_ok=True)
         return path
 
-    def _known(self, folder: str) -> dict[str, list[Any]]:
+    def _read_known(self, folder: str) -> dict[str, list[Any]]:
         """Returns what was moved before: name -> the remote's token, local size and time."""
         try:
             path = self.root / _OWN / folder / "known.json"

@@ -74,13 +74,13 @@ class Index:
                 self._send_scores(run, folder)
                 self._runs.tag(run, {DIGEST_TAG: digest})
             finished = status == "FINISHED"
-            self._runs.end(run, status, values.scored_ms(folder) if finished else None)
+            self._runs.end(run, status, values.score_time_ms(folder) if finished else None)
         if self._planned.members(trial.cell_id):
             self._send_cell(trial, ended=status != "RUNNING")
 
     def refresh(self) -> None:
         """Describes on the parent run what the sweep says by now."""
-        self._runs.tag(self._parent, {NOTE_TAG: text.cut(self._described(), "`answer.md`")})
+        self._runs.tag(self._parent, {NOTE_TAG: text.cut(self._description(), "`answer.md`")})
 
     def close(self, status: Status) -> list[str]:
         """Ends the sweep's run and what is not finished below it, and says what came out.
@@ -129,7 +129,7 @@ class Index:
         """Sends the answer, the result table and the figures of adoption to the parent run."""
         run, folder = self._parent, self._storage.sweep(self._sweep)
         self.refresh()
-        self._runs.text(run, self._described(), "answer.md")
+        self._runs.text(run, self._description(), "answer.md")
         for name in ("plan.json", "table.txt"):
             if (folder / name).exists():
                 self._runs.file(run, folder / name)
@@ -142,7 +142,7 @@ class Index:
                 adoption.draw(cells, proxy, file, self._planned.question)
                 self._runs.file(run, file)
 
-    def _described(self) -> str:
+    def _description(self) -> str:
         cells = cells_of(self._planned.agents())
         return text.of_sweep(self._planned.question, self._planned.answer(), cells, *self._links())
 
@@ -176,7 +176,7 @@ class Index:
         self._runs.share_view(self._view, text.table_view(self._runs.filter, params))
 
     def _create_trial(self, trial: TrialSpec) -> Known:
-        began_ms = values.begun_ms(self._storage.trial(trial.id))
+        began_ms = values.start_time_ms(self._storage.trial(trial.id))
         tags = {TRIAL_TAG: trial.id, CELL_TAG: trial.cell_id}
         name = f"{self._name(trial.cell_id)} seed={trial.seed}".strip()
         run = self._runs.create("trial", name, tags, began_ms)
@@ -242,15 +242,15 @@ class Index:
         members = self._planned.members(trial.cell_id)
         folders = [self._storage.trial(member["id"]) for member in members]
         if run is None:
-            began = [ms for folder in folders if (ms := values.begun_ms(folder))]
+            began = [ms for folder in folders if (ms := values.start_time_ms(folder))]
             tags = {CELL_TAG: trial.cell_id}
             name = self._name(trial.cell_id) or self._sweep
             run = self._runs.create("cell", name, tags, min(began, default=None))
         params = values.cell_params(trial)
         self._runs.params(run, params)
         agents = self._planned.agents(members)
-        made_ms = max(values.scored_ms(folder) for folder in folders)
-        digest = values.hashed(
+        made_ms = max(values.score_time_ms(folder) for folder in folders)
+        digest = values.digest_of(
             [len(members), *([a.seed, a.card.model_dump(mode="json")] for a in agents)]
         )
         if agents and run.tags.get(DIGEST_TAG) != digest:

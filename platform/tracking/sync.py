@@ -73,7 +73,7 @@ def _sync_sweep(name: str, storage: Storage, uri: str, say: Callable[[str], None
 
     plan = read_plan(storage.sweep(name))
     battery = BatterySpec.model_validate(plan["battery"])
-    ended = _ended(storage.sweep(name) / ENDED_FILE)
+    ended = _read_end(storage.sweep(name) / ENDED_FILE)
     statuses: dict[str, Status] = {}
     problems = []
     index = Index(uri, storage, name)
@@ -109,7 +109,7 @@ def _status(trial: TrialFolder, battery: BatterySpec, ended: dict[str, Any]) -> 
         return "RUNNING"
 
 
-def _ended(path: Path) -> dict[str, Any]:
+def _read_end(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

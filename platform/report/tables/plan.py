@@ -106,12 +106,12 @@ def _adaptive_lines(plan: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"tune: {_count(tune['trials'], 'trial')} for each of {len(groups)} {what}, chosen one "
             f"after another by Optuna, at most {longest:,} env steps each, many stopped early: not "
-            f"listed; {_done(groups)}"
+            f"listed; {_progress(groups)}"
         )
         for group in groups:
             if group["done"]:
                 values = ", ".join(f"{k} {_number(v)}" for k, v in group["values"].items())
-                lines.append(f"  {_named(group)}: {values}")
+                lines.append(f"  {_name(group)}: {values}")
         if plan["trials"] and not all(group["done"] for group in groups):
             lines.append("  trials of the grid get their ids when their hyper-parameters are known")
     if explore is not None:
@@ -120,7 +120,7 @@ def _adaptive_lines(plan: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"explore: {_count(explore['trials'], 'design')} for each of "
             f"{_count(len(groups), 'cell')}, {_count(explore['seeds'], 'agent')} each, chosen one "
-            f"after another by Optuna for {aims}: not listed; {_done(groups)}"
+            f"after another by Optuna for {aims}: not listed; {_progress(groups)}"
         )
     return lines
 
@@ -176,7 +176,7 @@ def _speed(one: Mapping[str, Any]) -> str:
     return f"{one['kind']}: {one['env_steps_per_s']:,.0f} env steps per second ({source})"
 
 
-def _named(group: Mapping[str, Any]) -> str:
+def _name(group: Mapping[str, Any]) -> str:
     named = {"model.arch": group["arch"], "model.capacity": group["capacity"], **group["choices"]}
     return ", ".join(f"{key.split('.')[-1]} {value}" for key, value in named.items())
 
@@ -185,7 +185,7 @@ def _number(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _done(groups: list[Any]) -> str:
+def _progress(groups: list[Any]) -> str:
     return f"{sum(group['done'] for group in groups)} of {len(groups)} done"
 
 
