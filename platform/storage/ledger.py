@@ -48,7 +48,7 @@ def claim(folder: Path, spec: TrialSpec) -> None:
                 f"{path} is damaged; delete the folder {folder} to train this trial again"
             ) from None
         if theirs != ours:
-            paths = sorted(path for path, _, _ in _differing(ours, theirs))
+            paths = sorted(path for path, _, _ in _unequal_values(ours, theirs))
             different = ", ".join(".".join(path) or "everything" for path in paths)
             raise StorageError(
                 f"{path} holds another trial (differs in {different}); "
@@ -75,7 +75,7 @@ def differences(given: Any, wanted: Any) -> str:
     """Returns in words in what a record differs from another: `episodes 32 instead of 16`."""
     return ", ".join(
         f"{path[-1]} {theirs} instead of {ours}" if path else "none is known"
-        for path, ours, theirs in _differing(wanted, given)
+        for path, ours, theirs in _unequal_values(wanted, given)
     )
 
 
@@ -261,7 +261,7 @@ def checksum(path: str | Path) -> str:
     return digest
 
 
-def _differing(
+def _unequal_values(
     ours: Any, theirs: Any, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
     """Yields the keys, one below the other, in whose values two records differ, and both values."""
@@ -270,7 +270,7 @@ def _differing(
         return
     for key in {**ours, **theirs}:
         if key not in ours or key not in theirs or ours[key] != theirs[key]:
-            yield from _differing(ours.get(key), theirs.get(key), (*path, key))
+            yield from _unequal_values(ours.get(key), theirs.get(key), (*path, key))
 
 
 @cache
