@@ -27,7 +27,7 @@ from whichgoal.storage.files import (
     InUseError,
     drop_unfinished,
     lock_folder,
-    never_through_a_link,
+    open_unless_link,
     write_json,
 )
 from whichgoal.storage.ledger import TrialFolder
@@ -198,6 +198,6 @@ def _log(folder: Path, text: str) -> None:
     """Adds to the trial's log, where that can be written."""
     with (
         suppress(OSError),  # such as a full disk, which may be what is to be told
-        open(folder / "trial.log", "a", encoding="utf-8", opener=never_through_a_link) as log,
+        open(folder / "trial.log", "a", encoding="utf-8", opener=open_unless_link) as log,
     ):
         log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{text}\n")

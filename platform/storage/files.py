@@ -70,7 +70,7 @@ def lock_folder(folder: Path, what: str, wait_s: float = 0.0) -> Iterator[None]:
     give_up = time.monotonic() + wait_s
     try:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        handle = never_through_a_link(str(folder / "lock"), flags)
+        handle = open_unless_link(str(folder / "lock"), flags)
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
@@ -95,7 +95,7 @@ def lock_folder(folder: Path, what: str, wait_s: float = 0.0) -> Iterator[None]:
             file.truncate(0)
 
 
-def never_through_a_link(path: str, flags: int) -> int:
+def open_unless_link(path: str, flags: int) -> int:
     """Opens a file for `open(..., opener=)`, unless it is a link to another; then OSError ELOOP."""
     return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 

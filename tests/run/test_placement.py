@@ -9,7 +9,7 @@ import pytest
 from commands import done, ended, whichgoal
 
 from whichgoal.run import launch, session
-from whichgoal.run.placement import Standstill, unplaceable
+from whichgoal.run.placement import Standstill, why_unplaceable
 from whichgoal.sweep.spec import ResourcesSpec
 
 SWEEP = """\
@@ -41,13 +41,13 @@ battery: {episodes: 16}
     ],
 )
 def test_what_fits(asked, nodes, fits):
-    reason = unplaceable(ResourcesSpec(**asked).bundles(), nodes)
+    reason = why_unplaceable(ResourcesSpec(**asked).bundles(), nodes)
     assert (reason is None) == fits, reason
 
 
 def test_why_it_does_not_fit_is_said():
     wanted = ResourcesSpec(env_runners=2, learners=1, gpus=1).bundles()
-    assert unplaceable(wanted, [{"CPU": 2}, {"CPU": 4, "memory": 1e9}]) == (
+    assert why_unplaceable(wanted, [{"CPU": 2}, {"CPU": 4, "memory": 1e9}]) == (
         "a trial asks for 3 x (1 CPUs) + 1 CPUs and 1 GPUs, "
         "which no choice of these nodes has: 2 CPUs; 4 CPUs"
     )
