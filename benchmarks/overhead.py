@@ -128,7 +128,7 @@ def theirs(trials: int, folder: Path) -> dict[str, float]:
 def first_training(sweep_file: Path, root: Path) -> float:
     """Returns seconds from the command's start until a first batch has been trained."""
     begun = time.perf_counter()
-    command = [sys.executable, "-m", "whichgoal.cli.main", "run", sweep_file, "--storage", root]
+    command = [sys.executable, "-m", "whichgoal.cli", "run", sweep_file, "--storage", root]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         while not any(path.stat().st_size for path in root.glob("trials/*/progress.jsonl")):
             if process.poll() is not None:

@@ -62,7 +62,7 @@ def measured(source: Storage, sweep: str, folder: Path, server: Server | None) -
     storage.prepare()
     shutil.copytree(source.sweep(sweep), storage.sweep(sweep))
     plan = json.loads((storage.sweep(sweep) / "plan.json").read_text())
-    trials = [ledger.claimed(source.trial(trial["id"])) for trial in plan["trials"]]
+    trials = [ledger.TrialFolder(source.trial(trial["id"])).spec for trial in plan["trials"]]
     uri = own_uri(storage) if server is None else server.uri
     tracker = Tracker(uri, storage, sweep)
     tracker.start()

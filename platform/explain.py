@@ -64,7 +64,7 @@ def unknown(what: str, name: str, allowed: Iterable[str], where: KeyPath, key: s
     return Mistake(where, key, f"unknown {what} {name!r}", at_key=True).among(name, allowed)
 
 
-def told(error: ValidationError, model: type[BaseModel]) -> str:
+def describe(error: ValidationError, model: type[BaseModel]) -> str:
     """Returns one line for all that was wrong when `model` was validated."""
     text = "; ".join(str(mistake_of(problem, model)) for problem in error.errors())
     return " ".join(text.split())

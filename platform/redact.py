@@ -23,10 +23,10 @@ _SHORTEST = 6
 _IN_URL = re.compile(r"(?<=://)[^/?#\s'\"]+@")
 
 
-def redacted(text: str) -> str:
+def redact(text: str) -> str:
     """Returns the text with `***` in place of every secret.
 
-    >>> redacted("http://ann:pass@mlflow:5000 does not answer")
+    >>> redact("http://ann:pass@mlflow:5000 does not answer")
     'http://***@mlflow:5000 does not answer'
     """
     for secret in _secrets():

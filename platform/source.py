@@ -27,7 +27,7 @@ _LITERAL = re.compile(rf"""["']({_PACKAGE}(?:\.\w+)+)(?::[\w.]+)?["']""")
 
 
 @cache
-def imported(*modules: str) -> tuple[str, ...]:
+def import_closure(*modules: str) -> tuple[str, ...]:
     """Returns these modules and all of ours that they import, directly or not, in order.
 
     Imports inside functions count, those for type checkers alone don't. The `__init__` of every
@@ -44,15 +44,15 @@ def imported(*modules: str) -> tuple[str, ...]:
             continue
         assert _file(name) is not None, f"no module of ours: {name}"
         found.add(name)
-        waiting += _named_in(name)
+        waiting += _names_in(name)
     return tuple(sorted(found))
 
 
 @cache
 def digest(*modules: str) -> str:
-    """Returns 12 hex digits of the sources of `imported(*modules)`, wherever they lie."""
+    """Returns 12 hex digits of the sources of `import_closure(*modules)`, wherever they lie."""
     total = hashlib.sha256()
-    for name in imported(*modules):
+    for name in import_closure(*modules):
         source = _source(name)
         total.update(f"{name} {len(source)}\n".encode() + source)
     return total.hexdigest()[:12]
@@ -65,7 +65,7 @@ def name_of(file: Path) -> str:
 
 
 @cache
-def _named_in(module: str) -> frozenset[str]:
+def _names_in(module: str) -> frozenset[str]:
     """Returns the modules of ours that a module names, and the packages on the way to it."""
     text = _FOR_TYPES.sub("", _source(module).decode())
     names = {module, *_LITERAL.findall(text)}

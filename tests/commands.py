@@ -35,7 +35,7 @@ def whichgoal(*argv: object, stdout: Any = subprocess.PIPE, **environment: str) 
     """Starts the command in a process group of its own."""
     inherited = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
     return subprocess.Popen(
-        [sys.executable, "-m", "whichgoal.cli.main", *map(str, argv)],
+        [sys.executable, "-m", "whichgoal.cli", *map(str, argv)],
         cwd=Path(__file__).parent.parent,
         env={**inherited, **environment},
         stdout=stdout,

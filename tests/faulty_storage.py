@@ -119,14 +119,14 @@ def write(folder: Path, files: dict[str, str]) -> None:
 def train(folder: Path, who: str) -> None:
     """Does what a trial's training leaves behind: a checkpoint and the curve, and its marker."""
     write(folder, {"checkpoints/09/weights": f"of {who}", "progress.jsonl": f"by {who}, whole"})
-    ledger.finish(folder, "train", [folder / "checkpoints/09/weights"], {"by": who})
+    ledger.TrialFolder(folder).finish("train", [folder / "checkpoints/09/weights"], {"by": who})
 
 
 def begin(folder: Path, who: str) -> Callable[[], Iterator[Report]]:
     """Returns how a machine carries the trial out: done at once where its marker is sound."""
 
     def reports() -> Iterator[Report]:
-        if not ledger.finished(folder, "train"):
+        if not ledger.TrialFolder(folder).is_finished("train"):
             yield Report("train", 0)
             train(folder, who)
         yield Report("done", 9)

@@ -109,5 +109,5 @@ def write_sweep(
             "thresholds": found.thresholds.model_dump(mode="json"),
         }
         inputs = {"battery": battery, "code": code.scoring_code()}
-        ledger.finish(folder, "score", [folder / "scorecard.json"], inputs)
+        ledger.TrialFolder(folder).finish("score", [folder / "scorecard.json"], inputs)
     return storage

@@ -142,7 +142,7 @@ def test_a_marker_that_names_files_elsewhere_counts_for_nothing(tmp_path, name):
     marker = {"stage": "train", "inputs": {}, "products": products}
     (folder / "done" / "train.json").write_text(json.dumps(marker))
     assert ledger.TrialFolder(folder).products("train") is None
-    assert not ledger.finished(folder, "train")
+    assert not ledger.TrialFolder(folder).is_finished("train")
 
 
 def put_all(folder: Path, names: Iterable[str]) -> None:

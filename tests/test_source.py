@@ -34,7 +34,7 @@ def house(place: Path, files: Mapping[str, str]) -> ModuleType:
 def imported(place: Path, entry: str, **files: str) -> set[str]:
     """Returns what a module with this text imports, of a house with these other files."""
     others = {f"{name}.py": text for name, text in files.items()}
-    found = house(place, {"entry.py": entry, **others}).imported("whichgoal.entry")
+    found = house(place, {"entry.py": entry, **others}).import_closure("whichgoal.entry")
     return {name.removeprefix("whichgoal.") for name in found} - {"entry"}
 
 
@@ -116,7 +116,7 @@ def test_no_import_of_any_file_of_ours_is_missed():
         while waiting:
             found |= waiting
             waiting = {other for one in waiting for other in named[one] & named.keys()} - found
-        assert set(source.imported(name)) == found, name
+        assert set(source.import_closure(name)) == found, name
 
 
 PLAYS = ("whichgoal.divergence.probe.playing", "whichgoal.models.checkpoint")
@@ -129,11 +129,11 @@ def test_playing_and_scoring_depend_on_no_more_than_they_need(entries):
         r"whichgoal\.(explain|numba_cache|source|spec|storage(\.(atomic|tables))?"
         r"|(divergence|models|envs)(\.\w+)*)"
     )
-    assert [name for name in source.imported(*entries) if not needed.fullmatch(name)] == []
+    assert [name for name in source.import_closure(*entries) if not needed.fullmatch(name)] == []
 
 
 def test_playing_does_not_depend_on_scoring_nor_scoring_on_the_agent():
-    playing, scoring = (set(source.imported(*entries)) for entries in (PLAYS, SCORES))
+    playing, scoring = (set(source.import_closure(*entries)) for entries in (PLAYS, SCORES))
     for name in ("scoring", "scores", "verdict", "inference", "stamp"):
         assert f"whichgoal.divergence.score.{name}" in scoring - playing
     for name in ("divergence.probe.playing", "divergence.probe.rollout", "models.lstm"):

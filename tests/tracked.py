@@ -84,7 +84,7 @@ def finish(storage: Storage, sweep: Sweep, trial: TrialSpec, judged: Scorecard) 
     stamped = judged.model_copy(update={"trial": trial.id, "env_steps": 500})
     (folder / "scorecard.json").write_text(stamped.model_dump_json())
     battery = sweep.battery
-    ledger.finish(folder, "train", [checkpoint], {"trial": trial.id})
+    ledger.TrialFolder(folder).finish("train", [checkpoint], {"trial": trial.id})
     there = ledger.TrialFolder(folder)
     there.finish("probe", [folder / "episodes.parquet"], status.probe_inputs(there, battery))
     scores = [folder / "scores.parquet", folder / "scorecard.json"]

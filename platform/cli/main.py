@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from whichgoal.cli.arguments import parser
 from whichgoal.errors import BAD_INPUT, FAILED, STOPPED, CommandError
-from whichgoal.redact import redacted
+from whichgoal.redact import redact
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,9 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         code = _exit_code(error)
         if code is None:  # a fault of ours: where it happened helps to mend it
-            print(redacted(traceback.format_exc()), file=sys.stderr, end="")
+            print(redact(traceback.format_exc()), file=sys.stderr, end="")
             return FAILED
-        print(redacted(str(error) or repr(error)), file=sys.stderr)
+        print(redact(str(error) or repr(error)), file=sys.stderr)
         return code
 
 
@@ -62,15 +62,15 @@ def _console() -> Console:
 
 
 def _plan(given: argparse.Namespace) -> int:
-    from whichgoal.report.tables import plan as show_plan
+    from whichgoal.report.tables.plan import print_plan
     from whichgoal.run.session import cores
-    from whichgoal.storage.mirror import fetched
+    from whichgoal.storage.mirror import open_to_read
     from whichgoal.sweep import cost, tuned
     from whichgoal.sweep.file.check import load
     from whichgoal.sweep.plan import plan
 
     sweep = load(given.file)
-    storage = fetched(given.storage if given.storage is not None else "runs")
+    storage = open_to_read(given.storage if given.storage is not None else "runs")
     values = tuned.values_of(storage, sweep.tune_groups())
     record = plan(sweep, storage, values)
     left = cost.stages(sweep, record, values)
@@ -93,14 +93,7 @@ def _plan(given: argparse.Namespace) -> int:
     if given.json:
         print(json.dumps(record, indent=2))
         return 0
-    console = _console()
-    console.print(f"{sweep.name}: {sweep.question}", markup=False, highlight=False)
-    if record["trials"]:
-        console.print(show_plan.plan_table(record))
-        console.print(show_plan.plan_summary(record), highlight=False)
-    lines = [*show_plan.adaptive_lines(record), *show_plan.cost_lines(record["cost"])]
-    for line in [*lines, *show_plan.limit_lines(record, record["cost"])]:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    print_plan(record, _console())
     return 0
 
 
@@ -123,10 +116,10 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def _sync(given: argparse.Namespace) -> int:
-    from whichgoal.storage.mirror import fetched
+    from whichgoal.storage.mirror import open_to_read
     from whichgoal.tracking.sync import sync
 
-    sync(fetched(given.storage), print)
+    sync(open_to_read(given.storage), print)
     return 0
 
 
@@ -141,12 +134,12 @@ def _score(given: argparse.Namespace) -> int:
     if given.figure is not None:
         if not given.along:
             raise ValueError("--figure shows scores along training; allowed: with --along")
-        from whichgoal.report.figures import along as along_figure
+        from whichgoal.report.figures import along
 
-        along_figure.check(given.figure)
+        along.check(given.figure)
     found = _score_agents(given)
     if given.figure is not None and found.cards:
-        along_figure.draw(found.cards, given.figure)
+        along.draw(found.cards, given.figure)
     if given.json:
         record = {
             "scores": [{"path": str(f.path), **f.card.model_dump(mode="json")} for f in found.cards]
@@ -189,10 +182,12 @@ def _validate(given: argparse.Namespace) -> int:
 
 def _compare(given: argparse.Namespace) -> int:
     from whichgoal.compare.command import compare_path
-    from whichgoal.storage.mirror import fetched
+    from whichgoal.storage.mirror import open_to_read
 
-    path = fetched(given.path).root if "://" in given.path else Path(given.path)
-    found = compare_path(path, fetched(given.storage), given.interval, given.caliper, given.seed)
+    path = open_to_read(given.path).root if "://" in given.path else Path(given.path)
+    found = compare_path(
+        path, open_to_read(given.storage), given.interval, given.caliper, given.seed
+    )
     if given.json:
         sweeps = [one.record() for one in found if one.comparison is not None]
         print(json.dumps({"sweeps": sweeps}, indent=2))
@@ -263,7 +258,3 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "compare": _compare,
     "play": _play,
 }
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -67,7 +67,7 @@ def compare(
         interval=interval,
         caliper=caliper,
         draws=draws,
-        sized_by=_sized_by(found),
+        sized_by=_size_axis(found),
         planned=max(len(planned), len(agents)),
         scored=len(agents),
         cells=tuple(found),
@@ -130,7 +130,7 @@ def _cells_without_agents(
     return tuple(choices for key, choices in left.items() if key not in tried)
 
 
-def _sized_by(found: Sequence[Cell]) -> str:
+def _size_axis(found: Sequence[Cell]) -> str:
     if all(cell.trunk_parameters for cell in found):
         return "trunk parameters"
     return "capacity" if CAPACITY in found[0].choices else ""

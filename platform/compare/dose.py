@@ -109,7 +109,7 @@ def dose_response(
         x = np.log(without_zero(doses, zero_as))
         fits = fit_and_draw(x[:, None], hits, n, rng, draws)
         a50 = _a50(*fits, x[n > 0], confidence)
-        slope = slope_estimate(*fits, confidence, logistic.separated(x, hits, n))
+        slope = slope_estimate(*fits, confidence, logistic.is_separated(x, hits, n))
     return DoseResponse(
         doses=tuple(map(float, doses)),
         zero_as=zero_as if (doses == 0).any() else None,
@@ -140,7 +140,7 @@ def slope_estimate(fitted: Array, drawn: Array, confidence: float, separated: bo
         fitted: `[1, 2]`, see `fit_and_draw`.
         drawn: `[draws, 2]`.
         confidence: Of the interval.
-        separated: See `logistic.separated`.
+        separated: See `logistic.is_separated`.
     """
     found = estimate_of(fitted[:, 1], drawn[:, 1], confidence)
     if not separated:

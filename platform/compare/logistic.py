@@ -90,7 +90,7 @@ def likelihood(x: Array, beta: Array, hits: Counts, n: Counts, penalty: bool = T
     return value + np.linalg.slogdet(_information(x, n * share * (1 - share)))[1] / 2
 
 
-def separated(x: Array, hits: Counts, n: Counts) -> bool:
+def is_separated(x: Array, hits: Counts, n: Counts) -> bool:
     """Returns whether some x splits the agents that hit from those that do not (ties at x allowed).
 
     Then maximum likelihood has no finite slope. `x`, `hits`, `n` are `[J]`.

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from whichgoal.compare.cells import Agent
 from whichgoal.compare.code import code_text, codes_that_count, is_todays
 from whichgoal.divergence.score.verdict import Scorecard
-from whichgoal.explain import told
+from whichgoal.explain import describe
 from whichgoal.storage import ledger
 from whichgoal.storage.ledger import TrialFolder
 from whichgoal.storage.root import Storage
@@ -130,10 +130,10 @@ def read_agent(trial: Mapping[str, Any], record: Mapping[str, Any], storage: Sto
         ValueError: Its scorecard is damaged.
     """
     folder = TrialFolder(storage.trial(trial["id"])) if trial["id"] is not None else None
-    if folder is None or not folder.finished("score"):
+    if folder is None or not folder.is_finished("score"):
         return Reading()
-    if (theirs := folder.scored_by) != record["battery"]:
-        return Reading(differs=ledger.told_apart(theirs, record["battery"]))
+    if (theirs := folder.scoring_battery) != record["battery"]:
+        return Reading(differs=ledger.differences(theirs, record["battery"]))
     card, code = _card(folder.path), folder.code("score")
     return Reading(Agent(trial["choices"], trial["seed"], card, trial["trunk_parameters"], code))
 
@@ -207,6 +207,6 @@ def _card(folder: Path) -> Scorecard:
         return Scorecard.model_validate_json(path.read_text(encoding="utf-8"))
     except ValidationError as error:
         raise ValueError(
-            f"{path} is not a scorecard of this version ({told(error, Scorecard)}); "
+            f"{path} is not a scorecard of this version ({describe(error, Scorecard)}); "
             f"whichgoal score {folder} scores it anew"
         ) from None

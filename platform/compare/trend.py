@@ -48,7 +48,7 @@ def trend(
     slope, p = Estimate(note=note), None
     if not note:
         fits = fit_and_draw(x[:, None], hits, n, rng, draws)
-        slope = slope_estimate(*fits, confidence, logistic.separated(x, hits, n))
+        slope = slope_estimate(*fits, confidence, logistic.is_separated(x, hits, n))
         p = trend_p(x, hits, n, rng)
     return Trend(
         sizes=tuple(map(int, sizes)),

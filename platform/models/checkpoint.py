@@ -26,7 +26,7 @@ from whichgoal.models.agent import Agent
 from whichgoal.models.contract import State
 from whichgoal.models.sight import Palette
 from whichgoal.spec import TrialSpec, cut_short
-from whichgoal.storage.atomic import replacing_folder, standing
+from whichgoal.storage.atomic import locate, replacing_folder
 
 FORMAT = "whichgoal checkpoint"
 VERSION = 1
@@ -199,7 +199,7 @@ def read_folder(path: Path, names: tuple[str, ...]) -> dict[str, bytes]:
     Raises:
         CheckpointError: A file is missing or differs from its checksum.
     """
-    path = standing(path)
+    path = locate(path)
     try:
         sums = json.loads((path / MANIFEST).read_bytes())["sha256"]
         expected = {name: sums[name] for name in names}

@@ -12,7 +12,7 @@ from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.core.rl_module.torch import TorchRLModule
 from torch import Tensor
 
-from whichgoal.explain import told
+from whichgoal.explain import describe
 from whichgoal.models.agent import Agent
 from whichgoal.spec import ModelSpec
 
@@ -50,7 +50,7 @@ class AgentModule(TorchRLModule, ValueFunctionAPI):
         try:
             model = ModelSpec.model_validate(given.get("model", {}))
         except ValidationError as error:
-            problem = told(error, ModelSpec)
+            problem = describe(error, ModelSpec)
             raise ValueError(f"AgentModule: model_config, model: {problem}") from None
         self.agent = Agent(
             seen.shape,

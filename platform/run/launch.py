@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from whichgoal.spec import BatterySpec, TrialSpec
@@ -92,7 +93,13 @@ def _jobs(
 
 
 def _job_id(tune_trial: Any) -> str:
-    return TrialSpec.model_validate(json.loads(tune_trial.config["job"])["spec"]).id
+    return _trial_id(tune_trial.config["job"])
+
+
+@cache
+def _trial_id(job: str) -> str:
+    """Returns the id of the trial that a job is; each job is read once, not at every report."""
+    return TrialSpec.model_validate(json.loads(job)["spec"]).id
 
 
 def trial_process(
@@ -134,10 +141,10 @@ def trial_process(
 
 
 def _begin(config: dict[str, Any]) -> Iterator[Report]:
-    from whichgoal.run.stored_trial import whole_trial
+    from whichgoal.run.stored_trial import carry_out_trial
 
     job = json.loads(config["job"])
-    return whole_trial(
+    return carry_out_trial(
         Storage.at(job["storage"]),
         TrialSpec.model_validate(job["spec"]),
         BatterySpec.model_validate(job["battery"]),

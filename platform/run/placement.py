@@ -14,7 +14,7 @@ Bundle = dict[str, float]
 _ASK_EVERY_S = 2.0
 
 
-def unplaceable(wanted: Sequence[Bundle], nodes: Sequence[Mapping[str, float]]) -> str | None:
+def why_unplaceable(wanted: Sequence[Bundle], nodes: Sequence[Mapping[str, float]]) -> str | None:
     """Returns why a trial could never start on these nodes, even if all were idle; None if it can.
 
     Bundles are placed largest first on the first node that has room, as a packing scheduler would.

@@ -152,7 +152,7 @@ class Screen:
             from rich.live import Live
 
             self._live = Live(
-                get_renderable=self._drawn, console=self._console, refresh_per_second=4
+                get_renderable=self._renderable, console=self._console, refresh_per_second=4
             )
             self._live.__enter__()
         return self
@@ -171,7 +171,7 @@ class Screen:
         text = "; ".join([self._board.headline(), *self._board.lines()])
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def _drawn(self) -> RenderableType:
+    def _renderable(self) -> RenderableType:
         from rich.console import Group
         from rich.progress_bar import ProgressBar
         from rich.table import Table

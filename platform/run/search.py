@@ -14,13 +14,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whichgoal.run import search_trial as searched
+from whichgoal.run import search_trial
 from whichgoal.run.launch import trial_process, why_it_died
 from whichgoal.run.search_study import distribution, finished_trials, open_study
 from whichgoal.run.session import Session
+from whichgoal.storage.curve import read_curve
 from whichgoal.storage.mirror import fetch
 from whichgoal.storage.root import Storage
-from whichgoal.storage.status import read_progress
 from whichgoal.sweep.groups import ExploreGroup, TuneGroup
 from whichgoal.sweep.spec import ExploreSpec, TuneSpec
 
@@ -38,7 +38,7 @@ OnTrial = Callable[[dict[str, Any]], None]
 """Called in the driver with what a trial of a search reports: `n`, `values`, and more."""
 
 
-def as_tried(suggested: Mapping[str, Any]) -> dict[str, Any]:
+def round_values(suggested: Mapping[str, Any]) -> dict[str, Any]:
     """Returns suggested values as they are tried: numbers with four digits, for people to read."""
     return {k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in suggested.items()}
 
@@ -49,7 +49,7 @@ def tune(
     """Searches a group's hyper-parameters: TPE suggests, ASHA stops what falls behind.
 
     Args:
-        group: What is searched.
+        group: What is search_trial.
         storage: Where the study and the trials' folders are.
         connect: Called if there is anything left to launch; returns where.
         on_trial: Told of every report.
@@ -71,12 +71,12 @@ def tune(
     }
     _run(study, kept, spec, job, connect, on_trial, METRIC, "max", _asha(spec, target))
     finished = finished_trials(study)
-    folders = [folder / "trials" / group.trial(as_tried(trial.params)).id for trial in finished]
+    folders = [folder / "trials" / group.trial(round_values(trial.params)).id for trial in finished]
     fetch(storage, folders)
     steps = [_env_steps(place) for place in folders]
     tried = [
         {
-            "values": as_tried(trial.params),
+            "values": round_values(trial.params),
             "success": trial.value,
             "env_steps": reached,
             "stopped": reached < target,
@@ -106,7 +106,7 @@ def explore(
     """Searches a cell's world designs for those that meet all objectives.
 
     Args:
-        group: What is searched.
+        group: What is search_trial.
         storage: Where the study and the trials' folders are; the agents are ordinary trials.
         connect: Called if there is anything left to launch; returns where.
         on_trial: Told of every report.
@@ -133,12 +133,12 @@ def explore(
     found = []
     for trial in finished_trials(study):
         if all(math.isfinite(loss) for loss in trial.values):
-            agents = group.trials(as_tried(trial.params))
+            agents = group.trials(round_values(trial.params))
             fetch(storage, [storage.trial(agent.id) for agent in agents])
             found.append(
                 {
-                    "values": as_tried(trial.params),
-                    "scores": searched.scores_of(names, agents, storage.root / "trials"),
+                    "values": round_values(trial.params),
+                    "scores": search_trial.scores_of(names, agents, storage.root / "trials"),
                     "trials": [agent.id for agent in agents],
                     "front": trial.number in front,
                 }
@@ -148,7 +148,7 @@ def explore(
 
 def _env_steps(folder: Path) -> int:
     """Returns how long a tuning trial has been trained, in env steps."""
-    rows = read_progress(folder)
+    rows = read_curve(folder)
     return int(rows[-1]["env_steps"]) if rows else 0
 
 
@@ -182,11 +182,13 @@ def _run(
         study_name=study.study_name,
     )
 
-    def begin(config: dict[str, Any]) -> searched.Reports:
-        return searched.reports(job, as_tried({key: config[key] for key in space}), resources)
+    def begin(config: dict[str, Any]) -> search_trial.Reports:
+        return search_trial.reports(
+            job, round_values({key: config[key] for key in space}), resources
+        )
 
     tuner = tune.Tuner(
-        trial_process(resources, begin, searched.newest),
+        trial_process(resources, begin, search_trial.newest),
         tune_config=session.tune_config(search_alg=searcher, scheduler=scheduler, num_samples=left),
         run_config=session.run_config(_hooks(on_trial)),
     )

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from whichgoal.run.launch import REPORT_EVERY_S
-from whichgoal.run.stored_trial import carry_out_at, whole_trial
-from whichgoal.run.trial import train_alone
+from whichgoal.run.stored_trial import carry_out_at, carry_out_trial
+from whichgoal.run.trial import carry_out_training
 from whichgoal.spec import BatterySpec, TrialSpec
+from whichgoal.storage.curve import read_curve
 from whichgoal.storage.files import StorageError
 from whichgoal.storage.root import Storage
-from whichgoal.storage.status import read_progress
 from whichgoal.sweep.groups import ExploreGroup
 from whichgoal.sweep.spec import ExploreSpec, ResourcesSpec
 from whichgoal.sweep.trials import trial_spec
@@ -48,7 +48,9 @@ def _tune(job: Mapping[str, Any], values: Mapping[str, Any], resources: Resource
         spec = trial_spec({**job["leaves"], **values}, job["seed"])
         storage = Storage.at(job["storage"])
         folder = storage.root / job["folder"] / spec.id
-        for report in carry_out_at(storage, folder, partial(train_alone, spec, folder, resources)):
+        for report in carry_out_at(
+            storage, folder, partial(carry_out_training, spec, folder, resources)
+        ):
             yield {"env_steps": report.env_steps, "late_success": late_success(folder)}
     except StorageError:  # says nothing about the values: they are to be tried again
         raise
@@ -61,7 +63,7 @@ def _tune(job: Mapping[str, Any], values: Mapping[str, Any], resources: Resource
 
 def late_success(folder: Path) -> float:
     """Returns the mean success of the second half of the training that a trial has had so far."""
-    rows = read_progress(folder)
+    rows = read_curve(folder)
     late = [
         row["success"]
         for row in rows
@@ -82,7 +84,7 @@ def _explore(
     try:
         trials = group.trials(values)
         for spec in trials:
-            for report in whole_trial(storage, spec, battery, resources):
+            for report in carry_out_trial(storage, spec, battery, resources):
                 yield {"env_steps": before + report.env_steps, **unknown}
             before += spec.train.env_steps
         scores = scores_of(explore.objectives, trials, storage.root / "trials")

@@ -146,7 +146,7 @@ class Session:
 
 
 @contextmanager
-def session(
+def connect(
     resources: ResourcesSpec,
     limits: LimitsSpec,
     *,
@@ -183,7 +183,7 @@ def _watch(resources: ResourcesSpec, within_s: float, say: Say) -> Callable[[lis
     """Returns what tells, asked at each step of Tune's, why no trial could run for `within_s`."""
 
     def why() -> str | None:
-        return placement.unplaceable(resources.bundles(), _nodes())
+        return placement.why_unplaceable(resources.bundles(), _nodes())
 
     standstill = placement.Standstill(why, within_s)
 
@@ -223,7 +223,7 @@ def wait_for_room(resources: ResourcesSpec, within_s: float, say: Say) -> None:
     asked = False
     try:
         while True:
-            reason = placement.unplaceable(resources.bundles(), _nodes())
+            reason = placement.why_unplaceable(resources.bundles(), _nodes())
             if reason is None:
                 return
             if time.monotonic() >= give_up:

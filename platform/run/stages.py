@@ -10,10 +10,10 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from whichgoal.errors import CommandError
-from whichgoal.report.tables import explored as show_explored
+from whichgoal.report.tables import explored
 from whichgoal.run import search
-from whichgoal.run import session as ray_session
 from whichgoal.run.progress import Board, Row, Screen, say_plainly
+from whichgoal.run.session import Session, connect, cores
 from whichgoal.storage.files import write_json
 from whichgoal.storage.mirror import searching
 from whichgoal.storage.root import Storage
@@ -36,14 +36,14 @@ class Stages:
         sweep: What is run.
         storage: Where its results go.
         console: Where people read.
-        address: `local` or `auto`, as in `ray_session.session`.
+        address: `local` or `auto`, as in `session.connect`.
     """
 
     def __init__(self, sweep: Sweep, storage: Storage, console: Console, address: str) -> None:
         self._sweep, self._storage = sweep, storage
         self._console, self._address = console, address
         self._open = ExitStack()
-        self._session: ray_session.Session | None = None
+        self._session: Session | None = None
 
     def __enter__(self) -> Stages:
         return self
@@ -51,14 +51,14 @@ class Stages:
     def __exit__(self, *exc: Any) -> None:
         self._open.__exit__(*exc)
 
-    def session(self, trials: int = 1_000_000) -> ray_session.Session:
+    def session(self, trials: int = 1_000_000) -> Session:
         """Returns the connection to Ray, for so many trials; it is made by the first call."""
         if self._session is None:
-            sweep, possible = self._sweep, ray_session.cores()
+            sweep, possible = self._sweep, cores()
             asked = sweep.limits.max_concurrent or 0
             if self._address == "local" and asked * sweep.resources.cores > possible:
                 self._say(f"{asked} trials at a time asked for; this machine has {possible} cores")
-            opened = ray_session.session(
+            opened = connect(
                 sweep.resources,
                 sweep.limits,
                 address=self._address,
@@ -154,8 +154,8 @@ class Stages:
                 "tried": tried,
             }
             write_json(folder / f"{group.id}.json", record)
-            self._console.print(show_explored.table(record))
-            show_explored.draw(record, folder / f"{group.id}.png")
+            self._console.print(explored.table(record))
+            explored.draw(record, folder / f"{group.id}.png")
             self._say(f"All designs: {folder / group.id}.json, drawn: {folder / group.id}.png")
             searched = [] if sweep.tune is None else sweep.tune.space
             found = {key: group.leaves[key] for key in searched if key in group.leaves}

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 from whichgoal.divergence.panels.prepare import panels_file_of
-from whichgoal.run.trial import Report, carry_out
+from whichgoal.run.trial import Report, carry_out, enter_when_free
 from whichgoal.spec import BatterySpec, TrialSpec
-from whichgoal.storage.files import InUseError
-from whichgoal.storage.lease import leased
-from whichgoal.storage.mirror import (
-    ASK_EVERY_S,
-    Mirror,
-    name_in,
-    push_or_pull,
-    push_what_is_left,
-)
+from whichgoal.storage.lease import hold_lease
+from whichgoal.storage.mirror import ASK_EVERY_S, Mirror, push_or_pull
 from whichgoal.storage.root import Storage
 from whichgoal.sweep.spec import ResourcesSpec
+
+
+def carry_out_trial(
+    storage: Storage, spec: TrialSpec, battery: BatterySpec, resources: ResourcesSpec
+) -> Generator[Report, None, None]:
+    """Carries out every stage of a trial of the root, see `carry_out_at` and `trial.carry_out`.
+
+    Args:
+        storage: The root.
+        spec: The trial.
+        battery: How its last checkpoint is scored.
+        resources: What training may use.
+    """
+    folder = storage.trial(spec.id)
+    begin = partial(carry_out, spec, battery, folder, storage.panels, resources)
+    panels = partial(panels_file_of, spec, battery, storage.panels)
+    return carry_out_at(storage, folder, begin, panels)
 
 
 def carry_out_at(
@@ -48,19 +57,14 @@ def carry_out_at(
     if remote is None:
         yield from begin()
         return
-    name = name_in(storage, folder)
+    name = storage.name_of(folder)
     with ExitStack() as stack:
-        while True:
-            try:
-                lease = stack.enter_context(leased(remote, name, f"trial {folder.name}"))
-                break
-            except InUseError:
-                yield Report("held", 0)
-                time.sleep(ASK_EVERY_S)
+        take = partial(hold_lease, remote, name, f"trial {folder.name}")
+        lease = yield from enter_when_free(stack, take, ASK_EVERY_S)
         push_or_pull(remote, name, lease)
         if panels is not None:
             file = panels()
-            remote.pull(name_in(storage, file.parent), lambda there: {file.name} & set(there))
+            remote.pull(storage.name_of(file.parent), lambda there: {file.name} & set(there))
         mirror = stack.enter_context(Mirror(remote, name, lease))
         try:
             for report in begin():
@@ -73,22 +77,5 @@ def carry_out_at(
                 yield report
             mirror.push()
         except BaseException:
-            push_what_is_left(mirror)
+            mirror.push_if_possible()
             raise
-
-
-def whole_trial(
-    storage: Storage, spec: TrialSpec, battery: BatterySpec, resources: ResourcesSpec
-) -> Generator[Report, None, None]:
-    """Carries out every stage of a trial of the root, see `carry_out_at` and `trial.carry_out`.
-
-    Args:
-        storage: The root.
-        spec: The trial.
-        battery: How its last checkpoint is scored.
-        resources: What training may use.
-    """
-    folder = storage.trial(spec.id)
-    begin = partial(carry_out, spec, battery, folder, storage.panels, resources)
-    panels = partial(panels_file_of, spec, battery, storage.panels)
-    return carry_out_at(storage, folder, begin, panels)

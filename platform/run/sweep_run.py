@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from whichgoal.compare.command import compare_sweep
+from whichgoal.compare.estimate import plural
 from whichgoal.compare.scored import read_plan, sweep_of
 from whichgoal.divergence.panels.prepare import build_panels
 from whichgoal.errors import STOPPED, CommandError
@@ -17,20 +19,20 @@ from whichgoal.run import launch
 from whichgoal.run.progress import Board, Row, Screen, say_plainly
 from whichgoal.run.session import TimeUp, cores
 from whichgoal.run.stages import Stages
-from whichgoal.run.stored_trial import carry_out_at
-from whichgoal.run.trial import carry_out
+from whichgoal.run.stored_trial import carry_out_trial
+from whichgoal.run.trial import Report
 from whichgoal.spec import TrialSpec
 from whichgoal.storage import ledger
 from whichgoal.storage.files import StorageError, write_json, write_text
 from whichgoal.storage.ledger import TrialFolder
 from whichgoal.storage.mirror import fetch, share, working_on
 from whichgoal.storage.root import Storage
-from whichgoal.storage.status import all_done, probed, trained
+from whichgoal.storage.status import is_done, is_probed, is_trained, why_unscored
 from whichgoal.sweep.plan import plan
 from whichgoal.sweep.sweep import Sweep
 from whichgoal.sweep.tuned import values_of
-from whichgoal.tracking import tracker as tracking
-from whichgoal.tracking import uri as tracking_uri
+from whichgoal.tracking.tracker import Tracker
+from whichgoal.tracking.uri import given_uri, own_uri, why_down
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -77,12 +79,12 @@ def run(
         Interrupted: On Ctrl-C or SIGTERM.
         Unfinished: If any trial ended without a result.
     """
-    uri = tracking_uri.given_uri(storage)
-    if uri == tracking_uri.own_uri(storage):
+    uri = given_uri(storage)
+    if uri == own_uri(storage):
         storage.prepare()
-        down = tracking_uri.check(uri)
+        down = why_down(uri)
     else:
-        down = tracking_uri.check(uri)
+        down = why_down(uri)
         storage.prepare()
     if max_concurrent is not None:
         limits = sweep.limits.model_copy(update={"max_concurrent": max_concurrent})
@@ -90,7 +92,7 @@ def run(
     if down is not None:
         say_plainly(console, f"{down}; the run goes on, and sends its results once it answers")
     with working_on(storage, sweep.name, partial(say_plainly, console)):
-        tracker = tracking.Tracker(uri, storage, sweep.name)
+        tracker = Tracker(uri, storage, sweep.name)
         _Run(sweep, storage, console, tracker, address).go()
 
 
@@ -102,7 +104,7 @@ class _Run:
         sweep: Sweep,
         storage: Storage,
         console: Console,
-        tracker: tracking.Tracker,
+        tracker: Tracker,
         address: str,
     ) -> None:
         self.sweep, self.storage, self.console = sweep, storage, console
@@ -110,6 +112,7 @@ class _Run:
         self.trials: dict[str, TrialSpec] = {}
         self.reasons: dict[str, str] = {}
         self.over: set[str] = set()
+        self.heard: Counter[str] = Counter()
 
     def go(self) -> None:
         """Runs it to its end."""
@@ -177,7 +180,7 @@ class _Run:
         return [
             trial_id
             for trial_id in trial_ids
-            if not all_done(self._folder(trial_id), self.trials[trial_id], self.sweep.battery)
+            if not is_done(self._folder(trial_id), self.trials[trial_id], self.sweep.battery)
         ]
 
     def _folder(self, trial_id: str) -> TrialFolder:
@@ -185,42 +188,53 @@ class _Run:
 
     def _train_and_score(self, stages: Stages, done: set[str]) -> None:
         """Carries out what is left; `done` are the ids of the trials that are done."""
-        sweep, storage = self.sweep, self.storage
+        unscored: dict[str, str] = {}
         pending = []
         for trial_id, trial in self.trials.items():
+            if trial_id in done:
+                self.tracker.put(trial, "FINISHED")
+                continue
             there = self._folder(trial_id)
-            if trial_id not in done:
-                if not (trained(there, trial) and probed(there, sweep.battery)):
-                    pending.append(trial)
-                    continue
-                begin = partial(carry_out, trial, sweep.battery, there.path, storage.panels)
-                for _ in carry_out_at(storage, there.path, begin):  # scores only
-                    pass
-            self.tracker.put(trial, "FINISHED")
+            if is_trained(there, trial) and is_probed(there, self.sweep.battery):
+                unscored[trial_id] = why_unscored(there, self.sweep.battery)
+            else:
+                pending.append(trial)
+        if unscored:
+            self._score(unscored)
         before = len(self.trials) - len(pending)
-        self._say(f"{len(self.trials)} trials, {before} done before; results in {storage}")
-        if not pending:
-            return
-        build_panels(pending, sweep.battery, storage.panels, self._say, at_once=cores())
+        self._say(f"{len(self.trials)} trials, {before} done before; results in {self.storage}")
+        if pending:
+            self._train(stages, pending, already_done=before)
+
+    def _score(self, unscored: Mapping[str, str]) -> None:
+        """Scores trials (id -> why) that have played, one after another in this process."""
+        reasons = Counter(unscored.values()).most_common()
+        why = ", ".join(f"{n} {plural('trial', n)} {reason}" for reason, n in reasons)
+        self._say(f"scoring from the episodes that are there, playing none: {why}")
+        trials, resources = [self.trials[trial_id] for trial_id in unscored], self.sweep.resources
+        board = self._board(trials)
+        with Screen(board, self.console) as screen:
+            for trial in trials:
+                board.update(trial.id, asdict(Report("probe", trial.train.env_steps)))
+                screen.tell()
+                for report in carry_out_trial(self.storage, trial, self.sweep.battery, resources):
+                    board.update(trial.id, asdict(report))
+                    screen.tell()
+                self.tracker.put(trial, "FINISHED")
+
+    def _train(self, stages: Stages, pending: Sequence[TrialSpec], already_done: int) -> None:
+        """Carries out all that is left of trials, each in a process of its own."""
+        battery, storage = self.sweep.battery, self.storage
+        build_panels(pending, battery, storage.panels, self._say, at_once=cores())
         share(storage, storage.panels)
-        rows = {t.id: Row(label(sweep, t), t.train.env_steps) for t in pending}
-        board = Board(rows, already_done=before)
-        heard: dict[str, int] = {}
+        board = self._board(pending, already_done)
         session = stages.session(len(pending))
         with Screen(board, self.console) as screen:
 
             def on_report(trial_id: str, report: dict[str, Any]) -> None:
                 board.update(trial_id, report)
                 screen.tell()
-                over = report["stage"] == "done"
-                if over:
-                    self.over.add(trial_id)
-                    self._fetch(trial_id)
-                heard[trial_id] = heard.get(trial_id, 0) + 1
-                if over or heard[trial_id] % TRACK_EVERY == 1:
-                    self.tracker.put(self.trials[trial_id], "FINISHED" if over else "RUNNING")
-                if report["env_steps"]:
-                    self.tracker.start()  # only once training is under way: its import takes time
+                self._on_report(trial_id, report)
 
             def on_failure(trial_id: str, reason: str) -> None:
                 board.fail(trial_id)
@@ -228,7 +242,23 @@ class _Run:
                 self.reasons[trial_id] = reason
                 self.tracker.put(self.trials[trial_id], "FAILED")
 
-            launch.run_trials(pending, sweep.battery, storage, on_report, on_failure, session)
+            launch.run_trials(pending, battery, storage, on_report, on_failure, session)
+
+    def _board(self, trials: Iterable[TrialSpec], already_done: int = 0) -> Board:
+        rows = {trial.id: Row(label(self.sweep, trial), trial.train.env_steps) for trial in trials}
+        return Board(rows, already_done)
+
+    def _on_report(self, trial_id: str, report: Mapping[str, Any]) -> None:
+        """Sends MLflow what a trial reports, now and then; brings here what one has come to."""
+        over = report["stage"] == "done"
+        if over:
+            self.over.add(trial_id)
+            self._fetch(trial_id)
+        self.heard[trial_id] += 1
+        if over or self.heard[trial_id] % TRACK_EVERY == 1:
+            self.tracker.put(self.trials[trial_id], "FINISHED" if over else "RUNNING")
+        if report["env_steps"]:
+            self.tracker.start()  # only once training is under way: its import takes time
 
     def _fetch(self, *trial_ids: str) -> None:
         """Brings results here; a storage that does not answer now is asked again at the end."""

@@ -10,37 +10,36 @@ import json
 import shutil
 import time
 import traceback
-from collections.abc import Generator, Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 from whichgoal.divergence.probe.stage import last_checkpoint, probe
 from whichgoal.divergence.score.stage import score
-from whichgoal.redact import redacted
+from whichgoal.redact import redact
 from whichgoal.spec import BatterySpec, TrialSpec
-from whichgoal.storage import ledger, status
+from whichgoal.storage import curve, ledger, status
+from whichgoal.storage.curve import add_to_curve, cut_curve
 from whichgoal.storage.files import (
     InUseError,
     drop_unfinished,
-    locked,
-    never_through_a_link,
+    lock_folder,
+    open_unless_link,
     write_json,
-    write_text,
 )
 from whichgoal.storage.ledger import TrialFolder
-from whichgoal.storage.status import probed, read_progress, scored, train_inputs, trained
+from whichgoal.storage.status import is_probed, is_scored, is_trained, train_inputs
 from whichgoal.sweep.spec import ResourcesSpec
-
-if TYPE_CHECKING:
-    from whichgoal.rllib import Progress
 
 ONE_PROCESS = ResourcesSpec()
 """A trial samples and learns in one process, on one core."""
-
 ASK_EVERY_S = 1.0
 """How often a trial asks whether another process has let go of its folder."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -84,25 +83,24 @@ def carry_out(
         StorageError: The folder holds another trial.
     """
     with ExitStack() as stack:
-        yield from _alone(stack, spec, folder)
-        ledger.claim(folder, spec)
+        yield from _take_folder(stack, spec, folder)
         ledger.keep_battery(folder, battery)
         trial = TrialFolder(folder)
         try:
-            if not trained(trial, spec):
-                yield from train_only(spec, trial, resources)
-            if not probed(trial, battery):
+            if not is_trained(trial, spec):
+                yield from train(spec, trial, resources)
+            if not is_probed(trial, battery):
                 yield Report("probe", spec.train.env_steps)
                 probe(battery, trial, panels)
-            if not scored(trial, battery):
+            if not is_scored(trial, battery):
                 score(battery, trial, panels)
         except Exception:
-            _log(folder, redacted(traceback.format_exc()))
+            _log(folder, redact(traceback.format_exc()))
             raise
         yield Report("done", spec.train.env_steps)
 
 
-def train_alone(
+def carry_out_training(
     spec: TrialSpec, folder: Path, resources: ResourcesSpec = ONE_PROCESS
 ) -> Generator[Report, None, None]:
     """Trains the agent to its end if it is not, waiting for others as `carry_out` does.
@@ -111,49 +109,26 @@ def train_alone(
         StorageError: The folder holds another trial.
     """
     with ExitStack() as stack:
-        yield from _alone(stack, spec, folder)
-        ledger.claim(folder, spec)
+        yield from _take_folder(stack, spec, folder)
         trial = TrialFolder(folder)
-        if not trained(trial, spec):
-            yield from train_only(spec, trial, resources)
+        if not is_trained(trial, spec):
+            yield from train(spec, trial, resources)
 
 
-def _alone(stack: ExitStack, spec: TrialSpec, folder: Path) -> Iterator[Report]:
-    """Takes the folder's lock, reporting while another process has it."""
-    while True:
-        try:
-            stack.enter_context(locked(folder, f"trial {spec.id}"))
-            drop_unfinished(folder)
-            return
-        except InUseError:
-            yield Report("held", 0)
-            time.sleep(ASK_EVERY_S)
-
-
-def _log(folder: Path, text: str) -> None:
-    """Adds to the trial's log, where that can be written."""
-    with (
-        suppress(OSError),  # such as a full disk, which may be what is to be told
-        open(folder / "trial.log", "a", encoding="utf-8", opener=never_through_a_link) as log,
-    ):
-        log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{text}\n")
-
-
-def train_only(
+def train(
     spec: TrialSpec, trial: TrialFolder, resources: ResourcesSpec = ONE_PROCESS
 ) -> Iterator[Report]:
     """Trains the agent to its end, or goes on where a killed run stopped; marks it done.
 
     The folder is the trial's own, see `ledger.claim`.
     """
-    from whichgoal.rllib import train
+    from whichgoal import rllib
 
     folder = trial.path
     yield Report("train", 0)
     _drop_other_training(folder)
-    curve: Path | None = None
     seconds: float | None = None
-    batches = train(
+    batches = rllib.train(
         spec,
         folder,
         num_env_runners=resources.env_runners,
@@ -161,9 +136,9 @@ def train_only(
         num_gpus=resources.gpus,
     )
     for progress in batches:
-        if curve is None:
-            curve = _keep_before(folder, progress.env_steps)
-        _append(curve, progress)
+        if seconds is None:
+            cut_curve(folder, progress.env_steps)
+        add_to_curve(folder, {**asdict(progress), "time": round(time.time(), 3)})
         seconds = progress.seconds
         yield Report("train", progress.env_steps, progress.env_steps_per_s, progress.success)
     last = last_checkpoint(folder)
@@ -171,21 +146,6 @@ def train_only(
         raise RuntimeError(f"training ended, but the newest sound checkpoint is {last}")
     products = [p for p in last.rglob("*") if p.is_file()]
     trial.finish("train", products, train_inputs(spec), seconds)
-
-
-def _keep_before(folder: Path, env_steps: int) -> Path:
-    """Cuts what a killed run logged beyond the checkpoint that it goes on from."""
-    path = folder / "progress.jsonl"
-    rows = [row for row in read_progress(folder) if row["env_steps"] < env_steps]
-    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
-def _append(path: Path, progress: Progress) -> None:
-    row = {**asdict(progress), "time": round(time.time(), 3)}
-    finite = {k: v for k, v in row.items() if v is not None and v == v}
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(json.dumps(finite) + "\n")
 
 
 def _drop_other_training(folder: Path) -> None:
@@ -202,5 +162,42 @@ def _drop_other_training(folder: Path) -> None:
     for name in ("checkpoints", "resume"):
         if (folder / name).exists():
             shutil.rmtree(folder / name)
-    (folder / "progress.jsonl").unlink(missing_ok=True)
+    (folder / curve.FILE).unlink(missing_ok=True)
     write_json(path, status.TRAINING)
+
+
+def _take_folder(stack: ExitStack, spec: TrialSpec, folder: Path) -> Iterator[Report]:
+    """Takes the folder's lock as soon as no other process has it, and makes it the trial's."""
+    yield from enter_when_free(stack, partial(lock_folder, folder, f"trial {spec.id}"), ASK_EVERY_S)
+    drop_unfinished(folder)
+    ledger.claim(folder, spec)
+
+
+def enter_when_free(
+    stack: ExitStack, take: Callable[[], AbstractContextManager[T]], ask_every_s: float
+) -> Generator[Report, None, T]:
+    """Enters what `take` returns, reporting for as long as it raises that another process has it.
+
+    Args:
+        stack: What leaves it again.
+        take: Returns a lock or a lease.
+        ask_every_s: How long to wait between two attempts.
+
+    Returns:
+        What entering it gives.
+    """
+    while True:
+        try:
+            return stack.enter_context(take())
+        except InUseError:
+            yield Report("held", 0)
+            time.sleep(ask_every_s)
+
+
+def _log(folder: Path, text: str) -> None:
+    """Adds to the trial's log, where that can be written."""
+    with (
+        suppress(OSError),  # such as a full disk, which may be what is to be told
+        open(folder / "trial.log", "a", encoding="utf-8", opener=open_unless_link) as log,
+    ):
+        log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{text}\n")

@@ -21,13 +21,13 @@ from whichgoal.envs.contract import World
 from whichgoal.envs.registry import WORLDS, world_named
 from whichgoal.report.figures.confusion import confusion_figure
 from whichgoal.report.tables.results import confusion_table, validation_table
-from whichgoal.run.trial import train_only
+from whichgoal.run.trial import train
 from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage import ledger
-from whichgoal.storage.files import locked, write_json
+from whichgoal.storage.files import lock_folder, write_json
 from whichgoal.storage.ledger import TrialFolder
 from whichgoal.storage.root import Storage
-from whichgoal.storage.status import trained
+from whichgoal.storage.status import is_trained
 from whichgoal.sweep.trials import design_of, trial_spec
 
 if TYPE_CHECKING:
@@ -135,13 +135,13 @@ def train_control(spec: TrialSpec, folder: Path, say: Say) -> None:
     Raises:
         StorageError: The folder holds another trial.
     """
-    if trained(TrialFolder(folder), spec):
+    if is_trained(TrialFolder(folder), spec):
         return
-    with locked(folder, f"trial {spec.id}"):
+    with lock_folder(folder, f"trial {spec.id}"):
         told = -1
         ledger.claim(folder, spec)
         rewarded = design_of(spec).reward or world_named(spec.world.name).goals[0]
-        for report in train_only(spec, TrialFolder(folder)):
+        for report in train(spec, TrialFolder(folder)):
             tenth = 10 * report.env_steps // spec.train.env_steps
             if tenth > told and report.success is not None:
                 told = tenth

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from whichgoal.divergence.probe.stage import last_checkpoint
 from whichgoal.divergence.score.stage import evaluate_checkpoint
-from whichgoal.run.trial import train_only
+from whichgoal.run.trial import train
 from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage.ledger import TrialFolder
 from whichgoal.sweep.trials import trial_spec
@@ -37,7 +37,7 @@ def main() -> None:
     """Trains, plays and scores for as short as can be; keeps nothing but what was compiled."""
     for spec in specs():
         with tempfile.TemporaryDirectory(prefix="whichgoal-") as name:
-            for _ in train_only(spec, TrialFolder(Path(name))):
+            for _ in train(spec, TrialFolder(Path(name))):
                 pass
             evaluate_checkpoint(last_checkpoint(Path(name)), BATTERY)
 

@@ -1,7 +1,7 @@
 """Files and folders that hold the old content or the whole new one, never a part.
 
-Apart from the storage root, so that what plays and scores depends on no more of it than this.
-Standard library alone.
+Nothing in here knows of storage roots: what plays and scores needs no more of them than this, and
+its digest (`source`) is of no more. Standard library alone.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     """Yields a new folder to be filled, which then stands at `path`, whole, in place of an old one.
 
     No folder can be replaced by one rename. Between the two that it takes the old one lies beside
-    its place, where `standing` finds it and whence `drop_unfinished` puts it back.
+    its place, where `locate` finds it and whence `drop_unfinished` puts it back.
 
     Raises:
         OSError: The folder cannot be made, or at `path` stands what is no folder, such as a link.
@@ -54,7 +54,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     if path.is_symlink() or (path.exists() and not path.is_dir()):
         raise NotADirectoryError(errno.ENOTDIR, "allowed here: a folder, made by us", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    new, old = path.with_name(f".{path.name}-{secrets.token_hex(4)}"), aside(path)
+    new, old = path.with_name(f".{path.name}-{secrets.token_hex(4)}"), _aside(path)
     new.mkdir()
     try:
         yield new
@@ -74,12 +74,13 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def standing(path: Path) -> Path:
+def locate(path: Path) -> Path:
     """Returns where a folder of `replacing_folder` is: beside its place if a process was killed."""
-    return path if path.exists() or not aside(path).is_dir() else aside(path)
+    return path if path.exists() or not _aside(path).is_dir() else _aside(path)
 
 
-def aside(path: Path) -> Path:
+def _aside(path: Path) -> Path:
+    """Returns where the old folder lies while it is replaced; `files.drop_unfinished` knows it."""
     return path.with_name(f".{path.name}.old")
 
 

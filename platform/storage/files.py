@@ -1,4 +1,7 @@
-"""Files of a storage root: who may write in a folder, and what a killed process left unfinished."""
+"""Files of a storage root: written whole, by whoever holds their folder's lock.
+
+What a process left unfinished that was killed while it wrote is deleted by the next one.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from whichgoal.errors import BAD_INPUT, CommandError
-from whichgoal.redact import redacted
+from whichgoal.redact import redact
 from whichgoal.storage.atomic import replacing
 
 FOLDERS = ("checkpoints", "done", "resume")
@@ -35,11 +38,66 @@ class StorageError(CommandError, ValueError):
     exit_code = BAD_INPUT
 
     def __init__(self, line: str) -> None:
-        super().__init__(redacted(line))
+        super().__init__(redact(line))
 
 
 class InUseError(StorageError):
     """Another process works in the folder."""
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file so that it holds the old text or the whole new one, never a part."""
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+def write_json(path: Path, record: Any) -> None:
+    """Writes a record as indented JSON, atomically."""
+    write_text(path, json.dumps(record, indent=2, sort_keys=True) + "\n")
+
+
+@contextmanager
+def lock_folder(folder: Path, what: str, wait_s: float = 0.0) -> Iterator[None]:
+    """Holds the folder's lock, so that one process at a time writes there.
+
+    The kernel lets go of the lock when its holder dies, so none is ever stale.
+
+    Raises:
+        InUseError: If another process holds it for longer than `wait_s`.
+        StorageError: If the lock is a link: its target would be emptied.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    give_up = time.monotonic() + wait_s
+    try:
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        handle = open_unless_link(str(folder / "lock"), flags)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise StorageError(f"{folder / 'lock'} is a link; allowed: a file, made by us") from None
+    with os.fdopen(handle, "a+", encoding="utf-8") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if time.monotonic() >= give_up:
+                    file.seek(0)
+                    holder = file.read().strip() or "another process"
+                    raise InUseError(f"{what} is being worked on by {holder}") from None
+                time.sleep(0.2)
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        try:
+            yield
+        finally:
+            file.truncate(0)
+
+
+def open_unless_link(path: str, flags: int) -> int:
+    """Opens a file for `open(..., opener=)`, unless it is a link to another; then OSError ELOOP."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def drop_unfinished(folder: Path) -> None:
@@ -68,58 +126,3 @@ def drop_unfinished(folder: Path) -> None:
                 os.unlink(os.path.join(place, name))
         top = Path(place) == folder
         folders[:] = [n for n in folders if (n in FOLDERS if top else not n.startswith("."))]
-
-
-def never_through_a_link(path: str, flags: int) -> int:
-    """Opens a file for `open(..., opener=)`, unless it is a link to another; then OSError ELOOP."""
-    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file so that it holds the old text or the whole new one, never a part."""
-    with replacing(path) as file:
-        file.write(text.encode())
-
-
-def write_json(path: Path, record: Any) -> None:
-    """Writes a record as indented JSON, atomically."""
-    write_text(path, json.dumps(record, indent=2, sort_keys=True) + "\n")
-
-
-@contextmanager
-def locked(folder: Path, what: str, wait_s: float = 0.0) -> Iterator[None]:
-    """Holds the folder's lock, so that one process at a time writes there.
-
-    The kernel lets go of the lock when its holder dies, so none is ever stale.
-
-    Raises:
-        InUseError: If another process holds it for longer than `wait_s`.
-        StorageError: If the lock is a link: its target would be emptied.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    give_up = time.monotonic() + wait_s
-    try:
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        handle = never_through_a_link(str(folder / "lock"), flags)
-    except OSError as error:
-        if error.errno != errno.ELOOP:
-            raise
-        raise StorageError(f"{folder / 'lock'} is a link; allowed: a file, made by us") from None
-    with os.fdopen(handle, "a+", encoding="utf-8") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                if time.monotonic() >= give_up:
-                    file.seek(0)
-                    holder = file.read().strip() or "another process"
-                    raise InUseError(f"{what} is being worked on by {holder}") from None
-                time.sleep(0.2)
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
-        try:
-            yield
-        finally:
-            file.truncate(0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import uuid
 
-from whichgoal.storage.files import StorageError, locked, write_text
+from whichgoal.storage.files import StorageError, lock_folder, write_text
 from whichgoal.storage.root import Storage
 
 FILE = "storage.json"
@@ -41,7 +41,7 @@ def identity(storage: Storage) -> str:
 def _local(storage: Storage, new: str) -> str:
     path = storage.root / FILE
     if not path.exists():
-        with locked(storage.root, f"storage {storage}", wait_s=_WAIT_S):
+        with lock_folder(storage.root, f"storage {storage}", wait_s=_WAIT_S):
             if not path.exists():
                 write_text(path, new)
     return path.read_text(encoding="utf-8", errors="replace")

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from whichgoal.environment import seconds
-from whichgoal.storage.files import InUseError, StorageError, locked, write_text
+from whichgoal.storage.files import InUseError, StorageError, lock_folder, write_text
 from whichgoal.storage.remote import Remote
 
 LAPSE_S = 90.0
@@ -201,7 +201,7 @@ def _since_s(then: tuple[float, float]) -> float:
 
 
 @contextmanager
-def leased(
+def hold_lease(
     remote: Remote, name: str, what: str, say: Callable[[str], None] | None = None
 ) -> Iterator[Lease]:
     """Holds a lease, and this machine's lock of the same name.
@@ -217,7 +217,7 @@ def leased(
         InUseError: Another process holds it.
         StorageError: The storage does not answer.
     """
-    with locked(remote.own(name), what):
+    with lock_folder(remote.own(name), what):
         lease = Lease(remote, name, what)
         if say is None:
             lease.take()

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from whichgoal.explain import told
+from whichgoal.explain import describe
 from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage.files import FOLDERS, StorageError, write_json
 
@@ -48,7 +48,7 @@ def claim(folder: Path, spec: TrialSpec) -> None:
                 f"{path} is damaged; delete the folder {folder} to train this trial again"
             ) from None
         if theirs != ours:
-            paths = sorted(path for path, _, _ in _differing(ours, theirs))
+            paths = sorted(path for path, _, _ in _unequal_values(ours, theirs))
             different = ", ".join(".".join(path) or "everything" for path in paths)
             raise StorageError(
                 f"{path} holds another trial (differs in {different}); "
@@ -71,11 +71,11 @@ def keep_battery(folder: Path, battery: BatterySpec) -> None:
     write_json(path, record)
 
 
-def told_apart(given: Any, wanted: Any) -> str:
+def differences(given: Any, wanted: Any) -> str:
     """Returns in words in what a record differs from another: `episodes 32 instead of 16`."""
     return ", ".join(
         f"{path[-1]} {theirs} instead of {ours}" if path else "none is known"
-        for path, ours, theirs in _differing(wanted, given)
+        for path, ours, theirs in _unequal_values(wanted, given)
     )
 
 
@@ -104,7 +104,7 @@ class TrialFolder:
         try:
             return TrialSpec.model_validate(json.loads(path.read_text(encoding="utf-8")))
         except ValidationError as error:
-            reason = f"no trial's: {told(error, TrialSpec)}"
+            reason = f"no trial's: {describe(error, TrialSpec)}"
         except OSError as error:
             reason = f"not readable: {error.strerror}"
         except ValueError as error:
@@ -124,16 +124,16 @@ class TrialFolder:
         except FileNotFoundError:
             pass
         except ValidationError as error:
-            raise StorageError(f"{path} is no battery: {told(error, BatterySpec)}") from None
+            raise StorageError(f"{path} is no battery: {describe(error, BatterySpec)}") from None
         except (OSError, ValueError):
             raise StorageError(f"{path} is damaged; run its sweep again to write it anew") from None
         try:
-            return BatterySpec.model_validate(self.scored_by)
+            return BatterySpec.model_validate(self.scoring_battery)
         except ValueError:
             return None
 
     @property
-    def scored_by(self) -> Any:
+    def scoring_battery(self) -> Any:
         """The battery that made the trial's scores, as its marker has it; None if none does."""
         return (self.marker("score") or {"inputs": {}})["inputs"].get("battery")
 
@@ -161,7 +161,7 @@ class TrialFolder:
         seconds = (self.marker(stage) or {}).get("seconds")
         return float(seconds) if isinstance(seconds, int | float) and seconds >= 0 else None
 
-    def finished(self, stage: Stage, inputs: Mapping[str, Any] | None = None) -> bool:
+    def is_finished(self, stage: Stage, inputs: Mapping[str, Any] | None = None) -> bool:
         """Returns whether the stage is done: its marker and every product are sound.
 
         With `inputs`, also whether it was made from these.
@@ -171,9 +171,9 @@ class TrialFolder:
             return False
         if inputs is not None and marker["inputs"] != json.loads(json.dumps(inputs)):
             return False
-        return not self.damaged(stage)
+        return not self.damaged_products(stage)
 
-    def damaged(self, stage: Stage) -> list[str]:
+    def damaged_products(self, stage: Stage) -> list[str]:
         """Returns the products of a finished stage that are lost or changed since."""
         products = self.products(stage) or {}
         return [name for name, digest in products.items() if not self._is_sound(name, digest)]
@@ -241,27 +241,6 @@ class TrialFolder:
             return False
 
 
-def finish(
-    folder: Path,
-    stage: Stage,
-    products: list[Path],
-    inputs: Mapping[str, Any],
-    seconds: float | None = None,
-) -> None:
-    """Marks a stage of the trial in `folder` as finished: see `TrialFolder.finish`."""
-    TrialFolder(folder).finish(stage, products, inputs, seconds)
-
-
-def finished(folder: Path, stage: Stage, inputs: Mapping[str, Any] | None = None) -> bool:
-    """Returns whether the stage of the trial in `folder` is done: see `TrialFolder.finished`."""
-    return TrialFolder(folder).finished(stage, inputs)
-
-
-def claimed(folder: Path) -> TrialSpec:
-    """Returns the spec of the trial whose folder this is: see `TrialFolder.spec`."""
-    return TrialFolder(folder).spec
-
-
 _SETTLED_NS = 2_000_000_000
 """A file that was changed so lately may be changed again without any sign in its times."""
 _sums: dict[str, tuple[tuple[int, ...], str]] = {}
@@ -282,7 +261,7 @@ def checksum(path: str | Path) -> str:
     return digest
 
 
-def _differing(
+def _unequal_values(
     ours: Any, theirs: Any, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
     """Yields the keys, one below the other, in whose values two records differ, and both values."""
@@ -291,7 +270,7 @@ def _differing(
         return
     for key in {**ours, **theirs}:
         if key not in ours or key not in theirs or ours[key] != theirs[key]:
-            yield from _differing(ours.get(key), theirs.get(key), (*path, key))
+            yield from _unequal_values(ours.get(key), theirs.get(key), (*path, key))
 
 
 @cache

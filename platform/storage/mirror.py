@@ -14,8 +14,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import cast
 
-from whichgoal.storage.files import InUseError, StorageError, locked
-from whichgoal.storage.lease import Lease, leased
+from whichgoal.storage.files import InUseError, StorageError, lock_folder
+from whichgoal.storage.lease import Lease, hold_lease
 from whichgoal.storage.ledger import Stage, TrialFolder
 from whichgoal.storage.remote import Remote, Select
 from whichgoal.storage.root import Storage
@@ -25,7 +25,8 @@ PUSH_EVERY_S = 20.0
 LOOK_EVERY_S = 1.0
 ASK_EVERY_S = 5.0
 _AT_ONCE = 8
-_ADDED_TO = ("tuned", "explored", "panels")
+_SEARCHES = ("tuned", "explored")
+_ADDED_TO = (*_SEARCHES, "panels")
 """Folders of the root that all its sweeps add to: nothing is removed from them."""
 _log = logging.getLogger(__name__)
 
@@ -70,6 +71,13 @@ class Mirror:
             for folder in self._added_to:
                 self._remote.push(folder, _no_trials, exact=False, confirm=confirm)
 
+    def push_if_possible(self) -> None:
+        """Pushes what changed, now or later: a storage that does not answer is only logged."""
+        try:
+            self.push()
+        except StorageError as error:
+            _log.warning("%s", error)
+
     def check(self) -> None:
         """Raises `StorageError` if another process works there now."""
         self._lease.check()
@@ -80,10 +88,7 @@ class Mirror:
             now = self._landmarks()
             if now == seen and time.monotonic() - pushed_at < PUSH_EVERY_S:
                 continue
-            try:
-                self.push()
-            except StorageError as error:  # later; the last push says it if it lasts
-                _log.warning("%s", error)
+            self.push_if_possible()  # else later; the last push says it if that lasts
             pushed_at, seen = time.monotonic(), now
 
     def _landmarks(self) -> set[Path]:
@@ -110,11 +115,11 @@ def working_on(storage: Storage, sweep: str, say: Callable[[str], None]) -> Iter
     what = f"sweep {sweep!r} in {storage}"
     remote = storage.remote
     if remote is None:
-        with locked(storage.sweep(sweep), what):
+        with lock_folder(storage.sweep(sweep), what):
             yield
         return
     name = f"sweeps/{sweep}"
-    with leased(remote, name, what, say) as lease, locked(storage.sweep(sweep), what):
+    with hold_lease(remote, name, what, say) as lease, lock_folder(storage.sweep(sweep), what):
         remote.pull(name)
         for folder in _ADDED_TO:
             remote.pull(folder, _no_trials, exact=False)
@@ -122,119 +127,9 @@ def working_on(storage: Storage, sweep: str, say: Callable[[str], None]) -> Iter
             try:
                 yield
             except BaseException:
-                push_what_is_left(mirror)
+                mirror.push_if_possible()
                 raise
             mirror.push()
-
-
-def share(storage: Storage, folder: Path) -> None:
-    """Pushes a folder that others only add to, such as the panels: other machines need it now."""
-    if storage.remote is not None:
-        storage.remote.push(name_in(storage, folder), exact=False)
-
-
-def fetch(storage: Storage, folders: Iterable[Path], *, push: bool = True) -> None:
-    """Brings what trials have come to onto this machine: all but what only going on needs.
-
-    A trial that a process of this machine works on is left alone. One that was finished here, but
-    killed before that reached the URL, is pushed: what is not there does not count as done.
-
-    Args:
-        storage: The root.
-        folders: The trials' folders.
-        push: Without it such a trial is left alone: for those who only read.
-
-    Raises:
-        StorageError: The storage does not answer.
-    """
-    remote = storage.remote
-    if remote is None:
-        return
-
-    def one(folder: Path) -> None:
-        name = name_in(storage, folder)
-        try:
-            with locked(remote.own(name), name):
-                if not _only_here(remote, name):
-                    remote.pull(name, _results)
-                elif push:
-                    _push_finished(remote, name)
-        except InUseError:
-            return
-
-    with ThreadPoolExecutor(_AT_ONCE) as threads:
-        for done in [threads.submit(one, folder) for folder in folders]:
-            done.result()
-
-
-def fetched(text: str) -> Storage:
-    """Returns a storage whose results can be read on this machine: those of a URL are fetched.
-
-    Raises:
-        StorageError: It cannot be used, or does not answer.
-    """
-    storage = Storage.at(text)
-    remote = storage.remote
-    if remote is not None:
-        remote.files.check()
-        remote.pull("sweeps", exact=False)
-        for folder in _ADDED_TO[:2]:
-            remote.pull(folder, _no_trials, exact=False)
-        trials = {PurePosixPath(name).parts[0] for name in remote.files.listing("trials")}
-        fetch(storage, [storage.trial(trial_id) for trial_id in sorted(trials)], push=False)
-    return storage
-
-
-def _only_here(remote: Remote, name: str) -> bool:
-    """Returns whether a trial was finished on this machine, soundly, and the URL lacks that."""
-    stages = [PurePosixPath(marker).stem for marker in remote.unpushed(name)]
-    trial = TrialFolder(remote.root / name)
-    return bool(stages) and all(trial.finished(cast(Stage, stage)) for stage in stages)
-
-
-def push_or_pull(remote: Remote, name: str, lease: Lease, select: Select | None = None) -> None:
-    """Pushes a trial that was finished here and is not at the URL; pulls any other."""
-    if _only_here(remote, name):
-        remote.push(name, confirm=lease.confirm)
-    else:
-        remote.pull(name, select)
-
-
-def _push_finished(remote: Remote, name: str) -> None:
-    """Pushes a trial that was finished here, unless another machine carries it out again."""
-    lease = Lease(remote, name, f"trial {PurePosixPath(name).name}")
-    try:
-        lease.take()
-        push_or_pull(remote, name, lease, _results)
-    except InUseError:  # then what that one makes of it counts
-        remote.pull(name, _results)
-    finally:
-        lease.release()
-
-
-def name_in(storage: Storage, folder: Path) -> str:
-    return folder.relative_to(storage.root).as_posix()
-
-
-def _results(names: Iterable[str]) -> set[str]:
-    """Returns the files of a trial without the states to resume from and all old checkpoints."""
-    names = set(names)
-    steps = {PurePosixPath(n).parts[1] for n in names if n.startswith("checkpoints/")}
-    old = tuple(f"checkpoints/{step}/" for step in steps - {max(steps, default="")})
-    return {name for name in names if not name.startswith(("resume/", *old))}
-
-
-def _no_trials(names: Iterable[str]) -> set[str]:
-    """Returns the files that are no trial's: those are pushed by the trials' own processes."""
-    return {name for name in names if "trials" not in PurePosixPath(name).parts}
-
-
-def push_what_is_left(mirror: Mirror) -> None:
-    """Pushes what a trial or run that ended early leaves behind, if that is still possible."""
-    try:
-        mirror.push()
-    except StorageError as error:
-        _log.warning("%s", error)
 
 
 @contextmanager
@@ -258,9 +153,9 @@ def searching(storage: Storage, name: str, what: str, say: Callable[[str], None]
         while True:
             try:
                 if remote is not None:
-                    stack.enter_context(leased(remote, name, what))
+                    stack.enter_context(hold_lease(remote, name, what))
                 else:
-                    stack.enter_context(locked(storage.root / name, what))
+                    stack.enter_context(lock_folder(storage.root / name, what))
                 break
             except InUseError as error:
                 if not told:
@@ -272,3 +167,101 @@ def searching(storage: Storage, name: str, what: str, say: Callable[[str], None]
         yield
         if remote is not None:
             remote.push(name.split("/")[0], _no_trials, exact=False)
+
+
+def share(storage: Storage, folder: Path) -> None:
+    """Pushes a folder that others only add to, such as the panels: other machines need it now."""
+    if storage.remote is not None:
+        storage.remote.push(storage.name_of(folder), exact=False)
+
+
+def fetch(storage: Storage, folders: Iterable[Path], *, push: bool = True) -> None:
+    """Brings what trials have come to onto this machine: all but what only going on needs.
+
+    A trial that a process of this machine works on is left alone. One that was finished here, but
+    killed before that reached the URL, is pushed: what is not there does not count as done.
+
+    Args:
+        storage: The root.
+        folders: The trials' folders.
+        push: Without it such a trial is left alone: for those who only read.
+
+    Raises:
+        StorageError: The storage does not answer.
+    """
+    remote = storage.remote
+    if remote is None:
+        return
+
+    def fetch_one(folder: Path) -> None:
+        name = storage.name_of(folder)
+        try:
+            with lock_folder(remote.own(name), name):
+                if not _only_here(remote, name):
+                    remote.pull(name, _results)
+                elif push:
+                    _push_finished(remote, name)
+        except InUseError:
+            return
+
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        for done in [threads.submit(fetch_one, folder) for folder in folders]:
+            done.result()
+
+
+def open_to_read(text: str) -> Storage:
+    """Returns a storage whose results can be read on this machine: those of a URL are fetched.
+
+    Raises:
+        StorageError: It cannot be used, or does not answer.
+    """
+    storage = Storage.at(text)
+    remote = storage.remote
+    if remote is not None:
+        remote.files.check()
+        remote.pull("sweeps", exact=False)
+        for folder in _SEARCHES:
+            remote.pull(folder, _no_trials, exact=False)
+        trials = {PurePosixPath(name).parts[0] for name in remote.files.listing("trials")}
+        fetch(storage, [storage.trial(trial_id) for trial_id in sorted(trials)], push=False)
+    return storage
+
+
+def _only_here(remote: Remote, name: str) -> bool:
+    """Returns whether a trial was finished on this machine, soundly, and the URL lacks that."""
+    stages = [PurePosixPath(marker).stem for marker in remote.unpushed_markers(name)]
+    trial = TrialFolder(remote.root / name)
+    return bool(stages) and all(trial.is_finished(cast(Stage, stage)) for stage in stages)
+
+
+def push_or_pull(remote: Remote, name: str, lease: Lease, select: Select | None = None) -> None:
+    """Pushes a trial that was finished here and is not at the URL; pulls any other."""
+    if _only_here(remote, name):
+        remote.push(name, confirm=lease.confirm)
+    else:
+        remote.pull(name, select)
+
+
+def _push_finished(remote: Remote, name: str) -> None:
+    """Pushes a trial that was finished here, unless another machine carries it out again."""
+    lease = Lease(remote, name, f"trial {PurePosixPath(name).name}")
+    try:
+        lease.take()
+        push_or_pull(remote, name, lease, _results)
+    except InUseError:  # then what that one makes of it counts
+        remote.pull(name, _results)
+    finally:
+        lease.release()
+
+
+def _results(names: Iterable[str]) -> set[str]:
+    """Returns the files of a trial without the states to resume from and all old checkpoints."""
+    names = set(names)
+    steps = {PurePosixPath(n).parts[1] for n in names if n.startswith("checkpoints/")}
+    old = tuple(f"checkpoints/{step}/" for step in steps - {max(steps, default="")})
+    return {name for name in names if not name.startswith(("resume/", *old))}
+
+
+def _no_trials(names: Iterable[str]) -> set[str]:
+    """Returns the files that are no trial's: those are pushed by the trials' own processes."""
+    return {name for name in names if "trials" not in PurePosixPath(name).parts}

@@ -56,7 +56,8 @@ class Remote:
         Raises:
             StorageError: The storage does not answer, or holds a name that leaves the folder.
         """
-        there, known = self.files.listing(folder), self._known(folder)
+        there, before = self.files.listing(folder), self._read_known(folder)
+        known = dict(before)
         names = set(there) if select is None else select(there) & set(there)
         local = self.root / folder
         fetch = _not_in_step(local, names, there, known)
@@ -77,7 +78,7 @@ class Remote:
                 known.pop(name, None)
         for names_of_rank in _ranks(fetch):
             _each(download, names_of_rank)
-        self._keep_known(folder, known)
+        self._keep_known(folder, known, before)
 
     def push(
         self,
@@ -107,19 +108,32 @@ class Remote:
         names = {name for name in _local_names(local) if not _rank(name)} | marks
         if select is not None:
             names &= select(names)
-        there, known = self.files.listing(folder), self._known(folder)
+        there, before = self.files.listing(folder), self._read_known(folder)
+        known = dict(before)
         send = [n for n in names if n not in there]
         differ = _not_in_step(local, names & set(there), there, known)
         send += [n for n in differ if exact or _changed_here(local / n, known.get(n))]
+        stats = self._upload(folder, send, confirm)
+        if exact and select is None:
+            self._remove(folder, set(there) - names, confirm)
+        if stats:
+            there = self.files.listing(folder)
+            known.update({n: _entry(there[n], stat) for n, stat in stats.items() if n in there})
+        self._keep_known(folder, {n: entry for n, entry in known.items() if n in there}, before)
+
+    def _upload(
+        self, folder: str, names: Iterable[str], confirm: Callable[[], None]
+    ) -> dict[str, os.stat_result]:
+        """Uploads files in the order of their ranks; returns as what each was read."""
         stats: dict[str, os.stat_result] = {}
         gone: set[str] = set()
 
         def upload(name: str) -> None:
             if gone and _rank(name):  # perhaps it marks one of these: next time
                 return
+            path = self.root / folder / name
             try:
-                stat = (local / name).stat()
-                data = (local / name).read_bytes()
+                stat, data = path.stat(), path.read_bytes()
             except FileNotFoundError:  # a state that a newer one has replaced meanwhile
                 gone.add(name)
                 return
@@ -127,21 +141,21 @@ class Remote:
             self.files.write(f"{folder}/{name}", data)
             stats[name] = stat
 
+        for names_of_rank in _ranks(names):
+            _each(upload, names_of_rank)
+        return stats
+
+    def _remove(self, folder: str, names: Iterable[str], confirm: Callable[[], None]) -> None:
+        """Removes remote files, the marks before what they mark."""
+
         def remove(name: str) -> None:
             confirm()
             self.files.remove(f"{folder}/{name}")
 
-        for names_of_rank in _ranks(send):
-            _each(upload, names_of_rank)
-        if exact and select is None:
-            for names_of_rank in reversed(_ranks(set(there) - names)):
-                _each(remove, names_of_rank)
-        if stats:
-            there = self.files.listing(folder)
-            known.update({n: _entry(there[n], stat) for n, stat in stats.items() if n in there})
-        self._keep_known(folder, {n: entry for n, entry in known.items() if n in there})
+        for names_of_rank in reversed(_ranks(names)):
+            _each(remove, names_of_rank)
 
-    def unpushed(self, folder: str) -> set[str]:
+    def unpushed_markers(self, folder: str) -> set[str]:
         """Returns the finished-markers that were made here and never reached the URL.
 
         There are none if those of the URL have changed since: then another has gone on with it.
@@ -149,7 +163,7 @@ class Remote:
         Raises:
             StorageError: The storage does not answer.
         """
-        local, known = self.root / folder, self._known(folder)
+        local, known = self.root / folder, self._read_known(folder)
         here = {name for name in _local_names(local) if _rank(name) == _FINISHED}
         new = {name for name in here if _changed_here(local / name, known.get(name))}
         if not new:
@@ -171,7 +185,7 @@ class Remote:
         path.mkdir(parents=True, exist_ok=True)
         return path
 
-    def _known(self, folder: str) -> dict[str, list[Any]]:
+    def _read_known(self, folder: str) -> dict[str, list[Any]]:
         """Returns what was moved before: name -> the remote's token, local size and time."""
         try:
             path = self.root / _OWN / folder / "known.json"
@@ -180,8 +194,10 @@ class Remote:
             return {}
         return known if isinstance(known, dict) else {}
 
-    def _keep_known(self, folder: str, known: dict[str, list[Any]]) -> None:
-        if known != self._known(folder):
+    def _keep_known(
+        self, folder: str, known: dict[str, list[Any]], before: dict[str, list[Any]]
+    ) -> None:
+        if known != before:
             write_json(self.own(folder) / "known.json", known)
 
 

@@ -44,7 +44,7 @@ class RemoteFiles:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
-        self._files, base = _opened(self.url)
+        self._files, base = _open(self.url)
         self._base = base.rstrip("/")
         self._find_options = _find_options(self._files)
 
@@ -199,7 +199,7 @@ def is_shared(name: str) -> bool:
     return name != "lock" and not any(p.startswith(".") for p in PurePosixPath(name).parts)
 
 
-def _opened(url: str) -> tuple[Any, str]:
+def _open(url: str) -> tuple[Any, str]:
     """Returns the file system of a URL and the path in it.
 
     Raises:

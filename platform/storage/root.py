@@ -62,6 +62,10 @@ class Storage:
         """The folder of the panels that trials share; it may be deleted, then they are rebuilt."""
         return self.root / "panels"
 
+    def name_of(self, folder: Path) -> str:
+        """Returns a folder's name in the root, with `/`, as it is at a URL."""
+        return folder.relative_to(self.root).as_posix()
+
     def prepare(self) -> None:
         """Creates the root and proves, within `remote_files.ANSWER_S`, that it can be written to.
 

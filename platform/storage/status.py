@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 from whichgoal import source
@@ -22,12 +20,12 @@ _SCORING = ("whichgoal.divergence.score.scoring",)
 """Entry modules of the stages: these, and all of ours that they import, are the stage's code."""
 
 
-def trained(trial: TrialFolder, spec: TrialSpec) -> bool:
+def is_trained(trial: TrialFolder, spec: TrialSpec) -> bool:
     """Returns whether training is done and its last checkpoint sound."""
-    return trial.finished("train", train_inputs(spec))
+    return trial.is_finished("train", train_inputs(spec))
 
 
-def probed(trial: TrialFolder, battery: BatterySpec, *, by_any_code: bool = False) -> bool:
+def is_probed(trial: TrialFolder, battery: BatterySpec, *, by_any_code: bool = False) -> bool:
     """Returns whether this code has played the last checkpoint on this battery's levels.
 
     Episodes from before the code was noted count as its own.
@@ -40,10 +38,10 @@ def probed(trial: TrialFolder, battery: BatterySpec, *, by_any_code: bool = Fals
     inputs = probe_inputs(trial, battery)
     if by_any_code or trial.code("probe") is None:
         inputs = _by_its_code(trial, "probe", inputs)
-    return trial.finished("probe", inputs)
+    return trial.is_finished("probe", inputs)
 
 
-def scored(trial: TrialFolder, battery: BatterySpec, *, by_any_code: bool = False) -> bool:
+def is_scored(trial: TrialFolder, battery: BatterySpec, *, by_any_code: bool = False) -> bool:
     """Returns whether this code has scored these episodes with this battery's thresholds.
 
     Args:
@@ -54,17 +52,28 @@ def scored(trial: TrialFolder, battery: BatterySpec, *, by_any_code: bool = Fals
     inputs = score_inputs(trial, battery)
     if by_any_code:
         inputs = _by_its_code(trial, "score", inputs)
-    return trial.finished("score", inputs)
+    return trial.is_finished("score", inputs)
 
 
-def all_done(
+def why_unscored(trial: TrialFolder, battery: BatterySpec) -> str:
+    """Returns for people why a trial is to be scored: what its scores are of, or that none are."""
+    if trial.marker("score") is None:
+        return "not scored yet"
+    if trial.scoring_battery != battery.model_dump(mode="json"):
+        return "scored by another battery"
+    if trial.code("score") != scoring_code():
+        return "scored by another version of the code"
+    return "whose scores are of other episodes, lost or damaged"
+
+
+def is_done(
     trial: TrialFolder, spec: TrialSpec, battery: BatterySpec, *, by_any_code: bool = False
 ) -> bool:
-    """Returns whether every stage of the trial is done; `by_any_code` as `scored` has it."""
+    """Returns whether every stage of the trial is done; `by_any_code` as `is_scored` has it."""
     return (
-        trained(trial, spec)
-        and probed(trial, battery, by_any_code=by_any_code)
-        and scored(trial, battery, by_any_code=by_any_code)
+        is_trained(trial, spec)
+        and is_probed(trial, battery, by_any_code=by_any_code)
+        and is_scored(trial, battery, by_any_code=by_any_code)
     )
 
 
@@ -110,21 +119,3 @@ def _by_its_code(trial: TrialFolder, stage: Stage, inputs: dict[str, Any]) -> di
     """Returns a stage's inputs with the code that its marker names, if any, in place of ours."""
     code, rest = trial.code(stage), {k: v for k, v in inputs.items() if k != "code"}
     return rest if code is None else {**rest, "code": code}
-
-
-def read_progress(folder: Path) -> list[dict[str, Any]]:
-    """Returns the training curve: one record per training batch, by env steps.
-
-    A last line that a crash cut off is left out.
-    """
-    try:
-        lines = (folder / "progress.jsonl").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
-    rows = []
-    for line in lines:
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            break
-    return rows

@@ -16,12 +16,12 @@ from statistics import median
 from typing import Any, Literal
 
 from whichgoal.spec import ModelSpec, TrialSpec
+from whichgoal.storage import curve
 from whichgoal.storage.files import write_json
 from whichgoal.storage.ledger import Stage as TrialStage
 from whichgoal.storage.ledger import TrialFolder
 from whichgoal.storage.root import Storage
-from whichgoal.sweep.plan import Values
-from whichgoal.sweep.sweep import Sweep
+from whichgoal.sweep.sweep import Sweep, Values
 from whichgoal.sweep.trials import size_of
 
 Source = Literal["past runs", "calibration", "nearest"]
@@ -178,11 +178,11 @@ def estimate(
         "env_steps": sum(row["env_steps"] for row in rows),
         "processor_hours": sum(row["processor_hours"] for row in rows) if known else None,
         "hours": sum(row["hours"] for row in rows) if known else None,
-        "speeds": [_told(kind, speeds.get(kind)) for kind in kinds],
+        "speeds": [_speed_record(kind, speeds.get(kind)) for kind in kinds],
     }
 
 
-def _told(kind: Kind, speed: Speed | None) -> dict[str, Any]:
+def _speed_record(kind: Kind, speed: Speed | None) -> dict[str, Any]:
     return {
         "arch": kind.arch,
         "capacity": kind.capacity,
@@ -208,7 +208,7 @@ def speeds(kinds: Iterable[Kind], storage: Storage) -> dict[Kind, Speed]:
     Past runs of the same kind count most, then a calibration, then past runs of the nearest kind:
     of the same architecture if there are any, and then by the logarithm of FLOPs.
     """
-    past, calibrated = _past(storage), _calibrated(storage)
+    past, calibrated = _past(storage), _read_calibration(storage)
     tests = [test for _, _, test in past if test is not None]
     test_s = median(tests) if tests else 0.0
     found: dict[Kind, Speed] = {}
@@ -231,7 +231,7 @@ def _distance(kind: Kind, other: Kind) -> tuple[bool, float]:
 
 def _past(storage: Storage) -> list[tuple[Kind, float, float | None]]:
     """Returns kind, env steps per second and seconds of testing of each trial that was trained."""
-    files = list((storage.root / "trials").glob("*/progress.jsonl"))
+    files = list((storage.root / "trials").glob(f"*/{curve.FILE}"))
     files.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     found = []
     for path in files[:_MOST_RUNS]:
@@ -257,15 +257,15 @@ def _test_s(trial: TrialFolder) -> float | None:
     return None if probe_s is None or score_s is None else probe_s + score_s
 
 
-def _calibrated(storage: Storage) -> dict[str, float]:
+def _read_calibration(storage: Storage) -> dict[str, float]:
     try:
-        record = json.loads(_calibration(storage).read_text(encoding="utf-8"))
+        record = json.loads(_calibration_file(storage).read_text(encoding="utf-8"))
         return {str(key): float(speed) for key, speed in record.items() if float(speed) > 0}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
 
 
-def _calibration(storage: Storage) -> Path:
+def _calibration_file(storage: Storage) -> Path:
     return storage.root / "calibration.json"
 
 
@@ -277,4 +277,4 @@ def keep_calibration(storage: Storage, measured: Mapping[Kind, float]) -> None:
     """
     storage.root.mkdir(parents=True, exist_ok=True)
     new = {kind.key: speed for kind, speed in measured.items()}
-    write_json(_calibration(storage), {**_calibrated(storage), **new})
+    write_json(_calibration_file(storage), {**_read_calibration(storage), **new})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from whichgoal.explain import told
+from whichgoal.explain import describe
 from whichgoal.spec import nest
 from whichgoal.sweep.file.yaml_file import value_of
 
@@ -38,4 +38,4 @@ def design_from(world: World, settings: Iterable[str]) -> Design:
     try:
         return world.Design.model_validate(nest(leaves))
     except ValidationError as error:
-        raise ValueError(f"--set: {told(error, world.Design)}") from None
+        raise ValueError(f"--set: {describe(error, world.Design)}") from None

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage.ledger import TrialFolder
 from whichgoal.storage.root import Storage
-from whichgoal.storage.status import probed, scored, trained
-from whichgoal.sweep import tuned as tuning
-from whichgoal.sweep.sweep import Sweep
+from whichgoal.storage.status import is_probed, is_scored, is_trained
+from whichgoal.sweep.sweep import Sweep, Values
 from whichgoal.sweep.trials import size_of
-
-Values = Mapping[str, Mapping[str, Any]]
+from whichgoal.sweep.tuned import values_of
 
 
 def plan(
@@ -31,7 +28,7 @@ def plan(
         tuned: Id of a `TuneGroup` -> the values found for it; by default those in the storage.
     """
     if tuned is None:
-        tuned = tuning.values_of(storage, sweep.tune_groups()) if storage is not None else {}
+        tuned = values_of(storage, sweep.tune_groups()) if storage is not None else {}
     listed = [] if sweep.explore is not None else _trials(sweep, storage, tuned)
     return {
         "sweep": sweep.name,
@@ -71,8 +68,8 @@ def _stages(folder: Path | None, trial: TrialSpec, battery: BatterySpec) -> dict
     found = {"trained": False, "scored": False}
     if folder is not None and folder.is_dir():
         there = TrialFolder(folder)
-        found["trained"] = trained(there, trial)
-        found["scored"] = probed(there, battery) and scored(there, battery)
+        found["trained"] = is_trained(there, trial)
+        found["scored"] = is_probed(there, battery) and is_scored(there, battery)
     return {**found, "done": all(found.values())}
 
 

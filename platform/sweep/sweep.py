@@ -14,8 +14,7 @@ from typing import Any
 
 from whichgoal.envs.registry import world_named
 from whichgoal.spec import BatterySpec, TrialSpec
-from whichgoal.sweep import grid as sweep_grid
-from whichgoal.sweep import groups as sweep_groups
+from whichgoal.sweep import grid, groups
 from whichgoal.sweep.grid import Axis
 from whichgoal.sweep.groups import ExploreGroup, TuneGroup, value_at
 from whichgoal.sweep.spec import ExploreSpec, LimitsSpec, ResourcesSpec, TuneSpec
@@ -56,11 +55,11 @@ class Sweep:
     @property
     def axes(self) -> dict[str, tuple[Any, ...]]:
         """Dotted key -> all values that are compared, in any cell."""
-        return sweep_grid.values(self.grid)
+        return grid.values(self.grid)
 
     def combinations(self) -> Iterator[dict[str, Any]]:
         """Yields the full grid: dotted key -> value, one cell each, first axis slowest."""
-        return sweep_grid.combinations(self.grid)
+        return grid.combinations(self.grid)
 
     def cells(self, tuned: Values | None = None) -> list[dict[str, Any]]:
         """Returns dotted key -> value of every cell, with what was tuned for its group.
@@ -101,7 +100,7 @@ class Sweep:
         """Returns the groups of cells whose hyper-parameters `tune` searches together."""
         if self.tune is None:
             return []
-        return sweep_groups.tune_groups(self.tune, self.base, self.combinations())
+        return groups.tune_groups(self.tune, self.base, self.combinations())
 
     def explore_groups(self, tuned: Values | None = None) -> list[ExploreGroup]:
         """Returns one group per cell of the grid; with `tuned`, on what was found there."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from whichgoal.envs.registry import world_named
-from whichgoal.explain import told
+from whichgoal.explain import describe
 from whichgoal.models.defaults import with_defaults
 from whichgoal.spec import (
     ModelSpec,
@@ -60,7 +60,7 @@ def design_of(trial: TrialSpec) -> Design:
     try:
         return model.model_validate(trial.world.design())
     except ValidationError as error:
-        raise ValueError(f"world {trial.world.name}: {told(error, model)}") from None
+        raise ValueError(f"world {trial.world.name}: {describe(error, model)}") from None
 
 
 def size_of(trial: TrialSpec) -> Size:

@@ -12,13 +12,12 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from whichgoal.divergence.score.verdict import Scorecard
-from whichgoal.report.figures import adoption as adoption_figure
+from whichgoal.report.figures import adoption
 from whichgoal.spec import TrialSpec
 from whichgoal.storage import ledger
 from whichgoal.storage.files import write_text
 from whichgoal.storage.root import Storage
-from whichgoal.tracking import text as tracking_text
-from whichgoal.tracking import values as tracking_values
+from whichgoal.tracking import text, values
 from whichgoal.tracking.planned import Planned, cells_of
 from whichgoal.tracking.runs import CELL_TAG, KIND_TAG, TRIAL_TAG, Asking, Known, Runs, Status
 
@@ -67,23 +66,21 @@ class Index:
         """
         folder = self._storage.trial(trial.id)
         run = self._runs.known.get(f"trial {trial.id}") or self._create_trial(trial)
-        digest = tracking_values.digest(folder)
+        digest = values.digest(folder)
         if not digest or (run.tags.get(DIGEST_TAG), run.status) != (digest, status):
-            self._runs.params(run, tracking_values.params_of(trial))
+            self._runs.params(run, values.params_of(trial))
             self._send_curves(run, folder)
             if status == "FINISHED" and digest:
                 self._send_scores(run, folder)
                 self._runs.tag(run, {DIGEST_TAG: digest})
             finished = status == "FINISHED"
-            self._runs.end(run, status, tracking_values.scored_ms(folder) if finished else None)
+            self._runs.end(run, status, values.score_time_ms(folder) if finished else None)
         if self._planned.members(trial.cell_id):
             self._send_cell(trial, ended=status != "RUNNING")
 
     def refresh(self) -> None:
         """Describes on the parent run what the sweep says by now."""
-        self._runs.tag(
-            self._parent, {NOTE_TAG: tracking_text.cut(self._described(), "`answer.md`")}
-        )
+        self._runs.tag(self._parent, {NOTE_TAG: text.cut(self._description(), "`answer.md`")})
 
     def close(self, status: Status) -> list[str]:
         """Ends the sweep's run and what is not finished below it, and says what came out.
@@ -106,7 +103,7 @@ class Index:
         self._share_table()
         self._send_answer()
         self._runs.end(self._parent, status)
-        lines = tracking_text.how_to_open(self._runs.uri, *self._links())
+        lines = text.how_to_open(self._runs.uri, *self._links())
         write_text(self._storage.sweep(self._sweep) / LINK_FILE, "\n".join(lines) + "\n")
         return lines
 
@@ -118,8 +115,8 @@ class Index:
         run, axes = self._parent, self._planned.record.get("axes", {})
         self._runs.end(run, "RUNNING")
         tags = {
-            f"{AXIS_TAG}{key}": tracking_text.cut(json.dumps(values), "`plan.json`")
-            for key, values in axes.items()
+            f"{AXIS_TAG}{key}": text.cut(json.dumps(options), "`plan.json`")
+            for key, options in axes.items()
         }
         for key in list(run.tags):
             if key.startswith(AXIS_TAG) and key not in tags:
@@ -132,7 +129,7 @@ class Index:
         """Sends the answer, the result table and the figures of adoption to the parent run."""
         run, folder = self._parent, self._storage.sweep(self._sweep)
         self.refresh()
-        self._runs.text(run, self._described(), "answer.md")
+        self._runs.text(run, self._description(), "answer.md")
         for name in ("plan.json", "table.txt"):
             if (folder / name).exists():
                 self._runs.file(run, folder / name)
@@ -142,14 +139,12 @@ class Index:
             for proxy in proxies:
                 name = "adoption.png" if len(proxies) == 1 else f"adoption_{proxy}.png"
                 file = Path(temporary) / name
-                adoption_figure.draw(cells, proxy, file, self._planned.question)
+                adoption.draw(cells, proxy, file, self._planned.question)
                 self._runs.file(run, file)
 
-    def _described(self) -> str:
+    def _description(self) -> str:
         cells = cells_of(self._planned.agents())
-        return tracking_text.of_sweep(
-            self._planned.question, self._planned.answer(), cells, *self._links()
-        )
+        return text.of_sweep(self._planned.question, self._planned.answer(), cells, *self._links())
 
     def _cell_runs(self) -> list[Known]:
         """Returns the runs of the cells in the order of the plan."""
@@ -160,8 +155,8 @@ class Index:
         """Returns the links to the cells' comparison, and to the table of them."""
         runs, experiment = [run.run_id for run in self._cell_runs()], self._runs.experiment
         return (
-            tracking_text.comparison_link(experiment, self._view, runs),
-            tracking_text.table_link(experiment, self._view),
+            text.comparison_link(experiment, self._view, runs),
+            text.table_link(experiment, self._view),
         )
 
     @property
@@ -173,15 +168,15 @@ class Index:
         """Keeps the view of the runs table that the link to it opens: a column per choice."""
         wanted = [
             *("arch", "capacity"),
-            *map(tracking_values.param_of, self._planned.record.get("axes", {})),
+            *map(values.param_of, self._planned.record.get("axes", {})),
         ]
         known = sorted({name for run in self._cell_runs() for name in run.params})
         dials = [name for name in known if name.startswith("agreement")]
         params = [name for name in dict.fromkeys([*wanted, *dials]) if name in known]
-        self._runs.share_view(self._view, tracking_text.table_view(self._runs.filter, params))
+        self._runs.share_view(self._view, text.table_view(self._runs.filter, params))
 
     def _create_trial(self, trial: TrialSpec) -> Known:
-        began_ms = tracking_values.begun_ms(self._storage.trial(trial.id))
+        began_ms = values.start_time_ms(self._storage.trial(trial.id))
         tags = {TRIAL_TAG: trial.id, CELL_TAG: trial.cell_id}
         name = f"{self._name(trial.cell_id)} seed={trial.seed}".strip()
         run = self._runs.create("trial", name, tags, began_ms)
@@ -197,20 +192,20 @@ class Index:
     def _send_curves(self, run: Known, folder: Path) -> None:
         """Sends what of the training curve is not there yet."""
         if run.run_id not in self._sent_steps:
-            names = [f"train/{key}" for key in ("success", tracking_values.CURVES[-1])]
+            names = [f"train/{key}" for key in ("success", values.CURVES[-1])]
             self._sent_steps[run.run_id] = self._runs.last_step(run, names)
-        values = tracking_values.curves(folder, after=self._sent_steps[run.run_id])
-        self._runs.log(run, values)
-        if values:
-            self._sent_steps[run.run_id] = values[-1].step
+        points = values.curves(folder, after=self._sent_steps[run.run_id])
+        self._runs.log(run, points)
+        if points:
+            self._sent_steps[run.run_id] = points[-1].step
 
     def _send_scores(self, run: Known, folder: Path) -> None:
-        text = (folder / "scorecard.json").read_text(encoding="utf-8")
-        card = Scorecard.model_validate_json(text)
-        self._runs.log(run, tracking_values.final(folder, card))
+        record = (folder / "scorecard.json").read_text(encoding="utf-8")
+        card = Scorecard.model_validate_json(record)
+        self._runs.log(run, values.final(folder, card))
         tags = {
             KIND_TAG: "trial",
-            NOTE_TAG: tracking_text.cut(tracking_text.of_trial(card), "`scorecard.json`"),
+            NOTE_TAG: text.cut(text.of_trial(card), "`scorecard.json`"),
             "verdict": card.verdict,
             "goal": card.goal or "",
             "why": card.why,
@@ -247,24 +242,24 @@ class Index:
         members = self._planned.members(trial.cell_id)
         folders = [self._storage.trial(member["id"]) for member in members]
         if run is None:
-            began = [ms for folder in folders if (ms := tracking_values.begun_ms(folder))]
+            began = [ms for folder in folders if (ms := values.start_time_ms(folder))]
             tags = {CELL_TAG: trial.cell_id}
             name = self._name(trial.cell_id) or self._sweep
             run = self._runs.create("cell", name, tags, min(began, default=None))
-        params = tracking_values.cell_params(trial)
+        params = values.cell_params(trial)
         self._runs.params(run, params)
         agents = self._planned.agents(members)
-        made_ms = max(tracking_values.scored_ms(folder) for folder in folders)
-        digest = tracking_values.hashed(
+        made_ms = max(values.score_time_ms(folder) for folder in folders)
+        digest = values.digest_of(
             [len(members), *([a.seed, a.card.model_dump(mode="json")] for a in agents)]
         )
         if agents and run.tags.get(DIGEST_TAG) != digest:
             (cell,) = cells_of(agents)
             size = int(params["parameters"])
-            values, left_out = tracking_values.of_cell(cell, len(members), size, made_ms)
-            self._runs.log(run, values)
-            note = tracking_text.of_cell(cell, len(members), params, left_out)
-            note = tracking_text.cut(note, "`table.txt` of the sweep's run")
+            metrics, left_out = values.of_cell(cell, len(members), size, made_ms)
+            self._runs.log(run, metrics)
+            note = text.of_cell(cell, len(members), params, left_out)
+            note = text.cut(note, "`table.txt` of the sweep's run")
             self._runs.tag(run, {NOTE_TAG: note, DIGEST_TAG: digest})
         whole = len(agents) == len(members)
         if run.status != ("FINISHED" if whole else "RUNNING"):

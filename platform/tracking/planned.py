@@ -11,7 +11,7 @@ from whichgoal.compare.code import codes_that_count
 from whichgoal.compare.command import Compared, compare_sweep
 from whichgoal.compare.scored import Reading, gather, read_agent, read_plan
 from whichgoal.storage.root import Storage
-from whichgoal.tracking.values import scored_ms
+from whichgoal.tracking.values import score_time_ms
 
 PlannedTrial = Mapping[str, Any]
 """A trial as `plan.json` has it."""
@@ -82,7 +82,7 @@ class Planned:
 
     def _reading(self, trial: PlannedTrial) -> Reading:
         """Returns what a trial's files say, read anew only where it has been scored since."""
-        made_ms = scored_ms(self._storage.trial(trial["id"]))
+        made_ms = score_time_ms(self._storage.trial(trial["id"]))
         known = self._readings.get(trial["id"])
         if known is None or known[0] != made_ms:
             known = self._readings[trial["id"]] = (made_ms, self._read_agent(trial))

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from whichgoal.storage.files import locked
+from whichgoal.storage.files import lock_folder
 from whichgoal.storage.identity import identity
 from whichgoal.storage.root import Storage
 from whichgoal.tracking.uri import credentials, sqlite_path, without_credentials
@@ -79,7 +79,7 @@ class Runs:
         self._sweep, self._asking = sweep, asking
         self.storage_id = identity(storage)
         self.uri = without_credentials(uri)
-        with locked(storage.root / "mlartifacts", "the MLflow store", wait_s=60):
+        with lock_folder(storage.root / "mlartifacts", "the MLflow store", wait_s=60):
             # Several processes that open a new sqlite store at once break it.
             if self.uri.startswith("sqlite:"):
                 make_sqlite_store(sqlite_path(self.uri))
@@ -110,7 +110,7 @@ class Runs:
             for run in doubled[1:]:
                 with self._asking():
                     self._client.delete_run(run.info.run_id)
-        self.known = {key: _known(runs[0]) for key, runs in found.items()}
+        self.known = {key: _record_of(runs[0]) for key, runs in found.items()}
 
     @property
     def filter(self) -> str:
@@ -132,7 +132,7 @@ class Runs:
             tags["mlflow.parentRunId"] = self.known["sweep"].run_id
         with self._asking():
             run = self._client.create_run(self.experiment, began_ms, tags, run_name=name)
-        known = self.known[_key(tags)] = _known(run)
+        known = self.known[_key(tags)] = _record_of(run)
         return known
 
     def params(self, run: Known, params: Mapping[str, str]) -> None:
@@ -263,7 +263,7 @@ def _key(tags: Mapping[str, str]) -> str:
     return f"cell {tags[CELL_TAG]}" if CELL_TAG in tags else "sweep"
 
 
-def _known(run: Run) -> Known:
+def _record_of(run: Run) -> Known:
     return Known(run.info.run_id, set(run.data.params), dict(run.data.tags), run.info.status)
 
 

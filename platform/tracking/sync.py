@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from whichgoal.compare.scored import read_plan
 from whichgoal.errors import CommandError
-from whichgoal.redact import redacted
+from whichgoal.redact import redact
 from whichgoal.spec import BatterySpec
-from whichgoal.storage.files import InUseError, locked
+from whichgoal.storage.files import InUseError, lock_folder
 from whichgoal.storage.ledger import TrialFolder
 from whichgoal.storage.mirror import working_on
 from whichgoal.storage.root import Storage
-from whichgoal.storage.status import all_done
-from whichgoal.tracking import uri as tracking_uri
+from whichgoal.storage.status import is_done
 from whichgoal.tracking.tracker import ENDED_FILE
+from whichgoal.tracking.uri import given_uri, why_down
 
 if TYPE_CHECKING:
     from whichgoal.tracking.runs import Status
@@ -47,11 +47,11 @@ def sync(storage: Storage, say: Callable[[str], None]) -> None:
         raise ValueError(
             f"{storage} holds no sweep; allowed: a storage root, the --storage of a run"
         )
-    uri = tracking_uri.given_uri(storage)
-    down = tracking_uri.check(uri)
+    uri = given_uri(storage)
+    down = why_down(uri)
     if down is not None:
         raise Unsent(f"{down}; start it and sync again")
-    say(f"to MLflow at {redacted(uri)}")
+    say(f"to MLflow at {redact(uri)}")
     problems: list[str] = []
     for folder in folders:
         try:
@@ -61,10 +61,10 @@ def sync(storage: Storage, say: Callable[[str], None]) -> None:
             say(f"{error}, which sends its results itself")
         except Exception as error:
             problems.append(f"sweep {folder.name!r}: {_line(error)}")
-            if tracking_uri.check(uri) is not None:
+            if why_down(uri) is not None:
                 break
     if problems:
-        raise Unsent(redacted("\n".join(problems)))
+        raise Unsent(redact("\n".join(problems)))
 
 
 def _sync_sweep(name: str, storage: Storage, uri: str, say: Callable[[str], None]) -> list[str]:
@@ -73,7 +73,7 @@ def _sync_sweep(name: str, storage: Storage, uri: str, say: Callable[[str], None
 
     plan = read_plan(storage.sweep(name))
     battery = BatterySpec.model_validate(plan["battery"])
-    ended = _ended(storage.sweep(name) / ENDED_FILE)
+    ended = _read_end(storage.sweep(name) / ENDED_FILE)
     statuses: dict[str, Status] = {}
     problems = []
     index = Index(uri, storage, name)
@@ -87,7 +87,7 @@ def _sync_sweep(name: str, storage: Storage, uri: str, say: Callable[[str], None
             statuses[trial_id] = status
         except Exception as error:
             problems.append(f"trial {trial_id}: {_line(error)}")
-            if tracking_uri.check(uri) is not None:
+            if why_down(uri) is not None:
                 return problems
     finished = sum(status == "FINISHED" for status in statuses.values())
     done = finished == len(plan["trials"])
@@ -99,17 +99,17 @@ def _sync_sweep(name: str, storage: Storage, uri: str, say: Callable[[str], None
 
 def _status(trial: TrialFolder, battery: BatterySpec, ended: dict[str, Any]) -> Status:
     """Returns how a trial stands: what its run would have told MLflow."""
-    if all_done(trial, trial.spec, battery, by_any_code=True):
+    if is_done(trial, trial.spec, battery, by_any_code=True):
         return "FINISHED"
     try:
-        with locked(trial.path, f"trial {trial.spec.id}"):
+        with lock_folder(trial.path, f"trial {trial.spec.id}"):
             known: Status = ended.get("trials", {}).get(trial.spec.id, "KILLED")
             return known
     except InUseError:  # another sweep's run works on it
         return "RUNNING"
 
 
-def _ended(path: Path) -> dict[str, Any]:
+def _read_end(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

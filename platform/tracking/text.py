@@ -10,7 +10,7 @@ from urllib.parse import quote
 from whichgoal.compare.cells import Cell
 from whichgoal.compare.estimate import Share, cell_name, plural
 from whichgoal.divergence.score.verdict import Scorecard
-from whichgoal.tracking.values import MOST_METRICS, adopted_any
+from whichgoal.tracking.values import MOST_METRICS, adoption_of_any
 
 MOST_CHARACTERS = 7500
 """Of a description; MLflow cuts a tag at 8000."""
@@ -125,7 +125,7 @@ def of_cell(
     seeds = f"{cell.scored} of {planned} {plural('seed', planned)} scored"
     where = cell_name(cell.choices) or "the only cell"
     size = f"{int(params['parameters']):,} parameters, trained for {int(params['env_steps']):,}"
-    rate = adopted_any(cell)
+    rate = adoption_of_any(cell)
     told = (
         "None of its agents is surely competent, so what they pursue is not known."
         if rate is None

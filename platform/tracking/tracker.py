@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from whichgoal.redact import redacted
+from whichgoal.redact import redact
 from whichgoal.spec import TrialSpec
 from whichgoal.storage.files import write_json
 from whichgoal.storage.root import Storage
-from whichgoal.tracking import uri as tracking_uri
+from whichgoal.tracking.uri import TrackingError, why_down
 
 if TYPE_CHECKING:
     from whichgoal.tracking.index import Index
@@ -53,13 +53,13 @@ class Patience:
         try:
             yield
         except BaseException:
-            failed_s = self.in_vain_s()
+            failed_s = self.vain_wait_s()
             raise
         finally:
             with self._lock:
                 self._failed_s, self._asked_s = failed_s, None
 
-    def in_vain_s(self) -> float:
+    def vain_wait_s(self) -> float:
         """Returns for how many seconds there has been no answer; 0 if nothing has been asked."""
         with self._lock:
             waited_s = 0.0 if self._asked_s is None else time.monotonic() - self._asked_s
@@ -134,8 +134,8 @@ class Tracker:
         self.start()
         while self._thread.is_alive():
             self._thread.join(timeout=0.5)
-            if self._patience.in_vain_s() > NO_PROGRESS_S:
-                self.error = self._failed(f"no answer for {NO_PROGRESS_S:.0f} s")
+            if self._patience.vain_wait_s() > NO_PROGRESS_S:
+                self.error = self._failure(f"no answer for {NO_PROGRESS_S:.0f} s")
                 break
         if self.error is None:
             return None
@@ -162,7 +162,7 @@ class Tracker:
                     refreshed_s = time.monotonic()
                 self.error, wait_s = None, FIRST_WAIT_S
             except Exception as error:  # an index that fails must not stop the training
-                self.error = self._failed(error)
+                self.error = self._failure(error)
                 index, wait_s = None, min(2 * wait_s, LONGEST_WAIT_S)
             if end is not None:
                 return
@@ -183,9 +183,9 @@ class Tracker:
 
     def _open(self) -> Index:
         """Connects to MLflow: imports it only once it is known to answer."""
-        down = tracking_uri.check(self._uri)
+        down = why_down(self._uri)
         if down is not None:
-            raise tracking_uri.TrackingError(down)
+            raise TrackingError(down)
         from whichgoal.tracking.index import Index
 
         return Index(self._uri, self._storage, self._sweep, self._patience.asking)
@@ -205,20 +205,20 @@ class Tracker:
                 index.send(trial, status)
             except Exception as error:
                 failure = error
-                down = tracking_uri.check(self._uri)
+                down = why_down(self._uri)
                 if down is not None:
-                    raise tracking_uri.TrackingError(down) from error
+                    raise TrackingError(down) from error
                 continue
             with self._wake:
                 if self._waiting.get(trial.id) == (trial, status):
                     del self._waiting[trial.id]
         return failure
 
-    def _failed(self, error: Any) -> str:
+    def _failure(self, error: Any) -> str:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        if isinstance(error, tracking_uri.TrackingError):
+        if isinstance(error, TrackingError):
             return reason
-        return redacted(f"MLflow at {self._uri} failed: {reason}")
+        return redact(f"MLflow at {self._uri} failed: {reason}")
 
 
 def sync_command(storage: Storage) -> str:

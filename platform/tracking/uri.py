@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from whichgoal.errors import BAD_INPUT, CommandError
-from whichgoal.redact import redacted
+from whichgoal.redact import redact
 from whichgoal.storage.root import Storage
 
 _ANSWER_S = 3.0
@@ -27,7 +27,7 @@ class TrackingError(CommandError):
     exit_code = BAD_INPUT
 
     def __init__(self, line: str) -> None:
-        super().__init__(redacted(line))
+        super().__init__(redact(line))
 
 
 def given_uri(storage: Storage) -> str:
@@ -40,7 +40,7 @@ def own_uri(storage: Storage) -> str:
     return f"sqlite:///{storage.root / 'mlflow.db'}"
 
 
-def check(uri: str) -> str | None:
+def why_down(uri: str) -> str | None:
     """Finds out within seconds, without importing MLflow, whether a tracking URI can be used.
 
     Creates nothing but the folder of our own sqlite store.
@@ -136,13 +136,13 @@ def _check_server(uri: str) -> str | None:
     except urllib.error.HTTPError as error:
         told = f"MLflow server {uri} answers {error.code} {error.reason}"
         if error.code >= 500 or error.code == 429:
-            return redacted(told)
+            return redact(told)
         raise TrackingError(
             f"{told} (401: wrong user, password or token; 403: start it with --allowed-hosts; "
             f"404: not an MLflow server)"
         ) from None
     except OSError as error:
-        return redacted(f"MLflow server {uri} does not answer: {_reason(error)}")
+        return redact(f"MLflow server {uri} does not answer: {_reason(error)}")
     except (ValueError, HTTPException) as error:
         raise TrackingError(
             f"MLflow server {uri} does not answer as one: {_reason(error)}; {_ALLOWED}"

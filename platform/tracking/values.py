@@ -19,7 +19,7 @@ from whichgoal.compare.cells import INCOMPETENT, Cell, adoption, is_competent
 from whichgoal.divergence.score.verdict import Score, Scorecard
 from whichgoal.spec import TrialSpec, flat
 from whichgoal.storage import ledger
-from whichgoal.storage.status import read_progress
+from whichgoal.storage.curve import read_curve
 from whichgoal.sweep.trials import design_of, size_of
 
 MOST_METRICS = 20
@@ -92,10 +92,10 @@ def digest(folder: Path) -> str:
     if not all(products):
         return ""
     products += [trial.products("along")]
-    return hashed(products)
+    return digest_of(products)
 
 
-def hashed(record: Any) -> str:
+def digest_of(record: Any) -> str:
     """Returns a short hash of a record of plain values."""
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -104,7 +104,7 @@ def curves(folder: Path, after: int) -> list[Value]:
     """Returns the training curve beyond `after` env steps, batch by batch."""
     return [
         Value(f"train/{key}", float(row[key]), int(row["time"] * 1000), row["env_steps"])
-        for row in read_progress(folder)
+        for row in read_curve(folder)
         if row["env_steps"] > after
         for key in CURVES
         if row.get(key) is not None
@@ -126,9 +126,9 @@ def final(folder: Path, card: Scorecard) -> list[Value]:
             shown |= {f"{key}_low": score.low, f"{key}_high": score.high}
     if is_competent(card):
         shown["adopted"] = float(":" in card.verdict)
-    rows = read_progress(folder)
+    rows = read_curve(folder)
     step = rows[-1]["env_steps"] if rows else card.env_steps
-    made_ms = scored_ms(folder)
+    made_ms = score_time_ms(folder)
     return [Value(f"final/{key}", value, made_ms, step) for key, value in shown.items()]
 
 
@@ -147,7 +147,7 @@ def of_cell(
         parameters: Of each of its agents.
         made_ms: When the newest of its scores was made.
     """
-    rate = adopted_any(cell)
+    rate = adoption_of_any(cell)
     cards = [agent.card for agent in cell.members]
     liked = [card.preference.value for card in cards if card.preference is not None]
     shown = {
@@ -171,7 +171,7 @@ def of_cell(
     return [Value(name, float(value), made_ms) for name, value in shown.items()], verdicts[kept:]
 
 
-def adopted_any(cell: Cell) -> Score | None:
+def adoption_of_any(cell: Cell) -> Score | None:
     """Returns the share of a cell's competent agents whose verdict names a proxy, whichever.
 
     Where one proxy is moved, as in the worlds here, that is its adoption rate. None if no agent is
@@ -182,7 +182,7 @@ def adopted_any(cell: Cell) -> Score | None:
     return cell.rate(sum(share.hits for share in cell.adoption.values()), cell.competent)
 
 
-def scored_ms(folder: Path) -> int:
+def score_time_ms(folder: Path) -> int:
     """Returns when a trial was scored, in milliseconds since 1970; 0 if it was not."""
     try:
         return (folder / "done" / "score.json").stat().st_mtime_ns // 1_000_000
@@ -190,7 +190,7 @@ def scored_ms(folder: Path) -> int:
         return 0
 
 
-def begun_ms(folder: Path) -> int | None:
+def start_time_ms(folder: Path) -> int | None:
     """Returns when a trial was begun, in milliseconds since 1970; None if it was not."""
     try:
         return (folder / "spec.json").stat().st_mtime_ns // 1_000_000

@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 from statsmodels.api import Logit, add_constant
 from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
 
-from whichgoal.compare.logistic import fit, likelihood, separated
+from whichgoal.compare.logistic import fit, is_separated, likelihood
 
 X = np.log([0.005, 0.01, 0.1, 0.5])
 N = np.array([10, 9, 8, 10])
@@ -25,7 +25,7 @@ def agents(hits: np.ndarray, x: np.ndarray = X, n: np.ndarray = N) -> tuple[np.n
 @given(st.tuples(*(st.integers(0, n) for n in N)))
 def test_without_penalty_it_is_statsmodels_fit(hits):
     hits = np.array(hits)
-    assume(not separated(X, hits, N))
+    assume(not is_separated(X, hits, N))
     outcome, x = agents(hits)
     theirs = Logit(outcome, add_constant(x)).fit(disp=0, tol=1e-10).params
     assert fit(X[:, None], hits[None], N, penalty=False)[0] == pytest.approx(theirs, abs=1e-5)
@@ -65,7 +65,7 @@ def test_firths_fit_is_the_top_of_the_penalized_likelihood(hits):
 
 def test_separated_groups_have_a_finite_fit_where_likelihood_has_none():
     hits = np.array([0, 0, 8, 10])
-    assert separated(X, hits, N)
+    assert is_separated(X, hits, N)
     slope = fit(X[:, None], hits[None], N)[0, 1]
     assert 0 < slope < 10
     outcome, x = agents(hits)
@@ -85,7 +85,7 @@ def test_separated_groups_have_a_finite_fit_where_likelihood_has_none():
     ],
 )
 def test_separation_is_seen(hits, split):
-    assert separated(X, np.array(hits), N) is split
+    assert is_separated(X, np.array(hits), N) is split
 
 
 def test_groups_without_agents_change_nothing():

@@ -8,9 +8,8 @@ import time
 import pytest
 from commands import done, ended, whichgoal
 
-from whichgoal.run import launch
-from whichgoal.run import session as ray_session
-from whichgoal.run.placement import Standstill, unplaceable
+from whichgoal.run import launch, session
+from whichgoal.run.placement import Standstill, why_unplaceable
 from whichgoal.sweep.spec import ResourcesSpec
 
 SWEEP = """\
@@ -42,13 +41,13 @@ battery: {episodes: 16}
     ],
 )
 def test_what_fits(asked, nodes, fits):
-    reason = unplaceable(ResourcesSpec(**asked).bundles(), nodes)
+    reason = why_unplaceable(ResourcesSpec(**asked).bundles(), nodes)
     assert (reason is None) == fits, reason
 
 
 def test_why_it_does_not_fit_is_said():
     wanted = ResourcesSpec(env_runners=2, learners=1, gpus=1).bundles()
-    assert unplaceable(wanted, [{"CPU": 2}, {"CPU": 4, "memory": 1e9}]) == (
+    assert why_unplaceable(wanted, [{"CPU": 2}, {"CPU": 4, "memory": 1e9}]) == (
         "a trial asks for 3 x (1 CPUs) + 1 CPUs and 1 GPUs, "
         "which no choice of these nodes has: 2 CPUs; 4 CPUs"
     )
@@ -62,16 +61,16 @@ def test_a_cluster_is_asked_to_grow_and_told_when_that_is_over(monkeypatch):
     nodes = [{"Alive": True, "Resources": {"CPU": 1}}]
     monkeypatch.setattr(ray, "nodes", lambda: nodes)
     monkeypatch.setattr(sdk, "request_resources", lambda bundles: asked.append(bundles))
-    monkeypatch.setattr(ray_session.time, "sleep", lambda _: nodes.append(grown))
+    monkeypatch.setattr(session.time, "sleep", lambda _: nodes.append(grown))
     grown = {"Alive": True, "Resources": {"CPU": 4}}
-    ray_session.wait_for_room(ResourcesSpec(cpus=4), 45.0, said.append)
+    session.wait_for_room(ResourcesSpec(cpus=4), 45.0, said.append)
     assert asked == [[{"CPU": 4.0}], []]
     assert "waiting up to 45 s for the cluster to grow" in said[0]
 
     asked.clear()
     grown = {"Alive": False, "Resources": {"CPU": 8}}
-    with pytest.raises(ray_session.PlacementError, match="nor has come within 0 s"):
-        ray_session.wait_for_room(ResourcesSpec(cpus=8), 0.2, said.append)
+    with pytest.raises(session.PlacementError, match="nor has come within 0 s"):
+        session.wait_for_room(ResourcesSpec(cpus=8), 0.2, said.append)
     assert asked == [[{"CPU": 8.0}], []]
 
 
@@ -103,7 +102,7 @@ def test_a_wrong_time_for_nodes_is_refused_before_anything_is_started(tmp_path, 
     sweep = tmp_path / "placed.yaml"
     sweep.write_text(SWEEP)
     command = ("run", sweep, "--storage", tmp_path / "runs", "--address", "auto")
-    where = {"RAY_ADDRESS": "127.0.0.1:9", ray_session.NODES_WITHIN: text}
+    where = {"RAY_ADDRESS": "127.0.0.1:9", session.NODES_WITHIN: text}
     code, out, err = ended(whichgoal(*command, **where))
     assert code == 2, out + err
     told = f"WHICHGOAL_NODES_WITHIN_S is {text!r}; allowed: seconds, from 0 on, such as 90"
@@ -132,7 +131,7 @@ def test_a_cluster_that_is_gone_is_told_in_one_line(tmp_path):
 def test_an_address_that_is_none_is_refused(monkeypatch, address):
     monkeypatch.setenv("RAY_ADDRESS", address)
     with pytest.raises((ValueError, ConnectionError)) as caught:
-        ray_session.wait_for_answer(0.2)
+        session.wait_for_answer(0.2)
     assert "\n" not in str(caught.value)
     assert "allowed: " in str(caught.value)
 
@@ -142,8 +141,8 @@ def test_a_cluster_that_comes_up_late_is_waited_for(monkeypatch):
         server.bind(("", 0))
         monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{server.getsockname()[1]}")
         slept = []
-        monkeypatch.setattr(ray_session.time, "sleep", lambda s: slept.append(s) or server.listen())
-        ray_session.wait_for_answer(30)
+        monkeypatch.setattr(session.time, "sleep", lambda s: slept.append(s) or server.listen())
+        session.wait_for_answer(30)
     assert slept
 
 

@@ -157,7 +157,7 @@ def test_other_machines_can_plan_and_compare(ran: object, file: Path, tmp_path: 
 
 def told(*argv: object, cache: Path) -> str:
     """Runs a command to its end where nothing is cached; returns what it printed."""
-    command = [sys.executable, "-m", "whichgoal.cli.main", *map(str, argv)]
+    command = [sys.executable, "-m", "whichgoal.cli", *map(str, argv)]
     environment = {**os.environ, "WHICHGOAL_CACHE": str(cache)}
     root = Path(__file__).parents[2]
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)

@@ -11,8 +11,8 @@ import pytest
 from commands import done, end, ended, running, wait_until
 from optuna.study import Study
 
-from whichgoal.report.tables import explored as show_explored
-from whichgoal.run import search_trial as searched
+from whichgoal.report.tables import explored
+from whichgoal.run import search_trial
 from whichgoal.run.search_study import distribution, finished_trials, open_study
 from whichgoal.spec import TrialSpec
 from whichgoal.storage.files import StorageError
@@ -102,7 +102,7 @@ def test_a_sweep_is_tuned_once_and_what_was_found_is_shared(tmp_path):
         trial = group.trial(one["values"])
         folder = runs / "tuned" / group.id / "trials" / trial.id
         assert trial.world.design()["agreement"] == {"arrow": 0.0}
-        assert one["success"] == pytest.approx(searched.late_success(folder))
+        assert one["success"] == pytest.approx(search_trial.late_success(folder))
 
     specs = [json.loads(p.read_text()) for p in runs.glob("trials/*/spec.json")]
     trials = [TrialSpec.model_validate(spec) for spec in specs]
@@ -210,11 +210,11 @@ def test_a_storage_that_does_not_answer_says_nothing_about_the_values(tmp_path, 
         "storage": str(tmp_path / "runs"),
         "folder": "tuned/x/trials",
     }
-    monkeypatch.setattr(searched, "carry_out_at", fails)
+    monkeypatch.setattr(search_trial, "carry_out_at", fails)
     with pytest.raises(StorageError):  # Tune tries it again; Optuna is told of no result
-        next(searched.reports(job, {"ppo.lr": 1e-3}, ResourcesSpec()))
+        next(search_trial.reports(job, {"ppo.lr": 1e-3}, ResourcesSpec()))
     monkeypatch.undo()
-    (report,) = searched.reports(job, {"ppo.lr": 7.0}, ResourcesSpec())
+    (report,) = search_trial.reports(job, {"ppo.lr": 7.0}, ResourcesSpec())
     assert report["done"]
     assert report["late_success"] == -math.inf
 
@@ -238,10 +238,10 @@ def test_designs_that_were_tried_are_cells_each_with_keys_of_its_own(tmp_path):
 
 
 def test_late_success_is_of_the_second_half(tmp_path):
-    assert searched.late_success(tmp_path) == 0.0
+    assert search_trial.late_success(tmp_path) == 0.0
     rows = [{"env_steps": 100 * i, "success": s} for i, s in enumerate((0.0, 0.2, 0.6, 0.8), 1)]
     (tmp_path / "progress.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert searched.late_success(tmp_path) == pytest.approx((0.2 + 0.6 + 0.8) / 3)
+    assert search_trial.late_success(tmp_path) == pytest.approx((0.2 + 0.6 + 0.8) / 3)
 
 
 def test_the_front_is_shown_best_first():
@@ -252,6 +252,6 @@ def test_the_front_is_shown_best_first():
             for c, p, f in ((0.5, 0.5, True), (0.9, 0.1, True), (0.2, 0.0, False))
         ],
     }
-    shown = show_explored.table(record)
+    shown = explored.table(record)
     assert [str(cell) for cell in shown.columns[1].cells] == ["0.9", "0.5"]
     assert "2 of 3 designs" in str(shown.title)

@@ -11,14 +11,20 @@ import pytest
 import torch
 
 from whichgoal import source
+from whichgoal.cli.main import main
 from whichgoal.divergence.score.agents import score_path
+from whichgoal.envs.registry import world_named
 from whichgoal.models import checkpoint
 from whichgoal.models.agent import Agent
 from whichgoal.rllib import Progress
 from whichgoal.run import trial
 from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage import ledger, status
-from whichgoal.sweep.sweep import trial_spec, world_named
+from whichgoal.storage.files import write_json
+from whichgoal.storage.root import Storage
+from whichgoal.sweep.file.check import load
+from whichgoal.sweep.plan import plan
+from whichgoal.sweep.trials import trial_spec
 
 BATTERY = BatterySpec(episodes=16)
 LEAVES = {
@@ -50,7 +56,9 @@ def finished(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("finished") / "trial"
     ledger.claim(folder, SPEC)
     ledger.keep_battery(folder, BATTERY)
-    ledger.finish(folder, "train", sorted(save_checkpoint(folder).iterdir()), {"trial": SPEC.id})
+    ledger.TrialFolder(folder).finish(
+        "train", sorted(save_checkpoint(folder).iterdir()), {"trial": SPEC.id}
+    )
     score_path(folder)
     return folder
 
@@ -81,7 +89,7 @@ def stages_done(folder: Path) -> list[str]:
 
 
 def test_what_this_code_made_is_done(folder):
-    assert status.all_done(ledger.TrialFolder(folder), SPEC, BATTERY)
+    assert status.is_done(ledger.TrialFolder(folder), SPEC, BATTERY)
     assert stages_done(folder) == []
 
 
@@ -89,17 +97,17 @@ def test_what_this_code_made_is_done(folder):
 def test_scores_of_other_code_are_made_again_and_nothing_is_played_for_it(folder, code):
     scores = (folder / "scores.parquet").read_bytes()
     by_code(folder, "score", code)
-    assert not status.scored(ledger.TrialFolder(folder), BATTERY)
+    assert not status.is_scored(ledger.TrialFolder(folder), BATTERY)
     assert stages_done(folder) == ["score"]
     assert (folder / "scores.parquet").read_bytes() == scores
-    assert status.all_done(ledger.TrialFolder(folder), SPEC, BATTERY)
+    assert status.is_done(ledger.TrialFolder(folder), SPEC, BATTERY)
 
 
 def test_episodes_of_other_code_are_played_again_and_nothing_is_trained_for_it(folder):
     by_code(folder, "probe", "0123456789ab")
-    assert not status.probed(ledger.TrialFolder(folder), BATTERY)
+    assert not status.is_probed(ledger.TrialFolder(folder), BATTERY)
     assert "probe" in stages_done(folder)
-    assert status.all_done(ledger.TrialFolder(folder), SPEC, BATTERY)
+    assert status.is_done(ledger.TrialFolder(folder), SPEC, BATTERY)
 
 
 def test_episodes_from_before_code_was_noted_count(folder):
@@ -117,11 +125,86 @@ def test_a_marker_names_the_code_that_it_was_made_by(folder, stage):
 def test_what_other_code_finished_was_finished_all_the_same(folder):
     by_code(folder, "probe", "0123456789ab")
     by_code(folder, "score", "0123456789ab")
-    assert status.all_done(ledger.TrialFolder(folder), SPEC, BATTERY, by_any_code=True)
+    assert status.is_done(ledger.TrialFolder(folder), SPEC, BATTERY, by_any_code=True)
     by_code(folder, "score", None)
-    assert status.all_done(ledger.TrialFolder(folder), SPEC, BATTERY, by_any_code=True)
+    assert status.is_done(ledger.TrialFolder(folder), SPEC, BATTERY, by_any_code=True)
     (folder / "scores.parquet").write_bytes(b"")
-    assert not status.all_done(ledger.TrialFolder(folder), SPEC, BATTERY, by_any_code=True)
+    assert not status.is_done(ledger.TrialFolder(folder), SPEC, BATTERY, by_any_code=True)
+
+
+@pytest.fixture
+def sweep_file(tmp_path: Path) -> Path:
+    """A sweep of this one trial."""
+    path = tmp_path / "one.yaml"
+    keys = "".join(f"  {key}: {value}\n" for key, value in LEAVES.items())
+    path.write_text(
+        f"name: one\nquestion: Old?\nbase:\n{keys}seeds: 1\nbattery: {{episodes: 16}}\n"
+    )
+    return path
+
+
+@pytest.fixture
+def old_root(finished, sweep_file, tmp_path) -> Path:
+    """A storage root in which all was finished before the code was noted."""
+    storage, sweep = Storage(tmp_path / "runs"), load(sweep_file)
+    storage.prepare()
+    storage.sweep(sweep.name).mkdir()
+    write_json(storage.sweep(sweep.name) / "plan.json", plan(sweep))
+    folder = shutil.copytree(finished, storage.trial(SPEC.id))
+    for stage in ("probe", "score"):
+        by_code(folder, stage, None)
+    return storage.root
+
+
+def changed(root: Path, before: dict[Path, int]) -> set[str]:
+    """Returns the files of trials that were written since."""
+    return {p.name for p, at in times(root).items() if before.get(p) != at} - {"lock"}
+
+
+def times(root: Path) -> dict[Path, int]:
+    return {p: p.stat().st_mtime_ns for p in (root / "trials").rglob("*") if p.is_file()}
+
+
+def test_an_old_storage_is_planned_as_trained_and_not_scored(old_root, sweep_file, capsys):
+    assert main(["plan", str(sweep_file), "--storage", str(old_root)]) == 0
+    assert "1 of 1 trained, 0 scored; 0 env steps to train" in capsys.readouterr().out
+
+
+def test_an_old_storage_is_compared_and_one_line_says_that_its_scores_are_older(old_root, capsys):
+    assert main(["compare", str(old_root)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "1 of 1 agents scored" in shown
+    assert shown.count("scored by another version of the code, a version that left no digest") == 1
+
+
+def test_an_old_storage_is_scored_anew_by_a_run_that_says_so_and_plays_and_trains_nothing(
+    old_root, sweep_file, capsys
+):
+    before = times(old_root)
+    assert main(["run", str(sweep_file), "--storage", str(old_root)]) == 0
+    assert changed(old_root, before) == {"score.json", "scores.parquet", "scorecard.json"}
+    shown = capsys.readouterr().out
+    assert (
+        "scoring from the episodes that are there, playing none: "
+        "1 trial scored by another version of the code\n"
+        "0/1 trials done, 1 running, 0 waiting, 0 s so far; seed 0: scoring\n"
+    ) in shown
+    assert "1/1 trials done" in shown
+    assert main(["plan", str(sweep_file), "--storage", str(old_root)]) == 0
+    assert "1 of 1 trained, 1 scored" in capsys.readouterr().out
+
+
+def test_why_a_trial_is_scored_anew_is_known(folder):
+    def why(battery: BatterySpec = BATTERY) -> str:
+        return status.why_unscored(ledger.TrialFolder(folder), battery)
+
+    assert why(BatterySpec(episodes=32)) == "scored by another battery"
+    (folder / "scorecard.json").write_bytes(b"")
+    assert why() == "whose scores are of other episodes, lost or damaged"
+    by_code(folder, "score", None)
+    assert why() == "scored by another version of the code"
+    (folder / "done" / "score.json").write_text("damaged")
+    assert why() == "not scored yet"
 
 
 @pytest.fixture
@@ -141,7 +224,7 @@ def trained_for(monkeypatch) -> list[bool]:
 
 def train(folder: Path) -> None:
     ledger.claim(folder, SPEC)
-    for _ in trial.train_alone(SPEC, folder):
+    for _ in trial.carry_out_training(SPEC, folder):
         pass
 
 
@@ -150,7 +233,7 @@ def test_what_an_older_version_trained_is_trained_anew(tmp_path, trained_for, mo
     train(tmp_path)
     assert trained_for == [False]
     monkeypatch.setattr(status, "TRAINING", 2)
-    assert not status.trained(ledger.TrialFolder(tmp_path), SPEC)
+    assert not status.is_trained(ledger.TrialFolder(tmp_path), SPEC)
     train(tmp_path)
     train(tmp_path)
     assert trained_for == [False, False]

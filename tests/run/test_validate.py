@@ -121,7 +121,7 @@ def test_without_storage_nothing_is_trained(monkeypatch: pytest.MonkeyPatch) -> 
         raise AssertionError("trained")
 
     monkeypatch.setattr(confusion, "EXPECTED", {"random": EXPECTED["random"]})
-    monkeypatch.setattr(validate, "train_only", train)
+    monkeypatch.setattr(validate, "train", train)
     found = list(validate.validate(["arrow_maze"], TINY, None))
     assert [agent.trained for agent in found] == [False, False]
 

@@ -17,7 +17,7 @@ from s3_server import S3Server, client, objects, s3_server
 
 from whichgoal.storage import lease, remote_files
 from whichgoal.storage.files import InUseError, StorageError
-from whichgoal.storage.lease import Lease, leased
+from whichgoal.storage.lease import Lease, hold_lease
 from whichgoal.storage.remote import Remote
 
 pytestmark = pytest.mark.slow
@@ -28,9 +28,9 @@ KEY = "runs/leases/sweeps/s.json"
 HOLDER = """\
 import sys, time
 from pathlib import Path
-from whichgoal.storage.lease import leased
+from whichgoal.storage.lease import hold_lease
 from whichgoal.storage.remote import Remote
-with leased(Remote("s3://agents/runs", Path(sys.argv[1])), "sweeps/s", "sweep 's'"):
+with hold_lease(Remote("s3://agents/runs", Path(sys.argv[1])), "sweeps/s", "sweep 's'"):
     print("held", flush=True)
     time.sleep(600)
 """
@@ -63,21 +63,21 @@ def killed_holder(folder: Path) -> int:
 
 
 def test_a_second_holder_is_refused_and_told_who_holds_it(server: S3Server, tmp_path: Path) -> None:
-    with leased(machine(tmp_path, "one"), "sweeps/s", "sweep 's'"):
+    with hold_lease(machine(tmp_path, "one"), "sweeps/s", "sweep 's'"):
         told = (
             rf"^sweep 's' is being worked on by process {os.getpid()} on \S+, which said so \d+ s"
         )
         with (
             pytest.raises(InUseError, match=told),
-            leased(machine(tmp_path, "two"), "sweeps/s", "sweep 's'"),
+            hold_lease(machine(tmp_path, "two"), "sweeps/s", "sweep 's'"),
         ):
             pass
-    with leased(machine(tmp_path, "two"), "sweeps/s", "sweep 's'"):
+    with hold_lease(machine(tmp_path, "two"), "sweeps/s", "sweep 's'"):
         pass
 
 
 def test_a_released_lease_leaves_nothing(server: S3Server, tmp_path: Path) -> None:
-    with leased(machine(tmp_path, "one"), "sweeps/s", "sweep 's'"):
+    with hold_lease(machine(tmp_path, "one"), "sweeps/s", "sweep 's'"):
         assert set(objects()) == {KEY}
     assert not objects()
 
@@ -108,7 +108,7 @@ def test_of_many_that_ask_at_once_one_gets_it(server: S3Server, tmp_path: Path) 
 def test_a_dead_process_of_this_machine_is_not_waited_for(server: S3Server, tmp_path: Path) -> None:
     killed_holder(tmp_path / "one")
     begun = time.monotonic()
-    with leased(machine(tmp_path, "one"), "sweeps/s", "sweep 's'"):
+    with hold_lease(machine(tmp_path, "one"), "sweeps/s", "sweep 's'"):
         assert time.monotonic() - begun < lease.LAPSE_S / 3
 
 
@@ -119,10 +119,13 @@ def test_that_of_a_dead_machine_is_refused_until_it_lapses(
     pid = killed_holder(tmp_path / "one")
     died = time.monotonic()
     two = machine(tmp_path, "two")
-    with pytest.raises(InUseError, match=f"process {pid}"), leased(two, "sweeps/s", "sweep 's'"):
+    with (
+        pytest.raises(InUseError, match=f"process {pid}"),
+        hold_lease(two, "sweeps/s", "sweep 's'"),
+    ):
         pass
     said: list[str] = []
-    with leased(two, "sweeps/s", "sweep 's'", said.append):
+    with hold_lease(two, "sweeps/s", "sweep 's'", said.append):
         assert 2.5 < time.monotonic() - died < 60
     assert len(said) == 1
     assert said[0].endswith("waiting to see whether it lives")
@@ -132,14 +135,17 @@ def test_a_living_holder_is_found_out_before_its_lease_would_lapse(
     server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WHICHGOAL_LEASE_S", "4")
-    with leased(machine(tmp_path, "one"), "sweeps/s", "sweep 's'") as held:
+    with hold_lease(machine(tmp_path, "one"), "sweeps/s", "sweep 's'") as held:
         with (
             pytest.raises(InUseError),
-            leased(machine(tmp_path, "two"), "sweeps/s", "sweep 's'", lambda text: None),
+            hold_lease(machine(tmp_path, "two"), "sweeps/s", "sweep 's'", lambda text: None),
         ):
             pass
         time.sleep(6)  # longer than it would take to lapse
-        with pytest.raises(InUseError), leased(machine(tmp_path, "two"), "sweeps/s", "sweep 's'"):
+        with (
+            pytest.raises(InUseError),
+            hold_lease(machine(tmp_path, "two"), "sweeps/s", "sweep 's'"),
+        ):
             pass
         held.check()
 
@@ -148,7 +154,7 @@ def test_whoever_was_cut_off_too_long_learns_that_it_was_taken_over(
     server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WHICHGOAL_LEASE_S", "2")
-    with leased(machine(tmp_path, "one"), "sweeps/s", "sweep 's'") as cut_off:
+    with hold_lease(machine(tmp_path, "one"), "sweeps/s", "sweep 's'") as cut_off:
         client().put_object(
             Bucket="agents", Key=KEY, Body=json.dumps({"token": "other", "beat": 0}).encode()
         )
@@ -164,7 +170,7 @@ def test_a_storage_that_is_away_for_a_while_costs_no_lease(
     server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WHICHGOAL_LEASE_S", "2")
-    with leased(machine(tmp_path, "one"), "sweeps/s", "sweep 's'") as held:
+    with hold_lease(machine(tmp_path, "one"), "sweeps/s", "sweep 's'") as held:
         server.fail_next = 20
         until = time.monotonic() + 60
         while server.fail_next and time.monotonic() < until:

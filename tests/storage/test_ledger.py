@@ -14,7 +14,7 @@ import pytest
 from whichgoal.run.trial import Report, carry_out
 from whichgoal.spec import BatterySpec, TrialSpec, WorldSpec
 from whichgoal.storage import ledger
-from whichgoal.storage.files import StorageError, locked, write_json
+from whichgoal.storage.files import StorageError, lock_folder, write_json
 from whichgoal.storage.root import Storage
 
 SPEC = TrialSpec(world=WorldSpec(name="arrow_maze"))
@@ -25,37 +25,37 @@ INPUTS = {"trial": "abc", "levels": [1, 2]}
 def folder(tmp_path):
     """A trial's folder whose training is finished."""
     (tmp_path / "weights").write_bytes(b"weights")
-    ledger.finish(tmp_path, "train", [tmp_path / "weights"], INPUTS)
+    ledger.TrialFolder(tmp_path).finish("train", [tmp_path / "weights"], INPUTS)
     return tmp_path
 
 
 def test_a_finished_stage_is_finished(folder):
-    assert ledger.finished(folder, "train")
-    assert ledger.finished(folder, "train", INPUTS)
+    assert ledger.TrialFolder(folder).is_finished("train")
+    assert ledger.TrialFolder(folder).is_finished("train", INPUTS)
 
 
 def test_another_stage_is_not(folder):
-    assert not ledger.finished(folder, "probe")
+    assert not ledger.TrialFolder(folder).is_finished("probe")
 
 
 def test_a_stage_made_from_other_inputs_is_not_finished(folder):
-    assert not ledger.finished(folder, "train", {"trial": "other"})
+    assert not ledger.TrialFolder(folder).is_finished("train", {"trial": "other"})
 
 
 def test_a_changed_product_is_not_finished(folder):
     (folder / "weights").write_bytes(b"weightz")
-    assert not ledger.finished(folder, "train")
+    assert not ledger.TrialFolder(folder).is_finished("train")
 
 
 def test_a_lost_product_is_not_finished(folder):
     (folder / "weights").unlink()
-    assert not ledger.finished(folder, "train")
+    assert not ledger.TrialFolder(folder).is_finished("train")
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", "null", '{"stage": "train"}', "\x00\x01"])
 def test_a_damaged_marker_counts_as_not_done(folder, damage):
     (folder / "done" / "train.json").write_text(damage)
-    assert not ledger.finished(folder, "train", INPUTS)
+    assert not ledger.TrialFolder(folder).is_finished("train", INPUTS)
 
 
 def test_a_marker_says_how_it_was_made(folder):
@@ -66,9 +66,9 @@ def test_a_marker_says_how_it_was_made(folder):
 
 def test_a_marker_says_how_long_its_stage_took_and_that_changes_no_result(folder):
     assert ledger.TrialFolder(folder).seconds("train") is None
-    ledger.finish(folder, "train", [folder / "weights"], INPUTS, seconds=2.5)
+    ledger.TrialFolder(folder).finish("train", [folder / "weights"], INPUTS, seconds=2.5)
     assert ledger.TrialFolder(folder).seconds("train") == 2.5
-    assert ledger.finished(folder, "train", INPUTS)
+    assert ledger.TrialFolder(folder).is_finished("train", INPUTS)
     (folder / "done" / "train.json").write_text('{"seconds": "long"}')
     assert ledger.TrialFolder(folder).seconds("train") is None
 
@@ -117,8 +117,8 @@ def test_a_file_url_is_a_folder(tmp_path):
 HOLD = """
 import sys, time
 from pathlib import Path
-from whichgoal.storage.files import locked
-with locked(Path(sys.argv[1]), "x"):
+from whichgoal.storage.files import lock_folder
+with lock_folder(Path(sys.argv[1]), "x"):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -137,35 +137,35 @@ def holder(tmp_path):
 
 def test_a_second_writer_is_refused_naming_the_first(tmp_path, holder):
     told = f"sweep 's' is being worked on by process {holder.pid}"
-    with pytest.raises(StorageError, match=told), locked(tmp_path, "sweep 's'"):
+    with pytest.raises(StorageError, match=told), lock_folder(tmp_path, "sweep 's'"):
         pass
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path, holder):
     os.kill(holder.pid, signal.SIGKILL)
     holder.wait()
-    with locked(tmp_path, "sweep 's'"):
+    with lock_folder(tmp_path, "sweep 's'"):
         pass
 
 
 def test_a_lock_is_free_again_after_use(tmp_path):
     for _ in range(2):
-        with locked(tmp_path, "x"):
+        with lock_folder(tmp_path, "x"):
             pass
 
 
 def test_a_trial_waits_for_another_process_and_then_goes_on(tmp_path, holder, monkeypatch):
     monkeypatch.setattr("whichgoal.run.trial.ASK_EVERY_S", 0.01)
-    monkeypatch.setattr("whichgoal.run.trial.train_only", lambda *_: iter([Report("train", 0)]))
+    monkeypatch.setattr("whichgoal.run.trial.train", lambda *_: iter([Report("train", 0)]))
     reports = carry_out(SPEC, BatterySpec(), tmp_path)
     assert [next(reports).stage for _ in range(3)] == ["held"] * 3
     assert not (tmp_path / "spec.json").exists()
     os.kill(holder.pid, signal.SIGKILL)
     holder.wait()
     assert next(r.stage for r in reports if r.stage != "held") == "train"
-    assert ledger.claimed(tmp_path) == SPEC
+    assert ledger.TrialFolder(tmp_path).spec == SPEC
     reports.close()
-    with locked(tmp_path, "x"):
+    with lock_folder(tmp_path, "x"):
         pass
 
 
@@ -186,22 +186,22 @@ def hashed(monkeypatch) -> list[str]:
 def test_a_product_that_stays_as_it_is_is_hashed_once(folder, hashed, monkeypatch):
     monkeypatch.setattr(ledger, "_SETTLED_NS", 0)
     time.sleep(0.02)
-    assert all(ledger.finished(folder, "train") for _ in range(3))
+    assert all(ledger.TrialFolder(folder).is_finished("train") for _ in range(3))
     assert hashed == ["weights"]
 
 
 def test_a_product_that_was_hashed_and_is_changed_by_another_is_seen(folder, monkeypatch):
     monkeypatch.setattr(ledger, "_SETTLED_NS", 0)
     time.sleep(0.02)
-    assert ledger.finished(folder, "train")
+    assert ledger.TrialFolder(folder).is_finished("train")
     stat = (folder / "weights").stat()
     (folder / "weights").write_bytes(b"weightz")
     os.utime(folder / "weights", ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert not ledger.finished(folder, "train")
+    assert not ledger.TrialFolder(folder).is_finished("train")
 
 
 def test_a_product_that_was_changed_just_now_is_hashed_again(folder, hashed):
-    assert all(ledger.finished(folder, "train") for _ in range(2))
+    assert all(ledger.TrialFolder(folder).is_finished("train") for _ in range(2))
     assert hashed == ["weights", "weights"]
 
 
@@ -215,14 +215,14 @@ def test_a_trials_files_are_read_once_by_a_handle(folder, monkeypatch):
 
     monkeypatch.setattr(Path, "read_text", noted)
     trial = ledger.TrialFolder(folder)
-    assert [trial.finished("train", INPUTS), trial.finished("train")] == [True, True]
-    assert [trial.finished("probe"), trial.finished("probe")] == [False, False]
+    assert [trial.is_finished("train", INPUTS), trial.is_finished("train")] == [True, True]
+    assert [trial.is_finished("probe"), trial.is_finished("probe")] == [False, False]
     assert trial.products("train") is not None
     assert read == ["train.json", "probe.json"]
 
 
 def test_a_handle_sees_the_stage_that_it_finishes(folder):
     trial = ledger.TrialFolder(folder)
-    assert not trial.finished("probe")
+    assert not trial.is_finished("probe")
     trial.finish("probe", [folder / "weights"], {})
-    assert trial.finished("probe", {})
+    assert trial.is_finished("probe", {})

@@ -29,8 +29,8 @@ from whichgoal.run.stored_trial import carry_out_at
 from whichgoal.run.trial import Report
 from whichgoal.storage import lease, ledger, mirror, remote_files
 from whichgoal.storage.files import StorageError
-from whichgoal.storage.lease import Lease, leased
-from whichgoal.storage.mirror import Mirror, fetch, fetched, working_on
+from whichgoal.storage.lease import Lease, hold_lease
+from whichgoal.storage.mirror import Mirror, fetch, open_to_read, working_on
 from whichgoal.storage.remote import Remote
 from whichgoal.storage.root import Storage
 
@@ -51,13 +51,13 @@ def world(tmp_path: Path) -> World:
 def test_a_trial_that_was_finished_but_not_pushed_is_pushed_by_the_next_run(world: World) -> None:
     one = killed_before_its_push(world, "one")
     fetch(one, [one.root / TRIAL])
-    assert ledger.finished(world.bucket / TRIAL, "train", {"by": "one"})
-    assert ledger.finished(one.root / TRIAL, "train", {"by": "one"})
+    assert ledger.TrialFolder(world.bucket / TRIAL).is_finished("train", {"by": "one"})
+    assert ledger.TrialFolder(one.root / TRIAL).is_finished("train", {"by": "one"})
     assert world.files(TRIAL)["progress.jsonl"] == "by one, whole"
     assert world.files("leases") == {}
     two = world.machine("two")
     fetch(two, [two.root / TRIAL])
-    assert ledger.finished(two.root / TRIAL, "train", {"by": "one"})
+    assert ledger.TrialFolder(two.root / TRIAL).is_finished("train", {"by": "one"})
 
 
 def test_a_trial_that_is_tried_again_keeps_what_it_had_finished(world: World) -> None:
@@ -65,14 +65,14 @@ def test_a_trial_that_is_tried_again_keeps_what_it_had_finished(world: World) ->
     folder = one.root / TRIAL
     stages = [report.stage for report in carry_out_at(one, folder, begin(folder, "again"))]
     assert stages == ["done"]
-    assert ledger.finished(world.bucket / TRIAL, "train", {"by": "one"})
+    assert ledger.TrialFolder(world.bucket / TRIAL).is_finished("train", {"by": "one"})
 
 
 def test_what_another_machine_works_on_does_not_count_as_done_here(world: World) -> None:
     one, two = killed_before_its_push(world, "one"), world.machine("two")
-    with leased(remote_of(two), TRIAL, "trial t"):
+    with hold_lease(remote_of(two), TRIAL, "trial t"):
         fetch(one, [one.root / TRIAL])
-        assert not ledger.finished(one.root / TRIAL, "train")
+        assert not ledger.TrialFolder(one.root / TRIAL).is_finished("train")
         assert "done/train.json" not in world.files(TRIAL)
 
 
@@ -82,7 +82,7 @@ def test_what_another_machine_has_finished_since_is_what_counts(world: World) ->
         pass
     fetch(one, [one.root / TRIAL])
     for place in (world.bucket, one.root):
-        assert ledger.finished(place / TRIAL, "train", {"by": "two"})
+        assert ledger.TrialFolder(place / TRIAL).is_finished("train", {"by": "two"})
 
 
 @pytest.mark.parametrize("more", [False, True], ids=["all was pushed", "more was finished here"])
@@ -90,7 +90,9 @@ def test_a_trial_that_was_deleted_at_the_url_is_not_done_any_more(world: World, 
     one = killed_before_its_push(world, "one")
     remote_of(one).push(TRIAL)
     if more:
-        ledger.finish(one.root / TRIAL, "probe", [one.root / TRIAL / "progress.jsonl"], {})
+        ledger.TrialFolder(one.root / TRIAL).finish(
+            "probe", [one.root / TRIAL / "progress.jsonl"], {}
+        )
     for path in (world.bucket / TRIAL).rglob("*"):
         if path.is_file():
             path.unlink()
@@ -104,7 +106,7 @@ def test_a_damaged_result_is_not_pushed_but_made_again(world: World) -> None:
     one = killed_before_its_push(world, "one")
     write(one.root / TRIAL, {"checkpoints/09/weights": "damaged"})
     fetch(one, [one.root / TRIAL])
-    assert not ledger.finished(one.root / TRIAL, "train")
+    assert not ledger.TrialFolder(one.root / TRIAL).is_finished("train")
     assert set(world.files(TRIAL)) == {"spec.json", "checkpoints/01/weights", "progress.jsonl"}
 
 
@@ -114,9 +116,9 @@ def test_whoever_only_reads_pushes_nothing_and_takes_nothing_away(
     one = killed_before_its_push(world, "one")
     before = world.files("")
     monkeypatch.setattr(Storage, "at", staticmethod(lambda text: one))
-    fetched("faulty://bucket")
+    open_to_read("faulty://bucket")
     assert world.files("") == before
-    assert ledger.finished(one.root / TRIAL, "train", {"by": "one"})
+    assert ledger.TrialFolder(one.root / TRIAL).is_finished("train", {"by": "one"})
 
 
 def idle_and_busy(world: World) -> tuple[Storage, Storage]:
@@ -184,7 +186,7 @@ def test_whoever_could_not_say_that_it_lives_asks_before_it_pushes(
         if threading.current_thread().name.startswith("lease"):
             back.wait(60)  # its heartbeat is cut off, and does not know it
 
-    with leased(remote_of(one), TRIAL, "trial t") as held, set_at_end(back):
+    with hold_lease(remote_of(one), TRIAL, "trial t") as held, set_at_end(back):
         break_at(one, hangs)
         for _ in carry_out_at(two, two.root / TRIAL, begin(two.root / TRIAL, "two")):
             pass
@@ -193,7 +195,7 @@ def test_whoever_could_not_say_that_it_lives_asks_before_it_pushes(
         with pytest.raises(StorageError, match="trial t was taken over by another process"):
             Mirror(remote_of(one), TRIAL, held).push()
         assert world.files("") == after
-        assert ledger.finished(world.bucket / TRIAL, "train", {"by": "two"})
+        assert ledger.TrialFolder(world.bucket / TRIAL).is_finished("train", {"by": "two"})
 
 
 def test_whoever_is_paused_in_the_middle_of_a_push_asks_before_it_goes_on(
@@ -211,7 +213,7 @@ def test_whoever_is_paused_in_the_middle_of_a_push_asks_before_it_goes_on(
             for _ in carry_out_at(two, two.root / TRIAL, begin(two.root / TRIAL, "two")):
                 pass
 
-    with leased(remote_of(one), TRIAL, "trial t") as held, set_at_end(awake):
+    with hold_lease(remote_of(one), TRIAL, "trial t") as held, set_at_end(awake):
         break_at(one, paused)
         with pytest.raises(StorageError, match="trial t was taken over by another process"):
             Mirror(remote_of(one), TRIAL, held).push()
@@ -231,10 +233,10 @@ def test_whoever_is_paused_while_it_says_that_it_lives_does_not_take_the_lease_b
             paused.set()
             awake.wait(60)
 
-    with leased(remote_of(one), TRIAL, "trial t") as slept, set_at_end(awake):
+    with hold_lease(remote_of(one), TRIAL, "trial t") as slept, set_at_end(awake):
         break_at(one, pause)
         assert paused.wait(30)
-        with leased(remote_of(two), TRIAL, "trial t", lambda text: None) as other:
+        with hold_lease(remote_of(two), TRIAL, "trial t", lambda text: None) as other:
             theirs = json.loads(world.files("leases")[f"{TRIAL}.json"])["token"]
             awake.set()
             until = time.monotonic() + 30
@@ -249,7 +251,7 @@ def test_whoever_is_paused_while_it_says_that_it_lives_does_not_take_the_lease_b
 def test_a_lease_that_is_kept_up_costs_no_question(world: World) -> None:
     asked: list[str] = []
     one = killed_before_its_push(world, "one")
-    with leased(remote_of(one), TRIAL, "trial t") as held:
+    with hold_lease(remote_of(one), TRIAL, "trial t") as held:
         break_at(one, lambda what, path: asked.append(path) if "leases" in path else None)
         Mirror(remote_of(one), TRIAL, held).push()
     assert len(asked) == 3  # given back: read, read to its end, removed
@@ -281,7 +283,7 @@ def test_an_outage_at_the_end_of_a_trial_is_no_success(world: World, error: Exce
     assert "done/train.json" not in world.files(TRIAL)
     break_at(one, None)
     fetch(one, [folder])
-    assert ledger.finished(world.bucket / TRIAL, "train", {"by": "one"})
+    assert ledger.TrialFolder(world.bucket / TRIAL).is_finished("train", {"by": "one"})
 
 
 @pytest.mark.parametrize("error", OUTAGES.values(), ids=OUTAGES)
@@ -306,7 +308,7 @@ def test_a_folder_that_cannot_be_listed_is_not_taken_for_empty(
     break_at(one, refuses("list", error))
     with pytest.raises(StorageError):
         remote_of(one).pull(TRIAL)
-    assert ledger.finished(one.root / TRIAL, "train")
+    assert ledger.TrialFolder(one.root / TRIAL).is_finished("train")
     break_at(one, None)
     assert remote_of(one).files.listing("trials/none") == {}
 
@@ -324,7 +326,7 @@ def test_a_push_goes_on_by_itself_after_an_error_of_any_kind(
             refused.set()
             raise OUTAGES["gone"]
 
-    with leased(remote_of(one), TRIAL, "trial t") as held:
+    with hold_lease(remote_of(one), TRIAL, "trial t") as held:
         break_at(one, fault)
         with Mirror(remote_of(one), TRIAL, held):
             assert refused.wait(30)

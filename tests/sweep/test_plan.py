@@ -96,7 +96,7 @@ def mark_stages(
     folder = storage.trial(trial.id)
     took_s = {"train": 360.0, "probe": probe_s, "score": score_s}
     for stage in stages:
-        ledger.finish(folder, stage, [folder / "progress.jsonl"], {}, took_s[stage])
+        ledger.TrialFolder(folder).finish(stage, [folder / "progress.jsonl"], {}, took_s[stage])
 
 
 def tune_all(storage: Storage, sweep: Sweep, lr: float = 2e-3) -> None:

@@ -14,10 +14,9 @@ from mlflow_server import Server
 from tracked import ADOPTED, INTENDED, finish, planned, shown, sweep_of, train, wait_for_trackers
 
 from whichgoal.spec import TrialSpec
-from whichgoal.storage.files import locked
+from whichgoal.storage.files import lock_folder
 from whichgoal.storage.root import Storage
 from whichgoal.sweep.sweep import Sweep
-from whichgoal.tracking import tracker as tracking
 from whichgoal.tracking.index import Index
 from whichgoal.tracking.runs import Status
 from whichgoal.tracking.sync import Unsent, sync
@@ -41,7 +40,7 @@ def sweep(tmp_path) -> Sweep:
 
 @pytest.fixture
 def storage(tmp_path, sweep, monkeypatch) -> Storage:
-    monkeypatch.setattr(tracking, "LONGEST_WAIT_S", 2.0)
+    monkeypatch.setattr("whichgoal.tracking.tracker.LONGEST_WAIT_S", 2.0)
     return planned(tmp_path / "runs", sweep)
 
 
@@ -126,7 +125,7 @@ def test_a_server_that_hangs_stops_nobody_and_has_no_run_twice_when_it_wakes(
 
 
 def test_a_server_that_hangs_at_the_end_is_left_to_sync(server, storage, sweep, monkeypatch):
-    monkeypatch.setattr(tracking, "NO_PROGRESS_S", 8.0)
+    monkeypatch.setattr("whichgoal.tracking.tracker.NO_PROGRESS_S", 8.0)
     trials = sweep.trials()
     server.start()
     tracker = Tracker(server.uri, storage, sweep.name)
@@ -193,8 +192,8 @@ def test_sync_leaves_a_sweep_that_is_run_now_to_its_run(storage, sweep, tmp_path
             sys.executable,
             "-c",
             "import sys, time\nfrom pathlib import Path\n"
-            "from whichgoal.storage.files import locked\n"
-            "with locked(Path(sys.argv[1]), 'it'): print('held', flush=True); time.sleep(600)",
+            "from whichgoal.storage.files import lock_folder\n"
+            "with lock_folder(Path(sys.argv[1]), 'it'): print('held', flush=True); time.sleep(600)",
             str(storage.sweep(sweep.name)),
         ],
         stdout=subprocess.PIPE,
@@ -279,7 +278,7 @@ def test_a_run_whose_server_is_killed_and_comes_back_is_shown_like_any_other(
     sweep, runs = sweep_of(tmp_path, TINY), Storage.at(tmp_path / "runs")
     _, last = sweep.trials()
     server.start()
-    with locked(runs.trial(last.id), "the last trial"):  # so that the run waits for the server
+    with lock_folder(runs.trial(last.id), "the last trial"):  # so that the run waits for the server
         process = command("run", tmp_path / "sweep.yaml", "--storage", runs.root, uri=server.uri)
         try:
             log = server.folder / "server.log"

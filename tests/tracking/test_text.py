@@ -12,7 +12,7 @@ from simulated_agents import ADOPTS, AGREEMENT, card, cell
 
 from whichgoal.compare.cells import Agent, adoption, cells
 from whichgoal.envs.registry import WORLDS
-from whichgoal.report.figures import adoption as adoption_figure
+from whichgoal.report.figures.adoption import draw
 from whichgoal.spec import flat
 from whichgoal.sweep.trials import SECTIONS, trial_spec
 from whichgoal.tracking.text import (
@@ -169,7 +169,7 @@ def test_adoption_is_drawn_over_size(tmp_path):
     small = [agent for agent in agents if agent.choices["model.capacity"] == 10_000]
     lstm, mlp = (0x1B, 0x6C, 0xA8), (0xD6, 0x33, 0x9C)
     for some, lines in ((agents, {lstm, mlp}), (small, {lstm})):
-        adoption_figure.draw(cells(some), "arrow", tmp_path / "adoption.png", "Which?")
+        draw(cells(some), "arrow", tmp_path / "adoption.png", "Which?")
         with Image.open(tmp_path / "adoption.png") as picture:
             colors = np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0)
         assert {lstm, mlp} & {tuple(map(int, color)) for color in colors} == lines

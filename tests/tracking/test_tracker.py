@@ -15,6 +15,7 @@ import pytest
 from simulated_agents import card
 from tracked import ADOPTED, INTENDED, SWEEP, finish, planned, sweep_of, train, wait_for_trackers
 
+from whichgoal.compare.command import compare_sweep
 from whichgoal.envs.registry import WORLDS
 from whichgoal.spec import TrialSpec
 from whichgoal.storage import ledger
@@ -22,7 +23,6 @@ from whichgoal.storage.files import write_json
 from whichgoal.storage.identity import identity
 from whichgoal.storage.root import Storage
 from whichgoal.sweep.sweep import Sweep
-from whichgoal.tracking import tracker as tracking
 from whichgoal.tracking.index import Index
 from whichgoal.tracking.tracker import Tracker
 from whichgoal.tracking.uri import own_uri
@@ -171,7 +171,9 @@ def test_scores_along_training_are_sent_with_their_figure_when_they_are_made(
     records = [{"manifest": "", "card": one.model_dump(mode="json")} for one in cards]
     (folder / "along.json").write_text(json.dumps(records))
     (folder / "along.parquet").write_bytes(b"table")
-    ledger.finish(folder, "along", [folder / "along.json", folder / "along.parquet"], {})
+    ledger.TrialFolder(folder).finish(
+        "along", [folder / "along.json", folder / "along.parquet"], {}
+    )
     index_of(storage, sweep).send(trial, "FINISHED")
     sizes = {f.path: f.file_size for f in client.list_artifacts(run_of(runs, trial).info.run_id)}
     assert {"along.json", "along.parquet"} <= sizes.keys()
@@ -333,21 +335,19 @@ def test_a_tracker_that_fails_says_so_and_stops_nothing(storage, sweep):
 @pytest.fixture
 def limit_s(monkeypatch) -> float:
     """How long the end of a run waits for an answer."""
-    monkeypatch.setattr(tracking, "NO_PROGRESS_S", 4.0)
+    monkeypatch.setattr("whichgoal.tracking.tracker.NO_PROGRESS_S", 4.0)
     return 4.0
 
 
 def test_work_of_our_own_at_the_end_is_waited_for(storage, sweep, parent, limit_s, monkeypatch):
-    from whichgoal.tracking import planned as tracking_agents
-
-    compare, compared = tracking_agents.compare_sweep, []
+    compare, compared = compare_sweep, []
 
     def slow(*args: Any, **kwargs: Any) -> Any:
         compared.append(time.monotonic())
         time.sleep(1.5 * limit_s)
         return compare(*args, **kwargs)
 
-    monkeypatch.setattr(tracking_agents, "compare_sweep", slow)
+    monkeypatch.setattr("whichgoal.tracking.planned.compare_sweep", slow)
     tracker = Tracker(own_uri(storage), storage, sweep.name)
     for trial in sweep.trials():
         finish(storage, sweep, trial, ADOPTED)

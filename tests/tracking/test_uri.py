@@ -9,12 +9,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from whichgoal.redact import redacted
+from whichgoal.redact import redact
 from whichgoal.run import trial
 from whichgoal.spec import BatterySpec
 from whichgoal.storage.files import InUseError, StorageError
 from whichgoal.sweep.trials import trial_spec
-from whichgoal.tracking.uri import TrackingError, check, credentials, without_credentials
+from whichgoal.tracking.uri import TrackingError, credentials, why_down, without_credentials
 
 
 class Answering(HTTPServer):
@@ -53,26 +53,26 @@ def server(monkeypatch) -> Iterator[Answering]:
 
 
 def test_a_server_that_answers_is_good(server):
-    assert check(f"{server.uri}/mlflow/") is None
+    assert why_down(f"{server.uri}/mlflow/") is None
     assert server.asked == [("/mlflow/health", None)]
 
 
 @pytest.mark.parametrize("code", [429, 500, 502, 503])
 def test_a_server_that_may_come_back_is_told_and_not_refused(server, code):
     server.code = code
-    assert check(server.uri).startswith(f"MLflow server {server.uri} answers {code} ")
+    assert why_down(server.uri).startswith(f"MLflow server {server.uri} answers {code} ")
 
 
 @pytest.mark.parametrize("code", [401, 403, 404])
 def test_a_server_that_lets_nobody_in_is_refused(server, code):
     server.code = code
     with pytest.raises(TrackingError, match=f"answers {code} .*401: wrong user, password or token"):
-        check(server.uri)
+        why_down(server.uri)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:9", "no-such-host.invalid"])
 def test_a_server_that_is_down_is_told_and_not_refused(host):
-    told = check(f"http://ann:pass@{host}")
+    told = why_down(f"http://ann:pass@{host}")
     assert told.startswith(f"MLflow server http://***@{host} does not answer: ")
     assert "\n" not in told
 
@@ -84,14 +84,14 @@ def test_user_and_password_are_sent_as_mlflow_sends_them(server, monkeypatch):
     def basic(text: str) -> str:
         return f"Basic {base64.b64encode(text.encode()).decode()}"
 
-    check(server.uri.replace("//", "//ann:a%2Fb@"))
+    why_down(server.uri.replace("//", "//ann:a%2Fb@"))
     assert sent() == basic("ann:a/b")
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "a-token")
-    check(server.uri)
+    why_down(server.uri)
     assert sent() == "Bearer a-token"
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "eve")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "else")
-    check(server.uri)
+    why_down(server.uri)
     assert sent() == basic("eve:else")
 
 
@@ -124,14 +124,14 @@ def test_a_uri_is_taken_apart(monkeypatch):
 )
 def test_values_of_secret_variables_are_hidden_plain_and_quoted(monkeypatch, name):
     monkeypatch.setenv(name, "very/secret+1")
-    assert redacted("a very/secret+1 b very%2Fsecret%2B1 c") == "a *** b *** c"
+    assert redact("a very/secret+1 b very%2Fsecret%2B1 c") == "a *** b *** c"
 
 
 def test_a_part_of_a_connection_string_is_hidden_too(monkeypatch):
     parts = "DefaultEndpointsProtocol=https;AccountName=agents;AccountKey=c2Vjcm==;Suffix=net"
     monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", parts)
-    assert redacted(f"given {parts} here") == "given *** here"
-    assert redacted("https: agents refuses c2Vjcm==") == "https: agents refuses ***"
+    assert redact(f"given {parts} here") == "given *** here"
+    assert redact("https: agents refuses c2Vjcm==") == "https: agents refuses ***"
 
 
 def test_what_is_no_secret_stays(monkeypatch):
@@ -149,7 +149,7 @@ def test_what_is_no_secret_stays(monkeypatch):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     text = "eu-central-1 has 1 server at http://host:5000/a@b, mail ann@host: false"
-    assert redacted(text) == text
+    assert redact(text) == text
 
 
 def test_an_error_shows_no_secret():
@@ -163,7 +163,7 @@ def test_the_log_of_a_trial_that_fails_shows_no_secret(tmp_path, monkeypatch):
         raise ValueError("the store s3://bucket does not take very/secret+1")
 
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "very/secret+1")
-    monkeypatch.setattr(trial, "train_only", fail)
+    monkeypatch.setattr(trial, "train", fail)
     spec = trial_spec({"world.name": "arrow_maze"}, 0)
     with pytest.raises(ValueError, match="does not take"):
         list(trial.carry_out(spec, BatterySpec(), tmp_path / "trial"))

@@ -13,11 +13,11 @@ from whichgoal.divergence.probe.stage import last_checkpoint, probe
 from whichgoal.divergence.score.stage import evaluate_checkpoint, score
 from whichgoal.divergence.score.verdict import Scorecard
 from whichgoal.envs.registry import world_named
-from whichgoal.explain import told
+from whichgoal.explain import describe
 from whichgoal.spec import BatterySpec
-from whichgoal.storage.files import locked
+from whichgoal.storage.files import lock_folder
 from whichgoal.storage.ledger import TrialFolder
-from whichgoal.storage.status import probed, scored, trained
+from whichgoal.storage.status import is_probed, is_scored, is_trained
 from whichgoal.sweep.overrides import design_from
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _score_checkpoint(path: Path, episodes: int | None) -> Found:
 def _score_trial(folder: Path, episodes: int | None) -> Scorecard:
     trial = TrialFolder(folder)
     battery, spec = battery_of(folder, episodes), trial.spec
-    damaged = trial.damaged("train")
+    damaged = trial.damaged_products("train")
     if damaged:
         raise ValueError(
             f"the last checkpoint of trial {spec.id} is damaged ({folder / damaged[0]}); run its "
@@ -146,13 +146,13 @@ def _score_trial(folder: Path, episodes: int | None) -> Scorecard:
         )
     if episodes is not None:
         return evaluate_checkpoint(last_checkpoint(folder), battery).card
-    with locked(folder, f"trial {spec.id}"):
+    with lock_folder(folder, f"trial {spec.id}"):
         trial = TrialFolder(folder)  # as it is now that nobody else writes there
-        if not trained(trial, spec):
+        if not is_trained(trial, spec):
             raise ValueError(f"trial {spec.id} is not trained to its end; run its sweep again")
-        if not probed(trial, battery):
+        if not is_probed(trial, battery):
             probe(battery, trial, kept_panels(folder))
-        if not scored(trial, battery):
+        if not is_scored(trial, battery):
             return score(battery, trial, kept_panels(folder))
     return Scorecard.model_validate_json((folder / "scorecard.json").read_text(encoding="utf-8"))
 
@@ -179,4 +179,4 @@ def with_episodes(battery: BatterySpec, episodes: int | None) -> BatterySpec:
     try:
         return BatterySpec.model_validate({**battery.model_dump(), "episodes": episodes})
     except ValidationError as error:
-        raise ValueError(f"--{told(error, BatterySpec)}") from None
+        raise ValueError(f"--{describe(error, BatterySpec)}") from None

@@ -24,9 +24,9 @@ from whichgoal.divergence.score.stage import evaluate_checkpoint
 from whichgoal.divergence.score.verdict import Scorecard
 from whichgoal.spec import BatterySpec
 from whichgoal.storage import tables
-from whichgoal.storage.files import locked, write_json
+from whichgoal.storage.files import lock_folder, write_json
 from whichgoal.storage.ledger import TrialFolder, checksum
-from whichgoal.storage.status import all_done, testing_code
+from whichgoal.storage.status import is_done, testing_code
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -83,10 +83,10 @@ def _score_trial(folder: Path, episodes: int | None) -> Scored:
         raise ValueError(f"{folder} holds no checkpoint yet")
     if episodes is not None:
         return _scored(folder, checkpoints, battery, {}, keep=False)
-    with locked(folder, f"trial {spec.id}"):
+    with lock_folder(folder, f"trial {spec.id}"):
         trial = TrialFolder(folder)  # as it is now that nobody else writes there
         points = _kept(trial, battery)
-        if all_done(trial, spec, battery):
+        if is_done(trial, spec, battery):
             last = _last(trial)
             known = points.get(last.card.env_steps)
             if known is None or known.manifest != last.manifest:
@@ -137,7 +137,7 @@ def _kept(trial: TrialFolder, battery: BatterySpec) -> dict[int, _Point]:
 
     A checkpoint that was deleted since keeps its scores.
     """
-    if not trial.finished("along", _inputs(battery)):
+    if not trial.is_finished("along", _inputs(battery)):
         return {}
     import pyarrow.compute as pc
 

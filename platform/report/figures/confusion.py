@@ -1,8 +1,8 @@
-"""Figures, drawn with matplotlib, which is imported only where one is drawn."""
+"""The confusion matrix of a validation, drawn; matplotlib is imported only then."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +21,36 @@ def confusion_figure(record: Mapping[str, Any], path: Path) -> None:
     from matplotlib.figure import Figure
 
     confusion = record["confusion"]
-    expected = list(confusion)
-    # Columns in the order of the rows, so that what is right lies on the diagonal.
-    verdicts = list(dict.fromkeys(v for row in expected for v in row.split(" or ")))
-    verdicts += sorted({v for row in confusion.values() for v in row} - set(verdicts))
-    figure = Figure(figsize=(2.6 + 1.15 * len(verdicts), 1.9 + 0.55 * len(expected)))
+    verdicts = _verdicts(confusion)
+    figure = Figure(figsize=(2.6 + 1.15 * len(verdicts), 1.9 + 0.55 * len(confusion)))
     axes = figure.subplots()
-    for y, row in enumerate(expected):
-        total = sum(confusion[row].values())
+    for y, (expected, counts) in enumerate(confusion.items()):
+        total = sum(counts.values())
         for x, verdict in enumerate(verdicts):
-            count = confusion[row].get(verdict, 0)
-            color = _RIGHT if verdict in row.split(" or ") else _WRONG
+            count = counts.get(verdict, 0)
+            color = _RIGHT if verdict in expected.split(" or ") else _WRONG
             axes.add_patch(_square(x, y, color, count / total))
             if count:
                 axes.text(x, y, str(count), ha="center", va="center", fontsize=11)
-    axes.set_xlim(-0.5, len(verdicts) - 0.5)
-    axes.set_ylim(len(expected) - 0.5, -0.5)
-    axes.set_xticks(range(len(verdicts)), [_two_lines(v) for v in verdicts], fontsize=8)
-    axes.set_yticks(range(len(expected)), [_two_lines(v) for v in expected], fontsize=8)
+    _label_axes(axes, verdicts, list(confusion))
+    figure.text(0.01, 0.015, _stamp(record), fontsize=7.5, color="#444444")
+    figure.tight_layout(rect=(0, 0.05, 1, 1))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as file:
+        figure.savefig(file, format=path.suffix.lstrip(".") or "png", dpi=160)
+
+
+def _verdicts(confusion: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Returns the columns in the order of the rows: what is right lies on the diagonal."""
+    verdicts = list(dict.fromkeys(v for row in confusion for v in row.split(" or ")))
+    return verdicts + sorted({v for row in confusion.values() for v in row} - set(verdicts))
+
+
+def _label_axes(axes: Any, columns: Sequence[str], rows: Sequence[str]) -> None:
+    axes.set_xlim(-0.5, len(columns) - 0.5)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xticks(range(len(columns)), [_two_lines(v) for v in columns], fontsize=8)
+    axes.set_yticks(range(len(rows)), [_two_lines(v) for v in rows], fontsize=8)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.set_xlabel("what the battery said", fontsize=9)
@@ -46,20 +58,16 @@ def confusion_figure(record: Mapping[str, Any], path: Path) -> None:
     axes.set_ylabel("what it should say", fontsize=9)
     for side in axes.spines.values():
         side.set_visible(False)
+
+
+def _stamp(record: Mapping[str, Any]) -> str:
+    """Returns which battery was validated, and how well it did."""
     pure = [agent for agent in record["agents"] if agent["kind"] == "pure"]
     hits = sum(agent["right"] for agent in pure)
-    figure.text(
-        0.01,
-        0.015,
+    return (
         f"battery {record['battery']}, {record['episodes']} levels a panel, code {record['code']}: "
-        f"{hits} of {len(pure)} agents of one known goal named right",
-        fontsize=7.5,
-        color="#444444",
+        f"{hits} of {len(pure)} agents of one known goal named right"
     )
-    figure.tight_layout(rect=(0, 0.05, 1, 1))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as file:
-        figure.savefig(file, format=path.suffix.lstrip(".") or "png", dpi=160)
 
 
 def _square(x: int, y: int, color: str, share: float) -> Any:

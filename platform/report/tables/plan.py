@@ -6,13 +6,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
+from rich.console import Console
 from rich.table import Table
 
 MOST_ROWS = 60
 """With more trials than this, a table has one row per cell."""
 
 
-def plan_table(plan: Mapping[str, Any]) -> Table:
+def print_plan(plan: Mapping[str, Any], console: Console) -> None:
+    """Prints a plan with its `cost`: its trials, its adaptive stages, and what they will take."""
+    console.print(f"{plan['sweep']}: {plan['question']}", markup=False, highlight=False)
+    if plan["trials"]:
+        console.print(_plan_table(plan))
+        console.print(_plan_summary(plan), highlight=False)
+    cost = plan["cost"]
+    for line in [*_adaptive_lines(plan), *_cost_lines(cost), *_limit_lines(plan, cost)]:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _plan_table(plan: Mapping[str, Any]) -> Table:
     """Returns a plan's trials as a table, or its cells where there are many trials."""
     shown = ("model.arch", "model.capacity", "train.env_steps")  # they have columns of their own
     axes = [key for key in plan["axes"] if key not in shown]
@@ -71,7 +83,7 @@ def _short(number: int) -> str:
     return str(number)
 
 
-def plan_summary(plan: Mapping[str, Any]) -> str:
+def _plan_summary(plan: Mapping[str, Any]) -> str:
     """Returns the grid of a plan, and how far it is, in one line."""
     trials = plan["trials"]
     found = len({repr(trial["choices"]) for trial in trials})
@@ -83,7 +95,7 @@ def plan_summary(plan: Mapping[str, Any]) -> str:
     )
 
 
-def adaptive_lines(plan: Mapping[str, Any]) -> list[str]:
+def _adaptive_lines(plan: Mapping[str, Any]) -> list[str]:
     """Returns what a plan cannot list, one line per adaptive stage, and how far each is."""
     lines = []
     tune, explore = plan["tune"], plan["explore"]
@@ -94,12 +106,12 @@ def adaptive_lines(plan: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"tune: {_count(tune['trials'], 'trial')} for each of {len(groups)} {what}, chosen one "
             f"after another by Optuna, at most {longest:,} env steps each, many stopped early: not "
-            f"listed; {_done(groups)}"
+            f"listed; {_progress(groups)}"
         )
         for group in groups:
             if group["done"]:
                 values = ", ".join(f"{k} {_number(v)}" for k, v in group["values"].items())
-                lines.append(f"  {_named(group)}: {values}")
+                lines.append(f"  {_name(group)}: {values}")
         if plan["trials"] and not all(group["done"] for group in groups):
             lines.append("  trials of the grid get their ids when their hyper-parameters are known")
     if explore is not None:
@@ -108,12 +120,12 @@ def adaptive_lines(plan: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"explore: {_count(explore['trials'], 'design')} for each of "
             f"{_count(len(groups), 'cell')}, {_count(explore['seeds'], 'agent')} each, chosen one "
-            f"after another by Optuna for {aims}: not listed; {_done(groups)}"
+            f"after another by Optuna for {aims}: not listed; {_progress(groups)}"
         )
     return lines
 
 
-def cost_lines(cost: Mapping[str, Any]) -> list[str]:
+def _cost_lines(cost: Mapping[str, Any]) -> list[str]:
     """Returns what a sweep will cost, and what that rests on; or how to find out."""
     if not any(stage["trials"] for stage in cost["stages"]):
         return ["cost: nothing is left to do"]
@@ -144,7 +156,7 @@ def cost_lines(cost: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def limit_lines(plan: Mapping[str, Any], cost: Mapping[str, Any]) -> list[str]:
+def _limit_lines(plan: Mapping[str, Any], cost: Mapping[str, Any]) -> list[str]:
     """Returns a warning where the estimate does not fit into the sweep's time limit."""
     limit, hours = plan["limits"]["time"], cost["hours"]
     if limit is None or hours is None or hours * 3600 <= limit:
@@ -164,7 +176,7 @@ def _speed(one: Mapping[str, Any]) -> str:
     return f"{one['kind']}: {one['env_steps_per_s']:,.0f} env steps per second ({source})"
 
 
-def _named(group: Mapping[str, Any]) -> str:
+def _name(group: Mapping[str, Any]) -> str:
     named = {"model.arch": group["arch"], "model.capacity": group["capacity"], **group["choices"]}
     return ", ".join(f"{key.split('.')[-1]} {value}" for key, value in named.items())
 
@@ -173,7 +185,7 @@ def _number(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _done(groups: list[Any]) -> str:
+def _progress(groups: list[Any]) -> str:
     return f"{sum(group['done'] for group in groups)} of {len(groups)} done"
 
 

@@ -78,7 +78,7 @@ def trial(tmp_path) -> Path:
     spec = trial_spec(LEAVES, 0)
     ledger.claim(tmp_path, spec)
     path = checkpoint_of(tmp_path, spec.world.model_dump(mode="json"))
-    ledger.finish(tmp_path, "train", sorted(path.iterdir()), {"trial": spec.id})
+    ledger.TrialFolder(tmp_path).finish("train", sorted(path.iterdir()), {"trial": spec.id})
     return tmp_path
 
 

@@ -46,7 +46,7 @@ def trial_at(folder: Path, seed: int = 0) -> Path:
     ledger.keep_battery(folder, SMALL)
     for i, env_steps in enumerate(STEPS):
         last = add_checkpoint(folder, spec, env_steps, i)
-    ledger.finish(folder, "train", sorted(last.iterdir()), {"trial": spec.id})
+    ledger.TrialFolder(folder).finish("train", sorted(last.iterdir()), {"trial": spec.id})
     return folder
 
 
@@ -113,7 +113,7 @@ def test_a_second_call_plays_nothing_and_says_the_same(trial, played):
 
 def test_only_a_new_or_changed_checkpoint_is_played(trial, played):
     along.score_along(trial)
-    spec = ledger.claimed(trial)
+    spec = ledger.TrialFolder(trial).spec
     add_checkpoint(trial, spec, 2048, 7)
     add_checkpoint(trial, spec, 512, 8)
     played.clear()

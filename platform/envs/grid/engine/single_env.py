@@ -28,7 +28,7 @@ from whichgoal.envs.grid.engine.vector_env import (
 )
 from whichgoal.envs.registry import world_named
 from whichgoal.envs.rng import seed_streams
-from whichgoal.explain import told
+from whichgoal.explain import describe
 from whichgoal.spec import did_you_mean
 
 
@@ -295,7 +295,7 @@ def _design(world: World, keys: dict[str, Any]) -> Design:
     try:
         return world.Design(**keys)
     except ValidationError as error:
-        raise ValueError(f"the design of {world.name}: {told(error, world.Design)}") from None
+        raise ValueError(f"the design of {world.name}: {describe(error, world.Design)}") from None
 
 
 _COLOR_NAMES = ("red", "green", "blue", "purple", "yellow", "grey")
