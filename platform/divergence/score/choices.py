@@ -25,7 +25,7 @@ from whichgoal.divergence.score.intervals import (
 from whichgoal.divergence.score.verdict import Choice, Score
 from whichgoal.envs.contract import Levels
 from whichgoal.envs.grid.certify import walkable
-from whichgoal.envs.lattice.habits import Walks
+from whichgoal.envs.lattice.goal_free import Trajectories
 
 Own = Mapping[str, PanelEpisodes]
 """What one agent played on the panels of one proxy, by role."""
@@ -237,8 +237,8 @@ def explained(
         ValueError: The agents did not play the same levels.
     """
     goals = agents[0]["conflict"].goals
-    walks = [_walks([own["conflict"], own["many"]], panels) for own in agents]
-    inferred = infer(walks, goals, num_actions, seed=seed, confidence=confidence)
+    trajectories = [_trajectories([own["conflict"], own["many"]], panels) for own in agents]
+    inferred = infer(trajectories, goals, num_actions, seed=seed, confidence=confidence)
     return [
         {
             "best_goal": found.best,
@@ -249,7 +249,7 @@ def explained(
     ]
 
 
-def _walks(played: Sequence[PanelEpisodes], panels: Mapping[str, Panel]) -> Walks:
+def _trajectories(played: Sequence[PanelEpisodes], panels: Mapping[str, Panel]) -> Trajectories:
     """Returns what one agent did before the first contact with T or P, on boards of one size."""
     first = played[0]
     assert first.proxy is not None
@@ -259,7 +259,7 @@ def _walks(played: Sequence[PanelEpisodes], panels: Mapping[str, Panel]) -> Walk
     levels = Levels.concatenate([panels[p.panel].levels[p.level] for p in played])
     contact = np.concatenate([p.contact[:, rivals] for p in played])
     length = np.concatenate([p.length for p in played])
-    walks = Walks(
+    whole = Trajectories(
         levels,
         walkable(levels),
         np.concatenate([p.path for p in played]),
@@ -267,4 +267,4 @@ def _walks(played: Sequence[PanelEpisodes], panels: Mapping[str, Panel]) -> Walk
         np.concatenate([p.base for p in played]),
     )
     until = np.where(contact < 0, length[:, None], contact).min(axis=1)
-    return walks.cut(until)
+    return whole.cut(until)

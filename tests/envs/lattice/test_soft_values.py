@@ -1,4 +1,4 @@
-"""Exact soft values against value iteration, and the evidence that walks are of each candidate."""
+"""Exact soft values against value iteration, and what trajectories say of each candidate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ from whichgoal.envs.grid.engine.dynamics import WALL
 from whichgoal.envs.grid.engine.shortest_paths import distances
 from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.lattice.candidates import FOLLOWING, SEEKING, Gains, library, measure
-from whichgoal.envs.lattice.habits import CONTEXTS, FOLDS, Walks, decisions_of, habits
+from whichgoal.envs.lattice.goal_free import (
+    CONTEXTS,
+    FOLDS,
+    Trajectories,
+    decisions_of,
+    goal_free_policy,
+)
 from whichgoal.envs.lattice.soft_values import soft_values
 from whichgoal.storage import tables
 
@@ -159,11 +165,11 @@ def test_a_long_corridor_does_not_underflow() -> None:
     assert policy(log_z, walkable, (1, 1, 0))[2] > 0.999
 
 
-def walks_of(levels: Levels, paths: list[list[tuple[int, int, int]]]) -> Walks:
+def trajectories_of(levels: Levels, paths: list[list[tuple[int, int, int]]]) -> Trajectories:
     length = np.array([len(path) - 1 for path in paths], np.int32)
     packed = tables.pack_pose(np.concatenate([np.array(p, np.int64).reshape(-1, 3) for p in paths]))
     base = np.arange(len(paths), dtype=np.int32)
-    return Walks(levels, walkable_cells(levels), packed, length, base)
+    return Trajectories(levels, walkable_cells(levels), packed, length, base)
 
 
 def wander(levels: Levels, seed: int, steps: int) -> list[list[tuple[int, int, int]]]:
@@ -180,12 +186,12 @@ def wander(levels: Levels, seed: int, steps: int) -> list[list[tuple[int, int, i
     return paths
 
 
-def gains_of(walks: Walks, goals: tuple[str, ...], actions: int = 3) -> Gains:
-    decisions = decisions_of(walks, actions)
-    fold = walks.base % FOLDS
-    found = library(walks.levels, walks.walkable, goals, 3)
-    habit = habits(decisions, fold, actions)
-    return measure(found, walks.walkable, [decisions], fold, [habit], actions)[0]
+def gains_of(trajectories: Trajectories, goals: tuple[str, ...], actions: int = 3) -> Gains:
+    decisions = decisions_of(trajectories, actions)
+    fold = trajectories.base % FOLDS
+    found = library(trajectories.levels, trajectories.walkable, goals, 3)
+    policy = goal_free_policy(decisions, fold, actions)
+    return measure(found, trajectories.walkable, [decisions], fold, [policy], actions)[0]
 
 
 @pytest.mark.parametrize("steps", [25, 800])
@@ -195,14 +201,16 @@ def test_the_gain_of_a_walk_is_its_log_probability_over_the_uniform_policy(
 ) -> None:
     """Of a long walk, too, whose probability itself is too small a number."""
     levels = drawn(DRAWN[name], 6)
-    walks = walks_of(levels, wander(levels, 0, steps))
-    gains = gains_of(walks, ("end",))
-    walkable, targets = walks.walkable[0], levels.goal_map[0] == 1
-    begins = np.cumsum(walks.length + 1) - walks.length - 1
+    trajectories = trajectories_of(levels, wander(levels, 0, steps))
+    gains = gains_of(trajectories, ("end",))
+    walkable, targets = trajectories.walkable[0], levels.goal_map[0] == 1
+    begins = np.cumsum(trajectories.length + 1) - trajectories.length - 1
     for t in (0, 2, 5):
         log_z = slow_values(walkable, targets, SEEKING[t], 3)
         for i in range(6):
-            poses = tables.unpack_pose(walks.path[begins[i] :][: walks.length[i] + 1]).tolist()
+            poses = tables.unpack_pose(
+                trajectories.path[begins[i] :][: trajectories.length[i] + 1]
+            ).tolist()
             expected = 0.0
             for now, then in pairwise(poses):
                 options = after(walkable, *now)
@@ -216,7 +224,7 @@ def test_idle_actions_and_bumps_are_one_event_where_they_cannot_be_told_apart() 
     levels = drawn(ROOM)
     log_z = slow_values(walkable_cells(levels)[0], levels.goal_map[0] == 1, SEEKING[3], 5)
     for pose, idle in (((1, 1, 2), 3), ((1, 1, 0), 2)):
-        gains = gains_of(walks_of(levels, [[pose, pose]]), ("end",), 5)
+        gains = gains_of(trajectories_of(levels, [[pose, pose]]), ("end",), 5)
         values = [log_z[s] for s in after(walkable_cells(levels)[0], *pose)] + [log_z[pose]] * 2
         share = idle * np.exp(log_z[pose] - logsumexp(values))
         assert gains.over_uniform[0, 0, 3] == pytest.approx(np.log(share / (idle / 5)), abs=1e-4)
@@ -226,7 +234,8 @@ def test_with_three_actions_a_pose_that_stays_is_an_attempt_to_go_ahead() -> Non
     """A chest may be shut: its cell is walkable at some time, but not when it was tried."""
     levels = drawn(ROOM)
     entered, tried = (
-        gains_of(walks_of(levels, [[(3, 3, 0), then]]), ("end",)) for then in ((4, 3, 0), (3, 3, 0))
+        gains_of(trajectories_of(levels, [[(3, 3, 0), then]]), ("end",))
+        for then in ((4, 3, 0), (3, 3, 0))
     )
     np.testing.assert_allclose(entered.over_uniform, tried.over_uniform)
     assert entered.over_uniform[0, 0, 0] > 1
@@ -234,20 +243,20 @@ def test_with_three_actions_a_pose_that_stays_is_an_attempt_to_go_ahead() -> Non
 
 def test_scripts_take_their_favored_action_with_the_odds_of_b() -> None:
     levels = drawn(ROOM)
-    gains = gains_of(walks_of(levels, [[(2, 2, 0), (3, 2, 0)]]), ("end",))
+    gains = gains_of(trajectories_of(levels, [[(2, 2, 0), (3, 2, 0)]]), ("end",))
     east, west = (gains.names.index(name) for name in ("go_east", "go_west"))
     odds = np.exp(FOLLOWING)
     np.testing.assert_allclose(gains.over_uniform[0, east], np.log(3 * odds / (odds + 2)))
     np.testing.assert_allclose(gains.over_uniform[0, west], np.log(3 / (odds + 2)))
 
 
-def test_habits_are_counted_on_the_other_folds() -> None:
+def test_the_goal_free_policy_is_counted_on_the_other_folds() -> None:
     levels = drawn(ROOM, 2 * FOLDS)
     turning = [[(2, 2, h % 4) for h in range(4, 0, -1)]] * FOLDS
     going = [[(x, 2, 0) for x in range(2, 6)]] * FOLDS
-    walks = walks_of(levels, turning + going)
+    trajectories = trajectories_of(levels, turning + going)
     fold = np.repeat([0, 1], FOLDS)
-    table = habits(decisions_of(walks, 3), fold, 3)
+    table = goal_free_policy(decisions_of(trajectories, 3), fold, 3)
     assert table.shape == (FOLDS, CONTEXTS, 4)
     np.testing.assert_allclose(table.sum(axis=-1), 1)
     at_first = 4 * 8 + 7  # all free, nothing done before
@@ -260,33 +269,36 @@ def test_habits_are_counted_on_the_other_folds() -> None:
     "then", [(4, 2, 0), (2, 2, 2), (3, 3, 0), (1, 2, 0)], ids=["far", "about", "aside", "back"]
 )
 def test_an_impossible_step_is_refused(then: tuple[int, int, int]) -> None:
-    walks = walks_of(drawn(ROOM, 2), [[(1, 1, 0)], [(2, 2, 1), (2, 2, 0), then]])
+    trajectories = trajectories_of(drawn(ROOM, 2), [[(1, 1, 0)], [(2, 2, 1), (2, 2, 0), then]])
     with pytest.raises(ValueError, match=r"episode 1, step 1: .* x 2, y 2, heading 0"):
-        decisions_of(walks, 3)
+        decisions_of(trajectories, 3)
 
 
 def test_a_step_into_a_wall_is_refused() -> None:
-    walks = walks_of(drawn(ROOM), [[(1, 1, 2), (0, 1, 2)]])
+    trajectories = trajectories_of(drawn(ROOM), [[(1, 1, 2), (0, 1, 2)]])
     with pytest.raises(ValueError, match="episode 0, step 0"):
-        decisions_of(walks, 3)
+        decisions_of(trajectories, 3)
 
 
-def test_walks_say_which_array_has_a_wrong_shape() -> None:
-    walks = walks_of(drawn(ROOM), [[(1, 1, 0), (2, 1, 0)]])
+def test_trajectories_say_which_array_has_a_wrong_shape() -> None:
+    trajectories = trajectories_of(drawn(ROOM), [[(1, 1, 0), (2, 1, 0)]])
     with pytest.raises(ValueError, match=r"path has shape \(1,\); allowed: \(2,\)"):
-        replace(walks, path=walks.path[:1])
+        replace(trajectories, path=trajectories.path[:1])
 
 
-def test_walks_are_cut_and_chosen_episode_by_episode() -> None:
+def test_trajectories_are_cut_and_chosen_episode_by_episode() -> None:
     paths = [[(1, 1, 0), (2, 1, 0), (3, 1, 0)], [(5, 1, 0)], [(1, 2, 0), (1, 2, 1), (1, 3, 1)]]
-    walks = walks_of(drawn(ROOM, 3), paths)
-    cut = walks.cut(np.array([1, 7, 0]))
+    trajectories = trajectories_of(drawn(ROOM, 3), paths)
+    cut = trajectories.cut(np.array([1, 7, 0]))
     assert cut.length.tolist() == [1, 0, 0]
     assert tables.unpack_pose(cut.path).tolist() == [[1, 1, 0], [2, 1, 0], [5, 1, 0], [1, 2, 0]]
-    assert walks.cut(np.array([-1, -1, -1])).length.tolist() == [2, 0, 2]
-    chosen = walks[np.array([2, 0])]
+    assert trajectories.cut(np.array([-1, -1, -1])).length.tolist() == [2, 0, 2]
+    chosen = trajectories[np.array([2, 0])]
     assert tables.unpack_pose(chosen.path).tolist() == [[*p] for p in paths[2] + paths[0]]
-    assert walks[np.array([False, True, False])].path.tolist() == walks.path[3:4].tolist()
+    assert (
+        trajectories[np.array([False, True, False])].path.tolist()
+        == trajectories.path[3:4].tolist()
+    )
 
 
 def test_the_library_has_each_set_of_cells_once_under_its_first_name() -> None:
