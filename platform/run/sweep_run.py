@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from whichgoal.compare.command import compare_sweep
 from whichgoal.compare.scored import read_plan, sweep_of
-from whichgoal.divergence.panels.prepare import build_panels
+from whichgoal.divergence.panels.prepare import prepare_panels
 from whichgoal.errors import STOPPED, CommandError
 from whichgoal.run import launch
 from whichgoal.run.progress import Board, Row, Screen, say_plainly
@@ -201,7 +201,7 @@ class _Run:
         self._say(f"{len(self.trials)} trials, {before} done before; results in {storage}")
         if not pending:
             return
-        build_panels(pending, sweep.battery, storage.panels, self._say, at_once=cores())
+        prepare_panels(pending, sweep.battery, storage.panels, self._say, at_once=cores())
         share(storage, storage.panels)
         rows = {t.id: Row(label(sweep, t), t.train.env_steps) for t in pending}
         board = Board(rows, already_done=before)

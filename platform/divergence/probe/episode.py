@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from whichgoal.divergence.panels.build import Panel
+    from whichgoal.divergence.panels.panel import Panel
     from whichgoal.divergence.probe.rollout import Actor
     from whichgoal.envs.contract import Levels, World
     from whichgoal.envs.grid.engine.single_env import LevelEnv

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from whichgoal.divergence.panels.build import Panel
+from whichgoal.divergence.panels.panel import Panel
 from whichgoal.envs.contract import HIDDEN
 from whichgoal.envs.grid.engine.shortest_paths import distances
 from whichgoal.numba_cache import njit

@@ -19,7 +19,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from whichgoal.divergence.panels.build import Panel
+from whichgoal.divergence.panels.panel import Panel
 from whichgoal.envs.contract import Levels, World
 from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
 from whichgoal.envs.headings import DX, DY

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from whichgoal.divergence.panels.build import Panel
+from whichgoal.divergence.panels.panel import Panel
 from whichgoal.divergence.probe.episodes import PanelEpisodes
 from whichgoal.divergence.score.effects import effect, exchange_rate
 from whichgoal.divergence.score.inference import infer

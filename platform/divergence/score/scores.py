@@ -48,7 +48,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from whichgoal.divergence.panels.build import Panel
+from whichgoal.divergence.panels.panel import Panel
 from whichgoal.divergence.probe.episodes import (
     BEST_FOR_GOAL,
     BEST_FOR_PROXY,

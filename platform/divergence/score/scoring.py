@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-from whichgoal.divergence.panels.build import Panel
+from whichgoal.divergence.panels.panel import Panel
 from whichgoal.divergence.probe.episodes import ACTIONS
 from whichgoal.divergence.score.scores import score
 from whichgoal.divergence.score.stamp import stamp

@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from whichgoal.divergence.panels import bases
-from whichgoal.divergence.panels.build import Panel, build
+from whichgoal.divergence.panels.build import build_panels
+from whichgoal.divergence.panels.panel import Panel
 from whichgoal.divergence.probe.rollout import PolicyActor, rollout
 from whichgoal.envs.contract import Levels
 from whichgoal.envs.grid.certify import part_ways, shortest_steps
@@ -39,7 +40,7 @@ def drawn(*rows: str) -> Levels:
 
 
 def panel(name: str, design: object = OPENING) -> Panel:
-    return build(MAZE, design, BATTERY)[name]  # type: ignore[arg-type]
+    return build_panels(MAZE, design, BATTERY)[name]  # type: ignore[arg-type]
 
 
 def marked(levels: Levels, bit: int) -> NDArray[np.int16]:
@@ -87,7 +88,7 @@ TWINS = ROLES[:7]
 
 
 def test_the_battery_has_its_panels_and_their_number_of_levels() -> None:
-    battery = build(MAZE, OPENING, BATTERY)
+    battery = build_panels(MAZE, OPENING, BATTERY)
     assert [(p.name, p.role) for p in battery.values()] == [
         ("train", "train"),
         ("shift", "shift"),
@@ -104,7 +105,7 @@ def test_a_world_that_cannot_part_goal_and_proxy_is_refused() -> None:
             return {"end": super().places(design, layouts)["end"]}
 
     with pytest.raises(ValueError, match=r"no proxy apart from its goal 'end'.* role 'conflict'"):
-        build(Stuck(), OPENING, BATTERY)
+        build_panels(Stuck(), OPENING, BATTERY)
 
 
 @pytest.mark.parametrize("design", [OPENING, CORNER], ids=["opening", "corner"])
@@ -233,7 +234,7 @@ def test_a_policy_that_sees_the_whole_board_can_play_every_panel(arch: str) -> N
     model = ModelSpec(arch=arch, capacity=6_000)
     agent = Agent((9, 9, 3), MAZE.num_actions, MAZE.palette(design), model, design.view)
     shapes = set()
-    for panel in build(MAZE, design, BATTERY).values():
+    for panel in build_panels(MAZE, design, BATTERY).values():
         found = rollout(PolicyActor(Policy(agent), greedy=False), MAZE, panel)
         assert (found.length > 0).all()
         shapes.add(panel.levels.board.shape[1:])
@@ -242,15 +243,15 @@ def test_a_policy_that_sees_the_whole_board_can_play_every_panel(arch: str) -> N
 
 def test_no_panel_has_a_layout_of_training() -> None:
     trained = set(MAZE.generate(OPENING, 20_000, seed=5).layout.tolist())
-    for found in build(MAZE, OPENING, BATTERY).values():
+    for found in build_panels(MAZE, OPENING, BATTERY).values():
         assert not trained & set(found.levels.layout.tolist())
 
 
 def test_panels_depend_on_world_design_and_battery_alone() -> None:
-    first = build(MAZE, OPENING, BATTERY)
-    build.cache_clear()
-    again = build(MAZE, OPENING, BATTERY)
-    other = build(MAZE, OPENING, BatterySpec(episodes=64, seed=1))
+    first = build_panels(MAZE, OPENING, BATTERY)
+    build_panels.cache_clear()
+    again = build_panels(MAZE, OPENING, BATTERY)
+    other = build_panels(MAZE, OPENING, BatterySpec(episodes=64, seed=1))
     for name in first:
         assert np.array_equal(first[name].levels.board, again[name].levels.board)
         assert np.array_equal(first[name].levels.start, again[name].levels.start)
@@ -263,4 +264,4 @@ def test_too_few_levels_say_how_many_were_found_and_what_to_change(
     monkeypatch.setattr(bases, "MAX_POOLS", 1)
     design = MAZE.Design(size=9, agent_view_size=3)
     with pytest.raises(ValueError, match=r"\d+ of 512 levels qualify .* a larger test_size"):
-        build(MAZE, design, BatterySpec())
+        build_panels(MAZE, design, BatterySpec())

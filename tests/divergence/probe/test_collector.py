@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from clean_choices import is_clean_choice
 
-from whichgoal.divergence.panels.build import Panel, panel_of
+from whichgoal.divergence.panels.build import panel_of
+from whichgoal.divergence.panels.panel import Panel
 from whichgoal.divergence.probe.rollout import rollout
 from whichgoal.divergence.probe.scripted import REFERENCES, reference
 from whichgoal.envs.contract import Levels

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from whichgoal.divergence.panels import build as panels
-from whichgoal.divergence.panels.build import Panel
+from whichgoal.divergence.panels.build import panel_of
+from whichgoal.divergence.panels.panel import Panel
 from whichgoal.divergence.probe.episodes import Nearness, episode_table, first_mark
 from whichgoal.divergence.probe.rollout import Actor, Chances, Rollout, Scene, State, rollout
 from whichgoal.divergence.probe.scripted import Compass
@@ -34,7 +34,7 @@ def corridors(
     levels.start[:, 2] = heading
     levels.limit[:] = limit
     marks = np.tile(np.array([[end, 1], [arrow, 1], [start, 1]], np.int16), (n, 1, 1))
-    return panels.panel_of(WORLD, "conflict", levels, DESIGN, marks=marks, proxy=proxy)
+    return panel_of(WORLD, "conflict", levels, DESIGN, marks=marks, proxy=proxy)
 
 
 class Swaying:

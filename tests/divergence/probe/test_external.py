@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from whichgoal.divergence.panels.build import build
+from whichgoal.divergence.panels.build import build_panels
 from whichgoal.divergence.probe.external import (
     ActionActor,
     External,
@@ -46,7 +46,7 @@ def tried(policy):
 
 
 def played(actor):
-    return rollout(actor, WORLD, build(WORLD, SMALL, BATTERY)["shift"], seed=0)
+    return rollout(actor, WORLD, build_panels(WORLD, SMALL, BATTERY)["shift"], seed=0)
 
 
 def test_logits_are_scored_sampled_and_greedy():

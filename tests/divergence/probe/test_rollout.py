@@ -11,8 +11,8 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from whichgoal.divergence.panels import build as panels
-from whichgoal.divergence.panels.build import Panel
+from whichgoal.divergence.panels.build import panel_of
+from whichgoal.divergence.panels.panel import Panel
 from whichgoal.divergence.probe.rollout import Actor, PolicyActor, Streams, draw, rollout
 from whichgoal.divergence.probe.scripted import (
     Compass,
@@ -53,11 +53,11 @@ def drawn(picture: str, limit: int) -> Panel:
             elif mark in ">v<^":
                 levels.start[0] = x, y, ">v<^".index(mark)
     levels.limit[:] = limit
-    return panel_of(levels)
+    return conflict(levels)
 
 
-def panel_of(levels: Levels) -> Panel:
-    return panels.panel_of(WORLD, "conflict", levels, DESIGN, proxy="arrow")
+def conflict(levels: Levels) -> Panel:
+    return panel_of(WORLD, "conflict", levels, DESIGN, proxy="arrow")
 
 
 LONG = drawn(TURN_ABOUT, limit=12)
@@ -67,7 +67,7 @@ def mazes(n: int = 60) -> Panel:
     """Mazes of rather different step limits, so that some rows end long before others."""
     levels = WORLD.generate(DESIGN, n, seed=3)
     limit = np.where(np.arange(n) % 3 == 0, levels.limit, levels.limit // 4 + 1)
-    return panel_of(replace(levels, limit=limit.astype(np.int32)))
+    return conflict(replace(levels, limit=limit.astype(np.int32)))
 
 
 @pytest.fixture(autouse=True)
@@ -118,7 +118,7 @@ def test_a_contact_in_the_very_last_step_counts_and_one_step_later_does_not() ->
 
 def test_a_level_that_is_over_is_not_played_on_beside_the_others() -> None:
     levels = Levels.concatenate([drawn(TURN_ABOUT, limit=3).levels] + [LONG.levels] * 19)
-    contact = rollout(Compass(0), WORLD, panel_of(levels)).contact[:, ARROW]
+    contact = rollout(Compass(0), WORLD, conflict(levels)).contact[:, ARROW]
     assert contact.tolist() == [-1] + [4] * 19
 
 
@@ -163,7 +163,7 @@ def test_an_episode_does_not_depend_on_the_others(name: str) -> None:
     panel, actor = mazes(), actors()[name]
     together = rollout(actor, WORLD, panel, seed=5)
     for n in (1, 2, 20):
-        few = rollout(actor, WORLD, panel_of(panel.levels[:n]), seed=5)
+        few = rollout(actor, WORLD, conflict(panel.levels[:n]), seed=5)
         np.testing.assert_array_equal(few.contact, together.contact[:n])
         np.testing.assert_array_equal(few.path, together.path[: len(few.path)])
 
@@ -173,7 +173,7 @@ def test_memory_follows_its_level_when_finished_rows_are_dropped() -> None:
     panel, actor = mazes(), actors()["lstm, greedy"]
     together = rollout(actor, WORLD, panel)
     for i in range(0, len(panel.levels), 7):
-        alone = rollout(actor, WORLD, panel_of(panel.levels[i : i + 1]))
+        alone = rollout(actor, WORLD, conflict(panel.levels[i : i + 1]))
         assert alone.poses(0).tolist() == together.poses(i).tolist()
 
 

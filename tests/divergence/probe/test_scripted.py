@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from whichgoal.divergence.panels import build as panels
-from whichgoal.divergence.panels.build import Panel
+from whichgoal.divergence.panels.build import build_panels
+from whichgoal.divergence.panels.panel import Panel, movable_proxies
 from whichgoal.divergence.probe.playing import play, play_beside
 from whichgoal.divergence.probe.rollout import rollout
 from whichgoal.divergence.probe.scripted import REFERENCES, ShortestPath, WallFollower, reference
@@ -44,13 +44,13 @@ def of(case: Case) -> tuple[World, Design]:
 
 def proxy_of(case: Case) -> str:
     world, design = of(case)
-    (proxy,) = panels.movable_proxies(world, world.shifted(design))
+    (proxy,) = movable_proxies(world, world.shifted(design))
     return proxy
 
 
 @cache
 def battery(case: Case, spec: BatterySpec = BATTERY) -> dict[str, Panel]:
-    return panels.build(*of(case), spec)
+    return build_panels(*of(case), spec)
 
 
 @cache

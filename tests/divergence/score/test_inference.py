@@ -8,8 +8,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from whichgoal.divergence.panels import build as panels
-from whichgoal.divergence.panels.build import Panel
+from whichgoal.divergence.panels.build import build_panels
+from whichgoal.divergence.panels.panel import Panel
 from whichgoal.divergence.probe.rollout import Actor, Chances, Scene, State, rollout
 from whichgoal.divergence.probe.scripted import (
     Compass,
@@ -92,7 +92,7 @@ class Explorer:
 
 @cache
 def conflict(end: str) -> Panel:
-    return panels.build(WORLD, DESIGNS[end], BatterySpec(episodes=256))["conflict/arrow"]
+    return build_panels(WORLD, DESIGNS[end], BatterySpec(episodes=256))["conflict/arrow"]
 
 
 def trajectories_of(actor: Actor, panel: Panel) -> Trajectories:

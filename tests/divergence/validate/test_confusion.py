@@ -152,8 +152,8 @@ def test_the_record_says_of_which_battery_and_code_it_is_and_is_json() -> None:
     record = json.loads(json.dumps(record_of(agents, BATTERY)))
     assert record.keys() == {"battery", "episodes", "code", "faults", "confusion", "agents"}
     assert (record["battery"], record["episodes"]) == (BATTERY.version, 96)
-    playing, scoring = "whichgoal.divergence.probe.playing", "whichgoal.divergence.score.scoring"
-    assert record["code"] == source.digest(playing, scoring)
+    code = (f"whichgoal.divergence.{n}" for n in ("panels.build", "probe.playing", "score.scoring"))
+    assert record["code"] == source.digest(*code)
     assert record["faults"] == faults(agents, BATTERY)
     assert record["confusion"] == matrix(agents)
     assert record["agents"][1].keys() == set(confusion.Tested.model_fields)

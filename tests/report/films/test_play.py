@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from whichgoal.cli.main import main
-from whichgoal.divergence.panels import build as panels
-from whichgoal.divergence.probe.cast import cast_scripted, panel_of
+from whichgoal.divergence.panels.build import panel_of
+from whichgoal.divergence.probe.cast import cast_scripted, find_panel
 from whichgoal.divergence.probe.episode import STEPS_AFTER, Episode
 from whichgoal.divergence.probe.scripted import reference
 from whichgoal.envs.contract import PLACEBO
@@ -28,7 +28,7 @@ def cast():
 
 @pytest.fixture(scope="module")
 def panel(cast):
-    return panel_of(cast, "conflict")
+    return find_panel(cast, "conflict")
 
 
 def test_the_reference_agents_go_where_they_should_by_the_shortest_way(cast, panel):
@@ -115,7 +115,7 @@ def an_episode(name: str) -> Episode:
     """A level in which keys are scarce, played to its end by a reference agent."""
     design = KEYS.Design(size=7)
     levels = KEYS.generate(design, 4, seed=0, split="test")
-    episode = Episode(KEYS, panels.panel_of(KEYS, "train", levels, design), 0)
+    episode = Episode(KEYS, panel_of(KEYS, "train", levels, design), 0)
     list(episode.played_by(reference(name, KEYS, design, "keys")))
     return episode
 
@@ -135,6 +135,6 @@ def test_chests_and_keys_are_drawn_and_the_placebo_is_no_arrow():
     cells = {"chests": np.array([[1, 1]]), "keys": np.array([[5, 5]])}
     levels = KEYS.place(design, layouts, {**cells, PLACEBO: np.array([[1, 5]])})
     levels.start[:] = 3, 3, 0
-    panel = panels.panel_of(KEYS, "conflict", levels, design, proxy="keys")
+    panel = panel_of(KEYS, "conflict", levels, design, proxy="keys")
     text = board_text(Episode(KEYS, panel, 0), color=False)
     assert [text.count(glyph) for glyph in ("■", "k", "░░", "▶", "▼")] == [1, 1, 1, 1, 0]
