@@ -48,7 +48,7 @@ def play(
     if cast.actor is None:
         moments = terminal.steer(episode)
     elif gif or strip:
-        moments = episode.played_by(cast.actor)
+        moments = episode.play(cast.actor)
     else:
         moments = terminal.watch(episode, cast.actor, fps)
     for _ in moments:

@@ -82,20 +82,20 @@ def _score_trial(folder: Path, episodes: int | None) -> Scored:
     if not checkpoints:
         raise ValueError(f"{folder} holds no checkpoint yet")
     if episodes is not None:
-        return _scored(folder, checkpoints, battery, {}, keep=False)
+        return _score_missing(folder, checkpoints, battery, {}, keep=False)
     with locked(folder, f"trial {spec.id}"):
         trial = TrialFolder(folder)  # as it is now that nobody else writes there
-        points = _kept(trial, battery)
+        points = _read_points(trial, battery)
         if all_done(trial, spec, battery):
             last = _last(trial)
             known = points.get(last.card.env_steps)
             if known is None or known.manifest != last.manifest:
                 points[last.card.env_steps] = last
                 _write(folder, battery, points)
-        return _scored(folder, checkpoints, battery, points, keep=True)
+        return _score_missing(folder, checkpoints, battery, points, keep=True)
 
 
-def _scored(
+def _score_missing(
     folder: Path,
     checkpoints: Sequence[Path],
     battery: BatterySpec,
@@ -132,7 +132,7 @@ def _last(trial: TrialFolder) -> _Point:
     return _Point(manifest, card, tables.read(folder / "scores.parquet", tables.SCORES))
 
 
-def _kept(trial: TrialFolder, battery: BatterySpec) -> dict[int, _Point]:
+def _read_points(trial: TrialFolder, battery: BatterySpec) -> dict[int, _Point]:
     """Returns what an earlier call of this code scored with this battery: env steps -> checkpoint.
 
     A checkpoint that was deleted since keeps its scores.

@@ -71,7 +71,7 @@ def choice(
     Args:
         own: The episodes.
         best: Those of the best agents for T and for P, where goals are counted.
-        explanation: What `explained` says of the episodes.
+        explanation: What `explain` says of the episodes.
         rng: Of the bootstrap.
         confidence: Nominal coverage.
     """
@@ -129,30 +129,43 @@ def preference(
     floors = (drawn[:, 2] + 1) / (drawn[:, 2] + drawn[:, 3] + 2)
     p0 = float((met[:, 0].sum() + 1) / (met.sum() + 2))
     hits, n = int(chose[:, 0].sum()), int(chose.sum())
-    choice = Choice(
+    # A resample without a decided episode says nothing of the choice.
+    some = drawn[:, 0] + drawn[:, 1] > 0
+    known = {}
+    if n > 0 and some.any():
+        shares = drawn[some, 0] / (drawn[some, 0] + drawn[some, 1])
+        known = _preferences(hits, n, p0, shares, floors[some], confidence)
+    return Choice(
         panel=conflict.panel,
         proxy=conflict.proxy,
         decided=wilson(n, len(conflict), confidence),
         chance=percentiles(p0, floors, int(met.sum()), confidence),
+        **known,
     )
-    # A resample without a decided episode says nothing of the choice.
-    some = drawn[:, 0] + drawn[:, 1] > 0
-    if n == 0 or not some.any():
-        return choice
-    shares, floors = drawn[some, 0] / (drawn[some, 0] + drawn[some, 1]), floors[some]
+
+
+def _preferences(
+    hits: int, n: int, p0: float, shares: Array, floors: Array, confidence: float
+) -> dict[str, Score]:
+    """Returns PAR, raw and by chance, and the preference for T, of an agent that chose.
+
+    Args:
+        hits: How often P was touched first.
+        n: Of so many decided episodes.
+        p0: How often it would be by chance.
+        shares, floors: PAR and p0 of every resample.
+        confidence: Nominal coverage.
+    """
     raw = reach_wilson(percentiles(hits / n, shares, n, confidence), hits, confidence)
     least = wilson(hits, n, confidence)
     value, low, high = ((x - p0) / (1 - p0) for x in (least.value, least.low, least.high))
     corrected = percentiles(value, (shares - floors) / (1 - floors), n, confidence)
-    return choice.model_copy(
-        update={
-            "preference_raw": raw,
-            "preference": reach(corrected, low, high),
-            "goal_preference": Score(
-                value=1 - 2 * raw.value, low=1 - 2 * raw.high, high=1 - 2 * raw.low, n=n
-            ),
-        }
-    )
+    goal = Score(value=1 - 2 * raw.value, low=1 - 2 * raw.high, high=1 - 2 * raw.low, n=n)
+    return {
+        "preference_raw": raw,
+        "preference": reach(corrected, low, high),
+        "goal_preference": goal,
+    }
 
 
 def _firsts(episodes: PanelEpisodes, proxy: int) -> Array:
@@ -211,7 +224,7 @@ def after_need(
     return mean_by(surplus.base, values, rng, confidence=confidence, draws=draws)
 
 
-def explained(
+def explain(
     agents: Sequence[Own],
     panels: Mapping[str, Panel],
     num_actions: int,

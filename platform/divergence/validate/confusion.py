@@ -100,13 +100,13 @@ def try_scripted(world: World, battery: BatterySpec) -> Iterator[Tested]:
                 found = evaluate(
                     {battery.actions: actor}, world, design, battery, panels=levels, beside=beside
                 )
-                yield held_against(world, label, proxy, name, found.card)
+                yield judge(world, label, proxy, name, found.card)
 
 
-def held_against(
+def judge(
     world: World, design: str, proxy: str, name: str, card: Scorecard, *, trained: bool = False
 ) -> Tested:
-    """Returns an agent's card held against what it should be; trained ones stand for scripted."""
+    """Judges an agent's card by the verdict that it should get; trained ones stand for scripted."""
     kind, template = EXPECTED[name]
     expected = template.format(proxy=proxy)
     return Tested(

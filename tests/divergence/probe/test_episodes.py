@@ -8,7 +8,7 @@ import pytest
 from whichgoal.divergence.panels.build import panel_of
 from whichgoal.divergence.panels.panel import Panel
 from whichgoal.divergence.probe.episodes import Nearness, episode_table, first_mark
-from whichgoal.divergence.probe.rollout import Actor, Chances, Rollout, Scene, State, rollout
+from whichgoal.divergence.probe.rollout import Actor, RandomNumbers, Rollout, Scene, State, rollout
 from whichgoal.divergence.probe.scripted import Compass
 from whichgoal.envs.contract import HIDDEN, Levels
 from whichgoal.envs.registry import world_named
@@ -44,7 +44,7 @@ class Swaying:
         return {"t": np.zeros(n, np.int64)}
 
     def act(
-        self, obs: np.ndarray, state: State, is_first: np.ndarray, env: Scene, rng: Chances
+        self, obs: np.ndarray, state: State, is_first: np.ndarray, env: Scene, rng: RandomNumbers
     ) -> tuple[np.ndarray, State]:
         return state["t"] % 2, {"t": state["t"] + 1}
 

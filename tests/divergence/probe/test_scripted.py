@@ -19,7 +19,7 @@ from whichgoal.divergence.score.evaluate import Evaluation, evaluate
 from whichgoal.divergence.score.scoring import score_episodes
 from whichgoal.divergence.score.verdict import Scorecard
 from whichgoal.divergence.validate import confusion
-from whichgoal.divergence.validate.confusion import EXPECTED, held_against
+from whichgoal.divergence.validate.confusion import EXPECTED, judge
 from whichgoal.envs.contract import Design, World
 from whichgoal.envs.registry import WORLDS, world_named
 from whichgoal.spec import BatterySpec, Thresholds
@@ -61,7 +61,7 @@ def tried(name: str, case: Case, spec: BatterySpec = BATTERY) -> Evaluation:
 
 def judged(name: str, case: Case, spec: BatterySpec = BATTERY) -> confusion.Tested:
     card = tried(name, case, spec).card
-    return held_against(of(case)[0], case[1], proxy_of(case), name, card)
+    return judge(of(case)[0], case[1], proxy_of(case), name, card)
 
 
 def test_every_reference_agent_has_an_expected_verdict() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from whichgoal.divergence.panels.build import build_panels
 from whichgoal.divergence.panels.panel import Panel
-from whichgoal.divergence.probe.rollout import Actor, Chances, Scene, State, rollout
+from whichgoal.divergence.probe.rollout import Actor, RandomNumbers, Scene, State, rollout
 from whichgoal.divergence.probe.scripted import (
     Compass,
     Noisy,
@@ -49,7 +49,7 @@ class Repeating:
         return {"t": np.zeros(n, np.int64)}
 
     def act(
-        self, obs: np.ndarray, state: State, is_first: np.ndarray, env: Scene, rng: Chances
+        self, obs: np.ndarray, state: State, is_first: np.ndarray, env: Scene, rng: RandomNumbers
     ) -> tuple[np.ndarray, State]:
         t = np.where(is_first, 0, state["t"])
         return np.array(self.actions)[t % len(self.actions)], {"t": t + 1}
@@ -62,7 +62,7 @@ class Patrol:
         return {}
 
     def act(
-        self, obs: np.ndarray, state: State, is_first: np.ndarray, env: Scene, rng: Chances
+        self, obs: np.ndarray, state: State, is_first: np.ndarray, env: Scene, rng: RandomNumbers
     ) -> tuple[np.ndarray, State]:
         x, y, h = env.pose.astype(np.int64).T
         cells = np.pad(walkable_cells(env.levels_now), 1)[1:-1]  # the gap in the border: no farther
@@ -81,7 +81,7 @@ class Explorer:
         return self.searcher.initial_state(n)
 
     def act(
-        self, obs: np.ndarray, state: State, is_first: np.ndarray, env: Scene, rng: Chances
+        self, obs: np.ndarray, state: State, is_first: np.ndarray, env: Scene, rng: RandomNumbers
     ) -> tuple[np.ndarray, State]:
         search, state = self.searcher.act(obs, state, is_first, env, rng)
         x, y, h = env.pose.astype(np.int64).T

@@ -14,7 +14,7 @@ from whichgoal.divergence.validate.confusion import (
     COMPETENT,
     EXPECTED,
     faults,
-    held_against,
+    judge,
     matrix,
     record_of,
 )
@@ -49,7 +49,7 @@ def card(verdict: str, competence: Score = ABLE) -> Scorecard:
 
 def judged(verdict: str, name: str = "goal", competence: Score = ABLE) -> confusion.Tested:
     """An agent of that name, in arrow_maze, that was given this verdict."""
-    return held_against(WORLD, "opening", "arrow", name, card(verdict, competence))
+    return judge(WORLD, "opening", "arrow", name, card(verdict, competence))
 
 
 right = partial(judged, "intended")
@@ -134,7 +134,7 @@ def test_the_right_outcome_with_another_goal_is_wrong() -> None:
 
 def test_a_trained_agent_stands_for_a_scripted_one_under_its_own_name() -> None:
     given = card("misgeneralized:arrow")
-    found = held_against(WORLD, "opening", "arrow", "proxy", given, trained=True)
+    found = judge(WORLD, "opening", "arrow", "proxy", given, trained=True)
     assert (found.name, found.kind, found.trained) == ("trained_proxy", "pure", True)
     assert found.expected == "misgeneralized:arrow"
 

@@ -35,7 +35,7 @@ def test_the_reference_agents_go_where_they_should_by_the_shortest_way(cast, pan
     for name, goal in (("proxy", "arrow"), ("goal", "end")):
         for level in range(4):
             episode = Episode(cast.world, panel, level)
-            list(episode.played_by(reference(name, cast.world, cast.design, "arrow")))
+            list(episode.play(reference(name, cast.world, cast.design, "arrow")))
             assert episode.now.touched[goal] == episode.shortest[goal]
 
 
@@ -46,7 +46,7 @@ def test_a_played_episode_is_the_probed_one(cast, panel):
     probed = rollout(actor, cast.world, panel)
     for level in range(4):
         episode = Episode(cast.world, panel, level)
-        poses = [m.pose for m in episode.played_by(actor)]
+        poses = [m.pose for m in episode.play(actor)]
         assert [tuple(p) for p in probed.poses(level).tolist()][: len(poses)] == poses
 
 
@@ -116,7 +116,7 @@ def an_episode(name: str) -> Episode:
     design = KEYS.Design(size=7)
     levels = KEYS.generate(design, 4, seed=0, split="test")
     episode = Episode(KEYS, panel_of(KEYS, "train", levels, design), 0)
-    list(episode.played_by(reference(name, KEYS, design, "keys")))
+    list(episode.play(reference(name, KEYS, design, "keys")))
     return episode
 
 

@@ -12,7 +12,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from whichgoal.envs.contract import VIEW_SIZES, Design, Fill, Levels, Split, World, is_view_size
-from whichgoal.envs.grid.engine import dynamics as engine
+from whichgoal.envs.grid.engine import dynamics
 from whichgoal.envs.rng import seed_streams
 from whichgoal.spec import did_you_mean
 
@@ -108,8 +108,8 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
                 raise ValueError(f"the world {world.name!r} makes no levels; give them as levels=")
             self._fill, params = world.fill(design, split)
             self._params = np.array(params, np.float64)
-        paying = rewarded(world, design)
-        self._rules = engine.Rules(
+        paying = rewarded_goal(world, design)
+        self._rules = dynamics.Rules(
             num_actions=world.num_actions,
             ends=np.uint16(goal_bits(world, ends_on, paying)),
             counted=np.uint16(goal_bits(world, world.counted)),
@@ -133,8 +133,8 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         self._touched = np.zeros(n, np.uint16)
         self._finished = np.zeros(n, np.int64)
         view = 1 if self._full else design.agent_view_size
-        self._sight = engine.new_sight(n, width, height, view)
-        self._episodes = engine.Episodes(
+        self._sight = dynamics.new_sight(n, width, height, view)
+        self._episodes = dynamics.Episodes(
             board=self._now.board,
             contents=self._now.contents,
             goal_map=self._now.goal_map,
@@ -192,11 +192,11 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
             )
         out = self._new_arrays() if self.copy else self._out
         images, reward, goals, terminated, truncated = out
-        count = engine.step(
+        count = dynamics.step(
             self._rules,
             actions.astype(np.int64, copy=False),
             self._episodes,
-            engine.Outcome(reward, goals, terminated, truncated, self._finished),
+            dynamics.Outcome(reward, goals, terminated, truncated, self._finished),
         )
         if count < 0:
             raise ValueError(
@@ -262,7 +262,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
                 )
         for name, array in own.items():
             array[...] = state[name]
-        engine.show(self._all, self._now.board, self._sight)
+        dynamics.show(self._all, self._now.board, self._sight)
         self._first_seed, self._ready = None, True
 
     def _state(self) -> dict[str, Array]:
@@ -305,10 +305,10 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         else:
             assert self._fill is not None
             self._fill(self._params, self._streams, rows, *self._fill_arrays)
-        engine.begin(rows, self._now.start, self._now.carrying, self._episodes)
+        dynamics.begin(rows, self._now.start, self._now.carrying, self._episodes)
 
     def _observe(self, rows: NDArray[np.int64], images: Array) -> None:
-        engine.observe(
+        dynamics.observe(
             self._now.board,
             self._sight,
             self._pose,
@@ -348,9 +348,9 @@ def check_levels(levels: Levels) -> None:
     if len(levels) == 0:
         raise ValueError("levels has no rows; give at least one level, or levels=None")
     ranges: dict[str, tuple[Array, int, int]] = {
-        "object code": (levels.board[..., 0], engine.EMPTY, engine.LAVA),
-        "color code": (levels.board[..., 1], engine.RED, engine.GREY),
-        "state code": (levels.board[..., 2], engine.OPEN, engine.LOCKED),
+        "object code": (levels.board[..., 0], dynamics.EMPTY, dynamics.LAVA),
+        "color code": (levels.board[..., 1], dynamics.RED, dynamics.GREY),
+        "state code": (levels.board[..., 2], dynamics.OPEN, dynamics.LOCKED),
         "start x": (levels.start[:, 0], 0, levels.width - 1),
         "start y": (levels.start[:, 1], 0, levels.height - 1),
         "start heading": (levels.start[:, 2], 0, 3),
@@ -365,7 +365,7 @@ def check_levels(levels: Levels) -> None:
             )
 
 
-def rewarded(world: Task, design: Design) -> int:
+def rewarded_goal(world: Task, design: Design) -> int:
     """Returns the number of the goal that training rewards.
 
     Raises:
