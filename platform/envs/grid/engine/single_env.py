@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any, SupportsFloat
 
 import numpy as np
@@ -218,9 +217,8 @@ class LevelEnv(MiniGridEnv):
         if self._stream is None:  # never seeded: Gymnasium's own generator has a random state then
             self._stream = seed_streams(int(self.np_random.integers(2**62)), 1)
         level = Levels.empty(1, width, height)
-        arrays = [getattr(level, f.name) for f in fields(Levels)]
         fill, params = self.world.fill(self.design, self._split)
-        fill(np.array(params, np.float64), self._stream, np.arange(1), *arrays)
+        fill(np.array(params, np.float64), self._stream, np.arange(1), level.arrays)
         return level
 
 
