@@ -167,11 +167,6 @@ class Rollout:
     truncated: NDArray[np.bool_]
     path: NDArray[np.int32]
 
-    def poses(self, level: int) -> NDArray[np.int16]:
-        """Returns the poses of one episode, `int16 [length + 1, 3]`."""
-        start = int((self.length[:level] + 1).sum())
-        return tables.unpack_pose(self.path[start : start + self.length[level] + 1])
-
 
 @dataclass(frozen=True)
 class _Rows:

@@ -62,18 +62,14 @@ class Inference(Spec):
     Attributes:
         candidates: All of them, by directedness, `none of these` and `uniform` among them.
         best: Name of the best explanation, see the top of the file.
-        runner_up: The largest weight besides it (of equals, the most directed).
-        margin: Weight of `best` less that of `runner_up`; below 0 where `best` is `none of these`
-            because no candidate has enough weight.
-        lead: Directedness of `best` less that of `runner_up`.
+        margin: Weight of `best` less the largest besides it; below 0 where `best` is `none of
+            these` because no candidate has enough weight.
         decisions: Number of decisions that this rests on.
     """
 
     candidates: tuple[Explanation, ...]
     best: str
-    runner_up: str
     margin: Score
-    lead: Score
     decisions: int
 
     def candidate(self, name: str) -> Explanation:
@@ -199,9 +195,7 @@ def _conclude(
     return Inference(
         candidates=tuple(sorted(found, key=lambda c: -c.directedness.value)),
         best=names[best],
-        runner_up=names[second],
         margin=weights.lead(best, second),
-        lead=directed.lead(best, second),
         decisions=decisions,
     )
 

@@ -5,6 +5,7 @@ from collections import namedtuple
 import numpy as np
 import pytest
 import torch
+from by_hand import poses_of
 
 from whichgoal.divergence.panels.build import build_panels
 from whichgoal.divergence.probe.external import (
@@ -74,7 +75,7 @@ def test_a_memory_follows_its_episode_when_others_leave_the_batch():
     rollout = played(ActionActor(External(spinning, 3)))
     assert len(set(rollout.length.tolist())) > 4, "all end together: nothing is tested"
     for level in range(len(rollout.length)):
-        headings = rollout.poses(level)[:, 2]
+        headings = poses_of(rollout, level)[:, 2]
         turns = np.diff(headings) % 4
         assert set(turns.tolist()) == {3 if level % 2 == 0 else 1}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import pytest
+from by_hand import poses_of
 from minigrid.wrappers import ImgObsWrapper
 from sb3_contrib import RecurrentPPO
 from stable_baselines3 import PPO
@@ -123,4 +124,4 @@ def test_it_walks_as_stable_baselines3_itself_walks_in_the_gymnasium_env(trained
             obs, _, terminated, truncated, _ = ImgObsWrapper(env).step(int(action))
             poses.append((*env.agent_pos, env.agent_dir))
             over = terminated or truncated
-        assert ours.poses(level).tolist() == [[int(part) for part in pose] for pose in poses]
+        assert poses_of(ours, level).tolist() == [[int(part) for part in pose] for pose in poses]

@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from by_hand import poses_of
 from scipy.stats import chisquare
 
 from whichgoal.divergence.panels.build import panel_of
@@ -137,13 +138,13 @@ def test_an_actor_is_told_where_an_episode_begins_and_only_there() -> None:
 
 def test_the_path_is_every_pose_from_the_start_to_the_last() -> None:
     played = rollout(Compass(0), WORLD, drawn(TURN_ABOUT, limit=4))
-    assert played.poses(0).tolist() == [[3, 1, 2], [3, 1, 1], [3, 1, 0], [4, 1, 0], [5, 1, 0]]
+    assert poses_of(played, 0).tolist() == [[3, 1, 2], [3, 1, 1], [3, 1, 0], [4, 1, 0], [5, 1, 0]]
 
 
 def test_minigrids_own_goal_object_ends_the_episode_where_it_stands() -> None:
     played = rollout(Compass(0), WORLD, drawn("#########\n#>.G.A..#\n#########", limit=9))
     assert (played.length[0], bool(played.truncated[0])) == (2, False)
-    assert played.poses(0)[-1].tolist() == [3, 1, 0]
+    assert poses_of(played, 0)[-1].tolist() == [3, 1, 0]
     assert played.contact[0, ARROW] == -1
 
 
@@ -174,7 +175,7 @@ def test_memory_follows_its_level_when_finished_rows_are_dropped() -> None:
     together = rollout(actor, WORLD, panel)
     for i in range(0, len(panel.levels), 7):
         alone = rollout(actor, WORLD, conflict(panel.levels[i : i + 1]))
-        assert alone.poses(0).tolist() == together.poses(i).tolist()
+        assert poses_of(alone, 0).tolist() == poses_of(together, i).tolist()
 
 
 def test_the_same_seed_plays_the_same_and_another_differently() -> None:
@@ -191,7 +192,7 @@ def test_minigrids_own_engine_sees_the_same_contacts_along_the_same_path() -> No
         env = LevelEnv(WORLD, DESIGN, levels=panel.levels[i : i + 1], ends_on=())
         env.reset(seed=0)
         contact = np.full(len(WORLD.goals), -1)
-        poses = played.poses(i)
+        poses = poses_of(played, i)
         for t, (before, after) in enumerate(pairwise(poses), start=1):
             turn = (after[2] - before[2]) % 4
             *_, truncated, info = env.step({3: 0, 1: 1, 0: 2}[int(turn)])

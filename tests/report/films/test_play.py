@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from by_hand import poses_of
 from PIL import Image
 
 from whichgoal.cli.main import main
@@ -47,7 +48,7 @@ def test_a_played_episode_is_the_probed_one(cast, panel):
     for level in range(4):
         episode = Episode(cast.world, panel, level)
         poses = [m.pose for m in episode.play(actor)]
-        assert [tuple(p) for p in probed.poses(level).tolist()][: len(poses)] == poses
+        assert [tuple(p) for p in poses_of(probed, level).tolist()][: len(poses)] == poses
 
 
 def test_its_observation_is_the_engines(cast, panel):
