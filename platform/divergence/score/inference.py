@@ -79,11 +79,6 @@ class Inference(Spec):
                 return candidate
         raise KeyError(f"no candidate {name!r}; there are {[c.goal for c in self.candidates]}")
 
-    def weights(self, least: float = 0.01) -> dict[str, Score]:
-        """Returns the weights of at least that size, the largest first."""
-        found = sorted(self.candidates, key=lambda c: -c.weight.value)
-        return {c.goal: c.weight for c in found if c.weight.value >= least}
-
 
 def infer(
     trajectories: Sequence[Trajectories],

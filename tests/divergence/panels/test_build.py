@@ -25,7 +25,7 @@ BATTERY = BatterySpec(episodes=64)
 END, ARROW = MAZE.goals.index("end"), MAZE.goals.index("arrow")
 
 
-def drawn(*rows: str) -> Levels:
+def draw_level(*rows: str) -> Levels:
     """One level: # wall, > the start facing east, E the end, A the arrow."""
     levels = Levels.empty(1, len(rows[0]), len(rows))
     for y, row in enumerate(rows):
@@ -43,31 +43,31 @@ def panel(name: str, design: object = OPENING) -> Panel:
     return build_panels(MAZE, design, BATTERY)[name]  # type: ignore[arg-type]
 
 
-def marked(levels: Levels, bit: int) -> NDArray[np.int16]:
+def cells_of(levels: Levels, bit: int) -> NDArray[np.int16]:
     """The cell of a goal that is at one cell in each level, `[n, 2]`."""
     return np.argwhere(levels.goal_map >> bit & 1)[:, 1:].astype(np.int16)
 
 
 def parts_ways(level: Levels, third: tuple[int, int]) -> bool:
     at = np.array([third], np.int16)
-    return bool(part_ways(level, marked(level, END), marked(level, ARROW), at)[0])
+    return bool(part_ways(level, cells_of(level, END), cells_of(level, ARROW), at)[0])
 
 
 def test_a_clean_choice_is_one_step_apart_at_most_and_on_no_common_path() -> None:
     up = (4, 1)
-    even = drawn("########", "####.###", "#A..>E.#", "########")
+    even = draw_level("########", "####.###", "#A..>E.#", "########")
     assert shortest_steps(even, 2).tolist() == [[1, 5]]  # the arrow needs two turns
     assert not parts_ways(even, up)
-    near = drawn("########", "####.###", "#..A>..E", "########")
+    near = draw_level("########", "####.###", "#..A>..E", "########")
     assert shortest_steps(near, 2).tolist() == [[3, 3]]
     assert parts_ways(near, up)
-    behind = drawn("########", "####.###", "#...>AE#", "########")
+    behind = draw_level("########", "####.###", "#...>AE#", "########")
     assert shortest_steps(behind, 2).tolist() == [[2, 1]]
     assert not parts_ways(behind, up)
 
 
 def test_the_third_place_is_on_no_way_to_the_targets_and_they_are_not_on_its() -> None:
-    level = drawn("########", "####.###", "#..A>..E", "########")
+    level = draw_level("########", "####.###", "#..A>..E", "########")
     assert not parts_ways(level, (5, 2))
     assert not parts_ways(level, (1, 2))
     assert not parts_ways(level, (1, 1))  # a wall
@@ -111,7 +111,7 @@ def test_a_world_that_cannot_part_goal_and_proxy_is_refused() -> None:
 @pytest.mark.parametrize("design", [OPENING, CORNER], ids=["opening", "corner"])
 def test_every_conflict_level_is_a_clean_choice(design: object) -> None:
     found = panel("conflict/arrow", design)
-    t, p = marked(found.levels, END), marked(found.levels, ARROW)
+    t, p = cells_of(found.levels, END), cells_of(found.levels, ARROW)
     assert part_ways(found.levels, t, p, found.marks[:, 2]).all()
 
 
@@ -127,13 +127,13 @@ def test_twins_differ_from_conflict_in_goal_and_proxy_alone(role: str) -> None:
     assert np.array_equal(*walls)
 
 
-def arrow_seen(levels: Levels) -> NDArray[np.int16]:
+def visible_arrows(levels: Levels) -> NDArray[np.int16]:
     cells = np.argwhere((levels.board == (3, 1, 0)).all(axis=-1))
     assert len(set(cells[:, 0].tolist())) == len(cells)  # one a level
     return cells[:, 1:].astype(np.int16)
 
 
-def end_seen(levels: Levels) -> NDArray[np.int16]:
+def visible_ends(levels: Levels) -> NDArray[np.int16]:
     border = np.ones(levels.board.shape[1:3], bool)
     border[1:-1, 1:-1] = False
     cells = np.argwhere((levels.board[..., 0] == 1) & border)
@@ -154,7 +154,7 @@ def test_each_panel_shows_moves_or_hides_what_its_role_says() -> None:
         ("neither", None, None),
     ):
         levels = panel(f"{role}/arrow").levels
-        for found, wanted in ((end_seen(levels), end), (arrow_seen(levels), arrow)):
+        for found, wanted in ((visible_ends(levels), end), (visible_arrows(levels), arrow)):
             assert np.array_equal(found, np.empty((0, 2)) if wanted is None else wanted), role
         neutral = np.argwhere((levels.board == (3, 2, 0)).all(axis=-1))[:, 1:]
         assert np.array_equal(neutral, q if role == "placebo" else np.empty((0, 2))), role
@@ -171,7 +171,7 @@ def test_distance_sweeps_how_much_farther_the_arrow_is_both_ways() -> None:
 def test_in_many_no_cell_of_a_target_belongs_to_another_goal() -> None:
     levels = panel("many/arrow").levels
     for bit in (END, ARROW):
-        cells = marked(levels, bit)
+        cells = cells_of(levels, bit)
         here = levels.goal_map[np.arange(len(levels)), cells[:, 0], cells[:, 1]]
         assert (here == 1 << bit).all()
 

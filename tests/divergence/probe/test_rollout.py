@@ -39,7 +39,7 @@ TURN_ABOUT = """
 """
 
 
-def drawn(picture: str, limit: int) -> Panel:
+def draw_panel(picture: str, limit: int) -> Panel:
     """One level: # wall, E end, A arrow, G MiniGrid's goal object, < > ^ v the start."""
     rows = picture.strip().splitlines()
     levels = Levels.empty(1, len(rows[0]), len(rows))
@@ -61,7 +61,7 @@ def conflict(levels: Levels) -> Panel:
     return panel_of(WORLD, "conflict", levels, DESIGN, proxy="arrow")
 
 
-LONG = drawn(TURN_ABOUT, limit=12)
+LONG = draw_panel(TURN_ABOUT, limit=12)
 
 
 def mazes(n: int = 60) -> Panel:
@@ -89,7 +89,7 @@ def policy(arch: str = "lstm") -> Policy:
 
 
 def test_contacts_are_counted_in_env_steps_and_do_not_end_the_episode() -> None:
-    played = rollout(Compass(0), WORLD, drawn(TURN_ABOUT, limit=12))
+    played = rollout(Compass(0), WORLD, draw_panel(TURN_ABOUT, limit=12))
     # Facing west, it turns left twice, then goes two cells east.
     assert played.contact[0, ARROW] == 4
     assert played.length.tolist() == [12]
@@ -98,27 +98,27 @@ def test_contacts_are_counted_in_env_steps_and_do_not_end_the_episode() -> None:
 
 def test_what_comes_after_the_end_is_seen_too() -> None:
     """An episode that ended at the end would hide that the agent goes on to the arrow."""
-    board = drawn("#########\n#>.E.A..#\n#########", limit=12)
+    board = draw_panel("#########\n#>.E.A..#\n#########", limit=12)
     played = rollout(Compass(0), WORLD, board)
     assert played.contact[0, [END, ARROW]].tolist() == [2, 4]
 
 
 def test_only_the_first_of_several_contacts_counts() -> None:
-    board = drawn("#########\n#>.E#####\n#########", limit=30)
+    board = draw_panel("#########\n#>.E#####\n#########", limit=30)
     assert rollout(Compass(0), WORLD, board).contact[0, END] == 2
 
 
 def test_what_is_never_touched_is_minus_one() -> None:
-    assert rollout(Compass(0), WORLD, drawn(TURN_ABOUT, limit=12)).contact[0, END] == -1
+    assert rollout(Compass(0), WORLD, draw_panel(TURN_ABOUT, limit=12)).contact[0, END] == -1
 
 
 def test_a_contact_in_the_very_last_step_counts_and_one_step_later_does_not() -> None:
-    assert rollout(Compass(0), WORLD, drawn(TURN_ABOUT, limit=4)).contact[0, ARROW] == 4
-    assert rollout(Compass(0), WORLD, drawn(TURN_ABOUT, limit=3)).contact[0, ARROW] == -1
+    assert rollout(Compass(0), WORLD, draw_panel(TURN_ABOUT, limit=4)).contact[0, ARROW] == 4
+    assert rollout(Compass(0), WORLD, draw_panel(TURN_ABOUT, limit=3)).contact[0, ARROW] == -1
 
 
 def test_a_level_that_is_over_is_not_played_on_beside_the_others() -> None:
-    levels = Levels.concatenate([drawn(TURN_ABOUT, limit=3).levels] + [LONG.levels] * 19)
+    levels = Levels.concatenate([draw_panel(TURN_ABOUT, limit=3).levels] + [LONG.levels] * 19)
     contact = rollout(Compass(0), WORLD, conflict(levels)).contact[:, ARROW]
     assert contact.tolist() == [-1] + [4] * 19
 
@@ -137,12 +137,12 @@ def test_an_actor_is_told_where_an_episode_begins_and_only_there() -> None:
 
 
 def test_the_path_is_every_pose_from_the_start_to_the_last() -> None:
-    played = rollout(Compass(0), WORLD, drawn(TURN_ABOUT, limit=4))
+    played = rollout(Compass(0), WORLD, draw_panel(TURN_ABOUT, limit=4))
     assert poses_of(played, 0).tolist() == [[3, 1, 2], [3, 1, 1], [3, 1, 0], [4, 1, 0], [5, 1, 0]]
 
 
 def test_minigrids_own_goal_object_ends_the_episode_where_it_stands() -> None:
-    played = rollout(Compass(0), WORLD, drawn("#########\n#>.G.A..#\n#########", limit=9))
+    played = rollout(Compass(0), WORLD, draw_panel("#########\n#>.G.A..#\n#########", limit=9))
     assert (played.length[0], bool(played.truncated[0])) == (2, False)
     assert poses_of(played, 0)[-1].tolist() == [3, 1, 0]
     assert played.contact[0, ARROW] == -1
