@@ -17,7 +17,7 @@ from whichgoal.divergence.score.agents import (
     Found,
     Scored,
     battery_of,
-    kept_panels,
+    panels_folder,
     trials_under,
 )
 from whichgoal.divergence.score.stage import evaluate_checkpoint
@@ -105,7 +105,7 @@ def _score_missing(
 ) -> Scored:
     """Scores the checkpoints that are not among `points` yet, keeping each as soon as it is."""
     problems = []
-    panels = kept_panels(folder) if keep else None
+    panels = panels_folder(folder) if keep else None
     for path in checkpoints:
         try:
             manifest = path / "manifest.json"
@@ -156,7 +156,7 @@ def _read_points(trial: TrialFolder, battery: BatterySpec) -> dict[int, _Point]:
     }
 
 
-def kept_cards(folder: Path) -> list[Found]:
+def read_cards(folder: Path) -> list[Found]:
     """Returns the scorecards that a trial's folder keeps of its checkpoints, by env steps.
 
     Raises:

@@ -56,8 +56,8 @@ def completion(
 def steps_to_go(levels: Levels, goal: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Returns how often a counted goal can be paid at most, and how far that is from every pose.
 
-    Whoever follows the steps down (`paths.greedy_actions`) attains it in the fewest env steps. They
-    hold until something is taken or opened: then the levels are others, with steps of their own.
+    Whoever follows the steps down (`greedy_actions`) attains it in the fewest env steps. They hold
+    until something is taken or opened: then the levels are others, with steps of their own.
 
     Args:
         levels: n levels; their starts are where the agents stand.
