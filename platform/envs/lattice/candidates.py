@@ -330,9 +330,9 @@ def _along(board, steps, first, last, num_actions):
     plain = extra = 0.0
     over_uniform = over_goal_free = 1.0
     sought = _BEGIN
+    pose, event = steps.pose, steps.event
     for d in range(first, last):
-        pose = steps.pose[d]
-        z = soft_values.successors(board, pose[0], pose[1], pose[2], num_actions)
+        z = soft_values.successors(board, pose[d, 0], pose[d, 1], pose[d, 2], num_actions)
         uniform = goal_free = 0.0
         for e in range(EVENTS):
             uniform += z[e] * steps.chance[d, e]
@@ -340,8 +340,8 @@ def _along(board, steps, first, last, num_actions):
         if uniform == 0.0:  # from here it cannot be reached
             gain, sought = _switch(sought, 1.0)
         else:
-            over_uniform *= z[steps.event[d]] / uniform
-            gain, sought = _switch(sought, z[steps.event[d]] / goal_free)
+            over_uniform *= z[event[d]] / uniform
+            gain, sought = _switch(sought, z[event[d]] / goal_free)
         over_goal_free *= gain
         if not (_SMALL < over_uniform < 1 / _SMALL and _SMALL < over_goal_free < 1 / _SMALL):
             plain, extra = plain + np.log(over_uniform), extra + np.log(over_goal_free)
