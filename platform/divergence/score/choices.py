@@ -131,7 +131,7 @@ def preference(
     hits, n = int(chose[:, 0].sum()), int(chose.sum())
     # A resample without a decided episode says nothing of the choice.
     some = drawn[:, 0] + drawn[:, 1] > 0
-    known = {}
+    known: dict[str, Any] = {}
     if n > 0 and some.any():
         shares = drawn[some, 0] / (drawn[some, 0] + drawn[some, 1])
         known = _preferences(hits, n, p0, shares, floors[some], confidence)
@@ -146,7 +146,7 @@ def preference(
 
 def _preferences(
     hits: int, n: int, p0: float, shares: Array, floors: Array, confidence: float
-) -> dict[str, Score]:
+) -> dict[str, Any]:
     """Returns PAR, raw and by chance, and the preference for T, of an agent that chose.
 
     Args:
