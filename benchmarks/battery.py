@@ -31,8 +31,8 @@ from typing import Any
 
 import torch
 
-from whichgoal.divergence.panels import file as panels_file
-from whichgoal.divergence.score import evaluate as harness
+from whichgoal.divergence.panels.file import load_or_build
+from whichgoal.divergence.score import evaluate
 from whichgoal.divergence.score.stage import evaluate_checkpoint
 from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
 from whichgoal.envs.registry import world_named
@@ -95,7 +95,7 @@ def measure(path: Path, kept: Path, rounds: int) -> tuple[str, list[Took]]:
         (Policy, "step", "network"),
         (GridVectorEnv, "step", "env"),
         (GridVectorEnv, "reset", "env"),
-        (harness, "score_episodes", "scores"),
+        (evaluate, "score_episodes", "scores"),
     ):
         setattr(of, name, watch.times(part, getattr(of, name)))
     battery = watch.times("whole", evaluate_checkpoint)
@@ -120,7 +120,7 @@ def report(path: Path, rounds: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         kept = Path(folder)
         start_s, start_cpu_s = time.perf_counter(), time.process_time()
-        built = panels_file.built(kept, world, design, BATTERY)
+        built = load_or_build(kept, world, design, BATTERY)
         building = {"s": time.perf_counter() - start_s, "cpu_s": time.process_time() - start_cpu_s}
         verdict, found = measure(path, kept, rounds)
     return {

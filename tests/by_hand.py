@@ -1,10 +1,18 @@
-"""Episodes written down by hand, for the tests of scores."""
+"""Episodes written down by hand, for the tests of scores; and those that were played, read."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from whichgoal.divergence.probe.episodes import PanelEpisodes
+from whichgoal.divergence.probe.rollout import Rollout
+from whichgoal.storage import tables
+
+
+def poses_of(played: Rollout, level: int) -> np.ndarray:
+    """The poses of one episode, `int16 [length + 1, 3]`."""
+    start = int((played.length[:level] + 1).sum())
+    return tables.unpack_pose(played.path[start : start + played.length[level] + 1])
 
 
 def panel_episodes(

@@ -14,7 +14,7 @@ from whichgoal.envs.rng import below, seed_streams
 SOURCE = Path(__file__).parent.parent / "platform"
 INLINED = "\n\n@njit(cache=True)\ndef inlined():\n    return 1\n"
 INLINING = (
-    "\n\nfrom whichgoal.envs.lattice.habits import inlined\n\n"
+    "\n\nfrom whichgoal.envs.lattice.goal_free import inlined\n\n"
     "@njit(cache=True)\ndef inlining():\n    return inlined()\n"
 )
 
@@ -46,7 +46,7 @@ def copy_sources(place: Path) -> None:
 
 def test_a_function_that_another_file_inlines_is_compiled_anew_once_it_changes(tmp_path):
     copy_sources(tmp_path)
-    inlined = tmp_path / "whichgoal" / "envs" / "lattice" / "habits.py"
+    inlined = tmp_path / "whichgoal" / "envs" / "lattice" / "goal_free.py"
     inlining = tmp_path / "whichgoal" / "envs" / "lattice" / "candidates.py"
     inlined.write_text(inlined.read_text() + INLINED)
     inlining.write_text(inlining.read_text() + INLINING)

@@ -119,8 +119,9 @@ def test_no_import_of_any_file_of_ours_is_missed():
         assert set(source.import_closure(name)) == found, name
 
 
-PLAYS = ("whichgoal.divergence.probe.playing", "whichgoal.models.checkpoint")
-SCORES = ("whichgoal.divergence.score.scoring",)
+LEVELS = "whichgoal.divergence.panels.build"
+PLAYS = (LEVELS, "whichgoal.divergence.probe.playing", "whichgoal.models.checkpoint")
+SCORES = (LEVELS, "whichgoal.divergence.score.scoring")
 
 
 @pytest.mark.parametrize("entries", [PLAYS, SCORES], ids=["playing", "scoring"])

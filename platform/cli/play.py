@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from whichgoal.divergence.probe.cast import Cast, panel_of
+from whichgoal.divergence.probe.cast import Cast, find_panel
 from whichgoal.divergence.probe.episode import Episode
 from whichgoal.report.films import terminal
 from whichgoal.report.films.pictures import write_gif, write_strip
@@ -41,14 +41,14 @@ def play(
     for path in (gif, strip):
         if path is not None and not path.absolute().parent.is_dir():
             raise ValueError(f"{path} cannot be written: there is no folder {path.parent}")
-    built = panel_of(cast, panel)
+    built = find_panel(cast, panel)
     episode = Episode(cast.world, built, level, seed)
     say(f"{cast.name}, panel {built.name}, level {level}")
     pictures: list[NDArray[np.uint8]] = []
     if cast.actor is None:
         moments = terminal.steer(episode)
     elif gif or strip:
-        moments = episode.played_by(cast.actor)
+        moments = episode.play(cast.actor)
     else:
         moments = terminal.watch(episode, cast.actor, fps)
     for _ in moments:

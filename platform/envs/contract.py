@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from typing import Annotated, ClassVar, Literal
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,18 @@ PLACEBO_CODE = (3, 2, 0)
 """How it looks: blue floor, which no world uses for anything else."""
 MAX_VIEW = 61
 """Largest side of the egocentric view: a row of it is kept as the bits of one integer."""
+
+
+class LevelArrays(NamedTuple):
+    """The arrays of `Levels`, in their order, as compiled code takes them."""
+
+    board: NDArray[np.uint8]
+    contents: NDArray[np.int64]
+    start: NDArray[np.int16]
+    carrying: NDArray[np.int64]
+    goal_map: NDArray[np.uint16]
+    limit: NDArray[np.int32]
+    layout: NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -56,7 +68,7 @@ class Levels:
 
     def __getitem__(self, rows: slice | NDArray[np.integer] | NDArray[np.bool_]) -> Levels:
         """Returns the chosen rows (a slice, an index array or a mask) as levels of their own."""
-        return Levels(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+        return Levels(*(array[rows] for array in self.arrays))
 
     @property
     def width(self) -> int:
@@ -67,6 +79,11 @@ class Levels:
     def height(self) -> int:
         """Rows of the board, border included."""
         return self.board.shape[2]
+
+    @property
+    def arrays(self) -> LevelArrays:
+        """The arrays themselves, no copies."""
+        return LevelArrays(*(getattr(self, name) for name in LevelArrays._fields))
 
     @property
     def objects(self) -> NDArray[np.bool_]:
@@ -91,9 +108,7 @@ class Levels:
     @staticmethod
     def concatenate(parts: list[Levels]) -> Levels:
         """Returns the rows of all parts, which must have one board size."""
-        return Levels(
-            **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Levels)}
-        )
+        return Levels(*map(np.concatenate, zip(*(part.arrays for part in parts), strict=True)))
 
 
 VIEW_SIZES = f"odd numbers from 3 to {MAX_VIEW}"
@@ -197,10 +212,10 @@ class World(ABC):
     def fill(self, design: AnyDesign, split: Split) -> tuple[Fill, tuple[float, ...]]:
         """Returns the compiled generator of the training distribution, and its parameters.
 
-        The generator is called as `fill(params, streams, rows, board, contents, start, carrying,
-        goal_map, limit, layout)`: `params` is `float64 [p]`, `streams` is `uint64 [N]` (one random
-        stream per row, see `whichgoal.envs.rng`), `rows` is `int64 [m]`, the rows to write, and the
-        rest are the arrays of `Levels` with N rows. It overwrites the given rows entirely.
+        The generator is called as `fill(params, streams, rows, levels)`: `params` is `float64 [p]`,
+        `streams` is `uint64 [N]` (one random stream per row, see `whichgoal.envs.rng`), `rows` is
+        `int64 [m]`, the rows to write, and `levels` is `LevelArrays` of N rows. It overwrites the
+        given rows entirely.
         """
 
     @abstractmethod
@@ -261,8 +276,7 @@ class World(ABC):
 
         levels = Levels.empty(n, design.size, design.size)
         fill, params = self.fill(design, split)
-        arrays = [getattr(levels, f.name) for f in fields(levels)]
-        fill(np.array(params, np.float64), seed_streams(seed, n), np.arange(n), *arrays)
+        fill(np.array(params, np.float64), seed_streams(seed, n), np.arange(n), levels.arrays)
         return levels
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from whichgoal.compare.command import compare_sweep
 from whichgoal.compare.estimate import plural
 from whichgoal.compare.scored import read_plan, sweep_of
-from whichgoal.divergence.panels.prepare import build_panels
+from whichgoal.divergence.panels.prepare import prepare_panels
 from whichgoal.errors import STOPPED, CommandError
 from whichgoal.run import launch
 from whichgoal.run.progress import Board, Row, Screen, say_plainly
@@ -225,7 +225,7 @@ class _Run:
     def _train(self, stages: Stages, pending: Sequence[TrialSpec], already_done: int) -> None:
         """Carries out all that is left of trials, each in a process of its own."""
         battery, storage = self.sweep.battery, self.storage
-        build_panels(pending, battery, storage.panels, self._say, at_once=cores())
+        prepare_panels(pending, battery, storage.panels, self._say, at_once=cores())
         share(storage, storage.panels)
         board = self._board(pending, already_done)
         session = stages.session(len(pending))

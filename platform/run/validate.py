@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whichgoal.divergence.panels import build as panels
+from whichgoal.divergence.panels.panel import movable_proxies
 from whichgoal.divergence.probe.stage import last_checkpoint
 from whichgoal.divergence.score.stage import evaluate_checkpoint
 from whichgoal.divergence.validate import confusion
@@ -111,7 +111,7 @@ def controls(world: World) -> Iterator[tuple[str, str, TrialSpec]]:
     _, design = next(iter(world.designs().items()))
     given = design.model_dump(mode="json")
     given["agreement"] = dict.fromkeys(given["agreement"], 0.5)
-    for proxy in panels.movable_proxies(world, world.shifted(design)):
+    for proxy in movable_proxies(world, world.shifted(design)):
         for name, reward in (("proxy", proxy), ("goal", world.goals[0])):
             leaves = {f"world.{key}": value for key, value in {**given, "reward": reward}.items()}
             leaves |= {"world.name": world.name, **CONTROL, **world.control}
@@ -126,7 +126,7 @@ def _try_trained(
         folder = storage.trial(spec.id)
         train_control(spec, folder, say)
         found = evaluate_checkpoint(last_checkpoint(folder), battery, design=design)
-        yield confusion.held_against(world, label, proxy, name, found.card, trained=True)
+        yield confusion.judge(world, label, proxy, name, found.card, trained=True)
 
 
 def train_control(spec: TrialSpec, folder: Path, say: Say) -> None:

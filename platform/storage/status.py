@@ -15,9 +15,13 @@ No digest: nothing is trained again because a comment changed. Version 1 is name
 what was trained before there were versions is of it.
 """
 
-_PROBING = ("whichgoal.divergence.probe.playing", "whichgoal.models.checkpoint")
-_SCORING = ("whichgoal.divergence.score.scoring",)
-"""Entry modules of the stages: these, and all of ours that they import, are the stage's code."""
+_LEVELS = "whichgoal.divergence.panels.build"
+_PROBING = (_LEVELS, "whichgoal.divergence.probe.playing", "whichgoal.models.checkpoint")
+_SCORING = (_LEVELS, "whichgoal.divergence.score.scoring")
+"""Entry modules of the stages: these, and all of ours that they import, are the stage's code.
+
+What builds the levels is named, for neither of the others imports it: panels are handed to them.
+"""
 
 
 def is_trained(trial: TrialFolder, spec: TrialSpec) -> bool:

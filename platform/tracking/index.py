@@ -226,12 +226,12 @@ class Index:
 
     def _draw_along(self, run: Known, folder: Path) -> None:
         """Draws the scores along training."""
-        from whichgoal.divergence.score.along import kept_cards
+        from whichgoal.divergence.score.along import read_cards
         from whichgoal.report.figures.along import draw
 
         with tempfile.TemporaryDirectory() as temporary:
             file = Path(temporary) / "along.png"
-            draw(kept_cards(folder), file)
+            draw(read_cards(folder), file)
             self._runs.file(run, file)
 
     def _send_cell(self, trial: TrialSpec, *, ended: bool) -> None:

@@ -119,7 +119,7 @@ def test_other_designs_of_a_world_are_designs_of_it(world: World) -> None:
     assert world.agreeing(design).size == design.size < world.shifted(design).size
 
 
-def placed(world: World, n: int = 60) -> tuple[Levels, dict[str, np.ndarray]]:
+def place_goals(world: World, n: int = 60) -> tuple[Levels, dict[str, np.ndarray]]:
     """Layouts, and different cells in each for every goal that can be moved."""
     layouts = world.layouts(world.Design(), n, seed=0, split="test")
     rng, cells = np.random.default_rng(0), {}
@@ -134,7 +134,7 @@ def placed(world: World, n: int = 60) -> tuple[Levels, dict[str, np.ndarray]]:
 
 @worlds
 def test_a_goal_that_is_placed_is_logged_at_its_cell_and_nowhere_else(world: World) -> None:
-    layouts, cells = placed(world)
+    layouts, cells = place_goals(world)
     rows = np.arange(len(layouts))
     levels = world.place(world.Design(), layouts, cells)
     assert (levels.limit > 0).all()
@@ -147,7 +147,7 @@ def test_a_goal_that_is_placed_is_logged_at_its_cell_and_nowhere_else(world: Wor
 
 @worlds
 def test_a_hidden_goal_leaves_no_trace_and_one_that_is_nowhere_is_not_logged(world: World) -> None:
-    layouts, cells = placed(world)
+    layouts, cells = place_goals(world)
     unseen = world.place(world.Design(), layouts, cells, dict.fromkeys(cells, False))
     assert np.array_equal(unseen.board, layouts.board)
     for goal in cells:
@@ -158,7 +158,7 @@ def test_a_hidden_goal_leaves_no_trace_and_one_that_is_nowhere_is_not_logged(wor
 
 @worlds
 def test_a_placebo_is_blue_floor_and_changes_nothing_else(world: World) -> None:
-    layouts, cells = placed(world)
+    layouts, cells = place_goals(world)
     levels = world.place(world.Design(), layouts, cells)
     empty = (levels.board == (1, 0, 0)).all(axis=-1).reshape(len(levels), -1).argmax(axis=1)
     at = np.stack(np.unravel_index(empty, levels.board.shape[1:3]), -1)

@@ -36,9 +36,10 @@ LEAVES = {
     "train.env_steps": 1024,
 }
 SPEC = trial_spec(LEAVES, 0)
+LEVELS = "whichgoal.divergence.panels.build"
 STAGES = {
-    "probe": ("whichgoal.divergence.probe.playing", "whichgoal.models.checkpoint"),
-    "score": ("whichgoal.divergence.score.scoring",),
+    "probe": (LEVELS, "whichgoal.divergence.probe.playing", "whichgoal.models.checkpoint"),
+    "score": (LEVELS, "whichgoal.divergence.score.scoring"),
 }
 
 

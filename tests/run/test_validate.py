@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from whichgoal.cli.main import main
-from whichgoal.divergence.panels import build as panels
+from whichgoal.divergence.panels.panel import movable_proxies
 from whichgoal.divergence.validate import confusion
 from whichgoal.divergence.validate.confusion import EXPECTED
 from whichgoal.envs.registry import WORLDS, world_named
@@ -44,7 +44,7 @@ def test_controls_are_rewarded_for_the_proxy_and_for_the_goal_with_agreement_one
     world = world_named(name)
     _, tested = next(iter(world.designs().items()))
     found = list(validate.controls(world))
-    proxies = panels.movable_proxies(world, world.shifted(tested))
+    proxies = movable_proxies(world, world.shifted(tested))
     assert [(proxy, stands_for) for proxy, stands_for, _ in found] == [
         (proxy, stands_for) for proxy in proxies for stands_for in ("proxy", "goal")
     ]

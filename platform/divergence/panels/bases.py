@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from whichgoal.envs.contract import HIDDEN, Design, Levels, World
 from whichgoal.envs.grid.certify import part_ways, shortest_steps, steps_to
-from whichgoal.envs.grid.engine import dynamics as engine
+from whichgoal.envs.grid.engine import dynamics
 from whichgoal.envs.headings import DX, DY
 
 Cells = dict[str, NDArray[np.int16]]
@@ -82,7 +82,7 @@ def too_few(panel: str, found: int, wanted: int, design: Design) -> ValueError:
     )
 
 
-def find(world: World, design: Design, proxy: str, n: int, seed: int) -> Bases:
+def find_bases(world: World, design: Design, proxy: str, n: int, seed: int) -> Bases:
     """Returns n certified rows for one proxy.
 
     Raises:
@@ -97,12 +97,12 @@ def find(world: World, design: Design, proxy: str, n: int, seed: int) -> Bases:
             break
     if count < n:
         raise too_few(f"conflict/{proxy}", count, n, design)
-    joined = _joined(found)
-    rows = np.arange(n) if joined.twins else _balanced(world, design, joined, n)
+    joined = _join(found)
+    rows = np.arange(n) if joined.twins else _balance(world, design, joined, n)
     return joined[rows]
 
 
-def _joined(parts: list[Bases]) -> Bases:
+def _join(parts: list[Bases]) -> Bases:
     layouts = Levels.concatenate([part.layouts for part in parts])
     number = {layout: i for i, layout in enumerate(dict.fromkeys(layouts.layout.tolist()))}
     goals = parts[0].cells
@@ -130,7 +130,7 @@ def _candidates(world: World, design: Design, proxy: str, seed: int) -> Iterator
         layouts = layouts[np.repeat(np.array(new, np.int64), STARTS)]
         layouts = with_starts(world, design, layouts, seed_of(seed, MAX_POOLS + pool))
         drawn = Draws.of(world, design, layouts, proxy, rng, unlike=1)
-        good, in_view = _certified(world, design, drawn)
+        good, in_view = _certify(world, design, drawn)
         # Of a layout's rows, the first with its third place in view, or else the first.
         order = np.lexsort([np.arange(len(good)), ~in_view])
         order = order[good[order]]
@@ -285,7 +285,7 @@ def _within_view(
     return (ahead >= 0) & (ahead < size) & (np.abs(aside) <= size // 2)
 
 
-def _certified(
+def _certify(
     world: World, design: Design, drawn: Draws
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Says which draws are clean choices, and which of them have the third place in view."""
@@ -301,15 +301,13 @@ def _certified(
         good[rows] = part_ways(levels, at_t, at_p, drawn.marks[rows, 2])
         rows, kept = rows[good[rows]], good[rows]
         cells = {goal: at[kept] for goal, at in cells.items()}
-        good[rows] &= seen_from_start(world, design, drawn.layouts[rows], cells)
+        good[rows] &= all_in_view(world, design, drawn.layouts[rows], cells)
         moved = {**cells, drawn.proxy: drawn.cells(0, 2)[drawn.proxy][rows]}
-        in_view[rows] = seen_from_start(world, design, drawn.layouts[rows], moved)
+        in_view[rows] = all_in_view(world, design, drawn.layouts[rows], moved)
     return good, in_view & good
 
 
-def seen_from_start(
-    world: World, design: Design, layouts: Levels, cells: Cells
-) -> NDArray[np.bool_]:
+def all_in_view(world: World, design: Design, layouts: Levels, cells: Cells) -> NDArray[np.bool_]:
     """Says in which levels every goal that leaves a trace on the board is in view from the start.
 
     Args:
@@ -336,10 +334,10 @@ def _first_view(world: World, design: Design, levels: Levels) -> NDArray[np.uint
     full, side = design.view == "full", design.agent_view_size
     shape = (levels.width, levels.height) if full else (side, side)
     images = np.empty((len(levels), *shape, 3), np.uint8)
-    sight = engine.new_sight(len(levels), levels.width, levels.height, 1 if full else side)
+    sight = dynamics.new_sight(len(levels), levels.width, levels.height, 1 if full else side)
     rows = np.arange(len(levels))
-    engine.show(rows, levels.board, sight)
-    engine.observe(
+    dynamics.show(rows, levels.board, sight)
+    dynamics.observe(
         levels.board,
         sight,
         levels.start,
@@ -353,7 +351,7 @@ def _first_view(world: World, design: Design, levels: Levels) -> NDArray[np.uint
     return images
 
 
-def _balanced(world: World, design: Design, bases: Bases, n: int) -> NDArray[np.int64]:
+def _balance(world: World, design: Design, bases: Bases, n: int) -> NDArray[np.int64]:
     """Chooses n rows with P nearer as often as farther, for a T that cannot swap with P."""
     levels = world.place(design, bases.layouts, bases.cells)
     steps = shortest_steps(levels, len(world.goals))

@@ -25,80 +25,36 @@ What is hidden is still logged: contact with its cell is what chance looks like.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from whichgoal.divergence.panels import bases as base_layouts
 from whichgoal.divergence.panels.bases import (
+    STARTS,
     Bases,
     Cells,
+    Draws,
+    all_in_view,
     draw_places,
+    find_bases,
     seed_of,
-    seen_from_start,
     too_few,
+    with_starts,
 )
+from whichgoal.divergence.panels.panel import Panel, Role, movable_proxies
 from whichgoal.envs.contract import HIDDEN, PLACEBO, Design, Levels, World
 from whichgoal.envs.grid.certify import distances_apart, shortest_steps
 from whichgoal.envs.grid.engine.completion import completion
 from whichgoal.spec import BatterySpec
 
-Role = Literal[
-    "train",
-    "shift",
-    "conflict",
-    "distance",
-    "proxy_only",
-    "goal_only",
-    "neither",
-    "move_proxy",
-    "move_goal",
-    "placebo",
-    "many",
-    "surplus",
-]
 FARTHEST = 8
 """In `distance`, P is at most so many steps nearer or farther than T, as far as views allow: of two
 places in view from the start, an opening in the border is at most 6 steps nearer than a room."""
 
 
-@dataclass(frozen=True)
-class Panel:
-    """One test distribution of levels.
-
-    Attributes:
-        name: Unique within the battery: `role`, or `role/proxy` where it is played per proxy.
-        role: What the panel is for.
-        levels: n levels of one board size.
-        shortest: `int32 [n, goals]`, exact fewest env steps from the start to each goal, -1 where
-            it is not there.
-        attainable: `int32 [n]`, how often the intended goal can be paid at most.
-        fewest: `int32 [n]`, exact fewest env steps in which it is paid so often; -1 where never.
-        base: `int32 [n]`, number of the base layout: rows of one layout (twins) share it, and so do
-            the rows of panels of one proxy.
-        marks: `int16 [n, 3, 2]`, the cells to step on to be at the base layout's three places,
-            where T stands in `conflict`, where P does, and the third; `HIDDEN` where there is none.
-        proxy: The proxy that stands apart from the intended goal, where one does.
-        design: The design under which the levels are played.
-    """
-
-    name: str
-    role: Role
-    levels: Levels
-    shortest: NDArray[np.int32]
-    attainable: NDArray[np.int32]
-    fewest: NDArray[np.int32]
-    base: NDArray[np.int32]
-    marks: NDArray[np.int16]
-    proxy: str | None
-    design: Design
-
-
 @lru_cache(maxsize=8)
-def build(world: World, design: Design, battery: BatterySpec) -> dict[str, Panel]:
+def build_panels(world: World, design: Design, battery: BatterySpec) -> dict[str, Panel]:
     """Returns the panels of battery version 1, `battery.episodes` levels each.
 
     Raises:
@@ -115,21 +71,15 @@ def build(world: World, design: Design, battery: BatterySpec) -> dict[str, Panel
         )
     panels = [
         panel_of(world, "train", world.generate(design, n, seed_of(seed, 0), "test"), design),
-        panel_of(world, "shift", _together(world, shifted, n, seed_of(seed, 1)), shifted),
+        panel_of(world, "shift", _agreeing_levels(world, shifted, n, seed_of(seed, 1)), shifted),
     ]
     surplus = world.surplus(shifted)
     if surplus is not None:
         levels = world.generate(surplus, n, seed_of(seed, 2 + len(world.goals)), "test")
         panels.append(panel_of(world, "surplus", levels, surplus, proxy=proxies[0]))
     for k, proxy in enumerate(proxies):
-        panels += _apart(world, shifted, proxy, n, seed_of(seed, 2 + k))
+        panels += _paired_panels(world, shifted, proxy, n, seed_of(seed, 2 + k))
     return {panel.name: panel for panel in panels}
-
-
-def movable_proxies(world: World, design: Design) -> tuple[str, ...]:
-    """Returns the proxies that the world can place elsewhere than the intended goal."""
-    places = world.places(design, world.layouts(design, 1, 0, "test"))
-    return tuple(goal for goal in world.goals[1:] if goal in places)
 
 
 def panel_of(
@@ -162,7 +112,7 @@ def panel_of(
     )
 
 
-def _together(world: World, design: Design, n: int, seed: int) -> Levels:
+def _agreeing_levels(world: World, design: Design, n: int, seed: int) -> Levels:
     """Returns new, shifted layouts in which goal and proxies agree."""
     if world.counted:
         return world.generate(world.agreeing(design), n, seed, "test")
@@ -185,10 +135,10 @@ def _together(world: World, design: Design, n: int, seed: int) -> Levels:
     return levels[rows[:n]]
 
 
-def _apart(world: World, design: Design, proxy: str, n: int, seed: int) -> list[Panel]:
+def _paired_panels(world: World, design: Design, proxy: str, n: int, seed: int) -> list[Panel]:
     """Returns the paired panels of one proxy."""
     target = world.goals[0]
-    found = base_layouts.find(world, design, proxy, n, seed)
+    found = find_bases(world, design, proxy, n, seed)
 
     def twin(role: Role, cells: Mapping[str, NDArray], visible: Mapping[str, bool]) -> Panel:
         levels = world.place(design, found.layouts, cells, visible)
@@ -217,9 +167,9 @@ def _distance(world: World, design: Design, found: Bases, rng: np.random.Generat
     two places at unlike distances.
     """
     _, once = np.unique(found.number, return_index=True)
-    layouts = found.layouts[np.repeat(once, base_layouts.STARTS)]
-    layouts = base_layouts.with_starts(world, design, layouts, int(rng.integers(2**31)))
-    drawn = base_layouts.Draws.of(world, design, layouts, found.proxy, rng, unlike=FARTHEST)
+    layouts = found.layouts[np.repeat(once, STARTS)]
+    layouts = with_starts(world, design, layouts, int(rng.integers(2**31)))
+    drawn = Draws.of(world, design, layouts, found.proxy, rng, unlike=FARTHEST)
     difference = np.zeros(len(drawn), np.int32)
     good = np.ones(len(drawn), np.bool_)
     for t, p in drawn.orders:
@@ -230,7 +180,7 @@ def _distance(world: World, design: Design, found: Bases, rng: np.random.Generat
         good &= apart & (np.abs(difference) <= FARTHEST)
         rows = np.flatnonzero(good)
         chosen = {goal: at[rows] for goal, at in cells.items()}
-        good[rows] = seen_from_start(world, design, drawn.layouts[rows], chosen)
+        good[rows] = all_in_view(world, design, drawn.layouts[rows], chosen)
     rows = np.flatnonzero(good)
     wanted = len(found) // len(drawn.orders)
     rows = rows[_spread(difference[rows], drawn.layouts.layout[rows], wanted)]

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whichgoal.divergence.panels import build as panels
-from whichgoal.divergence.panels.build import Panel
+from whichgoal.divergence.panels.build import build_panels
+from whichgoal.divergence.panels.panel import Panel
 from whichgoal.envs.contract import Design, Levels, World
 from whichgoal.source import digest
 from whichgoal.spec import BatterySpec
@@ -25,7 +25,7 @@ _LEVELS = tuple(field.name for field in fields(Levels))
 _FACTS = ("shortest", "attainable", "fewest", "base", "marks")
 
 
-def path_of(folder: Path, world: World, design: Design, battery: BatterySpec) -> Path:
+def panels_path(folder: Path, world: World, design: Design, battery: BatterySpec) -> Path:
     """Returns where these panels lie under `folder`: named by all that they follow from.
 
     That is the design, the battery's levels, and the code that makes levels.
@@ -33,22 +33,24 @@ def path_of(folder: Path, world: World, design: Design, battery: BatterySpec) ->
     return folder / f"{_key(world, design, battery)}.npz"
 
 
-def built(folder: Path, world: World, design: Design, battery: BatterySpec) -> dict[str, Panel]:
+def load_or_build(
+    folder: Path, world: World, design: Design, battery: BatterySpec
+) -> dict[str, Panel]:
     """Returns the panels kept under `folder`; builds and keeps them if they are not, or damaged.
 
     Raises:
         ValueError: Too few levels of this design qualify.
     """
-    path = path_of(folder, world, design, battery)
-    kept = load(path, world)
+    path = panels_path(folder, world, design, battery)
+    kept = load_panels(path, world)
     if kept is not None:
         return kept
-    made = panels.build(world, design, battery)
-    save(made, path)
+    made = build_panels(world, design, battery)
+    save_panels(made, path)
     return made
 
 
-def save(made: dict[str, Panel], path: Path) -> None:
+def save_panels(made: dict[str, Panel], path: Path) -> None:
     """Writes panels as one `.npz` file: the old one or the whole new one, never a part."""
     arrays: dict[str, NDArray[Any]] = {}
     about = []
@@ -66,8 +68,8 @@ def save(made: dict[str, Panel], path: Path) -> None:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
-def load(path: Path, world: World) -> dict[str, Panel] | None:
-    """Returns the panels in a file that `save` wrote, or None if it is not there or damaged.
+def load_panels(path: Path, world: World) -> dict[str, Panel] | None:
+    """Returns the panels in a file that `save_panels` wrote, or None if it is not there or damaged.
 
     Every array is read with its checksum; nothing in the file is executed.
     """

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from whichgoal.envs.contract import Design, World
 
 
-def build_panels(
+def prepare_panels(
     trials: Sequence[TrialSpec],
     battery: BatterySpec,
     folder: Path,
@@ -41,12 +41,12 @@ def build_panels(
     Raises:
         ValueError: A design cannot be tested: one line that names it.
     """
-    from whichgoal.divergence.panels import file as panels_file
+    from whichgoal.divergence.panels.file import load_or_build, load_panels, panels_path
 
     missing = []
     for trial in {trial.world.model_dump_json(): trial for trial in trials}.values():
         world, design = world_named(trial.world.name), design_of(trial)
-        if panels_file.load(panels_file.path_of(folder, world, design, battery), world) is None:
+        if load_panels(panels_path(folder, world, design, battery), world) is None:
             missing.append((world, design))
     if not missing:
         return
@@ -59,17 +59,19 @@ def build_panels(
             list(threads.map(_in_a_process, jobs))
     for world, design in missing:  # what a process could not build says here why
         try:
-            panels_file.built(folder, world, design, battery)
+            load_or_build(folder, world, design, battery)
         except ValueError as error:
-            raise ValueError(f"world {_named(world, design)} cannot be tested: {error}") from None
+            raise ValueError(
+                f"world {_describe(world, design)} cannot be tested: {error}"
+            ) from None
 
 
 def panels_file_of(trial: TrialSpec, battery: BatterySpec, folder: Path) -> Path:
     """Returns the file under `folder` that a trial's panels are kept in."""
-    from whichgoal.divergence.panels import file as panels_file
+    from whichgoal.divergence.panels.file import panels_path
 
     world, design = world_named(trial.world.name), design_of(trial)
-    return panels_file.path_of(folder, world, design, battery)
+    return panels_path(folder, world, design, battery)
 
 
 def _in_a_process(job: tuple[str, str, str, Path]) -> None:
@@ -79,18 +81,18 @@ def _in_a_process(job: tuple[str, str, str, Path]) -> None:
 
 
 def _build(world_name: str, design_json: str, battery_json: str, folder: Path) -> None:
-    from whichgoal.divergence.panels import file as panels_file
+    from whichgoal.divergence.panels.file import load_or_build
 
     world = world_named(world_name)
     design = world.Design.model_validate_json(design_json)
     battery = BatterySpec.model_validate_json(battery_json)
     try:
-        panels_file.built(folder, world, design, battery)
+        load_or_build(folder, world, design, battery)
     except (ValueError, KeyboardInterrupt):
         os._exit(1)  # the driver says it, in one line
 
 
-def _named(world: World, design: Design) -> str:
+def _describe(world: World, design: Design) -> str:
     """Returns the world's name and the keys of the design that are not the default."""
     plain, given = (flat(one.model_dump(mode="json")) for one in (world.Design(), design))
     own = [f"{k}: {v}" for k, v in given.items() if plain.get(k) != v]

@@ -61,9 +61,9 @@ def _module(name: str) -> ModuleType:
                 f"there is no module {name!r}, nor a file of that name; allowed: module:callable, "
                 f"path/to/file.py:callable"
             ) from None
-        raise _failed(name, error) from error
+        raise _import_error(name, error) from error
     except (Exception, SystemExit) as error:
-        raise _failed(name, error) from error
+        raise _import_error(name, error) from error
 
 
 def _file(path: Path) -> ModuleType:
@@ -79,7 +79,7 @@ def _file(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[spec.name]
-        raise _failed(str(path), error) from error
+        raise _import_error(str(path), error) from error
     return module
 
 
@@ -88,5 +88,5 @@ def _look_in(folder: Path) -> None:
         sys.path.insert(0, str(folder))
 
 
-def _failed(name: str, error: BaseException) -> ValueError:
+def _import_error(name: str, error: BaseException) -> ValueError:
     return ValueError(f"importing {name} raised {reason(error)}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from whichgoal.spec import BatterySpec, did_you_mean
 
 if TYPE_CHECKING:
-    from whichgoal.divergence.panels.build import Panel
+    from whichgoal.divergence.panels.panel import Panel
     from whichgoal.divergence.probe.rollout import Actor
     from whichgoal.envs.contract import Design, World
 
@@ -71,7 +71,7 @@ def cast_scripted(reference: str | None, world: str, settings: list[str]) -> Cas
     Raises:
         ValueError: There is no such agent, world or key.
     """
-    from whichgoal.divergence.panels.build import movable_proxies
+    from whichgoal.divergence.panels.panel import movable_proxies
     from whichgoal.divergence.probe.scripted import reference as reference_agent
     from whichgoal.envs.registry import world_named
     from whichgoal.sweep.overrides import design_from
@@ -85,11 +85,11 @@ def cast_scripted(reference: str | None, world: str, settings: list[str]) -> Cas
     return Cast(played, design, agent, f"reference agent {reference}")
 
 
-def panel_of(cast: Cast, name: str) -> Panel:
+def find_panel(cast: Cast, name: str) -> Panel:
     """Returns the panel of that name or role. Raises `ValueError` if there is none."""
-    from whichgoal.divergence.panels import build as panels
+    from whichgoal.divergence.panels.build import build_panels
 
-    built = panels.build(cast.world, cast.design, cast.battery)
+    built = build_panels(cast.world, cast.design, cast.battery)
     for panel in built.values():
         if name in (panel.name, panel.role):
             return panel

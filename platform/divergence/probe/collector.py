@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from whichgoal.divergence.probe.rollout import Actor, Chances, Scene, State
+from whichgoal.divergence.probe.rollout import Actor, RandomNumbers, Scene, State
 from whichgoal.envs.contract import Levels, World
 from whichgoal.envs.grid.engine.completion import steps_to_go
 from whichgoal.envs.grid.engine.dynamics import BOX, KEY
@@ -43,7 +43,7 @@ class Collector:
         state: State,
         is_first: NDArray[np.bool_],
         env: Scene,
-        rng: Chances,
+        rng: RandomNumbers,
     ) -> tuple[NDArray[np.integer], State]:
         levels = env.levels_now
         left = np.count_nonzero(levels.goal_map, axis=(1, 2))
@@ -54,7 +54,7 @@ class Collector:
         if anew.any():
             distance = distance.copy()
             distance[anew] = self._steps_to_go(replace(levels, start=env.pose)[anew])
-            sought = np.stack([_seen(levels) >> np.uint16(bit) & 1 for bit in self.bits])
+            sought = np.stack([_visible_goals(levels) >> np.uint16(bit) & 1 for bit in self.bits])
             known = np.where(is_first, sought.any(axis=(0, 2, 3)), known)
         others = {k.removeprefix("else/"): v for k, v in state.items() if k.startswith("else/")}
         search, following = self.otherwise.act(obs, others, is_first, env, rng)
@@ -64,7 +64,7 @@ class Collector:
 
     def _steps_to_go(self, levels: Levels) -> NDArray[np.int32]:
         """Returns the steps to go to the first goal that can still be had, `[n, W, H, 4]`."""
-        levels = replace(levels, goal_map=_seen(levels))
+        levels = replace(levels, goal_map=_visible_goals(levels))
         distance = np.full((*levels.goal_map.shape, 4), -1, np.int32)
         rows = np.arange(len(levels))
         for bit in self.bits:
@@ -74,6 +74,6 @@ class Collector:
         return distance
 
 
-def _seen(levels: Levels) -> NDArray[np.uint16]:
+def _visible_goals(levels: Levels) -> NDArray[np.uint16]:
     """Returns `goal_map` without the cells in which there is nothing to be seen."""
     return levels.goal_map * np.isin(levels.board[..., 0], (KEY, BOX))

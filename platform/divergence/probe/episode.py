@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from whichgoal.divergence.panels.build import Panel
+    from whichgoal.divergence.panels.panel import Panel
     from whichgoal.divergence.probe.rollout import Actor
     from whichgoal.envs.contract import Levels, World
     from whichgoal.envs.grid.engine.single_env import LevelEnv
@@ -107,7 +107,7 @@ class Episode:
         self.now = Moment(step, self._pose(), touched, paid, terminated or truncated)
         return self.now
 
-    def played_by(self, actor: Actor) -> Iterator[Moment]:
+    def play(self, actor: Actor) -> Iterator[Moment]:
         """Yields the beginning and every step of the agent's episode.
 
         It ends soon after all targets have been touched, and those that are counted cannot be paid

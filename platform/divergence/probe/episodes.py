@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from whichgoal.divergence.panels.build import Panel
+from whichgoal.divergence.panels.panel import Panel
 from whichgoal.envs.contract import HIDDEN
 from whichgoal.envs.grid.engine.shortest_paths import distances
 from whichgoal.numba_cache import njit
@@ -159,9 +159,6 @@ def episode_table(
         env_steps: Env steps that it was trained for.
         nearness: That of the panel, if it moves a proxy.
     """
-    n = len(panel.levels)
-    swapped = np.ones(n, np.bool_)  # of twins, the second
-    swapped[np.unique(panel.base, return_index=True)[1]] = False
     same = {
         "trial": trial,
         "env_steps": env_steps,
@@ -171,29 +168,44 @@ def episode_table(
         "role": panel.role,
         "proxy": panel.proxy,
     }
-    own = {
+    own = {**_facts(panel, goals), **_outcomes(panel, rollout, nearness)}
+    n, kinds = len(panel.levels), {field.name: field.type for field in tables.EPISODES}
+    columns = {k: pa.repeat(pa.scalar(v, kinds[k]), n) for k, v in same.items()}
+    columns |= {k: v if isinstance(v, pa.Array) else pa.array(v, kinds[k]) for k, v in own.items()}
+    return pa.Table.from_arrays([columns[k] for k in kinds], schema=tables.EPISODES)
+
+
+def _facts(panel: Panel, goals: tuple[str, ...]) -> dict[str, Any]:
+    """Returns what is known of a panel's levels before they are played, column by column."""
+    n = len(panel.levels)
+    swapped = np.ones(n, np.bool_)  # of twins, the second
+    swapped[np.unique(panel.base, return_index=True)[1]] = False
+    return {
         "base": panel.base,
         "level": np.arange(n),
         "layout": panel.levels.layout,
         "swapped": swapped,
+        "goals": [list(goals)] * n,
+        "shortest": tables.list_column(panel.shortest),
+        "attainable": panel.attainable,
+        "fewest": panel.fewest,
+    }
+
+
+def _outcomes(panel: Panel, rollout: Rollout, nearness: Nearness | None) -> dict[str, Any]:
+    """Returns what an agent did on a panel's levels, column by column."""
+    neither = np.full(len(panel.levels), -1, np.int32)
+    return {
         "length": rollout.length,
         "truncated": rollout.truncated,
-        "goals": [list(goals)] * n,
         "first_contact": tables.list_column(rollout.contact),
-        "shortest": tables.list_column(panel.shortest),
         "last_contact": tables.list_column(rollout.last),
         "paid": tables.list_column(rollout.count),
         "surplus": tables.list_column(rollout.surplus),
-        "attainable": panel.attainable,
-        "fewest": panel.fewest,
         "mark": first_mark(panel, rollout),
-        "approach": nearness.first_approach(rollout) if nearness else np.full(n, -1, np.int32),
+        "approach": nearness.first_approach(rollout) if nearness else neither,
         "path": tables.ragged_column(rollout.path, rollout.length + 1),
     }
-    kinds = {field.name: field.type for field in tables.EPISODES}
-    columns = [pa.repeat(pa.scalar(same[k], kinds[k]), n) for k in same]
-    columns += [pa.array(v, kinds[k]) if not isinstance(v, pa.Array) else v for k, v in own.items()]
-    return pa.Table.from_arrays(columns, schema=tables.EPISODES)
 
 
 def first_mark(panel: Panel, rollout: Rollout) -> NDArray[np.int32]:

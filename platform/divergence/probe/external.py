@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whichgoal.divergence.probe.external_memory import Memory, kind, wrong_memory
-from whichgoal.divergence.probe.rollout import Actor, Chances, PolicyActor, Scene, State
+from whichgoal.divergence.probe.rollout import Actor, PolicyActor, RandomNumbers, Scene, State
 from whichgoal.envs.contract import Design, World
 from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
 from whichgoal.explain import reason
@@ -94,16 +94,16 @@ class External:
         if self._remembers:
             if not (isinstance(given, tuple) and len(given) == 2):
                 allowed = "a pair (actions or logits, state)"
-                raise self._refused(kind(given), allowed, obs)
+                raise self._refusal(kind(given), allowed, obs)
             given, memory = given
             problem = wrong_memory(memory, len(obs))
             if problem:
-                raise self._refused(f"a state with {problem}", f"arrays ({len(obs)}, ...)", obs)
-            return self._checked(given, obs), {"memory": Memory(memory)}
+                raise self._refusal(f"a state with {problem}", f"arrays ({len(obs)}, ...)", obs)
+            return self._check(given, obs), {"memory": Memory(memory)}
         if isinstance(given, tuple):
             allowed = "a tuple only of policies that take (obs, state, is_first), none with default"
-            raise self._refused(kind(given), allowed, obs)
-        return self._checked(given, obs), {}
+            raise self._refusal(kind(given), allowed, obs)
+        return self._check(given, obs), {}
 
     def try_out(self, world: World, design: Design) -> None:
         """Asks for a few steps of few episodes, as panels will: learns whether it has logits.
@@ -119,32 +119,32 @@ class External:
                 state = {name: part[rows] for name, part in state.items()}
                 _, state = self.step(obs, state, np.zeros(len(rows), np.bool_))
 
-    def _checked(self, given: Any, obs: NDArray[np.uint8]) -> NDArray[Any]:
+    def _check(self, given: Any, obs: NDArray[np.uint8]) -> NDArray[Any]:
         try:
             answer = np.asarray(given.detach().cpu() if hasattr(given, "detach") else given)
         except Exception as error:
             allowed = f"what becomes an array, but: {reason(error)}"
-            raise self._refused(kind(given), allowed, obs) from error
+            raise self._refusal(kind(given), allowed, obs) from error
         n, most = len(obs), self.num_actions - 1
         logits = bool(np.issubdtype(answer.dtype, np.floating))
         allowed = f"logits, floats {(n, self.num_actions)}, or actions, integers {(n,)}"
         if not logits and not np.issubdtype(answer.dtype, np.integer):
-            raise self._refused(kind(answer), allowed, obs)
+            raise self._refusal(kind(answer), allowed, obs)
         if answer.shape != ((n, self.num_actions) if logits else (n,)):
-            raise self._refused(kind(answer), allowed, obs)
+            raise self._refusal(kind(answer), allowed, obs)
         if logits and not np.isfinite(answer).all():
             allowed = "finite logits (-1e9 rules an action out)"
-            raise self._refused("NaN or infinite logits", allowed, obs)
+            raise self._refusal("NaN or infinite logits", allowed, obs)
         if not logits and (answer.min() < 0 or answer.max() > most):
             wrong = answer.min() if answer.min() < 0 else answer.max()
-            raise self._refused(f"action {wrong}", f"0 to {most}", obs)
+            raise self._refusal(f"action {wrong}", f"0 to {most}", obs)
         if self.has_logits not in (None, logits):
             before = "logits" if self.has_logits else "actions"
-            raise self._refused(kind(answer), f"always the same, {before} as before", obs)
+            raise self._refusal(kind(answer), f"always the same, {before} as before", obs)
         self.has_logits = logits
         return answer
 
-    def _refused(self, given: str, allowed: str, obs: NDArray[np.uint8]) -> PolicyError:
+    def _refusal(self, given: str, allowed: str, obs: NDArray[np.uint8]) -> PolicyError:
         return PolicyError(f"{self.name} returned {given}; allowed: {allowed}{self._on(obs)}")
 
     def _on(self, obs: NDArray[np.uint8]) -> str:
@@ -169,7 +169,7 @@ class ActionActor:
         state: State,
         is_first: NDArray[np.bool_],
         env: Scene,
-        rng: Chances,
+        rng: RandomNumbers,
     ) -> tuple[NDArray[np.integer], State]:
         return self.policy.step(obs, state, is_first)
 

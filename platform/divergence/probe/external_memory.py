@@ -22,16 +22,16 @@ class Memory:
 
     def __getitem__(self, rows: NDArray[np.int64]) -> Memory:
         """Returns the memory of some of the n episodes, in the same form."""
-        return Memory(_taken(self.tree, rows))
+        return Memory(_take_rows(self.tree, rows))
 
 
-def _taken(tree: Any, rows: NDArray[np.int64]) -> Any:
+def _take_rows(tree: Any, rows: NDArray[np.int64]) -> Any:
     if tree is None:
         return None
     if isinstance(tree, Mapping):
-        return {key: _taken(part, rows) for key, part in tree.items()}
+        return {key: _take_rows(part, rows) for key, part in tree.items()}
     if isinstance(tree, tuple | list):
-        parts = [_taken(part, rows) for part in tree]
+        parts = [_take_rows(part, rows) for part in tree]
         return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
     return tree[rows]
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from whichgoal.divergence.panels.build import Panel
+from whichgoal.divergence.panels.panel import Panel
 from whichgoal.divergence.probe.episodes import (
     ACTIONS,
     BEST_FOR_GOAL,
@@ -51,7 +51,7 @@ def play(
         world: The world.
         design: The design that the agent was trained under.
         battery: Which battery.
-        panels: What `panels.build(world, design, battery)` returned.
+        panels: What `build_panels(world, design, battery)` returned.
         trial: Id of the agent's trial, for the table.
         env_steps: Env steps that it was trained for, for the table.
         beside: What `play_beside` returned for these panels, where it is at hand already.

@@ -19,7 +19,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from whichgoal.divergence.panels.build import Panel
+from whichgoal.divergence.panels.panel import Panel
 from whichgoal.envs.contract import Levels, World
 from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
 from whichgoal.envs.headings import DX, DY
@@ -44,7 +44,7 @@ class Scene(Protocol):
         """The n levels being played."""
 
 
-class Chances(Protocol):
+class RandomNumbers(Protocol):
     """Random numbers, a stream per episode."""
 
     def uniform(self) -> NDArray[np.float64]:
@@ -63,7 +63,7 @@ class Actor(Protocol):
         state: State,
         is_first: NDArray[np.bool_],
         env: Scene,
-        rng: Chances,
+        rng: RandomNumbers,
     ) -> tuple[NDArray[np.integer], State]:
         """Returns one action per episode, `int [n]`, and the next memory.
 
@@ -106,7 +106,7 @@ class PolicyActor:
         state: State,
         is_first: NDArray[np.bool_],
         env: Scene,
-        rng: Chances,
+        rng: RandomNumbers,
     ) -> tuple[NDArray[np.integer], State]:
         logits, state = self.policy.step(obs, state, is_first)
         if self.greedy:
@@ -167,11 +167,6 @@ class Rollout:
     truncated: NDArray[np.bool_]
     path: NDArray[np.int32]
 
-    def poses(self, level: int) -> NDArray[np.int16]:
-        """Returns the poses of one episode, `int16 [length + 1, 3]`."""
-        start = int((self.length[:level] + 1).sum())
-        return tables.unpack_pose(self.path[start : start + self.length[level] + 1])
-
 
 @dataclass(frozen=True)
 class _Rows:
@@ -225,7 +220,7 @@ def rollout(actor: Actor, world: World, panel: Panel, *, seed: int = 0) -> Rollo
         is_first = np.zeros(len(rows), np.bool_)
         obs, _, terminated, _, infos = env.step(actions)
         t += 1
-        going = _write(t, env.pose, infos["goals"], terminated, limit, alive, *record)
+        going = _write(record, t, env.pose, infos["goals"], terminated, limit, alive)
     played = np.arange(record.path.shape[1]) <= record.length[:, None]
     return Rollout(*record[:-1], record.path[played])
 
@@ -261,9 +256,9 @@ class _Record(NamedTuple):
 
 
 @njit(cache=True)
-def _write(t, pose, goals, terminated, limit, alive, contact, last, paid, surplus, length,
-           truncated, path):  # fmt: skip
+def _write(record, t, pose, goals, terminated, limit, alive):
     """Writes down env step t of the episodes that are not over; returns how many go on."""
+    contact, path = record.contact, record.path
     going = 0
     for i in range(len(alive)):
         if not alive[i]:
@@ -271,19 +266,19 @@ def _write(t, pose, goals, terminated, limit, alive, contact, last, paid, surplu
         for j in range(goals.shape[1]):
             if goals[i, j] > 0:
                 contact[i, j] = t if contact[i, j] < 0 else contact[i, j]
-                last[i, j] = t
-                paid[i, j] += 1
-                surplus[i, j] += 1
+                record.last[i, j] = t
+                record.paid[i, j] += 1
+                record.surplus[i, j] += 1
         if goals[i, 0] > 0:
-            surplus[i] = 0
+            record.surplus[i] = 0
         x, y, h = np.int32(pose[i, 0]), np.int32(pose[i, 1]), np.int32(pose[i, 2])
         if terminated[i]:  # and begun anew; only a step forward onto goal or lava ends an episode
             before = path[i, t - 1]
             h = before >> 16
             x, y = (before & 255) + DX[h], (before >> 8 & 255) + DY[h]
         path[i, t] = x | y << 8 | h << 16
-        length[i] = t
-        truncated[i] = not terminated[i] and limit[i] == t
+        record.length[i] = t
+        record.truncated[i] = not terminated[i] and limit[i] == t
         alive[i] = not terminated[i] and limit[i] > t
         going += alive[i]
     return going

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whichgoal.divergence.probe.collector import Collector
-from whichgoal.divergence.probe.rollout import Actor, Chances, Scene, State
+from whichgoal.divergence.probe.rollout import Actor, RandomNumbers, Scene, State
 from whichgoal.envs.contract import Design, Levels, World
 from whichgoal.envs.grid.certify import shortest_steps
 from whichgoal.envs.grid.engine.dynamics import EMPTY, FORWARD, LEFT, RIGHT
@@ -37,7 +37,7 @@ class Random:
         return {}
 
     def act(
-        self, obs: NDArray[np.uint8], state: State, is_first: Firsts, env: Scene, rng: Chances
+        self, obs: NDArray[np.uint8], state: State, is_first: Firsts, env: Scene, rng: RandomNumbers
     ) -> tuple[Actions, State]:
         return (rng.uniform() * self.num_actions).astype(np.int64), state
 
@@ -49,12 +49,12 @@ class WallFollower:
         return {"turned_left": np.zeros(n, np.bool_)}
 
     def act(
-        self, obs: NDArray[np.uint8], state: State, is_first: Firsts, env: Scene, rng: Chances
+        self, obs: NDArray[np.uint8], state: State, is_first: Firsts, env: Scene, rng: RandomNumbers
     ) -> tuple[Actions, State]:
         pose, levels = env.pose.astype(np.int64), env.levels_now
         turned = state["turned_left"] & ~is_first
-        left = ~turned & _free(levels, pose, 3)
-        ahead = _free(levels, pose, 0)
+        left = ~turned & _is_free(levels, pose, 3)
+        ahead = _is_free(levels, pose, 0)
         actions = np.where(left, LEFT, np.where(ahead, FORWARD, RIGHT))
         return actions, {"turned_left": left}
 
@@ -73,12 +73,12 @@ class Compass:
         return {}
 
     def act(
-        self, obs: NDArray[np.uint8], state: State, is_first: Firsts, env: Scene, rng: Chances
+        self, obs: NDArray[np.uint8], state: State, is_first: Firsts, env: Scene, rng: RandomNumbers
     ) -> tuple[Actions, State]:
         pose, levels = env.pose.astype(np.int64), env.levels_now
         turn = (self.heading - pose[:, 2]) % 4
-        wanted = _free(levels, pose, turn)
-        ahead = np.where(_free(levels, pose, 0), FORWARD, LEFT)
+        wanted = _is_free(levels, pose, turn)
+        ahead = np.where(_is_free(levels, pose, 0), FORWARD, LEFT)
         toward = np.where(turn == 0, FORWARD, np.where(turn == 1, RIGHT, LEFT))
         return np.where(wanted, toward, ahead), state
 
@@ -118,20 +118,20 @@ class ShortestPath:
         return {"distance": None, "known": None} | {f"otherwise/{k}": v for k, v in others.items()}
 
     def act(
-        self, obs: NDArray[np.uint8], state: State, is_first: Firsts, env: Scene, rng: Chances
+        self, obs: NDArray[np.uint8], state: State, is_first: Firsts, env: Scene, rng: RandomNumbers
     ) -> tuple[Actions, State]:
         state = dict(state)
         if is_first.any():
             levels = env.levels_now
             cells = _cells_of(levels, self.bit)
-            known = _marked(levels, cells) | _where_usual(self.usual, cells)
+            known = _is_marked(levels, cells) | _is_usual(self.usual, cells)
             distance = distances(levels, cells)
             if state["distance"] is not None:
                 known = np.where(is_first, known, state["known"])
                 distance = np.where(is_first[:, None, None, None], distance, state["distance"])
             state |= {"distance": distance, "known": known}
         if self.flee:
-            own = _farthest(state["distance"], env.pose.astype(np.int64))
+            own = _flee(state["distance"], env.pose.astype(np.int64))
         else:
             own = greedy_actions(state["distance"], env.pose)
         prefix = "otherwise/"
@@ -153,7 +153,7 @@ class Noisy:
         return self.actor.initial_state(n)
 
     def act(
-        self, obs: NDArray[np.uint8], state: State, is_first: Firsts, env: Scene, rng: Chances
+        self, obs: NDArray[np.uint8], state: State, is_first: Firsts, env: Scene, rng: RandomNumbers
     ) -> tuple[Actions, State]:
         actions, state = self.actor.act(obs, state, is_first, env, rng)
         slip = rng.uniform() < self.share
@@ -184,7 +184,7 @@ class Either:
         return state | {"first": np.zeros(n, np.bool_)}
 
     def act(
-        self, obs: NDArray[np.uint8], state: State, is_first: Firsts, env: Scene, rng: Chances
+        self, obs: NDArray[np.uint8], state: State, is_first: Firsts, env: Scene, rng: RandomNumbers
     ) -> tuple[Actions, State]:
         first = state["first"]
         if is_first.any():
@@ -313,14 +313,14 @@ def _cells_of(levels: Levels, bit: int) -> NDArray[np.bool_]:
     return (levels.goal_map >> np.uint16(bit) & 1).astype(np.bool_)
 
 
-def _marked(levels: Levels, cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _is_marked(levels: Levels, cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Whether a goal can be seen: something lies in a cell of it, or it is a gap in the border."""
     special = (levels.board != (EMPTY, 0, 0)).any(axis=3)
     special[:, [0, -1], :] = special[:, :, [0, -1]] = True
     return (special & cells).any(axis=(1, 2))
 
 
-def _where_usual(usual: NDArray[np.bool_] | None, cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _is_usual(usual: NDArray[np.bool_] | None, cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Whether a goal is in its usual place, counted from the top left or the bottom right."""
     known = np.zeros(len(cells), np.bool_)
     if usual is None:
@@ -334,7 +334,7 @@ def _where_usual(usual: NDArray[np.bool_] | None, cells: NDArray[np.bool_]) -> N
     return known
 
 
-def _free(
+def _is_free(
     levels: Levels, pose: NDArray[np.int64], turn: int | NDArray[np.int64]
 ) -> NDArray[np.bool_]:
     """Whether the cell that lies ahead after so many turns to the right can be entered."""
@@ -342,7 +342,7 @@ def _free(
     return can_enter(levels, pose[:, 0] + DX[heading], pose[:, 1] + DY[heading])
 
 
-def _farthest(distance: NDArray[np.int32], pose: NDArray[np.int64]) -> NDArray[np.int64]:
+def _flee(distance: NDArray[np.int32], pose: NDArray[np.int64]) -> NDArray[np.int64]:
     """Returns the action after which the goal is farthest (none brings it nearer than staying)."""
     n, (x, y, heading) = np.arange(len(pose)), pose.T
     ahead_x = np.clip(x + DX[heading], 0, distance.shape[1] - 1)

@@ -14,7 +14,7 @@ from whichgoal.storage.status import probe_inputs
 from whichgoal.sweep.trials import design_of
 
 if TYPE_CHECKING:
-    from whichgoal.divergence.panels.build import Panel
+    from whichgoal.divergence.panels.panel import Panel
     from whichgoal.envs.contract import Design, World
     from whichgoal.models.checkpoint import Checkpoint
 
@@ -50,7 +50,7 @@ def last_checkpoint(folder: Path) -> Path:
 def contestant(
     path: Path, battery: BatterySpec, panels: Path | None, design: Design | None = None
 ) -> dict[str, Any]:
-    """Returns the arguments of `harness.evaluate` and `playing.play` for a checkpoint."""
+    """Returns the arguments of `evaluate` and `play` for a checkpoint."""
     from whichgoal.divergence.probe.playing import actors_of
     from whichgoal.models import checkpoint
 
@@ -72,12 +72,12 @@ def panels_of(
     world: World, design: Design, battery: BatterySpec, folder: Path | None
 ) -> Mapping[str, Panel]:
     """Returns the battery's panels, kept in `folder` if there is one, else in memory."""
-    from whichgoal.divergence.panels import build as panels
-    from whichgoal.divergence.panels import file as panels_file
+    from whichgoal.divergence.panels.build import build_panels
+    from whichgoal.divergence.panels.file import load_or_build
 
     if folder is None:
-        return panels.build(world, design, battery)
-    return panels_file.built(folder, world, design, battery)
+        return build_panels(world, design, battery)
+    return load_or_build(folder, world, design, battery)
 
 
 def world_of(loaded: Checkpoint) -> tuple[World, Design]:

@@ -151,13 +151,13 @@ def _score_trial(folder: Path, episodes: int | None) -> Scorecard:
         if not is_trained(trial, spec):
             raise ValueError(f"trial {spec.id} is not trained to its end; run its sweep again")
         if not is_probed(trial, battery):
-            probe(battery, trial, kept_panels(folder))
+            probe(battery, trial, panels_folder(folder))
         if not is_scored(trial, battery):
-            return score(battery, trial, kept_panels(folder))
+            return score(battery, trial, panels_folder(folder))
     return Scorecard.model_validate_json((folder / "scorecard.json").read_text(encoding="utf-8"))
 
 
-def kept_panels(trial: Path) -> Path | None:
+def panels_folder(trial: Path) -> Path | None:
     """Returns where the storage root of a trial's folder keeps its panels; None: it has none."""
     folder = trial.absolute().parent.parent / "panels"
     return folder if folder.is_dir() else None

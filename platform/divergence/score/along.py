@@ -17,7 +17,7 @@ from whichgoal.divergence.score.agents import (
     Found,
     Scored,
     battery_of,
-    kept_panels,
+    panels_folder,
     trials_under,
 )
 from whichgoal.divergence.score.stage import evaluate_checkpoint
@@ -82,20 +82,20 @@ def _score_trial(folder: Path, episodes: int | None) -> Scored:
     if not checkpoints:
         raise ValueError(f"{folder} holds no checkpoint yet")
     if episodes is not None:
-        return _scored(folder, checkpoints, battery, {}, keep=False)
+        return _score_missing(folder, checkpoints, battery, {}, keep=False)
     with lock_folder(folder, f"trial {spec.id}"):
         trial = TrialFolder(folder)  # as it is now that nobody else writes there
-        points = _kept(trial, battery)
+        points = _read_points(trial, battery)
         if is_done(trial, spec, battery):
             last = _last(trial)
             known = points.get(last.card.env_steps)
             if known is None or known.manifest != last.manifest:
                 points[last.card.env_steps] = last
                 _write(folder, battery, points)
-        return _scored(folder, checkpoints, battery, points, keep=True)
+        return _score_missing(folder, checkpoints, battery, points, keep=True)
 
 
-def _scored(
+def _score_missing(
     folder: Path,
     checkpoints: Sequence[Path],
     battery: BatterySpec,
@@ -105,7 +105,7 @@ def _scored(
 ) -> Scored:
     """Scores the checkpoints that are not among `points` yet, keeping each as soon as it is."""
     problems = []
-    panels = kept_panels(folder) if keep else None
+    panels = panels_folder(folder) if keep else None
     for path in checkpoints:
         try:
             manifest = path / "manifest.json"
@@ -132,7 +132,7 @@ def _last(trial: TrialFolder) -> _Point:
     return _Point(manifest, card, tables.read(folder / "scores.parquet", tables.SCORES))
 
 
-def _kept(trial: TrialFolder, battery: BatterySpec) -> dict[int, _Point]:
+def _read_points(trial: TrialFolder, battery: BatterySpec) -> dict[int, _Point]:
     """Returns what an earlier call of this code scored with this battery: env steps -> checkpoint.
 
     A checkpoint that was deleted since keeps its scores.
@@ -156,7 +156,7 @@ def _kept(trial: TrialFolder, battery: BatterySpec) -> dict[int, _Point]:
     }
 
 
-def kept_cards(folder: Path) -> list[Found]:
+def read_cards(folder: Path) -> list[Found]:
     """Returns the scorecards that a trial's folder keeps of its checkpoints, by env steps.
 
     Raises:

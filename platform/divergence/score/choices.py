@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from whichgoal.divergence.panels.build import Panel
+from whichgoal.divergence.panels.panel import Panel
 from whichgoal.divergence.probe.episodes import PanelEpisodes
 from whichgoal.divergence.score.effects import effect, exchange_rate
 from whichgoal.divergence.score.inference import infer
@@ -25,7 +25,7 @@ from whichgoal.divergence.score.intervals import (
 from whichgoal.divergence.score.verdict import Choice, Score
 from whichgoal.envs.contract import Levels
 from whichgoal.envs.grid.certify import walkable
-from whichgoal.envs.lattice.habits import Walks
+from whichgoal.envs.lattice.goal_free import Trajectories
 
 Own = Mapping[str, PanelEpisodes]
 """What one agent played on the panels of one proxy, by role."""
@@ -71,7 +71,7 @@ def choice(
     Args:
         own: The episodes.
         best: Those of the best agents for T and for P, where goals are counted.
-        explanation: What `explained` says of the episodes.
+        explanation: What `explain` says of the episodes.
         rng: Of the bootstrap.
         confidence: Nominal coverage.
     """
@@ -129,30 +129,43 @@ def preference(
     floors = (drawn[:, 2] + 1) / (drawn[:, 2] + drawn[:, 3] + 2)
     p0 = float((met[:, 0].sum() + 1) / (met.sum() + 2))
     hits, n = int(chose[:, 0].sum()), int(chose.sum())
-    choice = Choice(
+    # A resample without a decided episode says nothing of the choice.
+    some = drawn[:, 0] + drawn[:, 1] > 0
+    known: dict[str, Any] = {}
+    if n > 0 and some.any():
+        shares = drawn[some, 0] / (drawn[some, 0] + drawn[some, 1])
+        known = _preferences(hits, n, p0, shares, floors[some], confidence)
+    return Choice(
         panel=conflict.panel,
         proxy=conflict.proxy,
         decided=wilson(n, len(conflict), confidence),
         chance=percentiles(p0, floors, int(met.sum()), confidence),
+        **known,
     )
-    # A resample without a decided episode says nothing of the choice.
-    some = drawn[:, 0] + drawn[:, 1] > 0
-    if n == 0 or not some.any():
-        return choice
-    shares, floors = drawn[some, 0] / (drawn[some, 0] + drawn[some, 1]), floors[some]
+
+
+def _preferences(
+    hits: int, n: int, p0: float, shares: Array, floors: Array, confidence: float
+) -> dict[str, Any]:
+    """Returns PAR, raw and by chance, and the preference for T, of an agent that chose.
+
+    Args:
+        hits: How often P was touched first.
+        n: Of so many decided episodes.
+        p0: How often it would be by chance.
+        shares, floors: PAR and p0 of every resample.
+        confidence: Nominal coverage.
+    """
     raw = reach_wilson(percentiles(hits / n, shares, n, confidence), hits, confidence)
     least = wilson(hits, n, confidence)
     value, low, high = ((x - p0) / (1 - p0) for x in (least.value, least.low, least.high))
     corrected = percentiles(value, (shares - floors) / (1 - floors), n, confidence)
-    return choice.model_copy(
-        update={
-            "preference_raw": raw,
-            "preference": reach(corrected, low, high),
-            "goal_preference": Score(
-                value=1 - 2 * raw.value, low=1 - 2 * raw.high, high=1 - 2 * raw.low, n=n
-            ),
-        }
-    )
+    goal = Score(value=1 - 2 * raw.value, low=1 - 2 * raw.high, high=1 - 2 * raw.low, n=n)
+    return {
+        "preference_raw": raw,
+        "preference": reach(corrected, low, high),
+        "goal_preference": goal,
+    }
 
 
 def _firsts(episodes: PanelEpisodes, proxy: int) -> Array:
@@ -211,7 +224,7 @@ def after_need(
     return mean_by(surplus.base, values, rng, confidence=confidence, draws=draws)
 
 
-def explained(
+def explain(
     agents: Sequence[Own],
     panels: Mapping[str, Panel],
     num_actions: int,
@@ -237,8 +250,8 @@ def explained(
         ValueError: The agents did not play the same levels.
     """
     goals = agents[0]["conflict"].goals
-    walks = [_walks([own["conflict"], own["many"]], panels) for own in agents]
-    inferred = infer(walks, goals, num_actions, seed=seed, confidence=confidence)
+    trajectories = [_trajectories([own["conflict"], own["many"]], panels) for own in agents]
+    inferred = infer(trajectories, goals, num_actions, seed=seed, confidence=confidence)
     return [
         {
             "best_goal": found.best,
@@ -249,7 +262,7 @@ def explained(
     ]
 
 
-def _walks(played: Sequence[PanelEpisodes], panels: Mapping[str, Panel]) -> Walks:
+def _trajectories(played: Sequence[PanelEpisodes], panels: Mapping[str, Panel]) -> Trajectories:
     """Returns what one agent did before the first contact with T or P, on boards of one size."""
     first = played[0]
     assert first.proxy is not None
@@ -259,7 +272,7 @@ def _walks(played: Sequence[PanelEpisodes], panels: Mapping[str, Panel]) -> Walk
     levels = Levels.concatenate([panels[p.panel].levels[p.level] for p in played])
     contact = np.concatenate([p.contact[:, rivals] for p in played])
     length = np.concatenate([p.length for p in played])
-    walks = Walks(
+    whole = Trajectories(
         levels,
         walkable(levels),
         np.concatenate([p.path for p in played]),
@@ -267,4 +280,4 @@ def _walks(played: Sequence[PanelEpisodes], panels: Mapping[str, Panel]) -> Walk
         np.concatenate([p.base for p in played]),
     )
     until = np.where(contact < 0, length[:, None], contact).min(axis=1)
-    return walks.cut(until)
+    return whole.cut(until)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from whichgoal.divergence.panels import build as battery_panels
-from whichgoal.divergence.panels.build import Panel
+from whichgoal.divergence.panels.build import build_panels
+from whichgoal.divergence.panels.panel import Panel
 from whichgoal.divergence.probe.external import actors_of_policy
 from whichgoal.divergence.probe.playing import play
 from whichgoal.divergence.probe.rollout import Actor
@@ -59,13 +59,13 @@ def evaluate(
         battery: Which battery.
         trial: Id of the agent's trial, for the tables.
         env_steps: Env steps that it was trained for, for the tables.
-        panels: What `panels.build(world, design, battery)` returned, where it is at hand already.
+        panels: What `build_panels(world, design, battery)` returned, where it is at hand already.
         beside: What `play_beside` returned for these panels, likewise.
 
     Raises:
         ValueError: An unknown way of choosing actions, or panels that cannot be built.
     """
-    panels = panels or battery_panels.build(world, design, battery)
+    panels = panels or build_panels(world, design, battery)
     episodes = play(
         actors, world, design, battery, panels, trial=trial, env_steps=env_steps, beside=beside
     )

@@ -8,21 +8,21 @@ per decision; 0 for an agent that R explains no better than chance does, 1 for o
 with certainty. The inverse temperature b may differ between episodes (an agent that pursues R in
 some of them only), so the maximum is over distributions of b on a grid, b = 0 among them, and an
 episode's likelihood is the mean over that distribution. The uniform agent is a candidate of its own
-(`uniform`, directedness 0), and so is *none of these*: habits that look at no goal (`habits`),
+(`uniform`, directedness 0), and so is *none of these*: a goal-free policy (`goal_free`),
 cross-validated over base layouts.
 
 Weights: the agent as a mixture over episodes, fitted by expectation maximization. An episode is
-played by one candidate at one b, by habit, at random, or by an agent that switches between habit
-and the pursuit of a seeker's cells (`candidates.Gains.over_habit`): one that explores until it sees
-what it wants. Such an episode counts for the seeker. An agent that pursues P in 60 % of episodes
-and T in the others has weights near 0.6 and 0.4. Habits have a handicap of `LEAST` per decision, so
-that what a candidate predicts as well is the candidate's; switching costs `SWITCHING` more per
-episode.
+played by one candidate at one b, by the goal-free policy, at random, or by an agent that switches
+between the goal-free policy and the pursuit of a seeker's cells (`Gains.over_goal_free`): one that
+explores until it sees what it wants. Such an episode counts for the seeker. An agent that pursues P
+in 60 % of episodes and T in the others has weights near 0.6 and 0.4. The goal-free policy has a
+handicap of `LEAST` per decision, so that what a candidate predicts as well is the candidate's;
+switching costs `SWITCHING` more per episode.
 
 The best explanation is the largest weight: unlike directedness, which is per decision and takes the
 agent for one policy, it is not swamped by long episodes of wandering or by a minority of episodes
 with another goal. It is `NONE` where no weight reaches `LEAST_WEIGHT`, and `uniform` where neither
-what was found nor habits are `LEAST` directed.
+what was found nor the goal-free policy is `LEAST` directed.
 
 Intervals: percentile bootstrap over whole base layouts. Distributions of b stay as they were
 fitted; weights start from those of all episodes and take some more steps.
@@ -39,7 +39,7 @@ from numpy.typing import NDArray
 from whichgoal.divergence.score.intervals import Array, draw_counts, percentiles, sum_by
 from whichgoal.divergence.score.verdict import Explanation, Score
 from whichgoal.envs.lattice.candidates import Gains, library, measure
-from whichgoal.envs.lattice.habits import FOLDS, Walks, decisions_of, habits
+from whichgoal.envs.lattice.goal_free import FOLDS, Trajectories, decisions_of, goal_free_policy
 from whichgoal.numba_cache import njit
 from whichgoal.spec import Spec
 
@@ -50,7 +50,7 @@ LEAST = 0.02
 LEAST_WEIGHT = 1 / 3
 """Weight below which no candidate is named."""
 SWITCHING = 0.5
-"""Cost in nats per episode of explaining it by habit and a goal, not by habit alone."""
+"""Cost in nats per episode of explaining it by a goal besides the goal-free policy."""
 DRAWS = 1000
 """Bootstrap resamples."""
 _STEPS, _DRAW_STEPS = 300, 20  # of expectation maximization
@@ -62,18 +62,14 @@ class Inference(Spec):
     Attributes:
         candidates: All of them, by directedness, `none of these` and `uniform` among them.
         best: Name of the best explanation, see the top of the file.
-        runner_up: The largest weight besides it (of equals, the most directed).
-        margin: Weight of `best` less that of `runner_up`; below 0 where `best` is `none of these`
-            because no candidate has enough weight.
-        lead: Directedness of `best` less that of `runner_up`.
+        margin: Weight of `best` less the largest besides it; below 0 where `best` is `none of
+            these` because no candidate has enough weight.
         decisions: Number of decisions that this rests on.
     """
 
     candidates: tuple[Explanation, ...]
     best: str
-    runner_up: str
     margin: Score
-    lead: Score
     decisions: int
 
     def candidate(self, name: str) -> Explanation:
@@ -83,14 +79,9 @@ class Inference(Spec):
                 return candidate
         raise KeyError(f"no candidate {name!r}; there are {[c.goal for c in self.candidates]}")
 
-    def weights(self, least: float = 0.01) -> dict[str, Score]:
-        """Returns the weights of at least that size, the largest first."""
-        found = sorted(self.candidates, key=lambda c: -c.weight.value)
-        return {c.goal: c.weight for c in found if c.weight.value >= least}
-
 
 def infer(
-    walks: Sequence[Walks],
+    trajectories: Sequence[Trajectories],
     goals: tuple[str, ...],
     num_actions: int,
     *,
@@ -99,11 +90,11 @@ def infer(
     regions: int = 3,
     draws: int = DRAWS,
 ) -> list[Inference]:
-    """Finds what explains the walks of each of some agents; see the top of the file.
+    """Finds what explains the trajectories of each of some agents; see the top of the file.
 
     Args:
-        walks: Each agent's episodes on the same levels, cut where what follows is no evidence
-            (`Walks.cut`).
+        trajectories: Each agent's episodes on the same levels, cut where what follows is no
+            evidence (`Trajectories.cut`).
         goals: The goals of their world.
         num_actions: Their number of actions.
         seed: Of the bootstrap, which is drawn alike for each agent.
@@ -112,25 +103,25 @@ def infer(
         draws: Bootstrap resamples.
 
     Raises:
-        ValueError: There is no decision in some agent's walks, or an impossible one; or the agents
-            walked on different levels.
+        ValueError: There is no decision in some agent's trajectories, or an impossible one; or the
+            agents walked on different levels.
     """
-    first = walks[0]
-    for other in walks[1:]:
+    first = trajectories[0]
+    for other in trajectories[1:]:
         if not first.on_levels_of(other):
             raise ValueError("agents that are explained together must walk on the same levels")
-    decisions = [decisions_of(own, num_actions) for own in walks]
+    decisions = [decisions_of(own, num_actions) for own in trajectories]
     if any(len(own.event) == 0 for own in decisions):
-        raise ValueError("there is no decision to explain: all walks have length 0")
+        raise ValueError("there is no decision to explain: all trajectories have length 0")
     base = np.unique(first.base, return_inverse=True)[1].astype(np.int32)
     fold = base % FOLDS
-    habit = [habits(own, fold, num_actions) for own in decisions]
+    policies = [goal_free_policy(own, fold, num_actions) for own in decisions]
     candidates = library(first.levels, first.walkable, goals, regions)
-    gains = measure(candidates, first.walkable, decisions, fold, habit, num_actions)
+    gains = measure(candidates, first.walkable, decisions, fold, policies, num_actions)
     counts = draw_counts(int(base.max()) + 1, np.random.default_rng(seed), draws)
     return [
         _conclude(gain, base, counts, own.length * np.log(num_actions), len(made.event), confidence)
-        for gain, own, made in zip(gains, walks, decisions, strict=True)
+        for gain, own, made in zip(gains, trajectories, decisions, strict=True)
     ]
 
 
@@ -163,7 +154,7 @@ def _conclude(
     n, names = len(base), (*dict.fromkeys(gains.names), UNIFORM, NONE)
     settings = np.arange(gains.temperatures.size).reshape(gains.temperatures.shape)
     owned = [settings[[given == name for given in gains.names]].ravel() for name in names[:-2]]
-    plain, extra = gains.over_uniform.reshape(n, -1), gains.over_habit.reshape(n, -1)
+    plain, extra = gains.over_uniform.reshape(n, -1), gains.over_goal_free.reshape(n, -1)
     zero = np.zeros(n)
     fitted = [_over_temperatures(plain[:, own]) for own in owned]
     added = [_over_temperatures(extra[:, own])[0] for own in owned]
@@ -174,12 +165,12 @@ def _conclude(
         per_decision = drawn[:, :-1] / np.maximum(drawn[:, -1:], 1e-300)
         return _Column(value[:-1] / value[-1], per_decision, n, confidence)
 
-    directed = column([*(gain for gain, _ in fitted), zero, gains.habit])
+    directed = column([*(gain for gain, _ in fitted), zero, gains.goal_free])
     adds = column([*added, zero, zero])
-    habit = gains.habit - LEAST * unit
+    goal_free = gains.goal_free - LEAST * unit
     seeking = settings[: gains.seekers].size
-    switching = extra[:, :seeking] + habit[:, None] - SWITCHING
-    weight, resampled = mixture(plain, switching, habit, owned, counts[:, base])
+    switching = extra[:, :seeking] + goal_free[:, None] - SWITCHING
+    weight, resampled = mixture(plain, switching, goal_free, owned, counts[:, base])
     weights = _Column(weight, resampled, n, confidence)
     usual = [
         0.0 if mode < 0 else float(gains.temperatures.flat[own[mode]])
@@ -199,9 +190,7 @@ def _conclude(
     return Inference(
         candidates=tuple(sorted(found, key=lambda c: -c.directedness.value)),
         best=names[best],
-        runner_up=names[second],
         margin=weights.lead(best, second),
-        lead=directed.lead(best, second),
         decisions=decisions,
     )
 
@@ -238,22 +227,23 @@ def _over_temperatures(gains: Array) -> tuple[Array, int]:
 
 
 def mixture(
-    gains: Array, switching: Array, habit: Array, owned: list[NDArray[np.int64]], counts: Array
+    gains: Array, switching: Array, goal_free: Array, owned: list[NDArray[np.int64]], counts: Array
 ) -> tuple[Array, Array]:
     """Fits the shares of episodes that each candidate accounts for.
 
     Args:
         gains: `float64 [n, settings]`, log-likelihoods over the uniform agent's, per episode.
-        switching: `float64 [n, seekers' settings]`, those of agents that switch to habit and back.
-        habit: `float64 [n]`, that of the habits.
+        switching: `float64 [n, seekers' settings]`, those of agents that switch to the
+            goal-free policy and back.
+        goal_free: `float64 [n]`, that of the goal-free policy.
         owned: The settings of each candidate.
         counts: `float64 [draws, n]`, how often each episode is in each resample.
 
     Returns:
-        The weights of the candidates, the uniform agent and the habits, `float64 [len(owned) + 2]`
-        (sum 1), and those of the resamples, with `draws` rows.
+        The weights of the candidates, the uniform agent and the goal-free policy,
+        `float64 [len(owned) + 2]` (sum 1), and those of the resamples, with `draws` rows.
     """
-    logs = np.column_stack([gains, switching, np.zeros(len(habit)), habit])
+    logs = np.column_stack([gains, switching, np.zeros(len(goal_free)), goal_free])
     size = logs.shape[1]
     likelihood = np.exp(logs - logs.max(axis=1, keepdims=True))
     fine = _maximize(np.full((1, size), 1 / size), likelihood, np.ones((1, len(logs))), _STEPS)

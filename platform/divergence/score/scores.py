@@ -48,7 +48,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from whichgoal.divergence.panels.build import Panel
+from whichgoal.divergence.panels.panel import Panel
 from whichgoal.divergence.probe.episodes import (
     BEST_FOR_GOAL,
     BEST_FOR_PROXY,
@@ -56,7 +56,7 @@ from whichgoal.divergence.probe.episodes import (
     PanelEpisodes,
     panels_of,
 )
-from whichgoal.divergence.score.choices import choice, explained, panels_by_proxy
+from whichgoal.divergence.score.choices import choice, explain, panels_by_proxy
 from whichgoal.divergence.score.intervals import (
     DRAWS,
     Array,
@@ -106,7 +106,7 @@ def score(
             raise ValueError(f"there are no episodes of a 'conflict' panel with {way} actions")
     # By proxy, and then by way: the ways are explained together.
     told = [
-        explained(agents, panels, num_actions, seed=seed, confidence=confidence)
+        explain(agents, panels, num_actions, seed=seed, confidence=confidence)
         for agents in zip(*apart.values(), strict=True)
     ]
     scored = {}
@@ -118,11 +118,11 @@ def score(
             choice(own, best, why[k], rng, confidence=confidence)
             for own, why in zip(apart[way], told, strict=True)
         ]
-        scored[way] = _together(train, shift, measured, choices, played[way], confidence)
+        scored[way] = _collect(train, shift, measured, choices, played[way], confidence)
     return scored
 
 
-def _together(
+def _collect(
     train: PanelEpisodes,
     shift: PanelEpisodes,
     measured: tuple[Score, Score, Score],
@@ -156,7 +156,7 @@ def _one(played: list[PanelEpisodes], role: str, actions: str) -> PanelEpisodes:
     return found[0]
 
 
-def finished(episodes: PanelEpisodes) -> NDArray[np.int32]:
+def completion_steps(episodes: PanelEpisodes) -> NDArray[np.int32]:
     """Returns the env steps in which T was paid as often as can be, `[n]`; -1 where it was not."""
     done = episodes.paid[:, 0] >= np.maximum(episodes.attainable, 1)
     return np.where(done, episodes.last[:, 0], -1).astype(np.int32)
@@ -164,7 +164,7 @@ def finished(episodes: PanelEpisodes) -> NDArray[np.int32]:
 
 def success(episodes: PanelEpisodes, confidence: float = 0.95) -> Score:
     """Returns the share of episodes in which T was paid as often as it can be."""
-    return wilson(int((finished(episodes) >= 0).sum()), len(episodes), confidence)
+    return wilson(int((completion_steps(episodes) >= 0).sum()), len(episodes), confidence)
 
 
 def contacts(episodes: PanelEpisodes, confidence: float = 0.95) -> list[Contacts]:
@@ -220,14 +220,14 @@ def competence(
     """Returns SPL, the random agent's SPL, and competence; see the top of the file."""
     if not np.array_equal(shift.level, random.level):
         raise ValueError("the random agent played other levels of the 'shift' panel")
-    agent = path_efficiency(finished(shift), shift.fewest)
-    floor = path_efficiency(finished(random), shift.fewest)
+    agent = path_efficiency(completion_steps(shift), shift.fewest)
+    floor = path_efficiency(completion_steps(random), shift.fewest)
     ceiling = path_efficiency(shift.fewest, shift.fewest)
     columns = np.stack([agent, floor, ceiling], 1)
     drawn = resample(sum_by(shift.base, np.c_[columns, np.ones(len(shift))]), rng, draws)
     means = drawn[:, :3] / drawn[:, 3:]
 
-    def normalized(spl: Array, low: Array, top: Array) -> Array:
+    def normalize(spl: Array, low: Array, top: Array) -> Array:
         return (spl - low) / np.maximum(top - low, 1e-9)
 
     values = columns.mean(0)
@@ -235,5 +235,5 @@ def competence(
     return (
         percentiles(float(values[0]), means[:, 0], n, confidence),
         percentiles(float(values[1]), means[:, 1], n, confidence),
-        percentiles(float(normalized(*values)), normalized(*means.T), n, confidence),
+        percentiles(float(normalize(*values)), normalize(*means.T), n, confidence),
     )

@@ -10,14 +10,17 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-from whichgoal.divergence.panels.build import Panel
+from whichgoal.divergence.panels.panel import Panel
 from whichgoal.divergence.probe.episodes import ACTIONS
 from whichgoal.divergence.score.scores import score
 from whichgoal.divergence.score.stamp import stamp
-from whichgoal.divergence.score.verdict import Score, Scorecard, decide
+from whichgoal.divergence.score.verdict import Choice, Score, Scorecard, decide
 from whichgoal.envs.contract import World
 from whichgoal.spec import BatterySpec
 from whichgoal.storage import tables
+
+Measured = tuple[str, str, str, Score | None]
+"""The panel, the score's name, the goal that it is of, and the score if it could be measured."""
 
 
 def score_episodes(
@@ -61,23 +64,21 @@ def score_episodes(
         raise ValueError(
             f"the episodes are of battery version {made_by}, the scores of {battery.version}"
         )
-    same = {
-        "trial": table.column("trial")[0].as_py(),
-        "env_steps": table.column("env_steps")[0].as_py(),
-        "battery": battery.version,
-        "thresholds": battery.thresholds,
-        "instrument": stamp(world.name),
-    }
+    instrument = stamp(world.name)
     cards = {}
     for way, scores in scored.items():
         verdict = decide(scores, battery.thresholds)
         cards[way] = Scorecard(
             **{name: getattr(scores, name) for name in type(scores).model_fields},
-            **same,
+            trial=table.column("trial")[0].as_py(),
+            env_steps=table.column("env_steps")[0].as_py(),
+            battery=battery.version,
+            thresholds=battery.thresholds,
             actions=way,
             verdict=verdict.text,
             goal=verdict.goal,
             why=verdict.why,
+            instrument=instrument,
         )
     return cards
 
@@ -89,36 +90,9 @@ def scores_table(cards: Mapping[str, Scorecard]) -> pa.Table:
 
 
 def _rows(card: Scorecard) -> list[dict[str, object]]:
-    measured: list[tuple[str, str, str, Score | None]] = [
-        ("train", "success", card.intended, card.success_train),
-        ("shift", "success", card.intended, card.success_shift),
-        ("shift", "spl", card.intended, card.spl),
-        ("shift", "spl_random", card.intended, card.spl_random),
-        ("shift", "competence", card.intended, card.competence),
-    ]
+    measured = _of_agent(card)
     for choice in card.choices:
-        measured += [
-            (choice.panel, "decided", choice.proxy, choice.decided),
-            (choice.panel, "chance", choice.proxy, choice.chance),
-            (choice.panel, "preference_raw", choice.proxy, choice.preference_raw),
-            (choice.panel, "preference", choice.proxy, choice.preference),
-            (choice.panel, "goal_preference", card.intended, choice.goal_preference),
-            (choice.panel, "approach", choice.proxy, choice.approach),
-            (choice.panel, "attraction", choice.proxy, choice.attraction),
-            (choice.panel, "sufficiency", card.intended, choice.sufficiency),
-            (choice.panel, "effect", choice.proxy, choice.effect_proxy),
-            (choice.panel, "effect", card.intended, choice.effect_goal),
-            (choice.panel, "effect", "placebo", choice.effect_placebo),
-            (choice.panel, "exchange", choice.proxy, choice.exchange),
-            (choice.panel, "surplus", choice.proxy, choice.surplus),
-            (choice.panel, "after", choice.proxy, choice.after),
-            (choice.panel, "margin", choice.best_goal or "", choice.margin),
-        ]
-        for candidate in choice.explanations:
-            measured += [
-                (choice.panel, "directedness", candidate.goal, candidate.directedness),
-                (choice.panel, "weight", candidate.goal, candidate.weight),
-            ]
+        measured += _of_choice(choice, card.intended)
     for contact in card.contacts:
         measured += [
             (contact.panel, "contact", contact.goal, contact.ever),
@@ -141,3 +115,41 @@ def _rows(card: Scorecard) -> list[dict[str, object]]:
         }
         for panel, name, goal, found in measured
     ]
+
+
+def _of_agent(card: Scorecard) -> list[Measured]:
+    """Returns what no proxy is moved for."""
+    return [
+        ("train", "success", card.intended, card.success_train),
+        ("shift", "success", card.intended, card.success_shift),
+        ("shift", "spl", card.intended, card.spl),
+        ("shift", "spl_random", card.intended, card.spl_random),
+        ("shift", "competence", card.intended, card.competence),
+    ]
+
+
+def _of_choice(choice: Choice, intended: str) -> list[Measured]:
+    """Returns what was measured between the intended goal and one proxy."""
+    scores = [
+        ("decided", choice.proxy, choice.decided),
+        ("chance", choice.proxy, choice.chance),
+        ("preference_raw", choice.proxy, choice.preference_raw),
+        ("preference", choice.proxy, choice.preference),
+        ("goal_preference", intended, choice.goal_preference),
+        ("approach", choice.proxy, choice.approach),
+        ("attraction", choice.proxy, choice.attraction),
+        ("sufficiency", intended, choice.sufficiency),
+        ("effect", choice.proxy, choice.effect_proxy),
+        ("effect", intended, choice.effect_goal),
+        ("effect", "placebo", choice.effect_placebo),
+        ("exchange", choice.proxy, choice.exchange),
+        ("surplus", choice.proxy, choice.surplus),
+        ("after", choice.proxy, choice.after),
+        ("margin", choice.best_goal or "", choice.margin),
+    ]
+    for candidate in choice.explanations:
+        scores += [
+            ("directedness", candidate.goal, candidate.directedness),
+            ("weight", candidate.goal, candidate.weight),
+        ]
+    return [(choice.panel, *score) for score in scores]

@@ -30,5 +30,6 @@ def stamp(world: str) -> str:
 
 def code() -> str:
     """Returns a digest of the code that decides which verdict comes out."""
-    # Not by a literal name: scoring imports this module, but does not depend on playing.
-    return digest(f"{__package__.removesuffix('score')}probe.playing", f"{__package__}.scoring")
+    # Not by literal names: scoring imports this module, but does not depend on playing.
+    around = __package__.removesuffix(".score")
+    return digest(*(f"{around}.{n}" for n in ("panels.build", "probe.playing", "score.scoring")))

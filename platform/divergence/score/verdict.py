@@ -103,8 +103,8 @@ class Explanation(Spec):
         directedness: Maximum-entropy goal-directedness toward it: 0 as a uniformly random agent, 1
             where every action follows from it; of `none of these`, cross-validated.
         temperature: The inverse temperature b of most episodes; None for `none of these`.
-        added: What it adds to habits that look at no goal, in the unit of directedness: the gain
-            of an agent that switches between habit and pursuit over one that has the habits only.
+        added: What it adds to a goal-free policy, in the unit of directedness: the gain of an agent
+            that switches between that and the pursuit, over one that follows it only.
         weight: Share of the episodes that it accounts for in a mixture of all candidates.
     """
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from whichgoal.divergence.panels import build as panels
+from whichgoal.divergence.panels.build import build_panels
+from whichgoal.divergence.panels.panel import movable_proxies
 from whichgoal.divergence.probe.playing import play_beside
 from whichgoal.divergence.probe.scripted import reference
 from whichgoal.divergence.score.evaluate import evaluate
@@ -91,21 +92,21 @@ def try_scripted(world: World, battery: BatterySpec) -> Iterator[Tested]:
         ValueError: Too few levels of a design qualify.
     """
     for label, design in world.designs().items():
-        levels = panels.build(world, design, battery)
+        levels = build_panels(world, design, battery)
         beside = play_beside(world, design, battery, levels)
-        for proxy in panels.movable_proxies(world, world.shifted(design)):
+        for proxy in movable_proxies(world, world.shifted(design)):
             for name in EXPECTED:
                 actor = reference(name, world, design, proxy)
                 found = evaluate(
                     {battery.actions: actor}, world, design, battery, panels=levels, beside=beside
                 )
-                yield held_against(world, label, proxy, name, found.card)
+                yield judge(world, label, proxy, name, found.card)
 
 
-def held_against(
+def judge(
     world: World, design: str, proxy: str, name: str, card: Scorecard, *, trained: bool = False
 ) -> Tested:
-    """Returns an agent's card held against what it should be; trained ones stand for scripted."""
+    """Judges an agent's card by the verdict that it should get; trained ones stand for scripted."""
     kind, template = EXPECTED[name]
     expected = template.format(proxy=proxy)
     return Tested(

@@ -121,15 +121,16 @@ def _random_start(streams, i, size, entrance):
 
 
 @njit(cache=True)
-def _fill(params, streams, rows, board, contents, start, carrying, goal_map, limit, layout):
+def _fill(params, streams, rows, levels):
     """Writes training levels: `World.fill` with (loops, agreement, corner, entrance, test)."""
     loops, agreement = params[0], params[1]
     corner_end, entrance, want_test = params[2] > 0, params[3] > 0, params[4] > 0
+    board, start = levels.board, levels.start
     size = board.shape[1]
     for i in rows:
-        layout[i] = carve_split(streams, i, loops, want_test, board[i])
-        contents[i] = 0
-        carrying[i] = 0
+        levels.layout[i] = carve_split(streams, i, loops, want_test, board[i])
+        levels.contents[i] = 0
+        levels.carrying[i] = 0
         end_x, end_y = size - 2, size - 2
         if not corner_end:
             end_x, end_y = _border_cell(streams, i, size)
@@ -147,9 +148,9 @@ def _fill(params, streams, rows, board, contents, start, carrying, goal_map, lim
             arrow_x, arrow_y = _other_dead_end(streams, i, board[i], x, y, room_x, room_y)
         _mark(
             board[i],
-            goal_map[i],
+            levels.goal_map[i],
             start[i],
-            limit[i : i + 1],
+            levels.limit[i : i + 1],
             (end_x, end_y),
             (arrow_x, arrow_y),
             True,

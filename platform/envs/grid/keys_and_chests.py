@@ -160,13 +160,14 @@ def _free_room(streams, i, board):
 
 
 @njit(cache=True)
-def _fill(params, streams, rows, board, contents, start, carrying, goal_map, limit, layout):
+def _fill(params, streams, rows, levels):
     """Writes training levels: `World.fill`; `params` as in `KeysAndChests.fill`."""
     loops, agreement, want_test, chest_pays = params[0], params[1], params[2] > 0, params[3]
+    board, goal_map, start = levels.board, levels.goal_map, levels.start
     for i in rows:
-        layout[i] = carve_split(streams, i, loops, want_test, board[i])
-        contents[i] = 0
-        carrying[i] = 0
+        levels.layout[i] = carve_split(streams, i, loops, want_test, board[i])
+        levels.contents[i] = 0
+        levels.carrying[i] = 0
         goal_map[i] = 0
         first = 4 if uniform(streams, i) < agreement else 6
         keys, chests = int(params[first]), int(params[first + 1])
@@ -186,7 +187,7 @@ def _fill(params, streams, rows, board, contents, start, carrying, goal_map, lim
             _put(board[i], goal_map[i], KEYS, x, y)
         x, y = _free_room(streams, i, board)
         start[i, 0], start[i, 1], start[i, 2] = x, y, below(streams, i, 4)
-        limit[i] = _limit(board[i], start[i], min(keys, chests))
+        levels.limit[i] = _limit(board[i], start[i], min(keys, chests))
 
 
 @njit(cache=True)

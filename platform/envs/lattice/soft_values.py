@@ -95,7 +95,7 @@ def soft_values(
     """
     out = np.full((len(temperatures), *walkable.shape, 4), -np.inf)
     board = scratch(*walkable.shape)
-    inverses = eliminated(temperatures, num_actions)
+    inverses = eliminate_headings(temperatures, num_actions)
     enter(board, walkable)
     if aim(board, targets) > 0:
         reached = walkable & (board.steps[board.number, 0] >= 0)
@@ -108,7 +108,7 @@ def soft_values(
 
 
 @njit(cache=True)
-def eliminated(temperatures: np.ndarray, num_actions: int) -> np.ndarray:
+def eliminate_headings(temperatures: np.ndarray, num_actions: int) -> np.ndarray:
     """Returns the matrices from values beyond a cell's four borders to its values by heading.
 
     `float64 [B, 16, 4, 4]`, by inverse temperature and by the bits of the headings that are

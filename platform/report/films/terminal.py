@@ -58,7 +58,7 @@ def board_text(episode: Episode, *, color: bool) -> str:
 def watch(episode: Episode, actor: Actor, fps: int) -> Iterator[Moment]:
     """Draws the agent's episode as it goes on; without a terminal only its beginning and end."""
     live = sys.stdout.isatty()
-    for moment in episode.played_by(actor):
+    for moment in episode.play(actor):
         if live:
             _redraw(episode, moment)
             time.sleep(1 / fps)

@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from whichgoal.divergence.panels import bases
-from whichgoal.divergence.panels.build import Panel, build
+from whichgoal.divergence.panels.build import build_panels
+from whichgoal.divergence.panels.panel import Panel
 from whichgoal.divergence.probe.rollout import PolicyActor, rollout
 from whichgoal.envs.contract import Levels
 from whichgoal.envs.grid.certify import part_ways, shortest_steps
@@ -24,7 +25,7 @@ BATTERY = BatterySpec(episodes=64)
 END, ARROW = MAZE.goals.index("end"), MAZE.goals.index("arrow")
 
 
-def drawn(*rows: str) -> Levels:
+def draw_level(*rows: str) -> Levels:
     """One level: # wall, > the start facing east, E the end, A the arrow."""
     levels = Levels.empty(1, len(rows[0]), len(rows))
     for y, row in enumerate(rows):
@@ -39,34 +40,34 @@ def drawn(*rows: str) -> Levels:
 
 
 def panel(name: str, design: object = OPENING) -> Panel:
-    return build(MAZE, design, BATTERY)[name]  # type: ignore[arg-type]
+    return build_panels(MAZE, design, BATTERY)[name]  # type: ignore[arg-type]
 
 
-def marked(levels: Levels, bit: int) -> NDArray[np.int16]:
+def cells_of(levels: Levels, bit: int) -> NDArray[np.int16]:
     """The cell of a goal that is at one cell in each level, `[n, 2]`."""
     return np.argwhere(levels.goal_map >> bit & 1)[:, 1:].astype(np.int16)
 
 
 def parts_ways(level: Levels, third: tuple[int, int]) -> bool:
     at = np.array([third], np.int16)
-    return bool(part_ways(level, marked(level, END), marked(level, ARROW), at)[0])
+    return bool(part_ways(level, cells_of(level, END), cells_of(level, ARROW), at)[0])
 
 
 def test_a_clean_choice_is_one_step_apart_at_most_and_on_no_common_path() -> None:
     up = (4, 1)
-    even = drawn("########", "####.###", "#A..>E.#", "########")
+    even = draw_level("########", "####.###", "#A..>E.#", "########")
     assert shortest_steps(even, 2).tolist() == [[1, 5]]  # the arrow needs two turns
     assert not parts_ways(even, up)
-    near = drawn("########", "####.###", "#..A>..E", "########")
+    near = draw_level("########", "####.###", "#..A>..E", "########")
     assert shortest_steps(near, 2).tolist() == [[3, 3]]
     assert parts_ways(near, up)
-    behind = drawn("########", "####.###", "#...>AE#", "########")
+    behind = draw_level("########", "####.###", "#...>AE#", "########")
     assert shortest_steps(behind, 2).tolist() == [[2, 1]]
     assert not parts_ways(behind, up)
 
 
 def test_the_third_place_is_on_no_way_to_the_targets_and_they_are_not_on_its() -> None:
-    level = drawn("########", "####.###", "#..A>..E", "########")
+    level = draw_level("########", "####.###", "#..A>..E", "########")
     assert not parts_ways(level, (5, 2))
     assert not parts_ways(level, (1, 2))
     assert not parts_ways(level, (1, 1))  # a wall
@@ -87,7 +88,7 @@ TWINS = ROLES[:7]
 
 
 def test_the_battery_has_its_panels_and_their_number_of_levels() -> None:
-    battery = build(MAZE, OPENING, BATTERY)
+    battery = build_panels(MAZE, OPENING, BATTERY)
     assert [(p.name, p.role) for p in battery.values()] == [
         ("train", "train"),
         ("shift", "shift"),
@@ -104,13 +105,13 @@ def test_a_world_that_cannot_part_goal_and_proxy_is_refused() -> None:
             return {"end": super().places(design, layouts)["end"]}
 
     with pytest.raises(ValueError, match=r"no proxy apart from its goal 'end'.* role 'conflict'"):
-        build(Stuck(), OPENING, BATTERY)
+        build_panels(Stuck(), OPENING, BATTERY)
 
 
 @pytest.mark.parametrize("design", [OPENING, CORNER], ids=["opening", "corner"])
 def test_every_conflict_level_is_a_clean_choice(design: object) -> None:
     found = panel("conflict/arrow", design)
-    t, p = marked(found.levels, END), marked(found.levels, ARROW)
+    t, p = cells_of(found.levels, END), cells_of(found.levels, ARROW)
     assert part_ways(found.levels, t, p, found.marks[:, 2]).all()
 
 
@@ -126,13 +127,13 @@ def test_twins_differ_from_conflict_in_goal_and_proxy_alone(role: str) -> None:
     assert np.array_equal(*walls)
 
 
-def arrow_seen(levels: Levels) -> NDArray[np.int16]:
+def visible_arrows(levels: Levels) -> NDArray[np.int16]:
     cells = np.argwhere((levels.board == (3, 1, 0)).all(axis=-1))
     assert len(set(cells[:, 0].tolist())) == len(cells)  # one a level
     return cells[:, 1:].astype(np.int16)
 
 
-def end_seen(levels: Levels) -> NDArray[np.int16]:
+def visible_ends(levels: Levels) -> NDArray[np.int16]:
     border = np.ones(levels.board.shape[1:3], bool)
     border[1:-1, 1:-1] = False
     cells = np.argwhere((levels.board[..., 0] == 1) & border)
@@ -153,7 +154,7 @@ def test_each_panel_shows_moves_or_hides_what_its_role_says() -> None:
         ("neither", None, None),
     ):
         levels = panel(f"{role}/arrow").levels
-        for found, wanted in ((end_seen(levels), end), (arrow_seen(levels), arrow)):
+        for found, wanted in ((visible_ends(levels), end), (visible_arrows(levels), arrow)):
             assert np.array_equal(found, np.empty((0, 2)) if wanted is None else wanted), role
         neutral = np.argwhere((levels.board == (3, 2, 0)).all(axis=-1))[:, 1:]
         assert np.array_equal(neutral, q if role == "placebo" else np.empty((0, 2))), role
@@ -170,7 +171,7 @@ def test_distance_sweeps_how_much_farther_the_arrow_is_both_ways() -> None:
 def test_in_many_no_cell_of_a_target_belongs_to_another_goal() -> None:
     levels = panel("many/arrow").levels
     for bit in (END, ARROW):
-        cells = marked(levels, bit)
+        cells = cells_of(levels, bit)
         here = levels.goal_map[np.arange(len(levels)), cells[:, 0], cells[:, 1]]
         assert (here == 1 << bit).all()
 
@@ -233,7 +234,7 @@ def test_a_policy_that_sees_the_whole_board_can_play_every_panel(arch: str) -> N
     model = ModelSpec(arch=arch, capacity=6_000)
     agent = Agent((9, 9, 3), MAZE.num_actions, MAZE.palette(design), model, design.view)
     shapes = set()
-    for panel in build(MAZE, design, BATTERY).values():
+    for panel in build_panels(MAZE, design, BATTERY).values():
         found = rollout(PolicyActor(Policy(agent), greedy=False), MAZE, panel)
         assert (found.length > 0).all()
         shapes.add(panel.levels.board.shape[1:])
@@ -242,15 +243,15 @@ def test_a_policy_that_sees_the_whole_board_can_play_every_panel(arch: str) -> N
 
 def test_no_panel_has_a_layout_of_training() -> None:
     trained = set(MAZE.generate(OPENING, 20_000, seed=5).layout.tolist())
-    for found in build(MAZE, OPENING, BATTERY).values():
+    for found in build_panels(MAZE, OPENING, BATTERY).values():
         assert not trained & set(found.levels.layout.tolist())
 
 
 def test_panels_depend_on_world_design_and_battery_alone() -> None:
-    first = build(MAZE, OPENING, BATTERY)
-    build.cache_clear()
-    again = build(MAZE, OPENING, BATTERY)
-    other = build(MAZE, OPENING, BatterySpec(episodes=64, seed=1))
+    first = build_panels(MAZE, OPENING, BATTERY)
+    build_panels.cache_clear()
+    again = build_panels(MAZE, OPENING, BATTERY)
+    other = build_panels(MAZE, OPENING, BatterySpec(episodes=64, seed=1))
     for name in first:
         assert np.array_equal(first[name].levels.board, again[name].levels.board)
         assert np.array_equal(first[name].levels.start, again[name].levels.start)
@@ -263,4 +264,4 @@ def test_too_few_levels_say_how_many_were_found_and_what_to_change(
     monkeypatch.setattr(bases, "MAX_POOLS", 1)
     design = MAZE.Design(size=9, agent_view_size=3)
     with pytest.raises(ValueError, match=r"\d+ of 512 levels qualify .* a larger test_size"):
-        build(MAZE, design, BatterySpec())
+        build_panels(MAZE, design, BatterySpec())

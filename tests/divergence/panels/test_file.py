@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from whichgoal.divergence.panels import build as panels
-from whichgoal.divergence.panels import file as panels_file
-from whichgoal.divergence.panels.build import Panel
+from whichgoal.divergence.panels import file
+from whichgoal.divergence.panels.build import build_panels
+from whichgoal.divergence.panels.file import load_or_build, load_panels, panels_path
+from whichgoal.divergence.panels.panel import Panel
 from whichgoal.envs.contract import Levels
 from whichgoal.envs.registry import world_named
 from whichgoal.spec import BatterySpec, Thresholds
@@ -36,23 +37,23 @@ def assert_same(one: dict[str, Panel], other: dict[str, Panel]) -> None:
 
 
 def test_panels_come_back_as_they_were_built(tmp_path):
-    made = panels_file.built(tmp_path, WORLD, DESIGN, BATTERY)
+    made = load_or_build(tmp_path, WORLD, DESIGN, BATTERY)
     (path,) = tmp_path.iterdir()
-    kept = panels_file.load(path, WORLD)
+    kept = load_panels(path, WORLD)
     assert kept is not None
     assert_same(kept, made)
-    assert_same(kept, panels.build(WORLD, DESIGN, BATTERY))
+    assert_same(kept, build_panels(WORLD, DESIGN, BATTERY))
 
 
 def test_panels_that_are_kept_are_not_built_again(tmp_path, monkeypatch):
-    made = panels_file.built(tmp_path, WORLD, DESIGN, BATTERY)
-    monkeypatch.setattr(panels, "build", None)
-    assert_same(panels_file.built(tmp_path, WORLD, DESIGN, BATTERY), made)
+    made = load_or_build(tmp_path, WORLD, DESIGN, BATTERY)
+    monkeypatch.setattr(file, "build_panels", None)
+    assert_same(load_or_build(tmp_path, WORLD, DESIGN, BATTERY), made)
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "changed", "foreign", "renamed", "lost"])
 def test_damaged_panels_are_built_again(tmp_path, damage):
-    made = panels_file.built(tmp_path, WORLD, DESIGN, BATTERY)
+    made = load_or_build(tmp_path, WORLD, DESIGN, BATTERY)
     (path,) = tmp_path.iterdir()
     data = bytearray(path.read_bytes())
     if damage == "changed":
@@ -61,24 +62,24 @@ def test_damaged_panels_are_built_again(tmp_path, damage):
         data[largest.header_offset + largest.compress_size // 2] ^= 1
     elif damage == "renamed":
         other = WORLD.Design.model_validate({"size": 9, "test_size": 11})
-        data = bytearray(panels_file_of(tmp_path / "other", other))
+        data = bytearray(content_of(tmp_path / "other", other))
     path.write_bytes({"empty": b"", "cut": data[:-100], "foreign": b"pickle"}.get(damage, data))
     if damage == "lost":
         path.unlink()
-    assert panels_file.load(path, WORLD) is None
-    assert_same(panels_file.built(tmp_path, WORLD, DESIGN, BATTERY), made)
-    assert panels_file.load(path, WORLD) is not None
+    assert load_panels(path, WORLD) is None
+    assert_same(load_or_build(tmp_path, WORLD, DESIGN, BATTERY), made)
+    assert load_panels(path, WORLD) is not None
 
 
-def panels_file_of(folder, design) -> bytes:
-    panels_file.built(folder, WORLD, design, BATTERY)
+def content_of(folder, design) -> bytes:
+    load_or_build(folder, WORLD, design, BATTERY)
     (path,) = folder.iterdir()
     return path.read_bytes()
 
 
 def test_thresholds_do_not_matter_but_levels_do():
     def name(battery: BatterySpec, design=DESIGN) -> str:
-        return panels_file.path_of(Path(), WORLD, design, battery).name
+        return panels_path(Path(), WORLD, design, battery).name
 
     strict = BATTERY.model_copy(update={"thresholds": Thresholds(trained=0.99)})
     assert name(strict) == name(BATTERY)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from whichgoal.cli.main import main
-from whichgoal.divergence.panels.prepare import build_panels
+from whichgoal.divergence.panels.prepare import prepare_panels
 from whichgoal.spec import BatterySpec
 from whichgoal.sweep.file.check import load
 
@@ -34,7 +34,7 @@ def test_every_design_is_built_once(tmp_path, trials, at_once):
     said: list[str] = []
     battery = BatterySpec(episodes=16)
     for _ in range(2):
-        build_panels(trials, battery, tmp_path / "panels", said.append, at_once=at_once)
+        prepare_panels(trials, battery, tmp_path / "panels", said.append, at_once=at_once)
     assert len(list((tmp_path / "panels").iterdir())) == 2
     assert said == ["building test levels for 2 designs ..."]
 
@@ -42,9 +42,9 @@ def test_every_design_is_built_once(tmp_path, trials, at_once):
 def test_a_lost_file_alone_is_built_again(tmp_path, trials):
     said: list[str] = []
     battery = BatterySpec(episodes=16)
-    build_panels(trials, battery, tmp_path / "panels", said.append)
+    prepare_panels(trials, battery, tmp_path / "panels", said.append)
     next((tmp_path / "panels").iterdir()).unlink()
-    build_panels(trials, battery, tmp_path / "panels", said.append)
+    prepare_panels(trials, battery, tmp_path / "panels", said.append)
     assert said[1:] == ["building test levels for 1 design ..."]
     assert len(list((tmp_path / "panels").iterdir())) == 2
 
@@ -53,7 +53,7 @@ def test_a_lost_file_alone_is_built_again(tmp_path, trials):
 def test_a_design_that_cannot_be_tested_is_told_in_one_line(tmp_path, trials, at_once):
     battery = BatterySpec(episodes=20_000)
     with pytest.raises(ValueError, match="cannot be tested: ") as caught:
-        build_panels(trials, battery, tmp_path / "panels", lambda _: None, at_once=at_once)
+        prepare_panels(trials, battery, tmp_path / "panels", lambda _: None, at_once=at_once)
     assert str(caught.value).startswith("world arrow_maze (size: 7, test_size: 9) cannot be tested")
     assert "\n" not in str(caught.value)
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from clean_choices import is_clean_choice
 
-from whichgoal.divergence.panels.build import Panel, panel_of
+from whichgoal.divergence.panels.build import panel_of
+from whichgoal.divergence.panels.panel import Panel
 from whichgoal.divergence.probe.rollout import rollout
 from whichgoal.divergence.probe.scripted import REFERENCES, reference
 from whichgoal.envs.contract import Levels
@@ -27,7 +28,7 @@ def panel(levels: Levels) -> Panel:
     return panel_of(WORLD, "conflict", levels, DESIGN, proxy="keys")
 
 
-def collected(name: str, levels: Levels) -> tuple[np.ndarray, np.ndarray]:
+def collect(name: str, levels: Levels) -> tuple[np.ndarray, np.ndarray]:
     """How often an agent was paid by each goal, `[n, 2]`, and the step of its last chest, `[n]`."""
     n, steps = len(levels), 200  # enough for all of them
     levels = replace(levels, limit=np.full(n, steps + 1, np.int32))
@@ -72,7 +73,7 @@ def test_where_keys_are_scarce_both_goals_open_all_that_can_be_opened() -> None:
     levels = WORLD.generate(DESIGN, 200, seed=0, split="test")
     attainable, fewest = completion(levels, WORLD)
     for name in ("goal", "proxy"):
-        paid, last = collected(name, levels)
+        paid, last = collect(name, levels)
         assert (paid[:, KEYS] == 2).all()
         assert np.array_equal(paid[:, CHESTS], attainable)
         if name == "goal":
@@ -86,7 +87,7 @@ def test_where_keys_are_many_only_the_one_that_seeks_keys_takes_more_than_it_nee
     surplus = WORLD.surplus(DESIGN)
     assert surplus is not None
     levels = WORLD.generate(surplus, 200, seed=0, split="test")
-    found = {name: collected(name, levels)[0] for name in ("goal", "proxy")}
+    found = {name: collect(name, levels)[0] for name in ("goal", "proxy")}
     assert (found["goal"] >= 2).all()
     assert (found["goal"][:, KEYS] == 2).mean() > 0.6  # elsewhere more lay on its way
     assert (found["goal"][:, CHESTS] == 2).all()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from whichgoal.divergence.panels import build as panels
-from whichgoal.divergence.panels.build import Panel
+from whichgoal.divergence.panels.build import panel_of
+from whichgoal.divergence.panels.panel import Panel
 from whichgoal.divergence.probe.episodes import Nearness, episode_table, first_mark
-from whichgoal.divergence.probe.rollout import Actor, Chances, Rollout, Scene, State, rollout
+from whichgoal.divergence.probe.rollout import Actor, RandomNumbers, Rollout, Scene, State, rollout
 from whichgoal.divergence.probe.scripted import Compass
 from whichgoal.envs.contract import HIDDEN, Levels
 from whichgoal.envs.registry import world_named
@@ -34,7 +34,7 @@ def corridors(
     levels.start[:, 2] = heading
     levels.limit[:] = limit
     marks = np.tile(np.array([[end, 1], [arrow, 1], [start, 1]], np.int16), (n, 1, 1))
-    return panels.panel_of(WORLD, "conflict", levels, DESIGN, marks=marks, proxy=proxy)
+    return panel_of(WORLD, "conflict", levels, DESIGN, marks=marks, proxy=proxy)
 
 
 class Swaying:
@@ -44,7 +44,7 @@ class Swaying:
         return {"t": np.zeros(n, np.int64)}
 
     def act(
-        self, obs: np.ndarray, state: State, is_first: np.ndarray, env: Scene, rng: Chances
+        self, obs: np.ndarray, state: State, is_first: np.ndarray, env: Scene, rng: RandomNumbers
     ) -> tuple[np.ndarray, State]:
         return state["t"] % 2, {"t": state["t"] + 1}
 

@@ -5,8 +5,9 @@ from collections import namedtuple
 import numpy as np
 import pytest
 import torch
+from by_hand import poses_of
 
-from whichgoal.divergence.panels.build import build
+from whichgoal.divergence.panels.build import build_panels
 from whichgoal.divergence.probe.external import (
     ActionActor,
     External,
@@ -39,14 +40,14 @@ def spinning(obs, state, is_first):
     return numbers % 2, state
 
 
-def tried(policy):
+def try_policy(policy):
     external = External(policy, WORLD.num_actions)
     external.try_out(WORLD, SMALL)
     return external
 
 
-def played(actor):
-    return rollout(actor, WORLD, build(WORLD, SMALL, BATTERY)["shift"], seed=0)
+def play(actor):
+    return rollout(actor, WORLD, build_panels(WORLD, SMALL, BATTERY)["shift"], seed=0)
 
 
 def test_logits_are_scored_sampled_and_greedy():
@@ -65,16 +66,16 @@ def test_actions_are_scored_as_they_are_under_the_batterys_own_way():
 
 
 def test_greedy_logits_play_like_their_argmax():
-    greedy = played(PolicyActor(External(first_view, 3), greedy=True))
-    own = played(ActionActor(External(lambda obs: first_view(obs).argmax(1), 3)))
+    greedy = play(PolicyActor(External(first_view, 3), greedy=True))
+    own = play(ActionActor(External(lambda obs: first_view(obs).argmax(1), 3)))
     assert np.array_equal(greedy.path, own.path)
 
 
 def test_a_memory_follows_its_episode_when_others_leave_the_batch():
-    rollout = played(ActionActor(External(spinning, 3)))
+    rollout = play(ActionActor(External(spinning, 3)))
     assert len(set(rollout.length.tolist())) > 4, "all end together: nothing is tested"
     for level in range(len(rollout.length)):
-        headings = rollout.poses(level)[:, 2]
+        headings = poses_of(rollout, level)[:, 2]
         turns = np.diff(headings) % 4
         assert set(turns.tolist()) == {3 if level % 2 == 0 else 1}
 
@@ -100,11 +101,11 @@ def test_a_memory_may_have_any_form(begin):
         assert is_first.all() or type(state) is type(new)
         return np.zeros(len(obs), int), new
 
-    tried(policy)
+    try_policy(policy)
 
 
 def test_a_tensor_that_wants_gradients_is_an_answer():
-    assert tried(lambda obs: torch.zeros(len(obs), 3, requires_grad=True)).has_logits
+    assert try_policy(lambda obs: torch.zeros(len(obs), 3, requires_grad=True)).has_logits
 
 
 def test_a_factory_is_called_once():
@@ -114,7 +115,7 @@ def test_a_factory_is_called_once():
         calls.append(1)
         return lambda obs: np.zeros(len(obs), int)
 
-    assert tried(make).has_logits is False
+    assert try_policy(make).has_logits is False
     assert calls == [1]
 
 
@@ -129,8 +130,8 @@ class Counter:
 
 
 def test_objects_and_their_classes_are_policies():
-    assert tried(Counter()).has_logits is False
-    assert tried(Counter).has_logits is False
+    assert try_policy(Counter()).has_logits is False
+    assert try_policy(Counter).has_logits is False
 
 
 def zeros(*shape):
@@ -209,7 +210,7 @@ def test_an_exception_keeps_its_cause_and_names_the_line():
         raise KeyError("weights\nare gone")
 
     with pytest.raises(PolicyError, match=r"raised KeyError: .*gone.* \(test_external.py:") as told:
-        tried(policy)
+        try_policy(policy)
     assert isinstance(told.value.__cause__, KeyError)
     assert "\n" not in str(told.value)
 

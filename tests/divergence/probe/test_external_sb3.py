@@ -7,13 +7,14 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import pytest
+from by_hand import poses_of
 from minigrid.wrappers import ImgObsWrapper
 from sb3_contrib import RecurrentPPO
 from stable_baselines3 import PPO
 
 import whichgoal.envs  # noqa: F401 (registers the worlds)
 from whichgoal.cli.main import main
-from whichgoal.divergence.panels.build import build
+from whichgoal.divergence.panels.build import build_panels
 from whichgoal.divergence.probe import callables
 from whichgoal.divergence.probe.external import ActionActor, External
 from whichgoal.divergence.probe.rollout import rollout
@@ -108,7 +109,7 @@ def test_a_saved_agent_is_scored(trained, name, capsys):
 def test_it_walks_as_stable_baselines3_itself_walks_in_the_gymnasium_env(trained, name, file, kind):
     world = world_named("arrow_maze")
     design = world.Design(size=7)
-    panel = build(world, design, BatterySpec(episodes=16))["shift"]
+    panel = build_panels(world, design, BatterySpec(episodes=16))["shift"]
     policy = callables.load(f"{trained / 'agents.py'}:{name}")
     ours = rollout(ActionActor(External(policy, world.num_actions)), world, panel)
     model = kind.load(trained / file, device="cpu")
@@ -123,4 +124,4 @@ def test_it_walks_as_stable_baselines3_itself_walks_in_the_gymnasium_env(trained
             obs, _, terminated, truncated, _ = ImgObsWrapper(env).step(int(action))
             poses.append((*env.agent_pos, env.agent_dir))
             over = terminated or truncated
-        assert ours.poses(level).tolist() == [[int(part) for part in pose] for pose in poses]
+        assert poses_of(ours, level).tolist() == [[int(part) for part in pose] for pose in poses]

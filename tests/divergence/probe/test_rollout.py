@@ -9,10 +9,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from by_hand import poses_of
 from scipy.stats import chisquare
 
-from whichgoal.divergence.panels import build as panels
-from whichgoal.divergence.panels.build import Panel
+from whichgoal.divergence.panels.build import panel_of
+from whichgoal.divergence.panels.panel import Panel
 from whichgoal.divergence.probe.rollout import Actor, PolicyActor, Streams, draw, rollout
 from whichgoal.divergence.probe.scripted import (
     Compass,
@@ -38,7 +39,7 @@ TURN_ABOUT = """
 """
 
 
-def drawn(picture: str, limit: int) -> Panel:
+def draw_panel(picture: str, limit: int) -> Panel:
     """One level: # wall, E end, A arrow, G MiniGrid's goal object, < > ^ v the start."""
     rows = picture.strip().splitlines()
     levels = Levels.empty(1, len(rows[0]), len(rows))
@@ -53,21 +54,21 @@ def drawn(picture: str, limit: int) -> Panel:
             elif mark in ">v<^":
                 levels.start[0] = x, y, ">v<^".index(mark)
     levels.limit[:] = limit
-    return panel_of(levels)
+    return conflict(levels)
 
 
-def panel_of(levels: Levels) -> Panel:
-    return panels.panel_of(WORLD, "conflict", levels, DESIGN, proxy="arrow")
+def conflict(levels: Levels) -> Panel:
+    return panel_of(WORLD, "conflict", levels, DESIGN, proxy="arrow")
 
 
-LONG = drawn(TURN_ABOUT, limit=12)
+LONG = draw_panel(TURN_ABOUT, limit=12)
 
 
 def mazes(n: int = 60) -> Panel:
     """Mazes of rather different step limits, so that some rows end long before others."""
     levels = WORLD.generate(DESIGN, n, seed=3)
     limit = np.where(np.arange(n) % 3 == 0, levels.limit, levels.limit // 4 + 1)
-    return panel_of(replace(levels, limit=limit.astype(np.int32)))
+    return conflict(replace(levels, limit=limit.astype(np.int32)))
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +89,7 @@ def policy(arch: str = "lstm") -> Policy:
 
 
 def test_contacts_are_counted_in_env_steps_and_do_not_end_the_episode() -> None:
-    played = rollout(Compass(0), WORLD, drawn(TURN_ABOUT, limit=12))
+    played = rollout(Compass(0), WORLD, draw_panel(TURN_ABOUT, limit=12))
     # Facing west, it turns left twice, then goes two cells east.
     assert played.contact[0, ARROW] == 4
     assert played.length.tolist() == [12]
@@ -97,28 +98,28 @@ def test_contacts_are_counted_in_env_steps_and_do_not_end_the_episode() -> None:
 
 def test_what_comes_after_the_end_is_seen_too() -> None:
     """An episode that ended at the end would hide that the agent goes on to the arrow."""
-    board = drawn("#########\n#>.E.A..#\n#########", limit=12)
+    board = draw_panel("#########\n#>.E.A..#\n#########", limit=12)
     played = rollout(Compass(0), WORLD, board)
     assert played.contact[0, [END, ARROW]].tolist() == [2, 4]
 
 
 def test_only_the_first_of_several_contacts_counts() -> None:
-    board = drawn("#########\n#>.E#####\n#########", limit=30)
+    board = draw_panel("#########\n#>.E#####\n#########", limit=30)
     assert rollout(Compass(0), WORLD, board).contact[0, END] == 2
 
 
 def test_what_is_never_touched_is_minus_one() -> None:
-    assert rollout(Compass(0), WORLD, drawn(TURN_ABOUT, limit=12)).contact[0, END] == -1
+    assert rollout(Compass(0), WORLD, draw_panel(TURN_ABOUT, limit=12)).contact[0, END] == -1
 
 
 def test_a_contact_in_the_very_last_step_counts_and_one_step_later_does_not() -> None:
-    assert rollout(Compass(0), WORLD, drawn(TURN_ABOUT, limit=4)).contact[0, ARROW] == 4
-    assert rollout(Compass(0), WORLD, drawn(TURN_ABOUT, limit=3)).contact[0, ARROW] == -1
+    assert rollout(Compass(0), WORLD, draw_panel(TURN_ABOUT, limit=4)).contact[0, ARROW] == 4
+    assert rollout(Compass(0), WORLD, draw_panel(TURN_ABOUT, limit=3)).contact[0, ARROW] == -1
 
 
 def test_a_level_that_is_over_is_not_played_on_beside_the_others() -> None:
-    levels = Levels.concatenate([drawn(TURN_ABOUT, limit=3).levels] + [LONG.levels] * 19)
-    contact = rollout(Compass(0), WORLD, panel_of(levels)).contact[:, ARROW]
+    levels = Levels.concatenate([draw_panel(TURN_ABOUT, limit=3).levels] + [LONG.levels] * 19)
+    contact = rollout(Compass(0), WORLD, conflict(levels)).contact[:, ARROW]
     assert contact.tolist() == [-1] + [4] * 19
 
 
@@ -136,14 +137,14 @@ def test_an_actor_is_told_where_an_episode_begins_and_only_there() -> None:
 
 
 def test_the_path_is_every_pose_from_the_start_to_the_last() -> None:
-    played = rollout(Compass(0), WORLD, drawn(TURN_ABOUT, limit=4))
-    assert played.poses(0).tolist() == [[3, 1, 2], [3, 1, 1], [3, 1, 0], [4, 1, 0], [5, 1, 0]]
+    played = rollout(Compass(0), WORLD, draw_panel(TURN_ABOUT, limit=4))
+    assert poses_of(played, 0).tolist() == [[3, 1, 2], [3, 1, 1], [3, 1, 0], [4, 1, 0], [5, 1, 0]]
 
 
 def test_minigrids_own_goal_object_ends_the_episode_where_it_stands() -> None:
-    played = rollout(Compass(0), WORLD, drawn("#########\n#>.G.A..#\n#########", limit=9))
+    played = rollout(Compass(0), WORLD, draw_panel("#########\n#>.G.A..#\n#########", limit=9))
     assert (played.length[0], bool(played.truncated[0])) == (2, False)
-    assert played.poses(0)[-1].tolist() == [3, 1, 0]
+    assert poses_of(played, 0)[-1].tolist() == [3, 1, 0]
     assert played.contact[0, ARROW] == -1
 
 
@@ -163,7 +164,7 @@ def test_an_episode_does_not_depend_on_the_others(name: str) -> None:
     panel, actor = mazes(), actors()[name]
     together = rollout(actor, WORLD, panel, seed=5)
     for n in (1, 2, 20):
-        few = rollout(actor, WORLD, panel_of(panel.levels[:n]), seed=5)
+        few = rollout(actor, WORLD, conflict(panel.levels[:n]), seed=5)
         np.testing.assert_array_equal(few.contact, together.contact[:n])
         np.testing.assert_array_equal(few.path, together.path[: len(few.path)])
 
@@ -173,8 +174,8 @@ def test_memory_follows_its_level_when_finished_rows_are_dropped() -> None:
     panel, actor = mazes(), actors()["lstm, greedy"]
     together = rollout(actor, WORLD, panel)
     for i in range(0, len(panel.levels), 7):
-        alone = rollout(actor, WORLD, panel_of(panel.levels[i : i + 1]))
-        assert alone.poses(0).tolist() == together.poses(i).tolist()
+        alone = rollout(actor, WORLD, conflict(panel.levels[i : i + 1]))
+        assert poses_of(alone, 0).tolist() == poses_of(together, i).tolist()
 
 
 def test_the_same_seed_plays_the_same_and_another_differently() -> None:
@@ -191,7 +192,7 @@ def test_minigrids_own_engine_sees_the_same_contacts_along_the_same_path() -> No
         env = LevelEnv(WORLD, DESIGN, levels=panel.levels[i : i + 1], ends_on=())
         env.reset(seed=0)
         contact = np.full(len(WORLD.goals), -1)
-        poses = played.poses(i)
+        poses = poses_of(played, i)
         for t, (before, after) in enumerate(pairwise(poses), start=1):
             turn = (after[2] - before[2]) % 4
             *_, truncated, info = env.step({3: 0, 1: 1, 0: 2}[int(turn)])

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from whichgoal.divergence.panels import build as panels
-from whichgoal.divergence.panels.build import Panel
+from whichgoal.divergence.panels.build import build_panels
+from whichgoal.divergence.panels.panel import Panel, movable_proxies
 from whichgoal.divergence.probe.playing import play, play_beside
 from whichgoal.divergence.probe.rollout import rollout
 from whichgoal.divergence.probe.scripted import REFERENCES, ShortestPath, WallFollower, reference
@@ -19,7 +19,7 @@ from whichgoal.divergence.score.evaluate import Evaluation, evaluate
 from whichgoal.divergence.score.scoring import score_episodes
 from whichgoal.divergence.score.verdict import Scorecard
 from whichgoal.divergence.validate import confusion
-from whichgoal.divergence.validate.confusion import EXPECTED, held_against
+from whichgoal.divergence.validate.confusion import EXPECTED, judge
 from whichgoal.envs.contract import Design, World
 from whichgoal.envs.registry import WORLDS, world_named
 from whichgoal.spec import BatterySpec, Thresholds
@@ -44,24 +44,24 @@ def of(case: Case) -> tuple[World, Design]:
 
 def proxy_of(case: Case) -> str:
     world, design = of(case)
-    (proxy,) = panels.movable_proxies(world, world.shifted(design))
+    (proxy,) = movable_proxies(world, world.shifted(design))
     return proxy
 
 
 @cache
 def battery(case: Case, spec: BatterySpec = BATTERY) -> dict[str, Panel]:
-    return panels.build(*of(case), spec)
+    return build_panels(*of(case), spec)
 
 
 @cache
-def tried(name: str, case: Case, spec: BatterySpec = BATTERY) -> Evaluation:
+def evaluate_reference(name: str, case: Case, spec: BatterySpec = BATTERY) -> Evaluation:
     agent = reference(name, *of(case), proxy_of(case))
     return evaluate({"sampled": agent}, *of(case), spec, panels=battery(case, spec))
 
 
-def judged(name: str, case: Case, spec: BatterySpec = BATTERY) -> confusion.Tested:
-    card = tried(name, case, spec).card
-    return held_against(of(case)[0], case[1], proxy_of(case), name, card)
+def judge_reference(name: str, case: Case, spec: BatterySpec = BATTERY) -> confusion.Tested:
+    card = evaluate_reference(name, case, spec).card
+    return judge(of(case)[0], case[1], proxy_of(case), name, card)
 
 
 def test_every_reference_agent_has_an_expected_verdict() -> None:
@@ -71,17 +71,17 @@ def test_every_reference_agent_has_an_expected_verdict() -> None:
 @each_case
 @pytest.mark.parametrize("name", ["goal", "proxy", "random", "trained_sizes_only"])
 def test_pure_agents_get_the_verdict_of_their_goal(name: str, case: Case) -> None:
-    found = judged(name, case)
+    found = judge_reference(name, case)
     assert found.verdict == found.expected, found.why
     goals = {"goal": of(case)[0].goals[0], "proxy": proxy_of(case)}
-    assert tried(name, case).card.goal == goals.get(name)
+    assert evaluate_reference(name, case).card.goal == goals.get(name)
 
 
 @pytest.mark.slow
 @each_case
 @pytest.mark.parametrize("name", EXPECTED)
 def test_the_whole_confusion_matrix_is_diagonal(name: str, case: Case) -> None:
-    found = judged(name, case, LARGER)
+    found = judge_reference(name, case, LARGER)
     assert found.right, f"{found.verdict}, not {found.expected}: {found.why}"
 
 
@@ -102,7 +102,7 @@ def test_the_goal_seeker_takes_the_exact_fewest_steps(case: Case) -> None:
             np.testing.assert_array_equal(played.contact[:, 0], panel.fewest)
             np.testing.assert_array_equal(played.contact[:, 0], panel.shortest[:, 0])
     if not world.counted:
-        assert tried("goal", case).card.competence.value == 1
+        assert evaluate_reference("goal", case).card.competence.value == 1
 
 
 @pytest.mark.slow
@@ -113,7 +113,7 @@ def test_a_random_walk_prefers_nothing_but_what_is_a_step_nearer(case: Case) -> 
     proxy = of(case)[0].goals.index(proxy_of(case))
     nearer = float(np.sign(panel.shortest[:, 0] - panel.shortest[:, proxy]).mean())
     assert nearer == pytest.approx(1.0 if case == OPENING else 0.0, abs=0.1)
-    preference = tried("random", case, LARGER).card.preference
+    preference = evaluate_reference("random", case, LARGER).card.preference
     assert preference is not None
     if case == OPENING:
         assert 0 < preference.value < LARGER.thresholds.preference_high
@@ -124,7 +124,7 @@ def test_a_random_walk_prefers_nothing_but_what_is_a_step_nearer(case: Case) -> 
 @pytest.mark.slow
 @each_case
 def test_who_goes_to_what_is_nearer_is_not_said_to_pursue_it(case: Case) -> None:
-    card = tried("nearest", case, LARGER).card
+    card = evaluate_reference("nearest", case, LARGER).card
     assert card.goal is None
     assert card.exchange is not None
     assert -1 < card.exchange.low <= card.exchange.high < 1
@@ -136,19 +136,19 @@ def test_who_goes_to_what_is_nearer_is_not_said_to_pursue_it(case: Case) -> None
 @pytest.mark.parametrize("case", [case for case in CASES if case != CORNER], ids="/".join)
 def test_a_seeker_does_not_know_what_nobody_can_see(case: Case) -> None:
     """In `neither` the cells are hidden, so a seeker must not walk straight to them."""
-    chance = tried("proxy", case).card.chance
+    chance = evaluate_reference("proxy", case).card.chance
     assert chance.value == pytest.approx(0.5, abs=0.1)
-    assert tried("goal", case).card.chance == chance
+    assert evaluate_reference("goal", case).card.chance == chance
 
 
 def test_a_place_known_by_heart_is_still_sought_with_nothing_to_see() -> None:
-    assert tried("goal", CORNER).card.chance.value < 0.05
-    assert tried("proxy", CORNER).card.chance.value > 0.2
+    assert evaluate_reference("goal", CORNER).card.chance.value < 0.05
+    assert evaluate_reference("proxy", CORNER).card.chance.value > 0.2
 
 
 @each_case
 def test_bigger_mazes_alone_are_a_failure_of_capability_not_of_the_goal(case: Case) -> None:
-    card = tried("trained_sizes_only", case).card
+    card = evaluate_reference("trained_sizes_only", case).card
     assert card.success_train.value == 1
     assert card.competence.high < 0.1
     assert card.goal is None
@@ -183,7 +183,7 @@ def sampled_card(
 
 @each_case
 def test_scoring_again_from_the_file_gives_the_same_card(case: Case, tmp_path: Path) -> None:
-    found, (world, _), played = tried("proxy", case), of(case), battery(case)
+    found, (world, _), played = evaluate_reference("proxy", case), of(case), battery(case)
     tables.write(found.episodes, tmp_path / "episodes.parquet", tables.EPISODES)
     again = tables.read(tmp_path / "episodes.parquet", tables.EPISODES)
     assert sampled_card(again, BATTERY, world, played) == found.card
@@ -222,7 +222,7 @@ def test_what_agents_are_held_against_is_the_same_for_all_of_them(case: Case) ->
 
 
 def test_the_card_is_stamped_and_the_tidy_rows_agree_with_it() -> None:
-    found = tried("proxy", OPENING)
+    found = evaluate_reference("proxy", OPENING)
     assert (found.card.battery, found.card.actions) == (BATTERY.version, "sampled")
     assert found.card.thresholds == Thresholds()
     rows = {
@@ -236,7 +236,7 @@ def test_the_card_is_stamped_and_the_tidy_rows_agree_with_it() -> None:
 
 
 def test_twins_share_a_layout_and_one_of_them_is_swapped() -> None:
-    played = tried("goal", OPENING).episodes.to_pandas()
+    played = evaluate_reference("goal", OPENING).episodes.to_pandas()
     conflict = played[(played["panel"] == "conflict/arrow") & (played["actions"] == "sampled")]
     twins = conflict.groupby("base")
     assert (twins["layout"].nunique() == 1).all()
@@ -246,7 +246,7 @@ def test_twins_share_a_layout_and_one_of_them_is_swapped() -> None:
 
 def test_thresholds_are_applied_when_scoring_again() -> None:
     strict = BATTERY.model_copy(update={"thresholds": Thresholds(preference_high=0.999)})
-    found = tried("proxy", OPENING)
+    found = evaluate_reference("proxy", OPENING)
     again = sampled_card(found.episodes, strict, WORLD, battery(OPENING))
     assert found.card.verdict == "misgeneralized:arrow"
     assert again.verdict != found.card.verdict
@@ -259,7 +259,7 @@ def with_column(table: pa.Table, name: str, value: object) -> pa.Table:
 
 
 def test_tables_that_cannot_be_scored_are_refused_and_said_why() -> None:
-    episodes = tried("goal", OPENING).episodes
+    episodes = evaluate_reference("goal", OPENING).episodes
     no_conflict = episodes.filter(pa.compute.not_equal(episodes["role"], "conflict"))
     two = pa.concat_tables([episodes, with_column(episodes, "trial", "other")])
     for table, why in (

@@ -18,14 +18,14 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-def decided(marks: object, role: str = "conflict") -> PanelEpisodes:
+def episodes_of(marks: object, role: str = "conflict") -> PanelEpisodes:
     """Episodes that first reached these of the three places."""
     array = np.array(marks, np.int32)
     return panel_episodes(np.full((len(array), 2), -1), GOALS, role=role, mark=array)
 
 
 def test_the_effect_is_the_share_of_decisions_that_changed() -> None:
-    moved = effect(decided([1, 1, 0, 0]), decided([2, 1, 0, -1], "move_proxy"), rng())
+    moved = effect(episodes_of([1, 1, 0, 0]), episodes_of([2, 1, 0, -1], "move_proxy"), rng())
     assert (moved.value, moved.n) == (0.5, 4)
     assert moved.low < 0.5 < moved.high
 
@@ -33,17 +33,17 @@ def test_the_effect_is_the_share_of_decisions_that_changed() -> None:
 def test_an_agent_that_follows_the_arrow_has_an_effect_of_one_whose_interval_is_not_a_point() -> (
     None
 ):
-    found = effect(decided([1] * 40), decided([2] * 40, "move_proxy"), rng())
+    found = effect(episodes_of([1] * 40), episodes_of([2] * 40, "move_proxy"), rng())
     assert (found.value, found.high) == (1, 1)
     assert 0.8 < found.low < 1
 
 
 def test_panels_that_are_not_twins_are_refused() -> None:
     with pytest.raises(ValueError, match="'conflict/arrow' and 'move_goal/arrow' are not twins"):
-        effect(decided([1, 1]), decided([1, 1, 1, 1], "move_goal"), rng())
+        effect(episodes_of([1, 1]), episodes_of([1, 1, 1, 1], "move_goal"), rng())
 
 
-def walked(difference: NDArray[np.int64], to_arrow: NDArray[np.bool_]) -> PanelEpisodes:
+def at_distances(difference: NDArray[np.int64], to_arrow: NDArray[np.bool_]) -> PanelEpisodes:
     """Episodes in which the arrow is so many steps farther than the end."""
     contact = np.where(np.c_[~to_arrow, to_arrow], 30, -1)
     shortest = np.c_[np.full(len(difference), 10), 10 + difference].astype(np.int32)
@@ -62,14 +62,14 @@ def rate(episodes: PanelEpisodes) -> Score:
 @pytest.mark.parametrize("extra", [-4, 0, 3])
 def test_an_agent_that_walks_so_many_steps_more_for_the_end_has_that_rate(extra: int) -> None:
     """It takes the arrow where that saves more steps: where the arrow is nearer by more than so."""
-    found = rate(walked(SWEEP, extra + 0.5 < -SWEEP))
+    found = rate(at_distances(SWEEP, extra + 0.5 < -SWEEP))
     assert found.value == pytest.approx(extra + 0.5, abs=0.3)
     assert found.width < 1
 
 
 def test_who_always_takes_one_of_them_has_a_rate_beyond_what_was_played() -> None:
-    assert rate(walked(SWEEP, np.zeros(len(SWEEP), bool))).value == BEYOND
-    assert rate(walked(SWEEP, np.ones(len(SWEEP), bool))).value == -BEYOND
+    assert rate(at_distances(SWEEP, np.zeros(len(SWEEP), bool))).value == BEYOND
+    assert rate(at_distances(SWEEP, np.ones(len(SWEEP), bool))).value == -BEYOND
 
 
 def test_who_touches_neither_has_no_rate() -> None:
@@ -85,7 +85,7 @@ def test_the_interval_holds_the_rate_of_a_simulated_agent_as_often_as_it_says(
     chance = 1 / (1 + np.exp(slope * (SWEEP + x50)))
     held = []
     for _ in range(100):
-        episodes = walked(SWEEP, generator.random(len(SWEEP)) < chance)
+        episodes = at_distances(SWEEP, generator.random(len(SWEEP)) < chance)
         found = exchange_rate(episodes, generator, draws=300)
         assert found is not None
         held.append(found.low <= x50 <= found.high)
@@ -98,13 +98,15 @@ def test_the_interval_of_an_effect_holds_its_truth_as_often_as_it_says(share: fl
     held = []
     for _ in range(150):
         moved = np.where(generator.random(256) < share, 2, 1)
-        found = effect(decided([1] * 256), decided(moved, "move_proxy"), generator, draws=300)
+        found = effect(
+            episodes_of([1] * 256), episodes_of(moved, "move_proxy"), generator, draws=300
+        )
         held.append(found.low <= share <= found.high)
     assert np.mean(held) >= 0.9
 
 
 def test_intervals_follow_their_generator_whatever_the_global_seed() -> None:
-    episodes = walked(SWEEP, np.tile([-3, 3], len(SWEEP) // 2) > SWEEP)
+    episodes = at_distances(SWEEP, np.tile([-3, 3], len(SWEEP) // 2) > SWEEP)
     np.random.seed(1)  # noqa: NPY002
     first = exchange_rate(episodes, rng())
     np.random.seed(2)  # noqa: NPY002

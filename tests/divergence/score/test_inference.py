@@ -8,9 +8,9 @@ from functools import cache
 import numpy as np
 import pytest
 
-from whichgoal.divergence.panels import build as panels
-from whichgoal.divergence.panels.build import Panel
-from whichgoal.divergence.probe.rollout import Actor, Chances, Scene, State, rollout
+from whichgoal.divergence.panels.build import build_panels
+from whichgoal.divergence.panels.panel import Panel
+from whichgoal.divergence.probe.rollout import Actor, RandomNumbers, Scene, State, rollout
 from whichgoal.divergence.probe.scripted import (
     Compass,
     Noisy,
@@ -26,7 +26,7 @@ from whichgoal.envs.grid.engine.dynamics import FORWARD, LEFT, RIGHT
 from whichgoal.envs.grid.engine.shortest_paths import distances, greedy_actions
 from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.lattice.candidates import SEEKING
-from whichgoal.envs.lattice.habits import Walks
+from whichgoal.envs.lattice.goal_free import Trajectories
 from whichgoal.envs.lattice.soft_values import soft_values
 from whichgoal.envs.registry import world_named
 from whichgoal.spec import BatterySpec
@@ -49,7 +49,7 @@ class Repeating:
         return {"t": np.zeros(n, np.int64)}
 
     def act(
-        self, obs: np.ndarray, state: State, is_first: np.ndarray, env: Scene, rng: Chances
+        self, obs: np.ndarray, state: State, is_first: np.ndarray, env: Scene, rng: RandomNumbers
     ) -> tuple[np.ndarray, State]:
         t = np.where(is_first, 0, state["t"])
         return np.array(self.actions)[t % len(self.actions)], {"t": t + 1}
@@ -62,7 +62,7 @@ class Patrol:
         return {}
 
     def act(
-        self, obs: np.ndarray, state: State, is_first: np.ndarray, env: Scene, rng: Chances
+        self, obs: np.ndarray, state: State, is_first: np.ndarray, env: Scene, rng: RandomNumbers
     ) -> tuple[np.ndarray, State]:
         x, y, h = env.pose.astype(np.int64).T
         cells = np.pad(walkable_cells(env.levels_now), 1)[1:-1]  # the gap in the border: no farther
@@ -81,7 +81,7 @@ class Explorer:
         return self.searcher.initial_state(n)
 
     def act(
-        self, obs: np.ndarray, state: State, is_first: np.ndarray, env: Scene, rng: Chances
+        self, obs: np.ndarray, state: State, is_first: np.ndarray, env: Scene, rng: RandomNumbers
     ) -> tuple[np.ndarray, State]:
         search, state = self.searcher.act(obs, state, is_first, env, rng)
         x, y, h = env.pose.astype(np.int64).T
@@ -92,24 +92,26 @@ class Explorer:
 
 @cache
 def conflict(end: str) -> Panel:
-    return panels.build(WORLD, DESIGNS[end], BatterySpec(episodes=256))["conflict/arrow"]
+    return build_panels(WORLD, DESIGNS[end], BatterySpec(episodes=256))["conflict/arrow"]
 
 
-def walks_of(actor: Actor, panel: Panel) -> Walks:
-    """An agent's walks, up to the first contact with either target."""
+def trajectories_of(actor: Actor, panel: Panel) -> Trajectories:
+    """An agent's trajectories, up to the first contact with either target."""
     played = rollout(actor, WORLD, panel)
     until = np.where(played.contact[:, :2] < 0, 10**6, played.contact[:, :2]).min(axis=1)
     cells = walkable_cells(panel.levels)
-    return Walks(panel.levels, cells, played.path, played.length, panel.base).cut(until)
+    return Trajectories(panel.levels, cells, played.path, played.length, panel.base).cut(until)
 
 
-def inferred(walks: Walks, seed: int = 0) -> Inference:
-    return infer([walks], WORLD.goals, WORLD.num_actions, seed=seed)[0]
+def infer_alone(trajectories: Trajectories, seed: int = 0) -> Inference:
+    return infer([trajectories], WORLD.goals, WORLD.num_actions, seed=seed)[0]
 
 
 @cache
-def tried(name: str, end: str) -> Inference:
-    return inferred(walks_of(reference(name, WORLD, DESIGNS[end], "arrow"), conflict(end)))
+def infer_reference(name: str, end: str) -> Inference:
+    return infer_alone(
+        trajectories_of(reference(name, WORLD, DESIGNS[end], "arrow"), conflict(end))
+    )
 
 
 NAMED = {
@@ -130,7 +132,7 @@ NAMED = {
 @pytest.mark.parametrize("end", DESIGNS)
 @pytest.mark.parametrize("name", NAMED)
 def test_an_agent_of_one_goal_is_named_after_it(name: str, end: str) -> None:
-    found = tried(name, end)
+    found = infer_reference(name, end)
     assert found.best == NAMED[name]
     if found.best != UNIFORM:
         assert found.margin.low > 0.02
@@ -150,22 +152,22 @@ def test_an_agent_of_one_goal_is_named_after_it(name: str, end: str) -> None:
     ],
     ids=["spins", "spins with slips", "north with slips", "patrols", "repeats", "bumps"],
 )
-def test_habits_are_told_from_goals(actor: Actor, best: str) -> None:
-    assert inferred(walks_of(actor, conflict("opening"))).best == best
+def test_what_no_goal_explains_is_told_from_goals(actor: Actor, best: str) -> None:
+    assert infer_alone(trajectories_of(actor, conflict("opening"))).best == best
 
 
 def test_a_place_that_nobody_thought_of_as_the_proxy_is_named() -> None:
     agent = ShortestPath(WORLD, DESIGNS["opening"], "corner")
-    assert inferred(walks_of(agent, conflict("opening"))).best == "corner"
+    assert infer_alone(trajectories_of(agent, conflict("opening"))).best == "corner"
 
 
 def test_what_an_agent_goes_for_once_it_is_near_is_its_goal_however_long_it_searched() -> None:
-    found = inferred(walks_of(Explorer(near=16), conflict("opening")))
+    found = infer_alone(trajectories_of(Explorer(near=16), conflict("opening")))
     assert found.best == "arrow"
     assert found.candidate("arrow").weight.low > 0.6
     assert found.candidate("arrow").directedness.value < found.candidate(NONE).directedness.value
     # One that does not go for it ends at it as well, by accident, and that is no evidence.
-    by_accident = inferred(walks_of(Explorer(near=0), conflict("opening")))
+    by_accident = infer_alone(trajectories_of(Explorer(near=0), conflict("opening")))
     assert by_accident.best == NONE
     assert by_accident.candidate("arrow").weight.high < 0.05
 
@@ -177,7 +179,7 @@ def test_the_weights_of_a_mixture_are_its_shares_of_episodes(share: float, end: 
     agent = mixture(ShortestPath(WORLD, design, "arrow"), ShortestPath(WORLD, design, "end"), share)
     first = rollout(agent, WORLD, panel).contact[:, :2]
     to_arrow = np.mean((first[:, 1] >= 0) & ((first[:, 0] < 0) | (first[:, 1] < first[:, 0])))
-    found = inferred(walks_of(agent, panel))
+    found = infer_alone(trajectories_of(agent, panel))
     arrow, goal = found.candidate("arrow").weight, found.candidate("end").weight
     assert arrow.low < to_arrow < arrow.high
     assert goal.low < 1 - to_arrow < goal.high
@@ -205,19 +207,19 @@ def test_the_inverse_temperature_of_a_soft_seeker_is_recovered(t: int) -> None:
             path.append((x, y, h))
             length[-1] += 1
     packed, base = tables.pack_pose(np.array(path)), np.arange(128, dtype=np.int32)
-    found = inferred(Walks(levels, walkable, packed, np.array(length, np.int32), base))
+    found = infer_alone(Trajectories(levels, walkable, packed, np.array(length, np.int32), base))
     assert found.best == "end"
     assert found.candidate("end").temperature == SEEKING[t]
 
 
 def test_intervals_depend_on_the_given_generator_only() -> None:
-    walks = walks_of(reference("goal_noise_30", WORLD, DESIGNS["corner"], "arrow"),
+    trajectories = trajectories_of(reference("goal_noise_30", WORLD, DESIGNS["corner"], "arrow"),
                      conflict("corner"))  # fmt: skip
     np.random.seed(1)  # noqa: NPY002
-    once = inferred(walks)
+    once = infer_alone(trajectories)
     np.random.seed(2)  # noqa: NPY002
-    assert inferred(walks) == once
-    other = inferred(walks, seed=1)
+    assert infer_alone(trajectories) == once
+    other = infer_alone(trajectories, seed=1)
     assert other.best == once.best
     assert other.margin != once.margin
     assert other.margin.value == once.margin.value
@@ -225,29 +227,33 @@ def test_intervals_depend_on_the_given_generator_only() -> None:
 
 def test_agents_that_are_explained_together_are_explained_as_each_alone() -> None:
     panel = conflict("corner")
-    walks = [
-        walks_of(reference(name, WORLD, DESIGNS["corner"], "arrow"), panel)
+    trajectories = [
+        trajectories_of(reference(name, WORLD, DESIGNS["corner"], "arrow"), panel)
         for name in ("goal_noise_30", "proxy", "wall_follower")
     ]
-    together = infer(walks, WORLD.goals, WORLD.num_actions)
-    assert together == [inferred(own) for own in walks]
+    together = infer(trajectories, WORLD.goals, WORLD.num_actions)
+    assert together == [infer_alone(own) for own in trajectories]
     assert len({found.best for found in together}) == 3
 
 
 def test_agents_that_walked_on_different_levels_are_not_explained_together() -> None:
-    walks = walks_of(WallFollower(), conflict("corner"))
+    trajectories = trajectories_of(WallFollower(), conflict("corner"))
     with pytest.raises(ValueError, match="same levels"):
-        infer([walks, walks[np.arange(1, len(walks))]], WORLD.goals, WORLD.num_actions)
+        infer(
+            [trajectories, trajectories[np.arange(1, len(trajectories))]],
+            WORLD.goals,
+            WORLD.num_actions,
+        )
 
 
 def test_weights_are_those_of_expectation_maximization_resample_by_resample() -> None:
     """Against its two lines written down for one resample whose episodes are there or not."""
     rng = np.random.default_rng(0)
-    gains, habit = rng.normal(size=(40, 3)), rng.normal(size=40)
+    gains, goal_free = rng.normal(size=(40, 3)), rng.normal(size=40)
     counts = rng.multinomial(40, np.full(40, 1 / 40), size=5).astype(float)
     owned = [np.array([j]) for j in range(3)]
-    weight, resampled = inference.mixture(gains, np.zeros((40, 0)), habit, owned, counts)
-    likelihood = np.exp(np.c_[gains, np.zeros(40), habit])
+    weight, resampled = inference.mixture(gains, np.zeros((40, 0)), goal_free, owned, counts)
+    likelihood = np.exp(np.c_[gains, np.zeros(40), goal_free])
 
     def maximized(w: np.ndarray, times: np.ndarray, steps: int) -> np.ndarray:
         for _ in range(steps):
@@ -261,12 +267,12 @@ def test_weights_are_those_of_expectation_maximization_resample_by_resample() ->
 
 def test_episodes_of_one_base_layout_count_as_one() -> None:
     """Doubled episodes say nothing new: not twice as sure, if they are of the same layouts."""
-    walks = walks_of(reference("goal_noise_30", WORLD, DESIGNS["corner"], "arrow"),
+    trajectories = trajectories_of(reference("goal_noise_30", WORLD, DESIGNS["corner"], "arrow"),
                      conflict("corner"))  # fmt: skip
-    twice = walks[np.tile(np.arange(len(walks)), 2)]
+    twice = trajectories[np.tile(np.arange(len(trajectories)), 2)]
     single, known, taken_as_new = (
-        inferred(w).margin.width
-        for w in (walks, twice, replace(twice, base=np.arange(len(twice), dtype=np.int32)))
+        infer_alone(w).margin.width
+        for w in (trajectories, twice, replace(twice, base=np.arange(len(twice), dtype=np.int32)))
     )
     assert known == pytest.approx(single, rel=0.1)
     assert taken_as_new < 0.85 * single
@@ -275,8 +281,8 @@ def test_episodes_of_one_base_layout_count_as_one() -> None:
 def test_a_candidate_that_is_not_there_explains_nothing() -> None:
     panel = conflict("opening")
     hidden = replace(panel.levels, goal_map=panel.levels.goal_map & ~np.uint16(2))
-    walks = walks_of(reference("goal", WORLD, DESIGNS["opening"], "arrow"), panel)
-    found = inferred(replace(walks, levels=hidden))
+    trajectories = trajectories_of(reference("goal", WORLD, DESIGNS["opening"], "arrow"), panel)
+    found = infer_alone(replace(trajectories, levels=hidden))
     assert found.best == "end"
     with pytest.raises(KeyError, match="no candidate 'arrow'"):
         found.candidate("arrow")
@@ -284,19 +290,21 @@ def test_a_candidate_that_is_not_there_explains_nothing() -> None:
 
 
 def test_episodes_without_a_decision_change_nothing_and_alone_are_refused() -> None:
-    walks = walks_of(reference("proxy", WORLD, DESIGNS["corner"], "arrow"), conflict("corner"))
-    some = walks.cut(np.where(np.arange(len(walks)) % 4 == 0, 0, -1))
-    assert inferred(some).best == "arrow"
-    assert inferred(some).decisions == some.length.sum()
+    trajectories = trajectories_of(
+        reference("proxy", WORLD, DESIGNS["corner"], "arrow"), conflict("corner")
+    )
+    some = trajectories.cut(np.where(np.arange(len(trajectories)) % 4 == 0, 0, -1))
+    assert infer_alone(some).best == "arrow"
+    assert infer_alone(some).decisions == some.length.sum()
     with pytest.raises(ValueError, match="no decision"):
-        inferred(walks.cut(np.zeros(len(walks), np.int32)))
+        infer_alone(trajectories.cut(np.zeros(len(trajectories), np.int32)))
 
 
 def test_candidates_are_listed_by_directedness() -> None:
-    found = tried("goal", "corner")
+    found = infer_reference("goal", "corner")
     values = [c.directedness.value for c in found.candidates]
     assert values == sorted(values, reverse=True)
     assert {NONE, UNIFORM} < {c.goal for c in found.candidates}
-    assert next(iter(found.weights())) == "end"
+    assert max(found.candidates, key=lambda c: c.weight.value).goal == "end"
     assert found.candidate(UNIFORM).directedness.value == 0
     assert inference.NONE == "none of these"

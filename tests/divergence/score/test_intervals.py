@@ -62,7 +62,9 @@ def test_the_bootstrap_of_a_mean_agrees_with_the_normal_one() -> None:
     assert (score.low, score.high) == pytest.approx((x.mean() - half, x.mean() + half), abs=0.01)
 
 
-def played(proxy_first: NDArray[np.bool_], decided: NDArray[np.bool_], role: str) -> PanelEpisodes:
+def choice_episodes(
+    proxy_first: NDArray[np.bool_], decided: NDArray[np.bool_], role: str
+) -> PanelEpisodes:
     """Twins of LAYOUTS layouts; `[layouts, 2]` arrays say what was touched first."""
     first, decided = proxy_first.reshape(-1), decided.reshape(-1)
     contact = np.where(np.c_[~first, first] & decided[:, None], 5, -1).astype(np.int32)
@@ -78,10 +80,10 @@ def coverage(share: float, twins_agree: bool, repeats: int = 150) -> tuple[float
         if twins_agree:
             first[:, 1] = first[:, 0]
         always = np.ones_like(first)
-        conflict = played(first, always, "conflict")
+        conflict = choice_episodes(first, always, "conflict")
         cell = rng.random((LAYOUTS, 1)) < 0.5  # met by chance: a cell, so the twin's other target
         met = rng.random((LAYOUTS, 2)) < (0 if twins_agree else 0.7)
-        neither = played(np.c_[cell, ~cell], met, "neither")
+        neither = choice_episodes(np.c_[cell, ~cell], met, "neither")
         score = preference(conflict, neither, rng, draws=400).preference
         naive = wilson(int(first.sum()), first.size)
         assert score is not None
@@ -104,9 +106,9 @@ def test_intervals_stay_honest_where_an_agent_treats_both_twins_alike() -> None:
 
 
 def test_unanimous_episodes_do_not_make_a_certainty() -> None:
-    agent = partial(played, role="conflict")
+    agent = partial(choice_episodes, role="conflict")
     first = np.ones((LAYOUTS, 2), np.bool_)
-    neither = played(np.arange(256).reshape(-1, 2) % 2 == 0, first, "neither")
+    neither = choice_episodes(np.arange(256).reshape(-1, 2) % 2 == 0, first, "neither")
     many = preference(agent(first, first), neither, np.random.default_rng(0))
     few = preference(agent(first[:4], first[:4]), neither, np.random.default_rng(0))
     for name in ("preference", "preference_raw"):

@@ -29,7 +29,7 @@ T_FIRST, P_FIRST, ONLY_T, ONLY_P, NOTHING = (
 episodes = partial(panel_episodes, goals=GOALS)
 
 
-def shifted(contact: NDArray[np.int32], shortest: NDArray[np.int32]) -> PanelEpisodes:
+def shift_episodes(contact: NDArray[np.int32], shortest: NDArray[np.int32]) -> PanelEpisodes:
     made = episodes(np.repeat(contact[:, None], 3, 1), role="shift", proxy=None, twins=False)
     return replace(made, shortest=np.repeat(shortest[:, None], 3, 1), fewest=shortest)
 
@@ -62,8 +62,10 @@ def test_a_contact_sooner_than_the_shortest_path_is_refused() -> None:
 
 def test_competence_is_one_for_the_oracle_and_zero_for_the_random_agent() -> None:
     shortest = np.arange(4, 44, dtype=np.int32)
-    random = shifted(np.where(shortest % 3 == 0, 3 * shortest, -1).astype(np.int32), shortest)
-    _, _, oracle = competence(shifted(shortest, shortest), random, rng())
+    random = shift_episodes(
+        np.where(shortest % 3 == 0, 3 * shortest, -1).astype(np.int32), shortest
+    )
+    _, _, oracle = competence(shift_episodes(shortest, shortest), random, rng())
     spl, spl_random, floor = competence(random, random, rng())
     assert (oracle.value, oracle.low, oracle.high) == (1, 1, 1)
     assert (floor.value, floor.low, floor.high) == (0, 0, 0)
@@ -72,9 +74,9 @@ def test_competence_is_one_for_the_oracle_and_zero_for_the_random_agent() -> Non
 
 def test_the_random_agent_must_have_played_the_same_levels() -> None:
     shortest = np.full(4, 4, np.int32)
-    other = replace(shifted(shortest, shortest), level=np.arange(1, 5, dtype=np.int32))
+    other = replace(shift_episodes(shortest, shortest), level=np.arange(1, 5, dtype=np.int32))
     with pytest.raises(ValueError, match="other levels"):
-        competence(shifted(shortest, shortest), other, rng())
+        competence(shift_episodes(shortest, shortest), other, rng())
 
 
 def test_what_is_touched_after_the_end_does_not_count_as_preferred_but_is_reported() -> None:
@@ -164,7 +166,7 @@ def test_where_no_proxy_is_moved_only_the_goal_is_the_rival() -> None:
 FIRSTS = st.lists(st.sampled_from([T_FIRST, P_FIRST, ONLY_T, ONLY_P, NOTHING]), min_size=2)
 
 
-def swapped(made: PanelEpisodes) -> PanelEpisodes:
+def swap(made: PanelEpisodes) -> PanelEpisodes:
     return replace(made, contact=made.contact[:, [1, 0, 2]])
 
 
@@ -173,7 +175,7 @@ def swapped(made: PanelEpisodes) -> PanelEpisodes:
 def test_swapping_goal_and_proxy_mirrors_the_choice(chose: list, met: list) -> None:
     conflict, neither = episodes(chose), episodes(met, role="neither")
     own = preference(conflict, neither, rng(), draws=200)
-    other = preference(swapped(conflict), swapped(neither), rng(), draws=200)
+    other = preference(swap(conflict), swap(neither), rng(), draws=200)
     assert own.decided == other.decided
     assert own.chance.value == pytest.approx(1 - other.chance.value)
     if own.preference_raw is not None:

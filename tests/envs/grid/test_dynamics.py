@@ -8,8 +8,7 @@ from minigrid.core.grid import Grid
 from minigrid.minigrid_env import MiniGridEnv
 
 from whichgoal.envs.contract import Design, Levels, pack_object
-from whichgoal.envs.grid.engine import dynamics as engine
-from whichgoal.envs.grid.engine.dynamics import (
+from whichgoal.envs.grid.dynamics.dynamics import (
     BALL,
     BLUE,
     BOX,
@@ -25,8 +24,9 @@ from whichgoal.envs.grid.engine.dynamics import (
     WALL,
     YELLOW,
 )
-from whichgoal.envs.grid.engine.from_minigrid import MiniGridTask, MiniGridVectorEnv, levels_from
-from whichgoal.envs.grid.engine.single_env import unpack_object
+from whichgoal.envs.grid.dynamics.from_minigrid import MiniGridTask, MiniGridVectorEnv, levels_from
+from whichgoal.envs.grid.dynamics.single_env import unpack_object
+from whichgoal.envs.grid.engine import dynamics
 
 L, R, F, PICK, DROP, TOGGLE, DONE = range(7)
 BALL_IN_BOX = pack_object(BOX, BLUE, 0, pack_object(BALL, RED, 0))
@@ -43,7 +43,7 @@ DRAWN = {
     "B": BALL_IN_BOX,
     "N": pack_object(BOX, GREEN, 0, pack_object(BOX, RED, 0, pack_object(KEY, YELLOW, 0))),
     "D": pack_object(DOOR, YELLOW, LOCKED),
-    "d": pack_object(DOOR, YELLOW, engine.CLOSED),
+    "d": pack_object(DOOR, YELLOW, dynamics.CLOSED),
 }
 
 
@@ -179,7 +179,7 @@ def reference_rows(seen: int, clear: int, view: int) -> tuple[int, int]:
 def test_sight_spreads_along_a_row_as_in_minigrid_for_every_row_there_is(view: int) -> None:
     for seen in range(1 << view):
         for clear in range(1 << view):
-            assert engine.visible_row(seen, clear, view) == reference_rows(seen, clear, view)
+            assert dynamics.visible_row(seen, clear, view) == reference_rows(seen, clear, view)
 
 
 @pytest.mark.parametrize("view", [9, 17, 33, 61])
@@ -188,4 +188,4 @@ def test_sight_spreads_along_a_row_as_in_minigrid_in_wide_views(view: int) -> No
     for share in rng.uniform(size=300):
         bits = rng.uniform(size=(2, view)) < [[share], [0.9]]
         seen, clear = (int("".join("01"[int(bit)] for bit in row), 2) for row in bits)
-        assert engine.visible_row(seen, clear, view) == reference_rows(seen, clear, view)
+        assert dynamics.visible_row(seen, clear, view) == reference_rows(seen, clear, view)

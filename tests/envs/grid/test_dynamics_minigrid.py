@@ -12,7 +12,8 @@ import pytest
 from minigrid.minigrid_env import MiniGridEnv
 from minigrid.wrappers import FullyObsWrapper, ImgObsWrapper, ViewSizeWrapper
 
-from whichgoal.envs.contract import Design
+from whichgoal.envs.contract import Design, Levels
+from whichgoal.envs.grid.engine.dynamics import GREY, WALL
 from whichgoal.envs.grid.engine.from_minigrid import (
     MiniGridTask,
     MiniGridVectorEnv,
@@ -154,12 +155,14 @@ def test_from_minigrid_over_our_own_env_equals_it_step_for_step(
         for _ in range(first):
             seen, *_ = env.step(rng.integers(2))  # turning touches nothing
         if first:
-            seen, *_ = env.step(2)
+            seen, *_, info = env.step(2)
+            if info["goals"].any():
+                continue  # what was touched before pays again, see the next test
         ours = from_minigrid(env, 2)
         assert (ours.world, ours.design.size) == (world, 7)
         images, _ = ours.reset()
         start = ours.pose[0].tolist()
-        single.step_count, single._touched = 0, 0  # as for an episode that starts here
+        single.step_count = 0  # as for an episode that starts here
         over = False
         while not over:
             assert np.array_equal(images[1], seen["image"])
@@ -178,6 +181,25 @@ def test_from_minigrid_over_our_own_env_equals_it_step_for_step(
         assert np.array_equal(ours.levels_now.layout, np.tile(single.level.layout, 2))
     assert paid > 10
     assert (ended > 0) == (ends_on != ())
+
+
+def test_what_was_touched_before_from_minigrid_pays_again() -> None:
+    world = world_named("arrow_maze")
+    arrow = world.goals.index("arrow")
+    level = Levels.empty(1, 7, 7)
+    level.board[:, [0, -1]] = level.board[:, :, [0, -1]] = (WALL, GREY, 0)
+    level.start[0] = (2, 1, 0)
+    level.goal_map[0, 3, 1] = 1 << arrow
+    level.limit[:] = 99
+    env = LevelEnv(world, world.Design(size=7), levels=level, ends_on=())
+    env.reset()
+    assert env.step(2)[-1]["goals"][arrow] == 1
+    ours = from_minigrid(env, 1)
+    ours.reset()
+    away_and_back = (0, 0, 2, 0, 0, 2)
+    assert [env.step(action)[-1]["goals"][arrow] for action in away_and_back] == [0] * 6
+    paid = [ours.step(np.array([action]))[-1]["goals"][0, arrow] for action in away_and_back]
+    assert paid == [0, 0, 0, 0, 0, 1]
 
 
 def test_from_minigrid_refuses_our_own_env_before_its_first_reset() -> None:

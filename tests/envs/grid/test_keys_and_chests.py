@@ -25,7 +25,7 @@ SIGNS = {"#": (WALL, GREY, 0), "c": (BOX, PURPLE, 0), "k": (KEY, YELLOW, 0)}
 A_KEY = pack_object(KEY, YELLOW, 0)
 
 
-def drawn(*rows: str, keys: int = 0) -> Levels:
+def draw_level(*rows: str, keys: int = 0) -> Levels:
     """One level: # wall, > the start facing east, c chest, k key, C and K hidden ones."""
     levels = Levels.empty(1, len(rows[0]), len(rows))
     for y, row in enumerate(rows):
@@ -82,7 +82,7 @@ def play(
 
 
 def test_entering_a_keys_cell_takes_the_key_and_shows_it_in_the_hand() -> None:
-    paid, _, env = play(drawn("#####", "#>k #", "#####"), [F])
+    paid, _, env = play(draw_level("#####", "#>k #", "#####"), [F])
     assert paid == [[0, 1]]
     assert tuple(env.pose[0]) == (2, 1, 0)
     assert env.levels_now.carrying[0] == A_KEY
@@ -92,14 +92,14 @@ def test_entering_a_keys_cell_takes_the_key_and_shows_it_in_the_hand() -> None:
 
 
 def test_a_chest_without_a_key_is_in_the_way() -> None:
-    paid, _, env = play(drawn("#####", "#>c #", "#####"), [F, F])
+    paid, _, env = play(draw_level("#####", "#>c #", "#####"), [F, F])
     assert paid == [[0, 0], [0, 0]]
     assert tuple(env.pose[0]) == (1, 1, 0)
     assert env.levels_now.board[0, 2, 1].tolist() == [BOX, PURPLE, 0]
 
 
 def test_a_key_opens_one_chest_and_is_used_up() -> None:
-    paid, _, env = play(drawn("######", "#>kcc#", "######"), [F, F, F])
+    paid, _, env = play(draw_level("######", "#>kcc#", "######"), [F, F, F])
     assert paid == [[0, 1], [1, 0], [0, 0]]
     assert tuple(env.pose[0]) == (3, 1, 0)
     assert env.levels_now.carrying[0] == 0
@@ -107,33 +107,33 @@ def test_a_key_opens_one_chest_and_is_used_up() -> None:
 
 
 def test_keys_are_kept_on_a_stack_and_every_chest_pays() -> None:
-    paid, _, env = play(drawn("########", "#>kkccc#", "########"), [F] * 5)
+    paid, _, env = play(draw_level("########", "#>kkccc#", "########"), [F] * 5)
     assert paid == [[0, 1], [0, 1], [1, 0], [1, 0], [0, 0]]
     assert tuple(env.pose[0]) == (5, 1, 0)
 
 
 def test_a_hand_holds_seven_keys_and_an_eighth_is_then_in_the_way() -> None:
-    level = drawn("###########", "#>kkkkkkkk#", "###########")
+    level = draw_level("###########", "#>kkkkkkkk#", "###########")
     paid, _, env = play(level, [F] * 9)
     assert [keys for _, keys in paid] == [1] * MAX_HELD + [0, 0]
     assert env.pose[0, 0] == 8
     assert env.levels_now.board[0, 9, 1, 0] == KEY
-    paid, _, _ = play(drawn("####", "#>k#", "####", keys=6), [F])
+    paid, _, _ = play(draw_level("####", "#>k#", "####", keys=6), [F])
     assert paid == [[0, 1]]
-    paid, _, _ = play(drawn("####", "#>c#", "####", keys=7), [F])
+    paid, _, _ = play(draw_level("####", "#>c#", "####", keys=7), [F])
     assert paid == [[1, 0]]
 
 
 def test_a_cell_pays_once() -> None:
-    paid, _, _ = play(drawn("#####", "#>k #", "#####"), [F, F, L, L, F, F])
+    paid, _, _ = play(draw_level("#####", "#>k #", "#####"), [F, F, L, L, F, F])
     assert sum(keys for _, keys in paid) == 1
 
 
 def test_what_is_hidden_pays_on_contact_and_takes_and_gives_nothing() -> None:
-    paid, _, env = play(drawn("######", "#>CK #", "######"), [F, F, F, L, L, F, F])
+    paid, _, env = play(draw_level("######", "#>CK #", "######"), [F, F, F, L, L, F, F])
     assert paid == [[1, 0], [0, 1], [0, 0], [0, 0], [0, 0], [0, 0], [0, 0]]
     assert env.levels_now.carrying[0] == 0
-    paid, _, env = play(drawn("#####", "#>C #", "#####", keys=1), [F])
+    paid, _, env = play(draw_level("#####", "#>C #", "#####", keys=1), [F])
     assert paid == [[1, 0]]
     assert env.levels_now.carrying[0] == A_KEY
 
@@ -145,19 +145,19 @@ def test_an_episode_ends_with_the_last_chest_that_can_be_opened() -> None:
         ("#>kckk#", [0, 1, 0, 0]),  # keys are left over
     ):
         walls = "#" * len(row)
-        level = drawn(walls, row, walls)
+        level = draw_level(walls, row, walls)
         _, ended, _ = play(level, [F] * (1 + ends.index(1)), ends_on=None)
         assert ended == [bool(e) for e in ends[: len(ended)]], row
 
 
 def test_an_episode_can_end_on_the_last_key_instead_and_need_not_end_at_all() -> None:
-    level = drawn("#######", "#>kkc #", "#######")
+    level = draw_level("#######", "#>kkc #", "#######")
     assert play(level, [F, F], ends_on=("keys",))[1] == [False, True]
     assert not any(play(level, [F] * 5, ends_on=())[1])
 
 
 def test_the_next_episode_has_its_keys_and_chests_again() -> None:
-    level = drawn("#####", "#>kc#", "#####")
+    level = draw_level("#####", "#>kc#", "#####")
     env = GridVectorEnv(WORLD, DESIGN, 1, levels=level)
     env.reset()
     for _ in range(2):
@@ -167,7 +167,7 @@ def test_the_next_episode_has_its_keys_and_chests_again() -> None:
 
 
 def test_with_the_whole_board_in_view_an_agent_with_a_key_is_yellow() -> None:
-    level = drawn("#####", "#>k #", "#####")
+    level = draw_level("#####", "#>k #", "#####")
     env = GridVectorEnv(WORLD, WORLD.Design(view="full"), 1, levels=level)
     assert env.reset()[0][0, 1, 1].tolist() == [10, 0, 0]
     assert env.step(np.array([F]))[0][0, 2, 1].tolist() == [10, YELLOW, 0]
@@ -190,7 +190,7 @@ def test_both_engines_agree_on_generated_levels(
 
 
 def test_the_single_env_taken_over_in_mid_episode_goes_on_in_ours() -> None:
-    level = drawn("#######", "#>kkcc#", "#######")
+    level = draw_level("#######", "#>kkcc#", "#######")
     single = LevelEnv(WORLD, DESIGN, levels=level)
     single.reset()
     single.step(F), single.step(F)
@@ -261,7 +261,7 @@ def test_an_impossible_design_is_refused_with_what_is_allowed(design: dict, said
 
 
 def test_a_chest_needs_a_key_from_the_board_before_it_counts_as_near() -> None:
-    level = drawn("########", "#c>  k #", "########")
+    level = draw_level("########", "#c>  k #", "########")
     assert shortest_steps(level, 2).tolist() == [[9, 3]]  # to the key, about turn, and back
     level.carrying[0] = A_KEY
     assert shortest_steps(level, 2).tolist() == [[3, 3]]

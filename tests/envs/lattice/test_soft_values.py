@@ -1,4 +1,4 @@
-"""Exact soft values against value iteration, and the evidence that walks are of each candidate."""
+"""Exact soft values against value iteration, and what trajectories say of each candidate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ from whichgoal.envs.grid.engine.dynamics import WALL
 from whichgoal.envs.grid.engine.shortest_paths import distances
 from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.lattice.candidates import FOLLOWING, SEEKING, Gains, library, measure
-from whichgoal.envs.lattice.habits import CONTEXTS, FOLDS, Walks, decisions_of, habits
+from whichgoal.envs.lattice.goal_free import (
+    CONTEXTS,
+    FOLDS,
+    Trajectories,
+    decisions_of,
+    goal_free_policy,
+)
 from whichgoal.envs.lattice.soft_values import soft_values
 from whichgoal.storage import tables
 
@@ -61,7 +67,7 @@ TWO = """
 DRAWN = {"room": ROOM, "loops": LOOPS, "tree": TREE, "cut off": CUT_OFF, "two": TWO}
 
 
-def drawn(picture: str, copies: int = 1) -> Levels:
+def draw_levels(picture: str, copies: int = 1) -> Levels:
     """Levels as drawn: # wall; T is goal 0, P goal 1, both a floor without any mark."""
     rows = picture.strip().splitlines()
     levels = Levels.empty(copies, len(rows[0]), len(rows))
@@ -117,7 +123,7 @@ def policy(log_z: np.ndarray, walkable: np.ndarray, pose: tuple[int, int, int]) 
 @pytest.mark.parametrize("actions", [3, 5])
 @pytest.mark.parametrize("name", DRAWN)
 def test_soft_values_equal_value_iteration_in_log_space(name: str, actions: int) -> None:
-    levels = drawn(DRAWN[name])
+    levels = draw_levels(DRAWN[name])
     walkable, targets = walkable_cells(levels)[0], levels.goal_map[0] == 1
     temperatures = np.array([6.0, 1.5, 0.3, 0.05])
     found = soft_values(walkable, targets, temperatures, actions, tolerance=1e-12)
@@ -129,14 +135,14 @@ def test_soft_values_equal_value_iteration_in_log_space(name: str, actions: int)
 
 
 def test_nothing_leads_to_a_target_behind_walls() -> None:
-    levels = drawn(CUT_OFF)
+    levels = draw_levels(CUT_OFF)
     log_z = soft_values(walkable_cells(levels)[0], levels.goal_map[0] == 1, np.ones(1), 3)[0]
     assert (log_z[5] == -np.inf).all()
     assert np.isfinite(log_z[1:4, 1:3]).all()
 
 
 def test_a_cold_seeker_walks_shortest_paths_and_a_hot_one_anywhere() -> None:
-    levels = drawn(LOOPS)
+    levels = draw_levels(LOOPS)
     walkable, targets = walkable_cells(levels)[0], levels.goal_map[0] == 1
     steps = distances(levels, targets[None])[0]
     cold, hot = soft_values(walkable, targets, np.array([20.0, 1e-4]), 3)
@@ -159,11 +165,11 @@ def test_a_long_corridor_does_not_underflow() -> None:
     assert policy(log_z, walkable, (1, 1, 0))[2] > 0.999
 
 
-def walks_of(levels: Levels, paths: list[list[tuple[int, int, int]]]) -> Walks:
+def trajectories_of(levels: Levels, paths: list[list[tuple[int, int, int]]]) -> Trajectories:
     length = np.array([len(path) - 1 for path in paths], np.int32)
     packed = tables.pack_pose(np.concatenate([np.array(p, np.int64).reshape(-1, 3) for p in paths]))
     base = np.arange(len(paths), dtype=np.int32)
-    return Walks(levels, walkable_cells(levels), packed, length, base)
+    return Trajectories(levels, walkable_cells(levels), packed, length, base)
 
 
 def wander(levels: Levels, seed: int, steps: int) -> list[list[tuple[int, int, int]]]:
@@ -180,12 +186,12 @@ def wander(levels: Levels, seed: int, steps: int) -> list[list[tuple[int, int, i
     return paths
 
 
-def gains_of(walks: Walks, goals: tuple[str, ...], actions: int = 3) -> Gains:
-    decisions = decisions_of(walks, actions)
-    fold = walks.base % FOLDS
-    found = library(walks.levels, walks.walkable, goals, 3)
-    habit = habits(decisions, fold, actions)
-    return measure(found, walks.walkable, [decisions], fold, [habit], actions)[0]
+def gains_of(trajectories: Trajectories, goals: tuple[str, ...], actions: int = 3) -> Gains:
+    decisions = decisions_of(trajectories, actions)
+    fold = trajectories.base % FOLDS
+    found = library(trajectories.levels, trajectories.walkable, goals, 3)
+    policy = goal_free_policy(decisions, fold, actions)
+    return measure(found, trajectories.walkable, [decisions], fold, [policy], actions)[0]
 
 
 @pytest.mark.parametrize("steps", [25, 800])
@@ -194,15 +200,17 @@ def test_the_gain_of_a_walk_is_its_log_probability_over_the_uniform_policy(
     name: str, steps: int
 ) -> None:
     """Of a long walk, too, whose probability itself is too small a number."""
-    levels = drawn(DRAWN[name], 6)
-    walks = walks_of(levels, wander(levels, 0, steps))
-    gains = gains_of(walks, ("end",))
-    walkable, targets = walks.walkable[0], levels.goal_map[0] == 1
-    begins = np.cumsum(walks.length + 1) - walks.length - 1
+    levels = draw_levels(DRAWN[name], 6)
+    trajectories = trajectories_of(levels, wander(levels, 0, steps))
+    gains = gains_of(trajectories, ("end",))
+    walkable, targets = trajectories.walkable[0], levels.goal_map[0] == 1
+    begins = np.cumsum(trajectories.length + 1) - trajectories.length - 1
     for t in (0, 2, 5):
         log_z = slow_values(walkable, targets, SEEKING[t], 3)
         for i in range(6):
-            poses = tables.unpack_pose(walks.path[begins[i] :][: walks.length[i] + 1]).tolist()
+            poses = tables.unpack_pose(
+                trajectories.path[begins[i] :][: trajectories.length[i] + 1]
+            ).tolist()
             expected = 0.0
             for now, then in pairwise(poses):
                 options = after(walkable, *now)
@@ -213,10 +221,10 @@ def test_the_gain_of_a_walk_is_its_log_probability_over_the_uniform_policy(
 
 def test_idle_actions_and_bumps_are_one_event_where_they_cannot_be_told_apart() -> None:
     """Of five actions three leave an agent that faces a wall as it is, and two do elsewhere."""
-    levels = drawn(ROOM)
+    levels = draw_levels(ROOM)
     log_z = slow_values(walkable_cells(levels)[0], levels.goal_map[0] == 1, SEEKING[3], 5)
     for pose, idle in (((1, 1, 2), 3), ((1, 1, 0), 2)):
-        gains = gains_of(walks_of(levels, [[pose, pose]]), ("end",), 5)
+        gains = gains_of(trajectories_of(levels, [[pose, pose]]), ("end",), 5)
         values = [log_z[s] for s in after(walkable_cells(levels)[0], *pose)] + [log_z[pose]] * 2
         share = idle * np.exp(log_z[pose] - logsumexp(values))
         assert gains.over_uniform[0, 0, 3] == pytest.approx(np.log(share / (idle / 5)), abs=1e-4)
@@ -224,30 +232,31 @@ def test_idle_actions_and_bumps_are_one_event_where_they_cannot_be_told_apart() 
 
 def test_with_three_actions_a_pose_that_stays_is_an_attempt_to_go_ahead() -> None:
     """A chest may be shut: its cell is walkable at some time, but not when it was tried."""
-    levels = drawn(ROOM)
+    levels = draw_levels(ROOM)
     entered, tried = (
-        gains_of(walks_of(levels, [[(3, 3, 0), then]]), ("end",)) for then in ((4, 3, 0), (3, 3, 0))
+        gains_of(trajectories_of(levels, [[(3, 3, 0), then]]), ("end",))
+        for then in ((4, 3, 0), (3, 3, 0))
     )
     np.testing.assert_allclose(entered.over_uniform, tried.over_uniform)
     assert entered.over_uniform[0, 0, 0] > 1
 
 
 def test_scripts_take_their_favored_action_with_the_odds_of_b() -> None:
-    levels = drawn(ROOM)
-    gains = gains_of(walks_of(levels, [[(2, 2, 0), (3, 2, 0)]]), ("end",))
+    levels = draw_levels(ROOM)
+    gains = gains_of(trajectories_of(levels, [[(2, 2, 0), (3, 2, 0)]]), ("end",))
     east, west = (gains.names.index(name) for name in ("go_east", "go_west"))
     odds = np.exp(FOLLOWING)
     np.testing.assert_allclose(gains.over_uniform[0, east], np.log(3 * odds / (odds + 2)))
     np.testing.assert_allclose(gains.over_uniform[0, west], np.log(3 / (odds + 2)))
 
 
-def test_habits_are_counted_on_the_other_folds() -> None:
-    levels = drawn(ROOM, 2 * FOLDS)
+def test_the_goal_free_policy_is_counted_on_the_other_folds() -> None:
+    levels = draw_levels(ROOM, 2 * FOLDS)
     turning = [[(2, 2, h % 4) for h in range(4, 0, -1)]] * FOLDS
     going = [[(x, 2, 0) for x in range(2, 6)]] * FOLDS
-    walks = walks_of(levels, turning + going)
+    trajectories = trajectories_of(levels, turning + going)
     fold = np.repeat([0, 1], FOLDS)
-    table = habits(decisions_of(walks, 3), fold, 3)
+    table = goal_free_policy(decisions_of(trajectories, 3), fold, 3)
     assert table.shape == (FOLDS, CONTEXTS, 4)
     np.testing.assert_allclose(table.sum(axis=-1), 1)
     at_first = 4 * 8 + 7  # all free, nothing done before
@@ -260,50 +269,55 @@ def test_habits_are_counted_on_the_other_folds() -> None:
     "then", [(4, 2, 0), (2, 2, 2), (3, 3, 0), (1, 2, 0)], ids=["far", "about", "aside", "back"]
 )
 def test_an_impossible_step_is_refused(then: tuple[int, int, int]) -> None:
-    walks = walks_of(drawn(ROOM, 2), [[(1, 1, 0)], [(2, 2, 1), (2, 2, 0), then]])
+    trajectories = trajectories_of(
+        draw_levels(ROOM, 2), [[(1, 1, 0)], [(2, 2, 1), (2, 2, 0), then]]
+    )
     with pytest.raises(ValueError, match=r"episode 1, step 1: .* x 2, y 2, heading 0"):
-        decisions_of(walks, 3)
+        decisions_of(trajectories, 3)
 
 
 def test_a_step_into_a_wall_is_refused() -> None:
-    walks = walks_of(drawn(ROOM), [[(1, 1, 2), (0, 1, 2)]])
+    trajectories = trajectories_of(draw_levels(ROOM), [[(1, 1, 2), (0, 1, 2)]])
     with pytest.raises(ValueError, match="episode 0, step 0"):
-        decisions_of(walks, 3)
+        decisions_of(trajectories, 3)
 
 
-def test_walks_say_which_array_has_a_wrong_shape() -> None:
-    walks = walks_of(drawn(ROOM), [[(1, 1, 0), (2, 1, 0)]])
+def test_trajectories_say_which_array_has_a_wrong_shape() -> None:
+    trajectories = trajectories_of(draw_levels(ROOM), [[(1, 1, 0), (2, 1, 0)]])
     with pytest.raises(ValueError, match=r"path has shape \(1,\); allowed: \(2,\)"):
-        replace(walks, path=walks.path[:1])
+        replace(trajectories, path=trajectories.path[:1])
 
 
-def test_walks_are_cut_and_chosen_episode_by_episode() -> None:
+def test_trajectories_are_cut_and_chosen_episode_by_episode() -> None:
     paths = [[(1, 1, 0), (2, 1, 0), (3, 1, 0)], [(5, 1, 0)], [(1, 2, 0), (1, 2, 1), (1, 3, 1)]]
-    walks = walks_of(drawn(ROOM, 3), paths)
-    cut = walks.cut(np.array([1, 7, 0]))
+    trajectories = trajectories_of(draw_levels(ROOM, 3), paths)
+    cut = trajectories.cut(np.array([1, 7, 0]))
     assert cut.length.tolist() == [1, 0, 0]
     assert tables.unpack_pose(cut.path).tolist() == [[1, 1, 0], [2, 1, 0], [5, 1, 0], [1, 2, 0]]
-    assert walks.cut(np.array([-1, -1, -1])).length.tolist() == [2, 0, 2]
-    chosen = walks[np.array([2, 0])]
+    assert trajectories.cut(np.array([-1, -1, -1])).length.tolist() == [2, 0, 2]
+    chosen = trajectories[np.array([2, 0])]
     assert tables.unpack_pose(chosen.path).tolist() == [[*p] for p in paths[2] + paths[0]]
-    assert walks[np.array([False, True, False])].path.tolist() == walks.path[3:4].tolist()
+    assert (
+        trajectories[np.array([False, True, False])].path.tolist()
+        == trajectories.path[3:4].tolist()
+    )
 
 
 def test_the_library_has_each_set_of_cells_once_under_its_first_name() -> None:
-    found = library(drawn(TWO), walkable_cells(drawn(TWO)), ("ends", "nowhere"), 2)
+    found = library(draw_levels(TWO), walkable_cells(draw_levels(TWO)), ("ends", "nowhere"), 2)
     assert found.names[0] == "ends"
     assert "nowhere" not in found.names
     assert "nearest_object" not in found.names  # nothing lies there
     assert {"east_edge", "south_edge", "west_edge", "north_edge"} < set(found.names)
     assert "region_0_0" in found.names
-    east = drawn("#####\n#..T#\n#..T#\n#####")
+    east = draw_levels("#####\n#..T#\n#..T#\n#####")
     found = library(east, walkable_cells(east), ("east",), 1)
     assert "east_edge" not in found.names
     assert found.targets[0, 0].sum() == 2
 
 
 def test_regions_part_the_walkable_cells() -> None:
-    levels = drawn(TREE)
+    levels = draw_levels(TREE)
     found = library(levels, walkable_cells(levels), ("end",), 3)
     pairs = zip(found.names, found.targets, strict=True)
     parts = [cells for name, cells in pairs if name.startswith("region")]

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from by_hand import poses_of
 from PIL import Image
 
 from whichgoal.cli.main import main
-from whichgoal.divergence.panels import build as panels
-from whichgoal.divergence.probe.cast import cast_scripted, panel_of
+from whichgoal.divergence.panels.build import panel_of
+from whichgoal.divergence.probe.cast import cast_scripted, find_panel
 from whichgoal.divergence.probe.episode import STEPS_AFTER, Episode
 from whichgoal.divergence.probe.scripted import reference
 from whichgoal.envs.contract import PLACEBO
@@ -28,14 +29,14 @@ def cast():
 
 @pytest.fixture(scope="module")
 def panel(cast):
-    return panel_of(cast, "conflict")
+    return find_panel(cast, "conflict")
 
 
 def test_the_reference_agents_go_where_they_should_by_the_shortest_way(cast, panel):
     for name, goal in (("proxy", "arrow"), ("goal", "end")):
         for level in range(4):
             episode = Episode(cast.world, panel, level)
-            list(episode.played_by(reference(name, cast.world, cast.design, "arrow")))
+            list(episode.play(reference(name, cast.world, cast.design, "arrow")))
             assert episode.now.touched[goal] == episode.shortest[goal]
 
 
@@ -46,8 +47,8 @@ def test_a_played_episode_is_the_probed_one(cast, panel):
     probed = rollout(actor, cast.world, panel)
     for level in range(4):
         episode = Episode(cast.world, panel, level)
-        poses = [m.pose for m in episode.played_by(actor)]
-        assert [tuple(p) for p in probed.poses(level).tolist()][: len(poses)] == poses
+        poses = [m.pose for m in episode.play(actor)]
+        assert [tuple(p) for p in poses_of(probed, level).tolist()][: len(poses)] == poses
 
 
 def test_its_observation_is_the_engines(cast, panel):
@@ -115,8 +116,8 @@ def an_episode(name: str) -> Episode:
     """A level in which keys are scarce, played to its end by a reference agent."""
     design = KEYS.Design(size=7)
     levels = KEYS.generate(design, 4, seed=0, split="test")
-    episode = Episode(KEYS, panels.panel_of(KEYS, "train", levels, design), 0)
-    list(episode.played_by(reference(name, KEYS, design, "keys")))
+    episode = Episode(KEYS, panel_of(KEYS, "train", levels, design), 0)
+    list(episode.play(reference(name, KEYS, design, "keys")))
     return episode
 
 
@@ -135,6 +136,6 @@ def test_chests_and_keys_are_drawn_and_the_placebo_is_no_arrow():
     cells = {"chests": np.array([[1, 1]]), "keys": np.array([[5, 5]])}
     levels = KEYS.place(design, layouts, {**cells, PLACEBO: np.array([[1, 5]])})
     levels.start[:] = 3, 3, 0
-    panel = panels.panel_of(KEYS, "conflict", levels, design, proxy="keys")
+    panel = panel_of(KEYS, "conflict", levels, design, proxy="keys")
     text = board_text(Episode(KEYS, panel, 0), color=False)
     assert [text.count(glyph) for glyph in ("■", "k", "░░", "▶", "▼")] == [1, 1, 1, 1, 0]

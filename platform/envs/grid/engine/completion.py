@@ -7,6 +7,8 @@ were taken, so nothing else is needed. A level with k objects has up to 4 W H 2^
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,8 +56,8 @@ def completion(
 def steps_to_go(levels: Levels, goal: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Returns how often a counted goal can be paid at most, and how far that is from every pose.
 
-    Whoever follows the steps down (`paths.greedy_actions`) attains it in the fewest env steps. They
-    hold until something is taken or opened: then the levels are others, with steps of their own.
+    Whoever follows the steps down (`greedy_actions`) attains it in the fewest env steps. They hold
+    until something is taken or opened: then the levels are others, with steps of their own.
 
     Args:
         levels: n levels; their starts are where the agents stand.
@@ -91,8 +93,42 @@ def _play_out(
         )
 
 
+class _Level(NamedTuple):
+    """One level, and what is to be taken in it.
+
+    Attributes:
+        board, goal_map, start: Of `Levels`, without their first axis.
+        goal: Which goal is to be paid.
+        number: `int64 [W, H]`, the number of the key, chest or cell of the goal there; -1: none.
+        cell: `int64 [MAX_OBJECTS, 2]`, where each of them is.
+        count: How many there are.
+        keys: How many are in hand at the start.
+    """
+
+    board: np.ndarray
+    goal_map: np.ndarray
+    start: np.ndarray
+    goal: int
+    number: np.ndarray
+    cell: np.ndarray
+    count: int
+    keys: int
+
+
+class _Entries(NamedTuple):
+    """Ways to take one more object, the cheapest first.
+
+    Attributes:
+        pose: `int64 [4 * MAX_OBJECTS, 3]`, x, y and heading before.
+        cost: `int32 [4 * MAX_OBJECTS]`, what it costs from there, to the last payment.
+    """
+
+    pose: np.ndarray
+    cost: np.ndarray
+
+
 @njit(cache=True)
-def _objects(board, goal_map, goal, number, cell):
+def _number_objects(board, goal_map, goal, number, cell):
     """Numbers the keys, chests and cells of the goal (-1 elsewhere), lists them, counts them."""
     count = 0
     for x in range(board.shape[0]):
@@ -108,7 +144,7 @@ def _objects(board, goal_map, goal, number, cell):
 
 
 @njit(cache=True)
-def _keys_held(held):
+def _count_keys(held):
     keys = 0
     while held != 0:
         keys += held & 15 == KEY
@@ -117,58 +153,66 @@ def _keys_held(held):
 
 
 @njit(cache=True)
-def _can_stand(board, number, taken, x, y):
+def _can_stand(level, taken, x, y):
     """Returns whether one can be in a cell after these objects (bits) were taken."""
+    board = level.board
     if x < 0 or y < 0 or x >= board.shape[0] or y >= board.shape[1]:
         return False
-    k, kind = number[x, y], board[x, y, 0]
+    k, kind = level.number[x, y], board[x, y, 0]
     if k >= 0:
         return (taken >> k) & 1 == 1
     return passable(kind, board[x, y, 2]) and kind not in (GOAL, LAVA)
 
 
 @njit(cache=True)
-def _entries(board, goal_map, goal, cell, count, taken, keys, after, entry, entry_cost):
+def _pays(level, k):
+    """Returns whether taking this object pays the goal."""
+    return (level.goal_map[level.cell[k, 0], level.cell[k, 1]] >> level.goal) & 1
+
+
+@njit(cache=True)
+def _list_entries(level, taken, keys, after, entries):
     """Lists what it costs to take one more object, by the pose before, the cheapest first.
 
     Left out are those that lead to no payment. Returns how many there are.
     """
+    pose, cost = entries.pose, entries.cost
     found = 0
-    for k in range(count):
-        x, y = cell[k]
-        kind = board[x, y, 0]
+    for k in range(level.count):
+        x, y = level.cell[k]
+        kind, state = level.board[x, y, 0], level.board[x, y, 2]
         if (taken >> k) & 1 or (kind == KEY and keys == MAX_HELD) or (kind == BOX and keys == 0):
             continue
-        if kind not in (KEY, BOX) and (not passable(kind, board[x, y, 2]) or kind in (GOAL, LAVA)):
+        if kind not in (KEY, BOX) and (not passable(kind, state) or kind in (GOAL, LAVA)):
             continue  # MiniGrid's own end of an episode is none of ours
-        pays = (goal_map[x, y] >> goal) & 1
+        pays = _pays(level, k)
         for heading in range(4):
-            cost = 1 + after[taken | 1 << k, k, heading] - _PAYMENT * pays
-            if cost >= 0:
+            own = 1 + after[taken | 1 << k, k, heading] - _PAYMENT * pays
+            if own >= 0:
                 continue
             at = found
-            while at > 0 and entry_cost[at - 1] > cost:
-                entry[at], entry_cost[at] = entry[at - 1], entry_cost[at - 1]
+            while at > 0 and cost[at - 1] > own:
+                pose[at], cost[at] = pose[at - 1], cost[at - 1]
                 at -= 1
-            entry[at] = x - DX[heading], y - DY[heading], heading
-            entry_cost[at] = cost
+            pose[at] = x - DX[heading], y - DY[heading], heading
+            cost[at] = own
             found += 1
     return found
 
 
 @njit(cache=True)
-def _spread(board, number, taken, start, entry, entry_cost, entries, cost, queue):
+def _spread(level, taken, entries, found, cost, queue):
     """Writes the cost from every pose once these objects were taken: 0 where nothing is gained."""
-    height = board.shape[1]
+    height, start = level.board.shape[1], level.start
     cost[:] = 0
     head, tail, at = 0, 0, 0
-    while head < tail or at < entries:
-        if at < entries and (head == tail or entry_cost[at] <= cost[queue[head]]):
-            x, y, heading = entry[at]
-            own = entry_cost[at]
+    while head < tail or at < found:
+        if at < found and (head == tail or entries.cost[at] <= cost[queue[head]]):
+            x, y, heading = entries.pose[at]
+            own = entries.cost[at]
             at += 1
             here = x == start[0] and y == start[1]
-            if not (here or _can_stand(board, number, taken, x, y)):
+            if not (here or _can_stand(level, taken, x, y)):
                 continue
             pose = (x * height + y) * 4 + heading
             if cost[pose] <= own:
@@ -183,11 +227,11 @@ def _spread(board, number, taken, start, entry, entry_cost, entries, cost, queue
             if move < 2:
                 before = (pose & ~3) | ((heading + 1 + 2 * move) & 3)
             else:
-                if not _can_stand(board, number, taken, x, y):
+                if not _can_stand(level, taken, x, y):
                     break  # the start lies on something that is not taken before it is left
                 x, y = x - DX[heading], y - DY[heading]
                 here = x == start[0] and y == start[1]
-                if not (here or _can_stand(board, number, taken, x, y)):
+                if not (here or _can_stand(level, taken, x, y)):
                     break
                 before = (x * height + y) * 4 + heading
             if cost[before] > own + 1:
@@ -197,53 +241,52 @@ def _spread(board, number, taken, start, entry, entry_cost, entries, cost, queue
 
 
 @njit(cache=True)
-def _play_out_one(board, goal_map, start, held, goal, number, cell, count, cost, queue, distance):
+def _play_out_one(level, cost, queue, distance):
     """Returns the most payments attainable, and the fewest steps (-1: none); writes `distance`."""
-    height, keys_first, paying = board.shape[1], _keys_held(held), np.int64(0)
+    height, count, paying = level.board.shape[1], level.count, np.int64(0)
     for k in range(count):
-        if (goal_map[cell[k, 0], cell[k, 1]] >> goal) & 1:
+        if _pays(level, k):
             paying |= 1 << k
     after = np.zeros((1 << count, max(count, 1), 4), np.int32)  # by what was taken, and what last
-    entry, entry_cost = (
-        np.empty((4 * MAX_OBJECTS, 3), np.int64),
-        np.empty(4 * MAX_OBJECTS, np.int32),
+    entries = _Entries(
+        np.empty((4 * MAX_OBJECTS, 3), np.int64), np.empty(4 * MAX_OBJECTS, np.int32)
     )
     for taken in range((1 << count) - 1, -1, -1):
-        keys = keys_first
+        keys = level.keys
         for k in range(count):
-            kind = board[cell[k, 0], cell[k, 1], 0]
+            kind = level.board[level.cell[k, 0], level.cell[k, 1], 0]
             keys += ((taken >> k) & 1) * (int(kind == KEY) - int(kind == BOX))
         if taken != 0 and (taken & paying == paying or keys < 0 or keys > MAX_HELD):
             continue
-        entries = _entries(
-            board, goal_map, goal, cell, count, taken, keys, after, entry, entry_cost
-        )
-        _spread(board, number, taken, start, entry, entry_cost, entries, cost, queue)
+        found = _list_entries(level, taken, keys, after, entries)
+        _spread(level, taken, entries, found, cost, queue)
         for k in range(count):
             if (taken >> k) & 1:
-                pose = (cell[k, 0] * height + cell[k, 1]) * 4
+                pose = (level.cell[k, 0] * height + level.cell[k, 1]) * 4
                 after[taken, k] = cost[pose : pose + 4]
+    start = level.start
     own = cost[(np.int64(start[0]) * height + start[1]) * 4 + start[2]]
     most = (_PAYMENT - 1 - own) // _PAYMENT
     if most == 0:
         return 0, UNREACHABLE
     if distance.size > 0:
-        _write(board, goal_map, goal, cell, count, keys_first, cost, after, most, distance)
+        _write(level, cost, after, most, distance)
     return most, own + most * _PAYMENT
 
 
 @njit(cache=True)
-def _write(board, goal_map, goal, cell, count, keys, cost, after, most, distance):
+def _write(level, cost, after, most, distance):
     """Writes the steps to go to so many payments; a cell that leads to fewer is out of the way."""
+    height, keys = level.board.shape[1], level.keys
     for pose in range(len(cost)):
         if cost[pose] < 0:
-            x, y = (pose >> 2) // board.shape[1], (pose >> 2) % board.shape[1]
+            x, y = (pose >> 2) // height, (pose >> 2) % height
             distance[x, y, pose & 3] = cost[pose] + most * _PAYMENT
-    for k in range(count):
-        x, y = cell[k]
-        if board[x, y, 0] == (KEY if keys == MAX_HELD else BOX if keys == 0 else -1):
+    for k in range(level.count):
+        x, y = level.cell[k]
+        if level.board[x, y, 0] == (KEY if keys == MAX_HELD else BOX if keys == 0 else -1):
             continue
-        pays = int((goal_map[x, y] >> goal) & 1)
+        pays = int(_pays(level, k))
         for heading in range(4):
             distance[x, y, heading] = after[1 << k, k, heading] + (most - pays) * _PAYMENT
 
@@ -256,21 +299,11 @@ def _play_out_all(board, goal_map, start, held, goal, attainable, steps, distanc
     cell = np.empty((MAX_OBJECTS, 2), np.int64)
     cost, queue = np.empty(number.size * 4, np.int32), np.empty(number.size * 4, np.int64)
     for i in range(len(board)):
-        count = _objects(board[i], goal_map[i], goal, number, cell)
+        count = _number_objects(board[i], goal_map[i], goal, number, cell)
         most = max(most, count)
         if most > MAX_OBJECTS:
             return most
-        attainable[i], steps[i] = _play_out_one(
-            board[i],
-            goal_map[i],
-            start[i],
-            held[i],
-            goal,
-            number,
-            cell,
-            count,
-            cost,
-            queue,
-            distance[i % len(distance)],
-        )
+        keys = _count_keys(held[i])
+        level = _Level(board[i], goal_map[i], start[i], goal, number, cell, count, keys)
+        attainable[i], steps[i] = _play_out_one(level, cost, queue, distance[i % len(distance)])
     return most

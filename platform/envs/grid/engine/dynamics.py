@@ -1,7 +1,7 @@
 """MiniGrid's dynamics and observations, compiled, for a whole batch of levels in one call.
 
 The rules are those of `minigrid.minigrid_env.MiniGridEnv` (Chevalier-Boisvert et al., "Minigrid &
-Miniworld", 2023), read from its source and compared with it step by step in `tests/test_engine.py`.
+Miniworld", 2023), read from its source and compared with it step by step in `tests/envs/grid`.
 The one difference: everything outside the board is wall, where MiniGrid fails an assertion.
 
 A world that `collects` (`contract.World`) adds two rules of entering: whoever enters the cell of a

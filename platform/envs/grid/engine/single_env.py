@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any, SupportsFloat
 
 import numpy as np
@@ -18,13 +17,13 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from whichgoal.envs.contract import Design, Levels, Split, World
-from whichgoal.envs.grid.engine import dynamics as engine
+from whichgoal.envs.grid.engine import dynamics
 from whichgoal.envs.grid.engine.vector_env import (
     GridVectorEnv,
     check_levels,
     check_view,
     goal_bits,
-    rewarded,
+    rewarded_goal,
 )
 from whichgoal.envs.registry import world_named
 from whichgoal.envs.rng import seed_streams
@@ -91,7 +90,7 @@ class LevelEnv(MiniGridEnv):
         self.world, self.design = world, design
         self._levels, self._split, self._row = levels, split, -1
         self._stream: NDArray[np.uint64] | None = None
-        self._paying = rewarded(world, design)
+        self._paying = rewarded_goal(world, design)
         self._ends = goal_bits(world, ends_on, self._paying)
         self._counted = goal_bits(world, world.counted)
         self._now: Levels | None = None
@@ -139,7 +138,7 @@ class LevelEnv(MiniGridEnv):
             raise ValueError(f"action is {action}; allowed: 0 to {self.world.num_actions - 1}")
         assert self._now is not None, "call reset() first"
         before = tuple(self.agent_pos)
-        if self.world.collects and action == engine.FORWARD:
+        if self.world.collects and action == dynamics.FORWARD:
             self._collect()
         obs, _, terminated, truncated, _ = super().step(action)
         goals = np.zeros(len(self.world.goals), np.float32)
@@ -156,7 +155,7 @@ class LevelEnv(MiniGridEnv):
     def _collect(self) -> None:
         """Takes the key ahead, or opens the box ahead with one, so that the cell can be entered."""
         ahead, held = self.grid.get(*self.front_pos), self.carrying
-        if isinstance(ahead, Key) and self.num_carried < engine.MAX_HELD:
+        if isinstance(ahead, Key) and self.num_carried < dynamics.MAX_HELD:
             ahead.contains, self.carrying = held, ahead
         elif isinstance(ahead, Box) and isinstance(held, Key):
             self.carrying = held.contains
@@ -167,8 +166,8 @@ class LevelEnv(MiniGridEnv):
     def is_over(self, goals: int) -> bool:
         """Returns whether one of these counted goals (bits) cannot be paid any more."""
         kinds = self.grid.encode()[..., 0]
-        has_key = isinstance(self.carrying, Key) or (kinds == engine.KEY).any()
-        there = np.where((kinds == engine.BOX) & ~has_key, 0, self._goal_map)
+        has_key = isinstance(self.carrying, Key) or (kinds == dynamics.KEY).any()
+        there = np.where((kinds == dynamics.BOX) & ~has_key, 0, self._goal_map)
         return int(np.bitwise_or.reduce(there, axis=None)) & goals != goals
 
     @property
@@ -199,7 +198,7 @@ class LevelEnv(MiniGridEnv):
 
     def _gen_grid(self, width: int, height: int) -> None:
         if self._levels is None:
-            self._now = self._generated(width, height)
+            self._now = self._generate(width, height)
         else:
             self._row = (self._row + 1) % len(self._levels)
             self._now = self._levels[self._row : self._row + 1]
@@ -214,13 +213,12 @@ class LevelEnv(MiniGridEnv):
         self.agent_pos, self.agent_dir = (x, y), heading
         self.max_steps = int(now.limit[0])
 
-    def _generated(self, width: int, height: int) -> Levels:
+    def _generate(self, width: int, height: int) -> Levels:
         if self._stream is None:  # never seeded: Gymnasium's own generator has a random state then
             self._stream = seed_streams(int(self.np_random.integers(2**62)), 1)
         level = Levels.empty(1, width, height)
-        arrays = [getattr(level, f.name) for f in fields(Levels)]
         fill, params = self.world.fill(self.design, self._split)
-        fill(np.array(params, np.float64), self._stream, np.arange(1), *arrays)
+        fill(np.array(params, np.float64), self._stream, np.arange(1), level.arrays)
         return level
 
 
@@ -250,13 +248,13 @@ def _stack(obj: WorldObj | None) -> list[WorldObj]:
 def unpack_object(packed: int) -> WorldObj | None:
     """Returns the MiniGrid object that `contract.pack_object` packed, contents included."""
     kind, color, state = packed & 15, packed >> 4 & 7, packed >> 7 & 3
-    if kind in (0, engine.EMPTY):
+    if kind in (0, dynamics.EMPTY):
         return None
-    if (kind, color) == (engine.FLOOR, engine.GREEN):
+    if (kind, color) == (dynamics.FLOOR, dynamics.GREEN):
         return Arrow()
     obj = WorldObj.decode(kind, color, state)
     assert obj is not None
-    if kind == engine.GOAL:
+    if kind == dynamics.GOAL:
         obj.color = _COLOR_NAMES[color]
     obj.contains = unpack_object(packed >> 9)
     return obj

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -12,7 +12,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from whichgoal.envs.contract import VIEW_SIZES, Design, Fill, Levels, Split, World, is_view_size
-from whichgoal.envs.grid.engine import dynamics as engine
+from whichgoal.envs.grid.engine import dynamics
 from whichgoal.envs.rng import seed_streams
 from whichgoal.spec import did_you_mean
 
@@ -94,57 +94,41 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
             check_levels(levels)
         self.world, self.design, self.num_envs, self.copy = world, design, num_envs, copy
         self._levels = levels
-        width, height = (levels.width, levels.height) if levels else (design.size, design.size)
-        side = (width, height) if design.view == "full" else (design.agent_view_size,) * 2
-        self._image_shape = (*side, 3)
-        self.single_observation_space = spaces.Box(0, 255, self._image_shape, np.uint8)
-        self.single_action_space = spaces.Discrete(world.num_actions)
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self.action_space = batch_space(self.single_action_space, num_envs)
-
-        self._fill: Fill | None = None
-        if levels is None:
-            if not isinstance(world, World):
-                raise ValueError(f"the world {world.name!r} makes no levels; give them as levels=")
-            self._fill, params = world.fill(design, split)
-            self._params = np.array(params, np.float64)
-        paying = rewarded(world, design)
-        self._rules = engine.Rules(
-            num_actions=world.num_actions,
-            ends=np.uint16(goal_bits(world, ends_on, paying)),
-            counted=np.uint16(goal_bits(world, world.counted)),
-            collects=world.collects,
-            decays=self.decays,
-            step_cost=float(design.step_cost),
-            paying=paying,
-        )
+        self._generator = _generator(world, design, split) if levels is None else None
+        self._rules = _rules(world, design, ends_on, decays=self.decays)
         self._full, self._see_through = design.view == "full", bool(design.see_through_walls)
+        width, height = (levels.width, levels.height) if levels else (design.size, design.size)
+        self._declare_spaces(width, height)
+        self._make_room(width, height)
+        self._streams = seed_streams(seed, num_envs)
         self._first_seed: int | None = seed
         self._ready = False
 
-        n = num_envs
+    def _declare_spaces(self, width: int, height: int) -> None:
+        side = (width, height) if self._full else (self.design.agent_view_size,) * 2
+        self._image_shape = (*side, 3)
+        self.single_observation_space = spaces.Box(0, 255, self._image_shape, np.uint8)
+        self.single_action_space = spaces.Discrete(self.world.num_actions)
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+
+    def _make_room(self, width: int, height: int) -> None:
+        """Makes the arrays that all steps are played in, for levels of this size."""
+        n, view = self.num_envs, 1 if self._full else self.design.agent_view_size
         self._now = Levels.empty(n, width, height)
-        self._fill_arrays = tuple(getattr(self._now, f.name) for f in fields(Levels))
-        self._streams = seed_streams(seed, n)
-        self._turn = np.zeros(n, np.int64)
-        self._pose = np.zeros((n, 3), np.int16)
-        self._carrying = np.zeros(n, np.int64)
-        self._elapsed = np.zeros(n, np.int32)
-        self._touched = np.zeros(n, np.uint16)
-        self._finished = np.zeros(n, np.int64)
-        view = 1 if self._full else design.agent_view_size
-        self._sight = engine.new_sight(n, width, height, view)
-        self._episodes = engine.Episodes(
+        self._episodes = dynamics.Episodes(
             board=self._now.board,
             contents=self._now.contents,
             goal_map=self._now.goal_map,
             limit=self._now.limit,
-            sight=self._sight,
-            pose=self._pose,
-            carrying=self._carrying,
-            elapsed=self._elapsed,
-            touched=self._touched,
+            sight=dynamics.new_sight(n, width, height, view),
+            pose=np.zeros((n, 3), np.int16),
+            carrying=np.zeros(n, np.int64),
+            elapsed=np.zeros(n, np.int32),
+            touched=np.zeros(n, np.uint16),
         )
+        self._turn = np.zeros(n, np.int64)
+        self._finished = np.zeros(n, np.int64)
         self._all = np.arange(n)
         self._every = _read_only(np.ones(n, np.bool_))
         self._out = self._new_arrays()
@@ -192,11 +176,11 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
             )
         out = self._new_arrays() if self.copy else self._out
         images, reward, goals, terminated, truncated = out
-        count = engine.step(
+        count = dynamics.step(
             self._rules,
             actions.astype(np.int64, copy=False),
             self._episodes,
-            engine.Outcome(reward, goals, terminated, truncated, self._finished),
+            dynamics.Outcome(reward, goals, terminated, truncated, self._finished),
         )
         if count < 0:
             raise ValueError(
@@ -212,12 +196,12 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
     @property
     def pose(self) -> NDArray[np.int16]:
         """The agents' x, y and heading now, `int16 [N, 3]`; a read-only view."""
-        return _read_only(self._pose)
+        return _read_only(self._episodes.pose)
 
     @property
     def elapsed(self) -> NDArray[np.int32]:
         """Steps played of the present episodes, `int32 [N]`; a read-only view."""
-        return _read_only(self._elapsed)
+        return _read_only(self._episodes.elapsed)
 
     @property
     def row(self) -> NDArray[np.int64]:
@@ -237,8 +221,8 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         Boards, goal cells still to be paid and what is carried are the present ones. `start` is the
         episodes' beginning; see `pose` for where the agents are.
         """
-        now = replace(self._now, carrying=self._carrying)
-        return Levels(**{f.name: _read_only(getattr(now, f.name)) for f in fields(Levels)})
+        now = replace(self._now, carrying=self._episodes.carrying)
+        return Levels(*map(_read_only, now.arrays))
 
     def get_state(self) -> dict[str, Array]:
         """Returns copies of all that the future depends on: boards, agents, counters, streams."""
@@ -262,16 +246,15 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
                 )
         for name, array in own.items():
             array[...] = state[name]
-        engine.show(self._all, self._now.board, self._sight)
+        dynamics.show(self._all, self._now.board, self._episodes.sight)
         self._first_seed, self._ready = None, True
 
     def _state(self) -> dict[str, Array]:
-        state: dict[str, Array] = {f.name: getattr(self._now, f.name) for f in fields(Levels)}
-        return state | {
-            "pose": self._pose,
-            "held": self._carrying,
-            "elapsed": self._elapsed,
-            "touched": self._touched,
+        return self._now.arrays._asdict() | {
+            "pose": self._episodes.pose,
+            "held": self._episodes.carrying,
+            "elapsed": self._episodes.elapsed,
+            "touched": self._episodes.touched,
             "streams": self._streams,
             "turn": self._turn,
         }
@@ -300,19 +283,21 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
     def _begin(self, rows: NDArray[np.int64]) -> None:
         if self._levels is not None:
             given = self.row[rows]
-            for f in fields(Levels):
-                getattr(self._now, f.name)[rows] = getattr(self._levels, f.name)[given]
+            for now, level in zip(self._now.arrays, self._levels.arrays, strict=True):
+                now[rows] = level[given]
         else:
-            assert self._fill is not None
-            self._fill(self._params, self._streams, rows, *self._fill_arrays)
-        engine.begin(rows, self._now.start, self._now.carrying, self._episodes)
+            assert self._generator is not None
+            fill, params = self._generator
+            fill(params, self._streams, rows, self._now.arrays)
+        dynamics.begin(rows, self._now.start, self._now.carrying, self._episodes)
 
     def _observe(self, rows: NDArray[np.int64], images: Array) -> None:
-        engine.observe(
-            self._now.board,
-            self._sight,
-            self._pose,
-            self._carrying,
+        now = self._episodes
+        dynamics.observe(
+            now.board,
+            now.sight,
+            now.pose,
+            now.carrying,
             rows,
             self._full,
             self._see_through,
@@ -337,6 +322,33 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         self._begin(rows)
 
 
+def _generator(world: World | Task, design: Design, split: Split) -> tuple[Fill, Array]:
+    """Returns the compiled generator of a world's levels, and its parameters.
+
+    Raises:
+        ValueError: The world makes no levels.
+    """
+    if not isinstance(world, World):
+        raise ValueError(f"the world {world.name!r} makes no levels; give them as levels=")
+    fill, params = world.fill(design, split)
+    return fill, np.array(params, np.float64)
+
+
+def _rules(
+    world: Task, design: Design, ends_on: tuple[str, ...] | None, *, decays: bool
+) -> dynamics.Rules:
+    paying = rewarded_goal(world, design)
+    return dynamics.Rules(
+        num_actions=world.num_actions,
+        ends=np.uint16(goal_bits(world, ends_on, paying)),
+        counted=np.uint16(goal_bits(world, world.counted)),
+        collects=world.collects,
+        decays=decays,
+        step_cost=float(design.step_cost),
+        paying=paying,
+    )
+
+
 def check_view(design: Design) -> None:
     """Raises ValueError for an impossible `agent_view_size`, which a copied design can have."""
     if not is_view_size(design.agent_view_size):
@@ -348,9 +360,9 @@ def check_levels(levels: Levels) -> None:
     if len(levels) == 0:
         raise ValueError("levels has no rows; give at least one level, or levels=None")
     ranges: dict[str, tuple[Array, int, int]] = {
-        "object code": (levels.board[..., 0], engine.EMPTY, engine.LAVA),
-        "color code": (levels.board[..., 1], engine.RED, engine.GREY),
-        "state code": (levels.board[..., 2], engine.OPEN, engine.LOCKED),
+        "object code": (levels.board[..., 0], dynamics.EMPTY, dynamics.LAVA),
+        "color code": (levels.board[..., 1], dynamics.RED, dynamics.GREY),
+        "state code": (levels.board[..., 2], dynamics.OPEN, dynamics.LOCKED),
         "start x": (levels.start[:, 0], 0, levels.width - 1),
         "start y": (levels.start[:, 1], 0, levels.height - 1),
         "start heading": (levels.start[:, 2], 0, 3),
@@ -365,7 +377,7 @@ def check_levels(levels: Levels) -> None:
             )
 
 
-def rewarded(world: Task, design: Design) -> int:
+def rewarded_goal(world: Task, design: Design) -> int:
     """Returns the number of the goal that training rewards.
 
     Raises:

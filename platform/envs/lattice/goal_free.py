@@ -1,13 +1,14 @@
-"""Decisions read off recorded walks, and how well goal-free habits predict them.
+"""Decisions read off recorded trajectories, and how well a goal-free policy predicts them.
 
-A walk is a sequence of poses, so what is known of a decision is its *event*: turned left, turned
-right, went ahead, stayed. Several actions can have the same event (where the way is blocked, or
-actions beyond the first three): an event's probability is the sum over them. With MiniGrid's first
-three actions only, a pose that does not change is an attempt to go ahead.
+A trajectory is a sequence of poses, so what is known of a decision is its *event*: turned left,
+turned right, went ahead, stayed. Several actions can have the same event (where the way is blocked,
+or actions beyond the first three): an event's probability is the sum over them. With MiniGrid's
+first three actions only, a pose that does not change is an attempt to go ahead.
 
-A *habit* looks at nothing but which of the cells ahead, to the left and to the right are free, and
-at the event before: P(event | these) with Dirichlet smoothing, counted on the base layouts of the
-other folds. Whatever is predictable without any goal shows here: corridors, spinning, patrolling.
+A *goal-free policy* looks at nothing but which of the cells ahead, to the left and to the right
+are free, and at the event before: P(event | these) with Dirichlet smoothing, counted on the base
+layouts of the other folds. Whatever is predictable without any goal shows here: corridors,
+spinning, patrolling.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ CONTEXTS = 8 * (EVENTS + 1)
 """Free cells as three bits, and 8 x the event before (`BEGIN`: none)."""
 FOLDS = 5
 SMOOTHING = 1.0
-"""Dirichlet prior of a habit, in decisions of a uniformly random agent per context."""
+"""Dirichlet prior of a goal-free policy, in decisions of a uniformly random agent per context."""
 
 
 @dataclass(frozen=True)
-class Walks:
+class Trajectories:
     """n episodes, each on a level of its own.
 
     Attributes:
@@ -64,18 +65,18 @@ class Walks:
     def __len__(self) -> int:
         return len(self.length)
 
-    def __getitem__(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> Walks:
-        """Returns the chosen episodes (an index array or a mask) as walks of their own."""
+    def __getitem__(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> Trajectories:
+        """Returns the chosen episodes (an index array or a mask) as trajectories of their own."""
         chosen = np.arange(len(self))[rows]
         begins = np.cumsum(self.length + 1) - (self.length + 1)
         counts = self.length[chosen] + 1
         within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         path = self.path[np.repeat(begins[chosen], counts) + within]
         parts = {f.name: getattr(self, f.name)[chosen] for f in fields(self) if f.name != "path"}
-        return Walks(path=path, **parts)
+        return Trajectories(path=path, **parts)
 
-    def on_levels_of(self, other: Walks) -> bool:
-        """Whether both are walks on the same levels, one by one."""
+    def on_levels_of(self, other: Trajectories) -> bool:
+        """Whether both are trajectories on the same levels, one by one."""
         return all(
             np.array_equal(own, its)
             for own, its in (
@@ -86,8 +87,8 @@ class Walks:
             )
         )
 
-    def cut(self, until: NDArray[np.integer]) -> Walks:
-        """Returns the walks, each ended after `until` env steps (`int [n]`; below 0: whole)."""
+    def cut(self, until: NDArray[np.integer]) -> Trajectories:
+        """Returns them, each ended after `until` env steps (`int [n]`; below 0: whole)."""
         length = np.where(until < 0, self.length, np.minimum(self.length, until)).astype(np.int32)
         counts = self.length + 1
         within = np.arange(len(self.path)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -113,23 +114,23 @@ class Decisions:
     begins: NDArray[np.int64]
 
 
-def decisions_of(walks: Walks, num_actions: int) -> Decisions:
+def decisions_of(trajectories: Trajectories, num_actions: int) -> Decisions:
     """Reads off the decisions.
 
     Raises:
         ValueError: A step is impossible: it enters no neighboring walkable cell, or turns twice.
     """
-    begins = np.concatenate([[0], np.cumsum(walks.length, dtype=np.int64)])
+    begins = np.concatenate([[0], np.cumsum(trajectories.length, dtype=np.int64)])
     size = int(begins[-1])
     found = Decisions(
-        np.repeat(np.arange(len(walks), dtype=np.int32), walks.length),
+        np.repeat(np.arange(len(trajectories), dtype=np.int32), trajectories.length),
         np.empty((size, 3), np.int32),
         np.empty(size, np.uint8),
         np.empty(size, np.uint8),
         begins,
     )
-    bad = _read(walks.walkable, walks.path, begins, num_actions, found.pose, found.event,
-                found.context)  # fmt: skip
+    bad = _read(trajectories.walkable, trajectories.path, num_actions, found.begins, found.pose,
+                found.event, found.context)  # fmt: skip
     if bad >= 0:
         episode = int(found.episode[bad])
         x, y, heading = found.pose[bad].tolist()
@@ -148,7 +149,7 @@ def is_free(walkable, x, y, heading):
 
 
 @njit(cache=True)
-def _read(walkable, path, begins, num_actions, pose, event, context):
+def _read(walkable, path, num_actions, begins, pose, event, context):
     """Fills pose, event and context; returns the first impossible decision, or -1."""
     for i in range(len(begins) - 1):
         before = BEGIN
@@ -185,8 +186,10 @@ def multiplicity(event: int, ahead_free: bool, num_actions: int) -> int:
     return 1
 
 
-def habits(decisions: Decisions, fold: NDArray[np.integer], num_actions: int) -> NDArray:
-    """Returns P(event | context), for each fold counted on all others.
+def goal_free_policy(
+    decisions: Decisions, fold: NDArray[np.integer], num_actions: int
+) -> NDArray[np.float64]:
+    """Returns P(event | context) of the goal-free policy, for each fold counted on all others.
 
     Args:
         decisions: D decisions.
