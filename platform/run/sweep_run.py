@@ -298,11 +298,11 @@ class _Run:
             self.tracker.put(self.trials[trial_id], "FINISHED")
         record = read_plan(storage.sweep(sweep.name))
         compared = compare_sweep(sweep_of(record, storage, unmixed=True))
-        text = io.StringIO()
+        text, file = io.StringIO(), storage.sweep(sweep.name) / "table.txt"
         self.console.print()
-        for console in (self.console, PlainConsole(file=text, width=120, no_color=True)):
-            print_run(compared, console)
-        write_text(storage.sweep(sweep.name) / "table.txt", text.getvalue())
+        print_run(compared, self.console, file)
+        print_run(compared, PlainConsole(file=text, width=120, no_color=True))
+        write_text(file, text.getvalue())
         unsent = self.tracker.close("FAILED" if missing else "FINISHED")
         self._say(f"\nResults: {storage}")
         for line in self.tracker.where:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -43,11 +44,24 @@ def print_comparison(compared: Compared, console: Console) -> None:
     print_answer(compared, console)
 
 
-def print_run(compared: Compared, console: Console) -> None:
-    """Prints what a run ends with: a row per agent, one per cell, the question and the answer."""
-    found = compared.comparison
+MOST_ROWS = 1000
+"""Agents of which a terminal still gets a row each; beyond, a file alone has the rows."""
+
+
+def print_run(compared: Compared, console: Console, file: Path | None = None) -> None:
+    """Prints what a run ends with: a row per agent, one per cell, the question and the answer.
+
+    Args:
+        compared: The run's agents.
+        console: Where it is printed.
+        file: Where the rows of all agents are, if they need not be printed however many they are.
+    """
+    found, agents = compared.comparison, compared.sweep.agents
     if found is not None:
-        console.print(result_table(compared.sweep.agents))
+        if file is None or len(agents) <= MOST_ROWS:
+            console.print(result_table(agents))
+        else:
+            _say(console, f"{len(agents)} agents; {file} has a row for each")
         for title, table in _adoption_tables(found):
             _print_table(console, title, table)
     print_answer(compared, console)
