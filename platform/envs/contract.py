@@ -68,7 +68,7 @@ class Levels:
 
     def __getitem__(self, rows: slice | NDArray[np.integer] | NDArray[np.bool_]) -> Levels:
         """Returns the chosen rows (a slice, an index array or a mask) as levels of their own."""
-        return Levels(*(array[rows] for array in self.arrays))
+        return Levels(**{name: getattr(self, name)[rows] for name in LevelArrays._fields})
 
     @property
     def width(self) -> int:

@@ -198,7 +198,14 @@ def measure(
         _keep(own, num_actions, keeping[k])
     temperatures = np.array([SEEKING] * seekers + [FOLLOWING] * len(SCRIPTS))
     return [
-        Gains(names, seekers, temperatures, *(part[k] for part in sums), keeping[k])
+        Gains(
+            names,
+            seekers,
+            temperatures,
+            sums.over_uniform[k],
+            sums.over_goal_free[k],
+            keeping[k],
+        )
         for k in range(agents)
     ]
 

@@ -8,7 +8,8 @@ from minigrid.core.grid import Grid
 from minigrid.minigrid_env import MiniGridEnv
 
 from whichgoal.envs.contract import Design, Levels, pack_object
-from whichgoal.envs.grid.dynamics.dynamics import (
+from whichgoal.envs.grid.engine import dynamics
+from whichgoal.envs.grid.engine.dynamics import (
     BALL,
     BLUE,
     BOX,
@@ -24,9 +25,8 @@ from whichgoal.envs.grid.dynamics.dynamics import (
     WALL,
     YELLOW,
 )
-from whichgoal.envs.grid.dynamics.from_minigrid import MiniGridTask, MiniGridVectorEnv, levels_from
-from whichgoal.envs.grid.dynamics.single_env import unpack_object
-from whichgoal.envs.grid.engine import dynamics
+from whichgoal.envs.grid.engine.from_minigrid import MiniGridTask, MiniGridVectorEnv, levels_from
+from whichgoal.envs.grid.engine.single_env import unpack_object
 
 L, R, F, PICK, DROP, TOGGLE, DONE = range(7)
 BALL_IN_BOX = pack_object(BOX, BLUE, 0, pack_object(BALL, RED, 0))

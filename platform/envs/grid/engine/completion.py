@@ -111,7 +111,7 @@ class _Level(NamedTuple):
     goal: int
     number: np.ndarray
     cell: np.ndarray
-    count: int
+    objects: int
     keys: int
 
 
@@ -178,7 +178,7 @@ def _list_entries(level, taken, keys, after, entries):
     """
     pose, cost = entries.pose, entries.cost
     found = 0
-    for k in range(level.count):
+    for k in range(level.objects):
         x, y = level.cell[k]
         kind, state = level.board[x, y, 0], level.board[x, y, 2]
         if (taken >> k) & 1 or (kind == KEY and keys == MAX_HELD) or (kind == BOX and keys == 0):
@@ -243,7 +243,7 @@ def _spread(level, taken, entries, found, cost, queue):
 @njit(cache=True)
 def _play_out_one(level, cost, queue, distance):
     """Returns the most payments attainable, and the fewest steps (-1: none); writes `distance`."""
-    height, count, paying = level.board.shape[1], level.count, np.int64(0)
+    height, count, paying = level.board.shape[1], level.objects, np.int64(0)
     for k in range(count):
         if _pays(level, k):
             paying |= 1 << k
@@ -282,7 +282,7 @@ def _write(level, cost, after, most, distance):
         if cost[pose] < 0:
             x, y = (pose >> 2) // height, (pose >> 2) % height
             distance[x, y, pose & 3] = cost[pose] + most * _PAYMENT
-    for k in range(level.count):
+    for k in range(level.objects):
         x, y = level.cell[k]
         if level.board[x, y, 0] == (KEY if keys == MAX_HELD else BOX if keys == 0 else -1):
             continue

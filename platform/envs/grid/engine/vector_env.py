@@ -11,7 +11,16 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from whichgoal.envs.contract import VIEW_SIZES, Design, Fill, Levels, Split, World, is_view_size
+from whichgoal.envs.contract import (
+    VIEW_SIZES,
+    Design,
+    Fill,
+    LevelArrays,
+    Levels,
+    Split,
+    World,
+    is_view_size,
+)
 from whichgoal.envs.grid.engine import dynamics
 from whichgoal.envs.rng import seed_streams
 from whichgoal.spec import did_you_mean
@@ -222,7 +231,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         episodes' beginning; see `pose` for where the agents are.
         """
         now = replace(self._now, carrying=self._episodes.carrying)
-        return Levels(*map(_read_only, now.arrays))
+        return Levels(**{n: _read_only(getattr(now, n)) for n in LevelArrays._fields})
 
     def get_state(self) -> dict[str, Array]:
         """Returns copies of all that the future depends on: boards, agents, counters, streams."""
@@ -283,8 +292,8 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
     def _begin(self, rows: NDArray[np.int64]) -> None:
         if self._levels is not None:
             given = self.row[rows]
-            for now, level in zip(self._now.arrays, self._levels.arrays, strict=True):
-                now[rows] = level[given]
+            for name in LevelArrays._fields:
+                getattr(self._now, name)[rows] = getattr(self._levels, name)[given]
         else:
             assert self._generator is not None
             fill, params = self._generator
