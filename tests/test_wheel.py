@@ -149,6 +149,7 @@ def test_it_holds_every_package_and_all_data(wheel: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # where nothing is compiled yet
 def test_it_runs_scores_and_compares_a_sweep_from_an_empty_folder(
     clean: Path, tmp_path: Path
 ) -> None:
