@@ -101,7 +101,7 @@ class _Level(NamedTuple):
         goal: Which goal is to be paid.
         number: `int64 [W, H]`, the number of the key, chest or cell of the goal there; -1: none.
         cell: `int64 [MAX_OBJECTS, 2]`, where each of them is.
-        count: How many there are.
+        objects: How many there are.
         keys: How many are in hand at the start.
     """
 
