@@ -12,8 +12,9 @@ import os
 import re
 import tempfile
 from collections.abc import Callable
-from functools import cache, cached_property, update_wrapper
+from functools import cache, update_wrapper
 from pathlib import Path
+from threading import RLock
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -27,21 +28,29 @@ if TYPE_CHECKING:
 __all__ = ["cgutils", "intrinsic", "njit", "types"]
 
 
+_LOCK = RLock()
+
+
 class Compiled:
-    """A function that numba compiles when it is first called, or first used in a compiled one."""
+    """A function that numba compiles when it is first called, or first used in a compiled one.
+
+    From Python it takes positional arguments alone.
+    """
+
+    _made: Any = None
 
     def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
         self._function, self._options = function, options
         update_wrapper(self, function)
 
     def __call__(self, *args: Any) -> Any:
-        return self._dispatcher(*args)
+        return (self._made or self._make())(*args)
 
     def __getattr__(self, name: str) -> Any:
         """Hands on what numba asks of its own functions, such as `py_func`."""
         if name.startswith("__"):
             raise AttributeError(name)
-        return getattr(self._dispatcher, name)
+        return getattr(self._make(), name)
 
     def __reduce__(self) -> str:
         """Pickles it by name, as functions are."""
@@ -50,11 +59,14 @@ class Compiled:
     @property
     def _numba_type_(self) -> Any:
         """How numba knows the value of a name in a function that it compiles."""
-        return self._dispatcher._numba_type_
+        return self._make()._numba_type_
 
-    @cached_property
-    def _dispatcher(self) -> Any:
-        return _numba().njit(**self._options)(self._function)
+    def _make(self) -> Any:
+        """Returns numba's own function, the same to all threads: one is compiled, once."""
+        with _LOCK:
+            if self._made is None:
+                self._made = _numba().njit(**self._options)(self._function)
+            return self._made
 
 
 def njit(**options: Any) -> Any:

@@ -7,9 +7,15 @@ import pickle
 import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numba
+import pytest
+
 from whichgoal.envs.rng import below, seed_streams
+from whichgoal.numba_cache import njit
 
 SOURCE = Path(__file__).parent.parent / "platform"
 INLINED = "\n\n@njit(cache=True)\ndef inlined():\n    return 1\n"
@@ -74,6 +80,30 @@ def test_what_is_to_be_compiled_is_pickled_by_name_and_calls_its_kind():
     assert pickle.loads(pickle.dumps(below)) is below
     streams = seed_streams(0, 1)
     assert below(streams, 0, 10) == below.py_func(seed_streams(0, 1), 0, 10)
+
+
+def test_threads_that_call_it_first_compile_it_once(monkeypatch):
+    compiled = []
+
+    def slow(**options):
+        compiled.append(options)
+        time.sleep(0.1)
+        return lambda function: function
+
+    monkeypatch.setattr(numba, "njit", slow)
+    one = njit(cache=False)(lambda: 1)
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(lambda _: one(), range(4))) == [1] * 4
+    assert len(compiled) == 1
+
+
+def test_a_numba_that_does_not_work_says_so_itself(monkeypatch):
+    def broken(**options):
+        raise AttributeError("numpy has no attribute 'long'")
+
+    monkeypatch.setattr(numba, "njit", broken)
+    with pytest.raises(AttributeError, match="no attribute 'long'"):
+        njit(cache=True)(lambda: 1)()
 
 
 def test_it_lies_in_the_folder_that_the_user_names(tmp_path):
