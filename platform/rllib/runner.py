@@ -341,8 +341,14 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
             for one in ended:
                 counted = left[self._is_first] > 0
                 left[self._is_first] -= 1
-                parts = one.episode_return, one.episode_len, one.success
-                kept.append(Ended(*(part[counted] for part in parts), 0))
+                kept.append(
+                    Ended(
+                        one.episode_return[counted],
+                        one.episode_len[counted],
+                        one.success[counted],
+                        steps=0,
+                    )
+                )
         self._needs_initial_reset = False
         self._begin()
         return _join(kept, steps * n)
