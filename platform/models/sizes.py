@@ -15,8 +15,6 @@ from whichgoal.models.arithmetic import Cost, Seen
 from whichgoal.spec import ModelSpec, RuleError, did_you_mean
 
 TOLERANCE = 0.05
-FACTORED_PLANES = 11 + 6 + 4
-"""Planes per cell without a palette: MiniGrid's objects, colors and states, each one-hot."""
 CRITIC_UNITS = 64
 """Features and width of the LSTM that is a `fixed` critic."""
 OPTIONS: dict[str, int] = {"layers": 1, "ticks": 1, "memory": 1}

@@ -6,8 +6,8 @@ Shape suffixes: T time, N environments, A actions.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Iterator
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -27,6 +27,7 @@ from ray.rllib.utils.metrics import (
 )
 
 from whichgoal.models.agent import select
+from whichgoal.models.contract import State
 from whichgoal.models.sampling import draw_actions, take_likeliest
 from whichgoal.rllib.compiled import advantages
 from whichgoal.rllib.fragment import Ended, Fragment
@@ -35,6 +36,28 @@ from whichgoal.rllib.module import AgentModule
 SAMPLER = "sampler"
 """Component of the runner's state: environment, random numbers, and what is under way."""
 SUCCESS_MEAN = "success_mean"
+
+
+class _Played(NamedTuple):
+    """Steps of all environments, `[T, N]`, or one of them, `[N]`."""
+
+    obs: np.ndarray
+    is_first: np.ndarray
+    actions: np.ndarray
+    logp: np.ndarray
+    values: np.ndarray
+    rewards: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+
+
+class _Cut(NamedTuple):
+    """Episodes that were truncated in one step: which, and what each could have gone on from."""
+
+    t: int
+    rows: np.ndarray
+    obs: np.ndarray
+    state: State
 
 
 class BatchedEnvRunner(SingleAgentEnvRunner):
@@ -220,130 +243,123 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
         self._counts = np.zeros((3, self.num_envs), np.float64)
 
     def _play_steps(self, steps: int, explore: bool) -> Fragment:
-        n, agent, seq_len = self.num_envs, self.module.agent, self._seq_len()
-        obs = np.empty((steps, n, *self._obs.shape[1:]), np.uint8)
-        is_first, terminated, truncated = (np.empty((steps, n), np.bool_) for _ in range(3))
-        actions = np.empty((steps, n), np.int64)
-        logp, values, rewards, advantage = (np.empty((steps, n), np.float32) for _ in range(4))
-        after = np.zeros((steps, n), np.float32)
+        """Plays so many steps in each environment."""
+        n, seq_len = self.num_envs, self._seq_len()
+        played = _room_for(steps, self._obs)
         uniform = self._rng.random((steps, n), np.float32)
         states = {
             name: np.empty((steps // seq_len, *part.shape), np.float32)
             for name, part in self._state.items()
         }
-        cut: list[tuple[int, Any, Any, Any]] = []
+        cut: list[_Cut] = []
         ended: list[Ended] = []
-        for t in range(steps):
-            obs[t], is_first[t] = self._obs, self._is_first
-            if states and t % seq_len == 0:
+        for t, now in enumerate(_rows(played)):
+            if t % seq_len == 0:
                 for name, part in self._state.items():
                     states[name][t // seq_len] = part
-            logits, value, self._state = agent.step(
-                torch.from_numpy(obs[t]), self._state, torch.from_numpy(is_first[t])
-            )
-            values[t] = value
-            _choose(logits.numpy(), uniform[t], explore, actions[t], logp[t])
-            infos = self._step_env(actions[t], rewards[t], terminated[t], truncated[t], ended)
-            rows = np.flatnonzero(truncated[t] & ~terminated[t]) if truncated[t].any() else ()
+            infos = self._play_step(now, uniform[t], explore, ended)
+            rows = np.flatnonzero(now.truncated & ~now.terminated)
             if len(rows):
                 final = np.stack(list(infos["final_obs"][rows]))
-                cut.append((t, rows, final, select(self._state, torch.from_numpy(rows))))
-        self._value_what_came_after(cut, after)
+                cut.append(_Cut(t, rows, final, select(self._state, torch.from_numpy(rows))))
+        advantage = np.empty((steps, n), np.float32)
         advantages(
-            rewards,
-            values,
-            after,
-            terminated,
-            truncated,
+            played.rewards,
+            played.values,
+            self._values_after(cut, steps),
+            played.terminated,
+            played.truncated,
             self.config.gamma,
             self.config.lambda_,
             advantage,
         )
         return Fragment(
-            obs=obs,
-            is_first=is_first,
-            actions=actions,
-            logp=logp,
+            obs=played.obs,
+            is_first=played.is_first,
+            actions=played.actions,
+            logp=played.logp,
             advantages=advantage,
-            value_targets=advantage + values,
+            value_targets=advantage + played.values,
             state=states,
             ended=_join(ended, steps * n),
         )
 
-    def _step_env(
-        self, actions: Any, rewards: Any, terminated: Any, truncated: Any, ended: list[Ended]
+    def _play_step(
+        self, now: _Played, uniform_N: np.ndarray, explore: bool, ended: list[Ended]
     ) -> dict[str, Any]:
-        """Steps, writes into the given rows, and notes the episodes that ended."""
-        self._obs, reward, ends, cuts, infos = self.env.step(actions)
-        rewards[:], terminated[:], truncated[:] = reward, ends, cuts
+        """Looks, decides and steps, writes it all into `now`, and notes the episodes that ended."""
+        now.obs[:], now.is_first[:] = self._obs, self._is_first
+        logits, value, self._state = self.module.agent.step(
+            torch.from_numpy(now.obs), self._state, torch.from_numpy(now.is_first)
+        )
+        now.values[:] = value
+        _choose(logits.numpy(), uniform_N, explore, now.actions, now.logp)
+        self._obs, reward, now.terminated[:], now.truncated[:], infos = self.env.step(now.actions)
+        now.rewards[:] = reward
         counts = self._counts
         counts[0] += reward
         counts[1] += 1
         if "goals" in infos:
             counts[2] += infos["goals"][:, 0] > 0
-        self._is_first = terminated | truncated
+        self._is_first = now.terminated | now.truncated
         if self._is_first.any():
             over = counts[:, self._is_first]
-            ended.append(
-                Ended(over[0].astype(np.float32), over[1].astype(np.int32), over[2] > 0, 0)
-            )
+            returns, lengths = over[0].astype(np.float32), over[1].astype(np.int32)
+            ended.append(Ended(returns, lengths, over[2] > 0, 0))
             counts[:, self._is_first] = 0
         return infos
 
-    def _value_what_came_after(
-        self, cut: list[tuple[int, Any, Any, Any]], after_TN: np.ndarray
-    ) -> None:
-        """Values, in one forward pass, the last observation and the final ones of cut episodes."""
-        n = self.num_envs
-        obs = [self._obs] + [final for _, _, final, _ in cut]
+    def _values_after(self, cut: list[_Cut], steps: int) -> np.ndarray:
+        """Returns values `[T, N]` of what came last, and of where episodes were cut; else 0."""
+        n, obs = self.num_envs, np.concatenate([self._obs] + [one.obs for one in cut])
         state = {
-            name: torch.cat([part] + [kept[name] for _, _, _, kept in cut])
+            name: torch.cat([part] + [one.state[name] for one in cut])
             for name, part in self._state.items()
         }
-        stacked = np.concatenate(obs)
-        first = np.zeros(len(stacked), np.bool_)
-        first[:n] = self._is_first
-        _, value, _ = self.module.agent.step(
-            torch.from_numpy(stacked), state, torch.from_numpy(first)
-        )
-        values = value.numpy()
-        after_TN[-1] = values[:n]
+        first = torch.zeros(len(obs), dtype=torch.bool)
+        first[:n] = torch.from_numpy(self._is_first)
+        values = self.module.agent.step(torch.from_numpy(obs), state, first)[1].numpy()
+        after = np.zeros((steps, n), np.float32)
+        after[-1] = values[:n]
         at = n
-        for t, rows, _, _ in cut:
-            after_TN[t, rows] = values[at : at + len(rows)]
-            at += len(rows)
+        for one in cut:
+            after[one.t, one.rows] = values[at : at + len(one.rows)]
+            at += len(one.rows)
+        return after
 
     def _play_episodes(self, per_env: int, explore: bool) -> Ended:
         """Plays `per_env` new episodes in each environment."""
         self._begin()
         n, steps = self.num_envs, 0
-        actions, logp = np.empty(n, np.int64), np.empty(n, np.float32)
-        reward, terminated, truncated = (np.empty(n, kind) for kind in (np.float32, bool, bool))
+        (now,) = _rows(_room_for(1, self._obs))
         left = np.full(n, per_env)
         kept: list[Ended] = []
         while (left > 0).any():
-            logits, _, self._state = self.module.agent.step(
-                torch.from_numpy(self._obs), self._state, torch.from_numpy(self._is_first)
-            )
-            _choose(logits.numpy(), self._rng.random(n, np.float32), explore, actions, logp)
             ended: list[Ended] = []
-            self._step_env(actions, reward, terminated, truncated, ended)
+            self._play_step(now, self._rng.random(n, np.float32), explore, ended)
             steps += 1
-            if ended:
+            for one in ended:
                 counted = left[self._is_first] > 0
                 left[self._is_first] -= 1
-                one = ended[0]
-                kept.append(
-                    Ended(
-                        one.episode_return[counted],
-                        one.episode_len[counted],
-                        one.success[counted],
-                        0,
-                    )
-                )
+                returns, lengths = one.episode_return[counted], one.episode_len[counted]
+                kept.append(Ended(returns, lengths, one.success[counted], 0))
         self._needs_initial_reset = False
         self._begin()
         return _join(kept, steps * n)
+
+
+def _room_for(steps: int, obs_N: np.ndarray) -> _Played:
+    """Returns arrays to write so many steps to, of environments of which one was seen."""
+    shape = steps, len(obs_N)
+    is_first, terminated, truncated = (np.empty(shape, np.bool_) for _ in range(3))
+    logp, values, rewards = (np.empty(shape, np.float32) for _ in range(3))
+    obs, actions = np.empty((steps, *obs_N.shape), np.uint8), np.empty(shape, np.int64)
+    return _Played(obs, is_first, actions, logp, values, rewards, terminated, truncated)
+
+
+def _rows(played: _Played) -> Iterator[_Played]:
+    """Yields each step, as views."""
+    return (_Played(*parts) for parts in zip(*played, strict=True))
 
 
 def _choose(

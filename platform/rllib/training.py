@@ -101,9 +101,7 @@ def configure(
         ValueError: Unknown world, a design that it refuses, a capacity that cannot be met, or
             environments that cannot be dealt out equally.
     """
-    world, design = world_of(spec.world)
-    runners, learners = max(1, num_env_runners), max(1, num_learners)
-    batch = spec.train
+    runners, learners, batch = max(1, num_env_runners), max(1, num_learners), spec.train
     for what, count, number in (
         ("num_env_runners", runners, batch.num_envs),
         ("num_learners", learners, batch.num_envs),
@@ -134,20 +132,23 @@ def configure(
         train_batch_size_per_learner=batch.batch_size // learners,
         minibatch_size=batch.minibatch_size // learners,
     )
-    palette = [list(code) for code in world.palette(design)]
-    config.rl_module(
-        rl_module_spec=RLModuleSpec(
-            module_class=AgentModule,
-            model_config={
-                "model": spec.model.model_dump(),
-                "palette": palette,
-                "view": design.view,
-                "max_seq_len": batch.max_seq_len,
-            },
-        )
-    )
+    config.rl_module(rl_module_spec=_module(spec))
     config.debugging(seed=spec.seed, log_level="ERROR")
     return config
+
+
+def _module(spec: TrialSpec) -> RLModuleSpec:
+    """Returns the network as RLlib builds it."""
+    world, design = world_of(spec.world)
+    return RLModuleSpec(
+        module_class=AgentModule,
+        model_config={
+            "model": spec.model.model_dump(),
+            "palette": [list(code) for code in world.palette(design)],
+            "view": design.view,
+            "max_seq_len": spec.train.max_seq_len,
+        },
+    )
 
 
 def world_of(spec: WorldSpec) -> tuple[World, Design]:
