@@ -27,15 +27,20 @@ from whichgoal.numba_cache import cgutils, intrinsic, njit, types
 LANES = 16
 WIDE = bool(binding.get_host_cpu_features().get("avx512f", False))
 """Whether there are 32 registers of 16 single-precision numbers, rather than 16 of 8."""
-_FAST = ("fast",)
 _LONG = ir.IntType(64)
 
 
 class Vector:
-    """`LANES` numbers, while code is generated. Numbers may be mixed in; they go into all lanes."""
+    """`LANES` numbers, while code is generated. Numbers may be mixed in; they go into all lanes.
 
-    def __init__(self, builder: Any, value: Any) -> None:
-        self.builder, self.value = builder, value
+    What is written is computed, to the bit: in this order, and a product and what is added to it
+    are rounded once. `fast` flags would leave that to LLVM, which decides anew for each copy of a
+    function that is linked into others; which of them runs depends on what numba has compiled in
+    this process and what it took from its cache. So would a trial's weights.
+    """
+
+    def __init__(self, builder: Any, value: Any, factors: tuple[Any, Any] | None = None) -> None:
+        self.builder, self.value, self.factors = builder, value, factors
 
     def _of(self, other: Vector | float) -> Any:
         if isinstance(other, Vector):
@@ -45,23 +50,40 @@ class Vector:
     def _vector(self, value: Any) -> Vector:
         return Vector(self.builder, value)
 
+    def _plus_product(self, factors: tuple[Any, Any]) -> Vector:
+        kind = self.value.type
+        name = f"llvm.fma.v{LANES}{kind.element.intrinsic_name}"
+        signature = ir.FunctionType(kind, [kind] * 3)
+        fma = cgutils.get_or_insert_function(self.builder.module, signature, name)
+        return self._vector(self.builder.call(fma, [*factors, self.value]))
+
     def __add__(self, other: Vector | float) -> Vector:
-        return self._vector(self.builder.fadd(self.value, self._of(other), flags=_FAST))
+        right = self._vector(self._of(other))
+        if isinstance(other, Vector) and other.factors:
+            return self._plus_product(other.factors)
+        if self.factors:
+            return right._plus_product(self.factors)
+        return self._vector(self.builder.fadd(self.value, right.value))
+
+    def __neg__(self) -> Vector:
+        factors = self.factors and (self.builder.fneg(self.factors[0]), self.factors[1])
+        return Vector(self.builder, self.builder.fneg(self.value), factors)
 
     def __sub__(self, other: Vector | float) -> Vector:
-        return self._vector(self.builder.fsub(self.value, self._of(other), flags=_FAST))
+        return self + (-other)
 
     def __rsub__(self, other: float) -> Vector:
-        return self._vector(self.builder.fsub(self._of(other), self.value, flags=_FAST))
+        return -self + other
 
     def __mul__(self, other: Vector | float) -> Vector:
-        return self._vector(self.builder.fmul(self.value, self._of(other), flags=_FAST))
+        factors = self.value, self._of(other)
+        return Vector(self.builder, self.builder.fmul(*factors), factors)
 
     def __truediv__(self, other: Vector | float) -> Vector:
-        return self._vector(self.builder.fdiv(self.value, self._of(other), flags=_FAST))
+        return self._vector(self.builder.fdiv(self.value, self._of(other)))
 
     def __rtruediv__(self, other: float) -> Vector:
-        return self._vector(self.builder.fdiv(self._of(other), self.value, flags=_FAST))
+        return self._vector(self.builder.fdiv(self._of(other), self.value))
 
     __radd__, __rmul__ = __add__, __mul__
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from numba import njit
@@ -56,3 +60,25 @@ def test_blocks_cover_all_rows_with_little_padding(rows, wide, monkeypatch):
     block = simd.block_of(rows)
     assert block in (4, 8, 12)
     assert -(-rows // block) * block - rows < 4
+
+
+CONVOLUTION = """
+import torch
+from whichgoal.models.kernels import conv3x3
+torch.manual_seed(0)
+x, w = torch.randn(2, 7, 7, 5, 16).requires_grad_(), torch.randn(6, 5, 3, 3).requires_grad_()
+y = conv3x3(x, w, torch.zeros(6))
+for part in (y, *torch.autograd.grad(y.sin().sum(), (x, w))):
+    print(part.detach().contiguous().numpy().tobytes().hex())
+"""
+
+
+@pytest.mark.slow
+def test_what_is_compiled_and_what_comes_from_the_cache_compute_the_same_bits(tmp_path):
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", CONVOLUTION]
+    compiled, cached = (
+        subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    )
+    assert compiled == cached
