@@ -82,12 +82,12 @@ class _Compiled(torch.autograd.Function):
         ctx: Any, logits_BA: Tensor, values_B: Tensor, sampled: Sampled, weights: Coefficients
     ) -> tuple[Tensor, Tensor]:
         rows, choices = values_B.numel(), logits_BA.shape[-1]
-        arrays: Any = (part.reshape(-1).contiguous().numpy() for part in sampled)
         found = _Gradient(*(np.empty(shape, np.float32) for shape in ((rows, choices), rows, 5)))
+        recorded: list[Any] = [part.reshape(-1).contiguous().numpy() for part in sampled]
         _loss_and_gradient(
             logits_BA.detach().reshape(-1, choices).contiguous().numpy(),
             values_B.detach().reshape(-1).contiguous().numpy(),
-            Sampled(*arrays),
+            Sampled(*recorded),
             Coefficients(*map(float, weights)),
             found,
         )

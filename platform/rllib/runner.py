@@ -341,14 +341,8 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
             for one in ended:
                 counted = left[self._is_first] > 0
                 left[self._is_first] -= 1
-                kept.append(
-                    Ended(
-                        one.episode_return[counted],
-                        one.episode_len[counted],
-                        one.success[counted],
-                        steps=0,
-                    )
-                )
+                returns, lengths = one.episode_return[counted], one.episode_len[counted]
+                kept.append(Ended(returns, lengths, one.success[counted], 0))
         self._needs_initial_reset = False
         self._begin()
         return _join(kept, steps * n)

@@ -305,18 +305,18 @@ class _Ticks(torch.autograd.Function):
     @staticmethod
     def forward(ctx, ticks, x, h, c, keep, *weights):
         w = _Weights(*weights)
-        packed: Any = [*map(pack, w[:4]), w.mix.numpy(), w.constant.unsqueeze(-1).numpy()]
         steps, groups, columns, rows, channels, _ = x.shape
         places = (groups, steps * ticks) if any(ctx.needs_input_grad) else (1, 2)
         board = x.new_empty(*places, len(h), columns, rows, channels, LANES)
         gates = x.new_empty(*board.shape[:-2], 4 * channels, LANES)
         kept = _Kept(gates, board, torch.empty_like(board))
         out = _Run(*map(torch.empty_like, (x, h, c)))
+        arrays = [*map(pack, w[:4]), w.mix.numpy(), w.constant.unsqueeze(-1).numpy()]
         _forward(
             ticks,
             _Run(x.numpy(), h.numpy(), c.numpy()),
             keep.numpy(),
-            _Weights(*packed),
+            _Weights(*arrays),
             _Run(*(part.numpy() for part in out)),
             _Kept(*(part.numpy() for part in kept)),
             room_for(columns, rows, channels, 4 * channels, x),
