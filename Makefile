@@ -1,17 +1,23 @@
-# Two commands: `make demo` shows the effect, `make test` runs the whole suite.
+# Two commands: `make demo` shows the effect, `make test` runs the test suite.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test quick lint bench
+.PHONY: demo test quick examine lint bench
 demo: $(INSTALLED)
 	$(BIN)/whichgoal run sweeps/quickstart.yaml
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --durations=20
 
 quick: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not examine"
+
+# What takes longest and rarely tells anything; then the battery's own test, whose record every
+# scorecard names: commit what it changes.
+examine: $(INSTALLED)
+	$(BIN)/python -m pytest -m examine --durations=20
+	$(BIN)/whichgoal validate --record platform/divergence/score/validation.json
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
