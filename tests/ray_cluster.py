@@ -189,7 +189,7 @@ class LoopbackCluster:
     def end(self) -> None:
         """Ends all that was started here, and nothing else."""
         for process in reversed(self._processes):
-            for number, patience_s in ((signal.SIGTERM, 15), (signal.SIGKILL, 15)):
+            for number, patience_s in ((signal.SIGTERM, 3), (signal.SIGKILL, 15)):
                 try:
                     os.killpg(process.pid, number)
                     process.wait(patience_s)

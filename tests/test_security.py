@@ -1,4 +1,4 @@
-"""Strangers' files run no code and lead nowhere else; what listens, listens on loopback only."""
+"""Strangers' files run no code and lead nowhere else."""
 
 import io
 import json
@@ -13,18 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from commands import (
-    LOOPBACK,
-    done,
-    end,
-    ended,
-    family,
-    listening,
-    running,
-    trial_processes,
-    wait_until,
-    whichgoal,
-)
+from commands import done, ended, whichgoal
 
 from whichgoal.divergence.score.agents import score_path
 from whichgoal.run.trial import carry_out
@@ -40,7 +29,7 @@ base:
   world: {name: arrow_maze, size: 7, test_size: 9}
   model: {arch: mlp, capacity: 20_000}
   train:
-    {env_steps: 20_000, num_envs: 16, rollout_len: 32, minibatch_size: 256, num_checkpoints: 2}
+    {env_steps: 2_048, num_envs: 16, rollout_len: 32, minibatch_size: 256, num_checkpoints: 2}
 battery: {episodes: 16}
 """
 
@@ -308,17 +297,3 @@ def test_a_sweeps_name_stays_in_the_storage_root(tmp_path, name):
     code, _, err = ended(whichgoal("plan", tmp_path / "sweep.yaml"))
     assert code == 2
     assert "sweep.yaml:1:7: name: " in err
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(280)
-def test_a_run_listens_on_loopback_only(tmp_path):
-    (tmp_path / "tiny.yaml").write_text(SWEEP.replace("20_000,", "200_000_000,"))
-    runs = tmp_path / "runs"
-    with running("run", tmp_path / "tiny.yaml", "--storage", runs) as driver:
-        wait_until(lambda: list(runs.glob("trials/*/progress.jsonl")), driver)
-        assert trial_processes(driver.pid)
-        hosts = listening(family(driver.pid))
-        end(driver)
-    assert hosts
-    assert hosts <= LOOPBACK

@@ -17,6 +17,7 @@ from whichgoal.errors import CommandError
 from whichgoal.run.session import ClusterError, PlacementError
 from whichgoal.run.stages import Unsearched
 from whichgoal.run.sweep_run import Interrupted, Unfinished
+from whichgoal.storage import remote_files
 from whichgoal.storage.files import StorageError
 from whichgoal.tracking.sync import Unsent
 from whichgoal.tracking.uri import TrackingError
@@ -169,7 +170,9 @@ def test_a_refused_run_starts_and_writes_nothing(sweep_file, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("root", ["/proc/nowhere", "/dev/null/runs", "s3://bucket/runs"])
-def test_a_storage_that_cannot_be_written_to_is_told(sweep_file, root, capsys):
+def test_a_storage_that_cannot_be_written_to_is_told(sweep_file, root, capsys, monkeypatch):
+    monkeypatch.setattr(remote_files, "WAITS_S", (0.1,))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     assert root in refused(capsys, "run", sweep_file, "--storage", root)
 
 

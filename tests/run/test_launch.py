@@ -7,12 +7,24 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from commands import TINY, done, end, ended, indexed, running, wait_until, whichgoal
+from commands import (
+    LOOPBACK,
+    TINY,
+    done,
+    ended,
+    family,
+    indexed,
+    listening,
+    running,
+    trial_processes,
+    wait_until,
+    whichgoal,
+)
 
 from whichgoal.storage import tables
 from whichgoal.sweep.file.check import load
@@ -122,6 +134,7 @@ def test_scores_are_made_again_from_the_episodes_alone(ran):
     assert (folder / "episodes.parquet").stat().st_mtime_ns == episodes
 
 
+@pytest.mark.examine
 def test_what_is_compiled_with_the_installation_need_not_be_compiled_by_the_first_run(tmp_path):
     cache, sweep = tmp_path / "cache", tmp_path / "tiny.yaml"
     warm = [sys.executable, "-m", "whichgoal.run.warm"]
@@ -143,38 +156,37 @@ def test_score_reads_a_whole_storage_root_and_a_checkpoint(ran):
     assert one["env_steps"] == int(checkpoint.name)
 
 
-def test_a_killed_run_goes_on(tmp_path):
-    sweep, runs = tmp_path / "tiny.yaml", tmp_path / "runs"
-    sweep.write_text(
-        TINY.replace("[1.0, 0.5]", "[1.0]")
-        .replace("30_000", "100_000")
-        .replace("num_checkpoints: 3", "num_checkpoints: 10")
-    )
-    with running("run", sweep, "--storage", runs) as process:
-        wait_until(lambda: list(runs.glob("trials/*/resume/0*")), process)
-        end(process)
-    killed_at = time.time()
-    printed = done("run", sweep, "--storage", runs)
-    assert "1/1 trials done" in printed
-    (folder,) = (runs / "trials").iterdir()
-    curve = [json.loads(r) for r in (folder / "progress.jsonl").read_text().splitlines()]
-    steps = [row["env_steps"] for row in curve]
-    assert steps == list(range(1024, steps[-1] + 1, 1024))
-    assert curve[0]["time"] < killed_at < curve[-1]["time"]
-    assert steps[-1] >= 100_000
-
-
-def test_a_second_driver_of_the_same_sweep_is_refused_and_ctrl_c_says_what_is_kept(tmp_path):
-    sweep, runs = tmp_path / "tiny.yaml", tmp_path / "runs"
+@pytest.fixture(scope="module")
+def unending(tmp_path_factory) -> Iterator[tuple[Path, Path, subprocess.Popen]]:
+    """A sweep file, the storage root that it is run into, and the driver, which never ends."""
+    folder = tmp_path_factory.mktemp("unending")
+    sweep, runs = folder / "tiny.yaml", folder / "runs"
     sweep.write_text(TINY.replace("[1.0, 0.5]", "[1.0]").replace("30_000", "300_000_000"))
-    with running("run", sweep, "--storage", runs) as first:
-        wait_until(lambda: list(runs.glob("trials/*/progress.jsonl")), first)
-        code, _, err = ended(whichgoal("run", sweep, "--storage", runs))
-        assert code == 2
-        assert f"sweep 'tiny' in {runs} is being worked on by process {first.pid}" in err
-        os.kill(first.pid, signal.SIGINT)
-        _, err = first.communicate(timeout=60)
-    assert first.returncode == 130
+    with running("run", sweep, "--storage", runs) as driver:
+        wait_until(lambda: list(runs.glob("trials/*/progress.jsonl")), driver)
+        yield sweep, runs, driver
+
+
+def test_a_run_listens_on_loopback_only(unending):
+    _, _, driver = unending
+    assert trial_processes(driver.pid)
+    hosts = listening(family(driver.pid))
+    assert hosts
+    assert hosts <= LOOPBACK
+
+
+def test_a_second_driver_of_the_same_sweep_is_refused(unending):
+    sweep, runs, first = unending
+    code, _, err = ended(whichgoal("run", sweep, "--storage", runs))
+    assert code == 2
+    assert f"sweep 'tiny' in {runs} is being worked on by process {first.pid}" in err
+
+
+def test_ctrl_c_ends_a_run_and_says_what_is_kept(unending):
+    _, _, driver = unending
+    os.kill(driver.pid, signal.SIGINT)
+    _, err = driver.communicate(timeout=60)
+    assert driver.returncode == 130
     assert "stopped: 0 of 1 trials are done and kept" in err
     assert "Traceback" not in err
 

@@ -19,7 +19,7 @@ base:
   world: {name: arrow_maze, size: 7, test_size: 9}
   model: {arch: mlp, capacity: 20_000}
   train:
-    {env_steps: 20_000, num_envs: 16, rollout_len: 32, minibatch_size: 256, num_checkpoints: 2}
+    {env_steps: 2_048, num_envs: 16, rollout_len: 32, minibatch_size: 256, num_checkpoints: 2}
 battery: {episodes: 16}
 """
 
@@ -189,4 +189,4 @@ def test_a_trial_gets_the_remote_process_that_it_asks_for(tmp_path, remote):
     printed = done("run", sweep, "--storage", tmp_path / "runs")
     assert "1/1 trials done" in printed
     (curve,) = (tmp_path / "runs").glob("trials/*/progress.jsonl")
-    assert json.loads(curve.read_text().splitlines()[-1])["env_steps"] >= 20_000
+    assert json.loads(curve.read_text().splitlines()[-1])["env_steps"] >= 2_048

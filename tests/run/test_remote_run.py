@@ -49,7 +49,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def started(file: Path, storage: str | Path, cache: Path) -> subprocess.Popen[str]:
     """Starts `whichgoal run` on a machine with this cache."""
-    machine = {"WHICHGOAL_CACHE": str(cache), "WHICHGOAL_LEASE_S": "20"}
+    machine = {"WHICHGOAL_CACHE": str(cache), "WHICHGOAL_LEASE_S": "10"}
     return whichgoal("run", file, "--storage", storage, **machine)
 
 

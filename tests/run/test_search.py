@@ -27,7 +27,7 @@ base:
   world: {name: arrow_maze, size: 7, test_size: 9}
   model: {arch: mlp, capacity: 20_000}
   train:
-    {env_steps: 40_000, num_envs: 16, rollout_len: 32, minibatch_size: 256, num_checkpoints: 2}
+    {env_steps: 10_240, num_envs: 16, rollout_len: 32, minibatch_size: 256, num_checkpoints: 2}
 battery: {episodes: 16}
 """
 TUNED = f"""\
@@ -88,7 +88,7 @@ def test_a_sweep_is_tuned_once_and_what_was_found_is_shared(tmp_path):
     assert code == 0, out + err
     assert journal.read_text().startswith(before)
     assert "4/4 trials done" in printed
-    assert sum("trials of at most 40,000 env steps" in text for text in (printed, out)) == 1
+    assert sum("trials of at most 10,240 env steps" in text for text in (printed, out)) == 1
     assert sum("known, ppo.lr" in text for text in (printed, out)) == 1
 
     (group,) = load(sweep).tune_groups()

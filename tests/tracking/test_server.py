@@ -272,6 +272,7 @@ def test_a_run_without_its_server_is_done_and_sync_sends_it_and_no_secret_is_tol
         assert secret not in printed + told + synced
 
 
+@pytest.mark.examine  # to the tracker alone the same is done above
 def test_a_run_whose_server_is_killed_and_comes_back_is_shown_like_any_other(
     server, tmp_path, monkeypatch
 ):
