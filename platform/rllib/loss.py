@@ -68,33 +68,36 @@ def torch_ppo_loss(
         return loss, torch.stack((policy, value, entropy, kl, loss))
 
 
+class _Gradient(NamedTuple):
+    """What `_loss_and_gradient` writes: `float32 [B, A]` and `[B]`, and the loss's parts `[5]`."""
+
+    logits: np.ndarray
+    values: np.ndarray
+    parts: np.ndarray
+
+
 class _Compiled(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, logits_BA: Tensor, values_B: Tensor, sampled: Sampled, weights: Coefficients
     ) -> tuple[Tensor, Tensor]:
-        choices = logits_BA.shape[-1]
-        d_logits, d_values = (
-            np.empty((values_B.numel(), choices), np.float32),
-            np.empty(values_B.numel(), np.float32),
-        )
-        parts = np.empty(5, np.float32)
+        rows, choices = values_B.numel(), logits_BA.shape[-1]
+        found = _Gradient(*(np.empty(shape, np.float32) for shape in ((rows, choices), rows, 5)))
+        recorded: list[Any] = [part.reshape(-1).contiguous().numpy() for part in sampled]
         _loss_and_gradient(
             logits_BA.detach().reshape(-1, choices).contiguous().numpy(),
             values_B.detach().reshape(-1).contiguous().numpy(),
-            *(part.reshape(-1).contiguous().numpy() for part in sampled),
-            *map(float, weights),
-            d_logits,
-            d_values,
-            parts,
+            Sampled(*recorded),
+            Coefficients(*map(float, weights)),
+            found,
         )
         ctx.save_for_backward(
-            torch.from_numpy(d_logits).view(logits_BA.shape),
-            torch.from_numpy(d_values).view(values_B.shape),
+            torch.from_numpy(found.logits).view(logits_BA.shape),
+            torch.from_numpy(found.values).view(values_B.shape),
         )
-        told = torch.from_numpy(parts)
-        ctx.mark_non_differentiable(told)
-        return told[4].clone(), told
+        parts = torch.from_numpy(found.parts)
+        ctx.mark_non_differentiable(parts)
+        return parts[4].clone(), parts
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
@@ -103,22 +106,9 @@ class _Compiled(torch.autograd.Function):
 
 
 @njit(cache=True)
-def _loss_and_gradient(
-    logits,
-    values,
-    actions,
-    old_logp,
-    advantages,
-    targets,
-    clip,
-    value_clip,
-    value_weight,
-    entropy_weight,
-    d_logits,
-    d_values,
-    parts,
-):
+def _loss_and_gradient(logits, values, sampled, weights, out):
     rows, choices = logits.shape
+    actions, clip = sampled.actions, weights.clip
     policy = value = entropy = kl = 0.0
     logp, p = np.empty(choices, np.float32), np.empty(choices, np.float32)
     for b in range(rows):
@@ -132,8 +122,8 @@ def _loss_and_gradient(
             p[a] /= total
             logp[a] = logits[b, a] - top - np.log(total)
             row_entropy -= p[a] * logp[a]
-        log_ratio = logp[actions[b]] - old_logp[b]
-        ratio, advantage = np.exp(log_ratio), advantages[b]
+        log_ratio = logp[actions[b]] - sampled.logp[b]
+        ratio, advantage = np.exp(log_ratio), sampled.advantages[b]
         free = advantage * ratio
         clipped = advantage * min(max(ratio, 1 - clip), 1 + clip)
         policy -= min(free, clipped)
@@ -143,11 +133,13 @@ def _loss_and_gradient(
         d_logp = 0.0 if is_clipped else -free
         for a in range(choices):
             by_policy = d_logp * ((a == actions[b]) - p[a])
-            by_entropy = entropy_weight * p[a] * (logp[a] + row_entropy)
-            d_logits[b, a] = (by_policy + by_entropy) / rows
-        error = values[b] - targets[b]
+            by_entropy = weights.entropy * p[a] * (logp[a] + row_entropy)
+            out.logits[b, a] = (by_policy + by_entropy) / rows
+        error = values[b] - sampled.value_targets[b]
         squared = error * error
-        value += min(squared, value_clip)
-        d_values[b] = value_weight * 2 * error / rows if squared <= value_clip else 0.0
-    parts[0], parts[1], parts[2], parts[3] = policy / rows, value / rows, entropy / rows, kl / rows
-    parts[4] = (policy + value_weight * value - entropy_weight * entropy) / rows
+        value += min(squared, weights.value_clip)
+        is_learned = squared <= weights.value_clip
+        out.values[b] = weights.value * 2 * error / rows if is_learned else 0.0
+    loss = policy + weights.value * value - weights.entropy * entropy
+    for i, part in enumerate((policy, value, entropy, kl, loss)):
+        out.parts[i] = part / rows

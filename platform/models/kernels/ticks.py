@@ -15,7 +15,7 @@ layers, T time, B batch, Q groups of it, L lanes, K ticks, P points. A group's b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -45,6 +45,9 @@ from whichgoal.numba_cache import njit
 class _Weights(NamedTuple):
     """What the ticks compute with, gates in the order of `[C, 4]`; each may need a gradient.
 
+    In compiled code the first four are arrays as of `pack`, one for each layer, and `constant` has
+    a last axis of 1. Of gradients they are `outer_room`s, and the last two have an axis of lanes.
+
     Attributes:
         encoded: `[D, P, G, C]`, from the encoder's output, in Winograd's basis.
         below: `[D, P, G, C]`, from the layer below (layer 0: the top one of the tick before); with
@@ -55,12 +58,40 @@ class _Weights(NamedTuple):
         constant: `[D, X, Y, G]`, bias and border.
     """
 
-    encoded: Tensor
-    below: Tensor
-    own: Tensor
-    pooled: Tensor
-    mix: Tensor
-    constant: Tensor
+    encoded: Any
+    below: Any
+    own: Any
+    pooled: Any
+    mix: Any
+    constant: Any
+
+
+class _Run(NamedTuple):
+    """What goes into all steps, or what comes out of them, or the gradients of either.
+
+    Attributes:
+        x: `[T, Q, X, Y, C, L]`, the encoder's outputs; then the top layer's.
+        h: `[D, X, Y, C, B]`, outputs before the first step; then after the last.
+        c: The same of cells.
+    """
+
+    x: Any
+    h: Any
+    c: Any
+
+
+class _Kept(NamedTuple):
+    """What each tick computed; where there is less room than ticks, the last ones.
+
+    Attributes:
+        gates: `[Q, K, D, X, Y, G, L]`.
+        h: `[Q, K, D, X, Y, C, L]`, outputs.
+        c: The same of cells.
+    """
+
+    gates: Any
+    h: Any
+    c: Any
 
 
 @njit(cache=True)
@@ -84,29 +115,34 @@ def _scatter(x_DXYCL, first, to_DXYCB):
 
 
 @njit(cache=True)
-def _forward(ticks, e, h0, c0, keep_TB, w, mix, constant, y, h1, c1, gates, hs, cs, room):
+def _enter(t, ticks, given, kept, at, first, keep, h_in, c_in):
+    """Writes a group's states as they are at the beginning of step t."""
+    if t:
+        last = (t * ticks - 1) % kept.h.shape[1]
+        _gather(kept.h[at, last], 0, keep, h_in)
+        _gather(kept.c[at, last], 0, keep, c_in)
+    else:
+        _gather(given.h, first, keep, h_in)
+        _gather(given.c, first, keep, c_in)
+
+
+@njit(cache=True)
+def _forward(ticks, given, keep_TB, weights, out, kept, room):
     """All groups, steps, ticks and layers forward.
 
     Args:
         ticks: Per step.
-        e: `[T, Q, X, Y, C, L]`, the encoder's outputs.
-        h0: `[D, X, Y, C, B]`, outputs before the first step.
-        c0: Cells before the first step.
+        given: `_Run`.
         keep_TB: Zero where an episode begins.
-        w: encoded, below, own, pooled; as of `pack`, one for each layer.
-        mix: `[D, 2, C]`.
-        constant: `[D, X, Y, G, 1]`.
-        y: Written, like `e`.
-        h1: Written, like `h0`: after the last step.
-        c1: Written, like `c0`.
-        gates: Written, `[Q, K, D, X, Y, G, L]`; where there is less room, the last ticks' only.
-        hs: Written, `[Q, K, D, X, Y, C, L]`: each tick's outputs.
-        cs: Written, the same of cells.
+        weights: `_Weights`.
+        out: `_Run`, written.
+        kept: `_Kept`, written.
         room: Room to work in.
     """
-    w_encoded, w_below, w_own, w_pooled = w
+    e, hs, cs = given.x, kept.h, kept.c
+    w_pooled, mix = weights.pooled, weights.mix
     steps, groups, columns, rows, channels, lanes = e.shape
-    layers, slots = len(h0), hs.shape[1]
+    layers, slots = len(given.h), hs.shape[1]
     fixed = np.empty((layers, columns, rows, 4 * channels, lanes), e.dtype)
     h_in, c_in = np.empty(hs.shape[2:], e.dtype), np.empty(hs.shape[2:], e.dtype)
     total, top = np.empty((channels, lanes), e.dtype), np.empty((channels, lanes), e.dtype)
@@ -117,32 +153,26 @@ def _forward(ticks, e, h0, c0, keep_TB, w, mix, constant, y, h1, c1, gates, hs, 
         first = group * lanes
         for t in range(steps):
             keep = keep_TB[t, first : first + lanes]
-            if t:
-                last = (t * ticks - 1) % slots
-                _gather(hs[at, last], 0, keep, h_in)
-                _gather(cs[at, last], 0, keep, c_in)
-            else:
-                _gather(h0, first, keep, h_in)
-                _gather(c0, first, keep, c_in)
+            _enter(t, ticks, given, kept, at, first, keep, h_in, c_in)
             for d in range(layers):
-                convolve(e[t, group], w_encoded[d], constant[d], fixed[d], room)
+                convolve(e[t, group], weights.encoded[d], weights.constant[d], fixed[d], room)
             for tick in range(ticks):
                 slot = (t * ticks + tick) % slots
                 h, c = hs[at, slot], cs[at, slot]
                 h_was = hs[at, (slot - 1) % slots] if tick else h_in
                 c_was = cs[at, (slot - 1) % slots] if tick else c_in
                 for d in range(layers):
-                    a = gates[at, slot, d]
+                    a = kept.gates[at, slot, d]
                     pools_forward(h_was[d], mix[d], w_pooled[d], total, top, mixed, 0, pooled)
-                    convolve(h_was[d], w_own[d], fixed[d], a, room)
+                    convolve(h_was[d], weights.own[d], fixed[d], a, room)
                     if layers > 1:
                         below = h[d - 1] if d else h_was[layers - 1]
-                        convolve(below, w_below[d], a, a, room)
+                        convolve(below, weights.below[d], a, a, room)
                     cells_forward(a, pooled, c_was[d], c[d], h[d])
-            y[t, group] = hs[at, (t * ticks + ticks - 1) % slots, layers - 1]
+            out.x[t, group] = hs[at, (t * ticks + ticks - 1) % slots, layers - 1]
         last = (steps * ticks - 1) % slots
-        _scatter(hs[at, last], first, h1)
-        _scatter(cs[at, last], first, c1)
+        _scatter(hs[at, last], first, out.h)
+        _scatter(cs[at, last], first, out.c)
 
 
 @njit(cache=True)
@@ -157,91 +187,100 @@ def _outer_all(x_GKL, y_CKL, dw):
             outer(one, (x + 4 * i * width, width, y + 4 * j * width, width, depth, to))
 
 
+class _Work(NamedTuple):
+    """What the backward pass computes of a group, tick by tick.
+
+    Attributes:
+        dh: `[D, X, Y, C, L]`, gradient of the outputs.
+        dc: The same of cells.
+        d_fixed: `[D, X, Y, G, L]`, of the gates' inputs, added up over a step's ticks.
+        mixed: `[D, C, K, L]`, a step's mixed pools; C is filled up to whole blocks.
+        d_pooled: `[D, 9 * G, K, L]`, gradients of what they add; filled up as well.
+    """
+
+    dh: np.ndarray
+    dc: np.ndarray
+    d_fixed: np.ndarray
+    mixed: np.ndarray
+    d_pooled: np.ndarray
+
+
 @njit(cache=True)
-def _backward(
-    ticks, e, h0, c0, keep_TB, w, w_pooled, mix, stored, dy, dh1, dc1, de, dh0, dc0, grads, room
-):
+def _tick_backward(tick, gates, before, after, weights, w_pooled, work, d_weights, room):
+    """One tick of a group, all layers: gates become gradients of their inputs.
+
+    `before` and `after` the tick are outputs and cells, `[D, X, Y, C, L]` each; `work` is of after
+    it and becomes that of before it. The rest is as in `_backward`.
+    """
+    (h_was, c_was), (h, c), (dh, dc, d_fixed, mixed, d_pooled) = before, after, work
+    layers, mix, d_mix = len(h), weights.mix, d_weights.mix
+    channels, lanes = h.shape[-2:]
+    given = np.empty(h.shape[1:], h.dtype)
+    total, top = np.empty((channels, lanes), h.dtype), np.empty((channels, lanes), h.dtype)
+    pooled = np.empty((w_pooled.shape[1] * w_pooled.shape[4], lanes), h.dtype)
+    d_kinds = np.empty((KINDS * 4 * channels, lanes), h.dtype)
+    for d in range(layers - 1, -1, -1):
+        a = gates[d]
+        given[:] = dh[d]
+        dh[d] = 0
+        d_kinds[:] = 0
+        cells_backward(a, c_was[d], c[d], given, dc[d], d_fixed[d], d_kinds)
+        d_pooled[d, : len(d_kinds), tick] = d_kinds
+        convolve_adjoint(h_was[d], a, weights.own[d], dh[d], d_weights.own[d], room)
+        if layers > 1:
+            below = h[d - 1] if d else h_was[layers - 1]
+            convolve_adjoint(below, a, weights.below[d], dh[d - 1], d_weights.below[d], room)
+        pools_forward(h_was[d], mix[d], w_pooled[d], total, top, mixed[d], tick, pooled)
+        back = weights.pooled[d]
+        pools_backward(h_was[d], mix[d], back, total, top, d_pooled[d], tick, d_mix[d], dh[d])
+
+
+@njit(cache=True)
+def _backward(ticks, given, keep_TB, weights, w_pooled, kept, d_out, d_given, d_weights, room):
     """The adjoint of `_forward`; gates are overwritten.
 
-    Args:
-        ticks: Per step.
-        e: As forward, like `h0`, `c0`, `keep_TB` and `mix`.
-        h0: See `e`.
-        c0: See `e`.
-        keep_TB: See `e`.
-        w: encoded, below, own, pooled: the kernels' transposes, as of `pack`, one for each layer.
-        w_pooled: As forward.
-        mix: See `e`.
-        stored: gates, hs and cs, as they were written.
-        dy: Gradients of y, and of the states after the last step.
-        dh1: See `dy`.
-        dc1: See `dy`.
-        de: Added to: gradient of `e`.
-        dh0: Written: gradients of the states before the first step.
-        dc0: See `dh0`.
-        grads: Added to: encoded, below, own, pooled (each an `outer_room` for each layer), mix and
-            constant (with a last axis of lanes).
-        room: Room to work in.
+    Args as forward, but for: `weights`, of which the kernels are the transposes; `d_out`, a `_Run`
+    of gradients of what came out; `d_given`, of what went in (x's is added to, the others are
+    written); `d_weights`, added to. `w_pooled` is as forward.
     """
-    w_encoded, w_below, w_own, w_back = w
-    gates, hs, cs = stored
-    d_encoded, d_below, d_own, d_pooled_w, d_mix, d_constant = grads
+    e, hs, cs = given.x, kept.h, kept.c
     steps, groups, columns, rows, channels, lanes = e.shape
-    layers = len(h0)
-    d_fixed = np.empty((layers, columns, rows, 4 * channels, lanes), e.dtype)
+    layers, blocks = len(given.h), d_weights.pooled.shape[2:4]
     h_in, c_in = np.empty(hs.shape[2:], e.dtype), np.empty(hs.shape[2:], e.dtype)
-    dh, dc = np.empty(hs.shape[2:], e.dtype), np.empty(hs.shape[2:], e.dtype)
-    given = np.empty(hs.shape[3:], e.dtype)
-    total, top = np.empty((channels, lanes), e.dtype), np.empty((channels, lanes), e.dtype)
-    pooled = np.empty((w_pooled.shape[1] * w_pooled.shape[4], lanes), e.dtype)
-    mixed = np.zeros((layers, 4 * d_pooled_w.shape[3], ticks, lanes), e.dtype)
-    d_pooled = np.zeros((layers, 4 * d_pooled_w.shape[2], ticks, lanes), e.dtype)
-    d_kinds = np.empty((KINDS * 4 * channels, lanes), e.dtype)
+    work = _Work(
+        np.empty(hs.shape[2:], e.dtype),
+        np.empty(hs.shape[2:], e.dtype),
+        np.empty((layers, columns, rows, 4 * channels, lanes), e.dtype),
+        np.zeros((layers, 4 * blocks[1], ticks, lanes), e.dtype),
+        np.zeros((layers, 4 * blocks[0], ticks, lanes), e.dtype),
+    )
     all_lanes = np.ones(lanes, e.dtype)
     for group in range(groups):
         first = group * lanes
-        _gather(dh1, first, all_lanes, dh)
-        _gather(dc1, first, all_lanes, dc)
+        _gather(d_out.h, first, all_lanes, work.dh)
+        _gather(d_out.c, first, all_lanes, work.dc)
         for t in range(steps - 1, -1, -1):
             keep = keep_TB[t, first : first + lanes]
-            if t:
-                _gather(hs[group, t * ticks - 1], 0, keep, h_in)
-                _gather(cs[group, t * ticks - 1], 0, keep, c_in)
-            else:
-                _gather(h0, first, keep, h_in)
-                _gather(c0, first, keep, c_in)
-            dh[layers - 1] += dy[t, group]
-            d_fixed[:] = 0
+            _enter(t, ticks, given, kept, group, first, keep, h_in, c_in)
+            work.dh[layers - 1] += d_out.x[t, group]
+            work.d_fixed[:] = 0
             for tick in range(ticks - 1, -1, -1):
                 slot = t * ticks + tick
-                h, c = hs[group, slot], cs[group, slot]
+                gates, after = kept.gates[group, slot], (hs[group, slot], cs[group, slot])
                 h_was = hs[group, slot - 1] if tick else h_in
                 c_was = cs[group, slot - 1] if tick else c_in
-                for d in range(layers - 1, -1, -1):
-                    a = gates[group, slot, d]
-                    given[:] = dh[d]
-                    dh[d] = 0
-                    d_kinds[:] = 0
-                    cells_backward(a, c_was[d], c[d], given, dc[d], d_fixed[d], d_kinds)
-                    d_pooled[d, : len(d_kinds), tick] = d_kinds
-                    convolve_adjoint(h_was[d], a, w_own[d], dh[d], d_own[d], room)
-                    if layers > 1:
-                        below = h[d - 1] if d else h_was[layers - 1]
-                        convolve_adjoint(below, a, w_below[d], dh[d - 1], d_below[d], room)
-                    pools_forward(h_was[d], mix[d], w_pooled[d], total, top, mixed[d], tick, pooled)
-                    pools_backward(
-                        h_was[d], mix[d], w_back[d], total, top, d_pooled[d], tick, d_mix[d], dh[d]
-                    )
+                before = (h_was, c_was)
+                _tick_backward(tick, gates, before, after, weights, w_pooled, work, d_weights, room)
             for d in range(layers):
-                _outer_all(d_pooled[d], mixed[d], d_pooled_w[d, 0])
-                d_constant[d] += d_fixed[d]
-                convolve_adjoint(
-                    e[t, group], d_fixed[d], w_encoded[d], de[t, group], d_encoded[d], room
-                )
-            _gather(dh, 0, keep, dh)
-            _gather(dc, 0, keep, dc)
-        _scatter(dh, first, dh0)
-        _scatter(dc, first, dc0)
+                _outer_all(work.d_pooled[d], work.mixed[d], d_weights.pooled[d, 0])
+                d_fixed, d_encoded = work.d_fixed[d], d_weights.encoded[d]
+                d_weights.constant[d] += d_fixed
+                d_e = d_given.x[t, group]
+                convolve_adjoint(e[t, group], d_fixed, weights.encoded[d], d_e, d_encoded, room)
+            _gather(work.dh, 0, keep, work.dh)
+            _gather(work.dc, 0, keep, work.dc)
+        _scatter(work.dh, first, d_given.h)
+        _scatter(work.dc, first, d_given.c)
 
 
 class _Ticks(torch.autograd.Function):
@@ -249,55 +288,60 @@ class _Ticks(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, ticks, x, h, c, keep, *weights):
-        *kernels, mix, constant = weights
-        store = any(ctx.needs_input_grad)
+        w = _Weights(*weights)
         steps, groups, columns, rows, channels, _ = x.shape
-        kept = (groups, steps * ticks) if store else (1, 2)
-        board = (len(h), columns, rows)
-        gates = x.new_empty(*kept, *board, 4 * channels, LANES)
-        hs, cs = (x.new_empty(*kept, *board, channels, LANES) for _ in range(2))
-        y, h_out, c_out = torch.empty_like(x), torch.empty_like(h), torch.empty_like(c)
-        room = room_for(columns, rows, channels, 4 * channels, x)
+        places = (groups, steps * ticks) if any(ctx.needs_input_grad) else (1, 2)
+        board = x.new_empty(*places, len(h), columns, rows, channels, LANES)
+        gates = x.new_empty(*board.shape[:-2], 4 * channels, LANES)
+        kept = _Kept(gates, board, torch.empty_like(board))
+        out = _Run(*map(torch.empty_like, (x, h, c)))
+        arrays = [*map(pack, w[:4]), w.mix.numpy(), w.constant.unsqueeze(-1).numpy()]
         _forward(
             ticks,
-            *(part.numpy() for part in (x, h, c, keep)),
-            tuple(pack(kernel) for kernel in kernels),
-            mix.numpy(),
-            constant.unsqueeze(-1).numpy(),
-            *(part.numpy() for part in (y, h_out, c_out, gates, hs, cs)),
-            room,
+            _Run(x.numpy(), h.numpy(), c.numpy()),
+            keep.numpy(),
+            _Weights(*arrays),
+            _Run(*(part.numpy() for part in out)),
+            _Kept(*(part.numpy() for part in kept)),
+            room_for(columns, rows, channels, 4 * channels, x),
         )
         ctx.save_for_backward(x, h, c, keep, *weights)
-        ctx.ticks, ctx.stored = ticks, (gates, hs, cs)
-        return y, h_out, c_out
+        ctx.ticks, ctx.kept = ticks, kept
+        return tuple(out)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, dy, dh, dc):
         x, h, c, keep, *weights = ctx.saved_tensors
-        *kernels, mix, constant = weights
+        w = _Weights(*weights)
+        kept, ctx.kept = ctx.kept, None
+        d_given = _Run(torch.zeros_like(x), torch.empty_like(h), torch.empty_like(c))
+        d_weights = _Weights(
+            *(outer_room(x, *kernel.shape) for kernel in w[:4]),
+            *(part.new_zeros(*part.shape, LANES) for part in w[4:]),
+        )
         _, _, columns, rows, channels, _ = x.shape
-        stored, ctx.stored = tuple(part.numpy() for part in ctx.stored), None
-        dx, dh_in, dc_in = torch.zeros_like(x), torch.empty_like(h), torch.empty_like(c)
-        found = [outer_room(x, *kernel.shape) for kernel in kernels]
-        d_mix, d_constant = (part.new_zeros(*part.shape, LANES) for part in (mix, constant))
         _backward(
             ctx.ticks,
-            *(part.numpy() for part in (x, h, c, keep)),
-            tuple(pack(kernel.transpose(-1, -2)) for kernel in kernels),
-            pack(kernels[-1]),
-            mix.numpy(),
-            stored,
-            *(part.contiguous().numpy() for part in (dy, dh, dc)),
-            *(part.numpy() for part in (dx, dh_in, dc_in)),
-            tuple(part.numpy() for part in (*found, d_mix, d_constant)),
+            _Run(x.numpy(), h.numpy(), c.numpy()),
+            keep.numpy(),
+            _Weights(
+                *(pack(kernel.transpose(-1, -2)) for kernel in w[:4]),
+                *(part.numpy() for part in w[4:]),
+            ),
+            pack(w.pooled),
+            _Kept(*(part.numpy() for part in kept)),
+            _Run(*(part.contiguous().numpy() for part in (dy, dh, dc))),
+            _Run(*(part.numpy() for part in d_given)),
+            _Weights(*(part.numpy() for part in d_weights)),
             room_for(columns, rows, channels, 4 * channels, x),
         )
         d_kernels = (
             unpack(outers, *kernel.shape[-2:])
-            for outers, kernel in zip(found, kernels, strict=True)
+            for outers, kernel in zip(d_weights[:4], w[:4], strict=True)
         )
-        return None, dx, dh_in, dc_in, None, *d_kernels, d_mix.sum(-1), d_constant.sum(-1)
+        d_others = (part.sum(-1) for part in d_weights[4:])
+        return None, *d_given, None, *d_kernels, *d_others
 
 
 def ticks(

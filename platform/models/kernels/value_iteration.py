@@ -8,7 +8,7 @@ all boards' cells in one row (see `_Plan`), 9 or 33 a 3x3 kernel.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -42,6 +42,42 @@ def q_at(
     return q_BQ
 
 
+class _Size(NamedTuple):
+    """Of each board, and how often values are iterated."""
+
+    columns: int
+    rows: int
+    ticks: int
+
+
+class _Iteration(NamedTuple):
+    """What is iterated over, and what comes of it: tensors, or the same as arrays.
+
+    Attributes:
+        r: `[S]`, rewards.
+        kernel_r: `[Q, 9]`.
+        kernel_v: `[Q, 9]`.
+        at: `[B]`, cells in the row of all, whose q is asked for.
+        v: `[K, S]`, written: values after each tick but the last, as far as they are kept.
+        best: `[K, S]`, written: the channels that they came from.
+    """
+
+    r: Any
+    kernel_r: Any
+    kernel_v: Any
+    at: Any
+    v: Any
+    best: Any
+
+
+class _Gradients(NamedTuple):
+    """Those of the first three of `_Iteration`."""
+
+    r: Any
+    kernel_r: Any
+    kernel_v: Any
+
+
 class _Plan(torch.autograd.Function):
     """`vin.plan` at one cell of each board; the gradient goes through the greatest channel only.
 
@@ -61,33 +97,36 @@ class _Plan(torch.autograd.Function):
         learns: bool,
     ) -> Tensor:
         boards, columns, rows = r_BXY.shape
-        stride, size = rows + 1, (columns + 1) * (rows + 1)
+        size = ctx.size = _Size(columns, rows, ticks)
+        stride, each = rows + 1, (columns + 1) * (rows + 1)
         lead = stride + 1
-        r_S = r_BXY.new_zeros(lead + boards * size + lead)
+        r_S = r_BXY.new_zeros(lead + boards * each + lead)
         _boards_in(r_S, columns, rows).copy_(r_BXY)
-        at_B = lead + torch.arange(boards) * size + at_B // rows * stride + at_B % rows
+        at_B = lead + torch.arange(boards) * each + at_B // rows * stride + at_B % rows
         v_KS = r_BXY.new_empty(max(1, ticks - 1) if learns else 2, len(r_S))
         v_KS[:, :lead] = 0
         v_KS[:, -lead:] = 0
         best_KS = torch.empty(v_KS.shape, dtype=torch.uint8)
         q_BQ = r_BXY.new_empty(boards, len(kernel_r_Q33))
-        kept = (r_S, kernel_r_Q33.flatten(1), kernel_v_Q33.flatten(1), at_B, v_KS, best_KS)
-        arrays = [x.detach().contiguous().numpy() for x in (*kept, q_BQ)]
-        _iterate(*arrays, columns, rows, ticks)
-        ctx.save_for_backward(*kept)
-        ctx.how = columns, rows, ticks
+        kernels = kernel_r_Q33.flatten(1), kernel_v_Q33.flatten(1)
+        iteration = _Iteration(r_S, *kernels, at_B, v_KS, best_KS)
+        ctx.save_for_backward(*iteration)
+        _iterate(size, _Iteration(*map(_array, iteration)), q_BQ.numpy())
         return q_BQ
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_q_BQ: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None, None]:
-        columns, rows, ticks = ctx.how
-        r_S, kernel_r_Q9, kernel_v_Q9, *_ = ctx.saved_tensors
-        d_r_S, d_r_Q9, d_v_Q9 = (torch.zeros_like(x) for x in (r_S, kernel_r_Q9, kernel_v_Q9))
-        arrays = (*ctx.saved_tensors, d_q_BQ.contiguous(), d_r_S, d_r_Q9, d_v_Q9)
-        _iterate_backward(*(x.detach().contiguous().numpy() for x in arrays), columns, rows, ticks)
-        d_r_BXY = _boards_in(d_r_S, columns, rows)
+        size, iteration = ctx.size, _Iteration(*ctx.saved_tensors)
+        d_r_S, d_r_Q9, d_v_Q9 = d = _Gradients(*map(torch.zeros_like, iteration[:3]))
+        arrays = _Iteration(*map(_array, iteration)), _array(d_q_BQ), _Gradients(*map(_array, d))
+        _iterate_backward(size, *arrays)
+        d_r_BXY = _boards_in(d_r_S, size.columns, size.rows)
         return d_r_BXY, d_r_Q9.view(-1, 3, 3), d_v_Q9.view(-1, 3, 3), None, None, None
+
+
+def _array(x: Tensor) -> np.ndarray:
+    return x.detach().contiguous().numpy()
 
 
 def _boards_in(x_S: Tensor, columns: int, rows: int) -> Tensor:
@@ -187,21 +226,23 @@ def _take_greater(q, channel, v, best):
 
 
 @njit(cache=True)
-def _iterate(r, kernel_r, kernel_v, at, v, best, q_at, columns, rows, ticks):
-    """Writes `q_at`, and v and its channel after each tick but the last, as far as they are kept.
+def _iterate(size, iteration, q_at):
+    """Writes `q_at`, and what of `iteration` is to be written.
 
     The channels' numbers are floats on the way: one width of numbers lets the loop be vectorized.
     """
+    columns, rows, ticks = size
+    r, kernel_r, kernel_v, at, v, best = iteration
     boards, channels = q_at.shape
     stride, kept = rows + 1, len(v)
-    lead, size = stride + 1, (columns + 1) * stride
-    chunk = max(1, _CHUNK_CELLS // size)
-    zeros, of_r = np.zeros(chunk * size, r.dtype), np.empty((channels, chunk * size), r.dtype)
-    q, which = np.empty(chunk * size, r.dtype), np.empty(chunk * size, r.dtype)
+    lead, each = stride + 1, (columns + 1) * stride
+    chunk = max(1, _CHUNK_CELLS // each)
+    zeros, of_r = np.zeros(chunk * each, r.dtype), np.empty((channels, chunk * each), r.dtype)
+    q, which = np.empty(chunk * each, r.dtype), np.empty(chunk * each, r.dtype)
     numbers = np.arange(channels).astype(r.dtype)
     for first in range(0, boards, chunk):
         last = min(first + chunk, boards)
-        n, start = (last - first) * size, lead + first * size
+        n, start = (last - first) * each, lead + first * each
         for a in range(channels):
             _convolve(kernel_r[a], r, start, stride, zeros[:n], of_r[a, :n])
         for t in range(ticks - 1):
@@ -218,9 +259,9 @@ def _iterate(r, kernel_r, kernel_v, at, v, best, q_at, columns, rows, ticks):
                     _convolve(kernel_v[a], before, start, stride, of_r[a, :n], q[:n])
                     _take_greater(q[:n], numbers[a], now, which[:n])
             _clear_outside(now, columns, rows)
-            told = best[t % kept, start : start + n]
+            channel = best[t % kept, start : start + n]
             for i in range(n):
-                told[i] = np.uint8(which[i])
+                channel[i] = np.uint8(which[i])
         for b in range(first, last):
             for a in range(channels):
                 q_at[b, a] = of_r[a, at[b] - start]
@@ -230,7 +271,8 @@ def _iterate(r, kernel_r, kernel_v, at, v, best, q_at, columns, rows, ticks):
                         q_at[b, a] += kernel_v[a, i] * v[(ticks - 2) % kept, cell]
 
 
-@njit(cache=True, fastmath={"reassoc"})
+# Its sums are in any order, so no copies of it may be linked, see `simd.Vector`: it is inlined.
+@njit(cache=True, fastmath={"reassoc"}, forceinline=True)
 def _add_products(g, x, start, stride, d_w):
     """Adds a 3x3 kernel's gradient, where `g` is that of `len(g)` cells from `start` on."""
     n = len(g)
@@ -257,65 +299,66 @@ def _share(d_v, which, channel, d_q, total):
 
 
 @njit(cache=True)
-def _iterate_backward(
-    r,
-    kernel_r,
-    kernel_v,
-    at,
-    v,
-    best,
-    d_q_at,
-    d_r,
-    d_kernel_r,
-    d_kernel_v,
-    columns,
-    rows,
-    ticks,
-):
-    """Adds the gradients of what `_iterate` wrote to `q_at`, from the last tick to the first."""
+def _last_backward(size, iteration, d_q_at, boards, d_v, sum_d_q, d_kernel_v):
+    """Adds what comes from q at the agents' cells: gradients of the last v, of q, of the kernel."""
+    rows, ticks, v = size.rows, size.ticks, iteration.v
+    stride = rows + 1
+    lead, each = stride + 1, (size.columns + 1) * stride
+    first, last = boards
+    n, start = (last - first) * each, lead + first * each
+    for b in range(first, last):
+        cell = iteration.at[b]
+        here = cell - start
+        for a in range(d_q_at.shape[1]):
+            g = d_q_at[b, a]
+            sum_d_q[a, here + lead] += g
+            if ticks > 1:
+                for i in range(9):
+                    offset = (i // 3 - 1) * stride + i % 3 - 1
+                    d_kernel_v[a, i] += g * v[ticks - 2, cell + offset]
+                    if 0 <= here + offset < n:
+                        d_v[here + offset] += g * iteration.kernel_v[a, i]
+
+
+@njit(cache=True)
+def _iterate_backward(size, iteration, d_q_at, d):
+    """Adds to `d` the gradients of what `_iterate` wrote to `q_at`, from the last tick on."""
+    columns, rows, ticks = size
+    r, v = iteration.r, iteration.v
     boards, channels = d_q_at.shape
     stride = rows + 1
-    lead, size = stride + 1, (columns + 1) * stride
-    chunk, zero = max(1, _CHUNK_CELLS // size), r.dtype.type(0)
-    cells, numbers = chunk * size, np.arange(channels).astype(r.dtype)
+    lead, each = stride + 1, (columns + 1) * stride
+    chunk, zero = max(1, _CHUNK_CELLS // each), r.dtype.type(0)
+    cells, numbers = chunk * each, np.arange(channels).astype(r.dtype)
     d_v, added = np.empty(cells, r.dtype), np.empty(cells, r.dtype)
     out, which = np.empty(cells, r.dtype), np.empty(cells, r.dtype)
     d_q = np.zeros(cells + 2 * lead, r.dtype)
     sum_d_q = np.zeros((channels, cells + 2 * lead), r.dtype)
-    flipped_r, flipped_v = kernel_r[:, ::-1].copy(), kernel_v[:, ::-1].copy()
+    flipped_r = iteration.kernel_r[:, ::-1].copy()
+    flipped_v = iteration.kernel_v[:, ::-1].copy()
     for first in range(0, boards, chunk):
         last = min(first + chunk, boards)
-        n, start = (last - first) * size, lead + first * size
+        n, start = (last - first) * each, lead + first * each
         d_v[:], d_q[:], sum_d_q[:] = 0, 0, 0
-        for b in range(first, last):
-            here = at[b] - start
-            for a in range(channels):
-                g = d_q_at[b, a]
-                sum_d_q[a, here + lead] += g
-                if ticks > 1:
-                    for i in range(9):
-                        offset = (i // 3 - 1) * stride + i % 3 - 1
-                        d_kernel_v[a, i] += g * v[ticks - 2, at[b] + offset]
-                        if 0 <= here + offset < n:
-                            d_v[here + offset] += g * kernel_v[a, i]
+        _last_backward(size, iteration, d_q_at, (first, last), d_v, sum_d_q, d.kernel_v)
         d_here = d_q[lead : lead + n]
         for t in range(ticks - 2, -1, -1):
-            told = best[t, start : start + n]
+            channel = iteration.best[t, start : start + n]
             _clear_outside(d_v[:n], columns, rows)
             for i in range(n):
-                which[i] = told[i]
+                which[i] = channel[i]
                 added[i] = zero
             for a in range(channels):
                 _share(d_v[:n], which, numbers[a], d_here, sum_d_q[a, lead : lead + n])
                 if t > 0:
                     _convolve(flipped_v[a], d_q, lead, stride, added[:n], out[:n])
-                    _add_products(d_here, v[t - 1], start, stride, d_kernel_v[a])
+                    _add_products(d_here, v[t - 1], start, stride, d.kernel_v[a])
                     added, out = out, added
             d_v, added = added, d_v
         added[:] = 0
         for a in range(channels):
             d_here = sum_d_q[a, lead : lead + n]
             _convolve(flipped_r[a], sum_d_q[a], lead, stride, added[:n], out[:n])
-            _add_products(d_here, r, start, stride, d_kernel_r[a])
+            _add_products(d_here, r, start, stride, d.kernel_r[a])
             added, out = out, added
-        d_r[start : start + n] = added[:n]
+        d.r[start : start + n] = added[:n]
