@@ -147,7 +147,6 @@ KNOW_GRIDS = {
 
 LONG = {
     "envs/grid/engine/dynamics.py",  # MiniGrid's rules, compiled together, with what each array is
-    "models/kernels/ticks.py",  # one function forward and its derivative, which are read together
     "envs/grid/engine/vector_env.py",  # Gymnasium's whole interface of one class
 }
 """Files of over 400 lines."""

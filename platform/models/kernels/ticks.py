@@ -209,16 +209,8 @@ class _Work(NamedTuple):
 def _tick_backward(tick, gates, before, after, weights, w_pooled, work, d_weights, room):
     """One tick of a group, all layers: gates become gradients of their inputs.
 
-    Args:
-        tick: Which of the step's.
-        gates: `[D, X, Y, G, L]`.
-        before: Outputs and cells before the tick, `[D, X, Y, C, L]` each.
-        after: The same after it.
-        weights: As of `_backward`, like `w_pooled`, `d_weights` and `room`.
-        w_pooled: See `weights`.
-        work: `_Work`, of after the tick; then of before it.
-        d_weights: See `weights`.
-        room: See `weights`.
+    `before` and `after` the tick are outputs and cells, `[D, X, Y, C, L]` each; `work` is of after
+    it and becomes that of before it. The rest is as in `_backward`.
     """
     (h_was, c_was), (h, c), (dh, dc, d_fixed, mixed, d_pooled) = before, after, work
     layers, mix, d_mix = len(h), weights.mix, d_weights.mix
@@ -247,17 +239,9 @@ def _tick_backward(tick, gates, before, after, weights, w_pooled, work, d_weight
 def _backward(ticks, given, keep_TB, weights, w_pooled, kept, d_out, d_given, d_weights, room):
     """The adjoint of `_forward`; gates are overwritten.
 
-    Args:
-        ticks: Per step.
-        given: As forward.
-        keep_TB: As forward.
-        weights: `_Weights`, of which the kernels are the transposes.
-        w_pooled: As forward.
-        kept: As it was written.
-        d_out: `_Run`, gradients of what came out.
-        d_given: `_Run`, gradients of what went in: x's is added to, the others are written.
-        d_weights: `_Weights`, added to.
-        room: Room to work in.
+    Args as forward, but for: `weights`, of which the kernels are the transposes; `d_out`, a `_Run`
+    of gradients of what came out; `d_given`, of what went in (x's is added to, the others are
+    written); `d_weights`, added to. `w_pooled` is as forward.
     """
     e, hs, cs = given.x, kept.h, kept.c
     steps, groups, columns, rows, channels, lanes = e.shape
