@@ -109,6 +109,7 @@ def test_a_wrong_time_for_nodes_is_refused_before_anything_is_started(tmp_path, 
     assert err.splitlines() == [told]
 
 
+@pytest.mark.slow
 def test_a_cluster_that_is_gone_is_told_in_one_line(tmp_path):
     sweep = tmp_path / "placed.yaml"
     sweep.write_text(SWEEP)
@@ -182,7 +183,9 @@ def test_tune_calls_what_it_is_asked_to_and_pickles_none_of_it():
 
 @pytest.mark.slow
 @pytest.mark.timeout(280)
-@pytest.mark.parametrize("remote", ["env_runners", "learners"])
+@pytest.mark.parametrize(
+    "remote", [pytest.param("env_runners", marks=pytest.mark.examine), "learners"]
+)
 def test_a_trial_gets_the_remote_process_that_it_asks_for(tmp_path, remote):
     sweep = tmp_path / "placed.yaml"
     sweep.write_text(SWEEP + f"resources: {{{remote}: 1}}\n")
