@@ -111,7 +111,13 @@ def returns(algorithm, batches, enough):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arch", sorted(MODELS))
+@pytest.mark.parametrize(
+    "arch",
+    [  # the planner takes as long as all others together
+        pytest.param(arch, marks=pytest.mark.examine if arch == "planner" else ())
+        for arch in sorted(MODELS)
+    ],
+)
 def test_what_has_memory_learns_to_recall_in_stock_rllib_and_what_has_none_does_not(arch):
     options = {"gtrxl": {"layers": 1, "memory": 4}, "vin": {"ticks": 2}}.get(arch, {})
     algorithm = stock(Recall, arch, **options)

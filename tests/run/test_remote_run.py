@@ -169,6 +169,7 @@ TUNED = SWEEP.replace("tiny", "tuned").replace("80_000", "4_000").replace("[1.0,
 TUNED += "tune:\n  ppo.lr: {log_uniform: [1e-4, 1e-2]}\n  trials: 2\n"
 
 
+@pytest.mark.examine  # trials that were killed go on elsewhere above; searches, in test_search
 def test_a_search_that_was_killed_goes_on_elsewhere_and_is_known_everywhere(
     server: S3Server, tmp_path: Path
 ) -> None:
