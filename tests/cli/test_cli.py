@@ -323,7 +323,7 @@ def test_an_error_of_our_own_is_shown_whole_without_secrets(sweep_file, capsys, 
 
 
 def test_a_closed_pipe_is_not_an_error_of_ours(sweep_file):
-    command = f"{sys.executable} -m whichgoal.cli.main plan {sweep_file} --json | true"
+    command = f"{sys.executable} -m whichgoal.cli plan {sweep_file} --json | true"
     ended = subprocess.run(
         command, shell=True, capture_output=True, text=True, cwd=Path(__file__).parents[2]
     )
