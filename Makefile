@@ -30,6 +30,7 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/architectures.py
 	$(BIN)/python benchmarks/battery.py
 	$(BIN)/python benchmarks/overhead.py --json benchmarks/results/overhead.json
+	$(BIN)/python benchmarks/ledger.py --json benchmarks/results/ledger.json
 	$(BIN)/whichgoal run sweeps/quickstart.yaml
 	$(BIN)/python benchmarks/tracking.py runs quickstart --json benchmarks/results/tracking.json
 
