@@ -24,14 +24,15 @@ def why_unplaceable(wanted: Sequence[Bundle], nodes: Sequence[Mapping[str, float
         nodes: What each node has in all.
     """
     room = [dict(node) for node in nodes]
-    for bundle in sorted(wanted, key=lambda b: (b.get("GPU", 0), b["CPU"]), reverse=True):
+    for bundle in sorted(wanted, key=_size, reverse=True):
         for node in room:
             if all(node.get(name, 0) >= amount for name, amount in bundle.items()):
                 for name, amount in bundle.items():
                     node[name] -= amount
                 break
         else:
-            have = "; ".join(_text_of(node) for node in nodes) or "no node at all"
+            largest_first = sorted(nodes, key=_size, reverse=True)
+            have = "; ".join(map(_text_of, largest_first)) or "no node at all"
             asked = _text_of_bundles(wanted)
             return f"a trial asks for {asked}, which no choice of these nodes has: {have}"
     return None
@@ -71,6 +72,10 @@ class Standstill:
         why = self._why()
         self._told = why is not None
         return why
+
+
+def _size(resources: Mapping[str, float]) -> tuple[float, float]:
+    return resources.get("GPU", 0), resources.get("CPU", 0)
 
 
 def _text_of_bundles(wanted: Sequence[Bundle]) -> str:

@@ -326,7 +326,7 @@ def test_an_unplaceable_trial_says_so_on_a_cluster_within_a_minute(cluster, tmp_
     took_s = time.monotonic() - begun
     cluster.remove_node(node)
     assert code == 1, out + err
-    assert "a trial asks for 2 CPUs, which no choice of these nodes has: 0 CPUs; 1 CPUs" in err
+    assert "a trial asks for 2 CPUs, which no choice of these nodes has: 1 CPUs; 0 CPUs" in err
     assert "waiting up to 3 s for the cluster to grow" in out
     assert PLACED_WITHIN_S == 45.0  # is waited for where nobody says otherwise
     assert took_s - within_s < 45  # a minute in all, and a busy machine's start

@@ -47,10 +47,12 @@ def test_what_fits(asked, nodes, fits):
 
 def test_why_it_does_not_fit_is_said():
     wanted = ResourcesSpec(env_runners=2, learners=1, gpus=1).bundles()
-    assert why_unplaceable(wanted, [{"CPU": 2}, {"CPU": 4, "memory": 1e9}]) == (
-        "a trial asks for 3 x (1 CPUs) + 1 CPUs and 1 GPUs, "
-        "which no choice of these nodes has: 2 CPUs; 4 CPUs"
-    )
+    nodes = [{"CPU": 2}, {"CPU": 4, "memory": 1e9}]
+    for listed in (nodes, nodes[::-1]):  # Ray lists nodes in any order
+        assert why_unplaceable(wanted, listed) == (
+            "a trial asks for 3 x (1 CPUs) + 1 CPUs and 1 GPUs, "
+            "which no choice of these nodes has: 4 CPUs; 2 CPUs"
+        )
 
 
 def test_a_cluster_is_asked_to_grow_and_told_when_that_is_over(monkeypatch):
