@@ -21,8 +21,8 @@ def register() -> None:
         if env_id(name) not in gymnasium.registry:
             gymnasium.register(
                 env_id(name),
-                entry_point="whichgoal.envs.grid.engine.single_env:make_single",
-                vector_entry_point="whichgoal.envs.grid.engine.single_env:make_vector",
+                entry_point="whichgoal.envs.single_env:make_single",
+                vector_entry_point="whichgoal.envs.single_env:make_vector",
                 kwargs={"world": name},
             )
 

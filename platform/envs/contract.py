@@ -1,134 +1,122 @@
-"""What a world is, and what a level is.
+"""What a world is, what a kind of world is, and what a level is.
 
-A level is data: `Levels` holds n of them as arrays. A `World` makes levels; the engine
-(`whichgoal.envs.grid.engine.dynamics`) plays them; neither knows the other's insides.
+A level is data: `Levels` holds n of them as arrays. A `World` makes levels; its `Kind` plays them,
+draws them and says what they are as geometry (`whichgoal.envs.lattice.Lattice`). Panels, scores,
+verdicts and scripted agents speak to these three alone, so they serve every kind of world.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, StrictInt, field_validator
+from pydantic import Field, field_validator
 
 from whichgoal.spec import Spec
+
+if TYPE_CHECKING:
+    import gymnasium
+
+    from whichgoal.envs.lattice.lattice import Lattice
 
 Split = Literal["train", "test"]
 HIDDEN = -1
 """In arrays of cells: this goal is not anywhere on the board."""
 PLACEBO = "placebo"
-"""No goal: in the cells that `World.place` is given, where to lay the tile that means nothing."""
-PLACEBO_CODE = (3, 2, 0)
-"""How it looks: blue floor, which no world uses for anything else."""
-MAX_VIEW = 61
-"""Largest side of the egocentric view: a row of it is kept as the bits of one integer."""
-
-
-class LevelArrays(NamedTuple):
-    """The arrays of `Levels`, in their order, as compiled code takes them."""
-
-    board: NDArray[np.uint8]
-    contents: NDArray[np.int64]
-    start: NDArray[np.int16]
-    carrying: NDArray[np.int64]
-    goal_map: NDArray[np.uint16]
-    limit: NDArray[np.int32]
-    layout: NDArray[np.uint64]
+"""No goal: in the cells that `World.place` is given, where to lay what means nothing."""
 
 
 @dataclass(frozen=True)
 class Levels:
-    """n concrete levels of one board size, row by row. x counts columns, y rows, as in MiniGrid.
+    """n concrete levels, row by row. A kind adds the arrays of its own, each with n rows.
 
     Attributes:
-        board: `uint8 [n, width, height, 3]`, MiniGrid's (object, color, state) codes at [x, y].
-        contents: `int64 [n, width, height]`, what a box at [x, y] holds, packed (`pack_object`);
-            0 where there is nothing.
-        start: `int16 [n, 3]`, the agent's x, y and heading (0 right, 1 down, 2 left, 3 up).
-        carrying: `int64 [n]`, the packed object that the agent starts with; 0 for none.
-        goal_map: `uint16 [n, width, height]`, bit j is set where entering the cell pays goal j.
+        start: `int16 [n, 3]`, where the agent begins on the lattice: x, y and heading (0 right,
+            1 down, 2 left, 3 up).
         limit: `int32 [n]`, the episode is truncated after so many env steps.
         layout: `uint64 [n]`, a hash of the layout (walls), on which train and test are split.
     """
 
-    board: NDArray[np.uint8]
-    contents: NDArray[np.int64]
     start: NDArray[np.int16]
-    carrying: NDArray[np.int64]
-    goal_map: NDArray[np.uint16]
     limit: NDArray[np.int32]
     layout: NDArray[np.uint64]
 
     def __len__(self) -> int:
-        return len(self.board)
+        return len(self.start)
 
-    def __getitem__(self, rows: slice | NDArray[np.integer] | NDArray[np.bool_]) -> Levels:
+    def __getitem__(self, rows: slice | NDArray[np.integer] | NDArray[np.bool_]) -> Self:
         """Returns the chosen rows (a slice, an index array or a mask) as levels of their own."""
-        return Levels(**{name: getattr(self, name)[rows] for name in LevelArrays._fields})
+        return type(self)(**{name: array[rows] for name, array in self.named_arrays().items()})
 
-    @property
-    def width(self) -> int:
-        """Columns of the board, border included."""
-        return self.board.shape[1]
+    def named_arrays(self) -> dict[str, NDArray[Any]]:
+        """Returns the arrays themselves by name, no copies."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    @property
-    def height(self) -> int:
-        """Rows of the board, border included."""
-        return self.board.shape[2]
-
-    @property
-    def arrays(self) -> LevelArrays:
-        """The arrays themselves, no copies."""
-        return LevelArrays(*(getattr(self, name) for name in LevelArrays._fields))
-
-    @property
-    def objects(self) -> NDArray[np.bool_]:
-        """Where anything but a wall lies, `bool [n, width, height]`."""
-        return (self.board != (1, 0, 0)).any(axis=3) & (self.board[..., 0] != 2)
-
-    @staticmethod
-    def empty(n: int, width: int, height: int) -> Levels:
-        """Returns n levels of empty cells, to be filled in."""
-        board = np.zeros((n, width, height, 3), np.uint8)
-        board[..., 0] = 1
-        return Levels(
-            board=board,
-            contents=np.zeros((n, width, height), np.int64),
-            start=np.zeros((n, 3), np.int16),
-            carrying=np.zeros(n, np.int64),
-            goal_map=np.zeros((n, width, height), np.uint16),
-            limit=np.zeros(n, np.int32),
-            layout=np.zeros(n, np.uint64),
-        )
-
-    @staticmethod
-    def concatenate(parts: list[Levels]) -> Levels:
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
         """Returns the rows of all parts, which must have one board size."""
-        return Levels(*map(np.concatenate, zip(*(part.arrays for part in parts), strict=True)))
+        names = [field.name for field in fields(cls)]
+        return cls(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in names})
 
 
-VIEW_SIZES = f"odd numbers from 3 to {MAX_VIEW}"
-"""What `is_view_size` allows, in words."""
+class Observation(NamedTuple):
+    """What an agent sees in one step.
+
+    Attributes:
+        shape: `(columns, rows, 3)` of a board in MiniGrid's codes, or `(n,)` of a vector.
+        dtype: `uint8` or `float32`.
+        palette: Every (object, color, state) code that can be seen; None for a vector.
+        view: `egocentric`: a board ahead of the agent; `full`: all of it; or `vector`.
+    """
+
+    shape: tuple[int, ...]
+    dtype: Literal["uint8", "float32"]
+    palette: tuple[tuple[int, int, int], ...] | None
+    view: Literal["egocentric", "full", "vector"]
 
 
-def is_view_size(side: int) -> bool:
-    """Whether an egocentric view can have this side."""
-    return 3 <= side <= MAX_VIEW and side % 2 == 1
+class LevelVectorEnv(Protocol):
+    """A kind's batched environment: a `gymnasium.vector.VectorEnv` with SAME_STEP autoreset.
+
+    Its `info["goals"]` is `float32 [N, k]`: what each goal paid in the step.
+    """
+
+    num_envs: int
+    single_observation_space: Any
+    single_action_space: Any
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[Any], dict[str, Any]]:
+        """Begins new episodes; returns `[N, ...]` observations and infos."""
+
+    def step(
+        self, actions: NDArray[Any]
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
+        """Plays `int [N]`; returns observations, rewards, terminated, truncated, infos."""
+
+    @property
+    def pose(self) -> NDArray[np.int16]:
+        """The agents' x, y and heading on the lattice now, `int16 [N, 3]`."""
+
+    @property
+    def final_pose(self) -> NDArray[np.int16]:
+        """The poses in which the rows' last episodes ended, `int16 [N, 3]`."""
+
+    @property
+    def levels_now(self) -> Levels:
+        """The levels being played, as they stand now; `start` is the episodes' beginning."""
 
 
 class Design(Spec):
-    """The part of a design that every world has; a world's own `Design` adds its dials.
+    """The part of a design that every world has; a kind and a world's own `Design` add to it.
 
     Attributes:
         intended: Name of the world's intended goal.
-        size: Columns (and rows) of the board, border walls included, as in MiniGrid.
-        view: `egocentric`: MiniGrid's partial view ahead of the agent; `full`: the whole board.
-        agent_view_size: Side of the egocentric view: odd, from 3 to 61.
-        see_through_walls: Whether walls hide what is behind them.
         step_cost: Taken from the reward at every step, 0 or more. The only shaping there is;
             `info["goals"]` never contains it.
         reward: The goal that training rewards, and whose contact ends an episode; None: the
@@ -137,19 +125,8 @@ class Design(Spec):
     """
 
     intended: ClassVar[str | None] = None
-    size: StrictInt = 11
-    view: Literal["egocentric", "full"] = "egocentric"
-    agent_view_size: StrictInt = 7
-    see_through_walls: bool = False
     step_cost: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0
     reward: str | None = None
-
-    @field_validator("agent_view_size")
-    @classmethod
-    def _view_is_possible(cls, side: int) -> int:
-        if not is_view_size(side):
-            raise ValueError(f"{side} given; allowed: {VIEW_SIZES}")
-        return side
 
     @field_validator("reward")
     @classmethod
@@ -160,41 +137,135 @@ class Design(Spec):
 AnyDesign = Design
 """The same class: inside a `World`, the name `Design` means that world's own."""
 
-Fill = Callable[..., None]
-"""A compiled level generator, see `World.fill`."""
-
 
 def env_id(world: str) -> str:
     """Returns Gymnasium's id of the world of this name, such as `whichgoal/ArrowMaze-v0`."""
     return f"whichgoal/{world.title().replace('_', '')}-v0"
 
 
+class Kind(ABC):
+    """What a world is played on: its engine, and the geometry by which goals are told apart.
+
+    A kind is stateless; `World.kind` names it. Of actions, the first three turn left, turn right
+    and go ahead on the lattice.
+
+    Attributes:
+        name: Its name, for messages.
+        levels: The class of its levels.
+        remedy: What a sweep file can change where too few levels qualify for a panel.
+    """
+
+    name: ClassVar[str]
+    levels: ClassVar[type[Levels]]
+    remedy: ClassVar[str] = "use fewer battery.episodes"
+
+    @abstractmethod
+    def observation(self, world: World, design: AnyDesign) -> Observation:
+        """Returns what an agent sees under a design."""
+
+    @abstractmethod
+    def vector_env(
+        self,
+        world: World,
+        design: AnyDesign,
+        num_envs: int,
+        *,
+        split: Split = "train",
+        levels: Levels | None = None,
+        ends_on: tuple[str, ...] | None = None,
+        seed: int = 0,
+        copy: bool = True,
+    ) -> LevelVectorEnv:
+        """Returns N environments stepped in one call.
+
+        Args:
+            world: The world that is played.
+            design: Its design.
+            num_envs: N.
+            split: Which layouts are generated.
+            levels: Play these instead: environment i plays row i, then row `(i + N * k) % n` in
+                its k-th next episode.
+            ends_on: Names of the goals whose contact ends the episode, or for a counted goal, the
+                last contact that there can be; by default the rewarded one.
+            seed: Seeds the first `reset()` that brings no seed of its own. Environment i's levels
+                depend on the seed and on i, never on N.
+            copy: Whether returned arrays are fresh; else they are overwritten by the next call.
+        """
+
+    @abstractmethod
+    def lattice(self, world: World, levels: Levels) -> Lattice:
+        """Returns n levels as geometry, as they stand, with agents at `levels.start`."""
+
+    @abstractmethod
+    def picture(
+        self, world: World, design: AnyDesign, levels: Levels, tile: int = 24
+    ) -> NDArray[np.uint8]:
+        """Draws one level with the agent at its start, `uint8 [height, width, 3]`."""
+
+    @abstractmethod
+    def text(self, world: World, levels: Levels, *, color: bool) -> str:
+        """Draws one level with the agent at its start, for a terminal."""
+
+    def single_env(
+        self,
+        world: World,
+        design: AnyDesign,
+        *,
+        split: Split = "train",
+        render_mode: str | None = None,
+    ) -> gymnasium.Env[Any, Any] | None:
+        """Returns one environment for `gymnasium.make`; None: a row of a batch will do."""
+        return None
+
+    def first_view(self, world: World, design: AnyDesign, levels: Levels) -> NDArray[Any]:
+        """Returns what agents see at the start of each level, `[n, *observation.shape]`."""
+        return self.vector_env(world, design, len(levels), levels=levels).reset()[0]
+
+    def may_see(
+        self, design: AnyDesign, start: NDArray[np.int16], cells: NDArray[np.int16]
+    ) -> NDArray[np.bool_]:
+        """Says which cells could be in view from a start; true where that is not known.
+
+        Args:
+            design: The design.
+            start: `int16 [n, 3]`.
+            cells: `int16 [n, m, 2]`.
+
+        Returns:
+            `bool [n, m]`. Only a proposal, by which places are drawn.
+        """
+        return np.ones(cells.shape[:2], np.bool_)
+
+
 class World(ABC):
     """An environment family with one intended goal, `goals[0]`, and some proxies.
 
-    A world is stateless. It is registered in `whichgoal.envs.registry.WORLDS` and, under `env_id`,
-    with Gymnasium.
+    A world is stateless. It is registered in `whichgoal.envs.registry.WORLDS`, or by the entry
+    points of another package, and, under `env_id`, with Gymnasium.
 
     A goal is reached, and pays once in an episode, or it is `counted`: it pays at every cell of
     its own that is entered, each cell once. What is hidden (`place`) is a mark of contact only: it
     pays when entered, is nothing to take and takes nothing.
 
+    Of what agents see, a world keeps two rules. *Visibility*: hiding a goal (`place`) changes
+    nothing that can be seen but the goal's own mark; a goal that `marked` tells of differs, from
+    where it is in view, from a level without it. *Symmetry*: where two goals can stand at each
+    other's places, swapping them swaps nothing but their marks: walls, start and step limit follow
+    from layout and places, not from which goal stands where.
+
     Attributes:
+        kind: What it is played on.
         mission: What MiniGrid's mission says.
         counted: The goals that are counted.
-        collects: Whether entering a key's cell takes the key, and a box is opened by entering its
-            cell with a key, which that uses up; without a key a box is in the way. Of the keys in
-            hand one is seen, as MiniGrid shows what is carried: at the agent's own cell of its
-            view. Where the whole board is seen, the agent has the color of what it carries.
         control: Keys of a sweep file with which an LSTM of 50 k parameters learns the first of its
             `designs`: how the battery's positive controls are trained.
     """
 
+    kind: ClassVar[Kind]
     name: ClassVar[str]
     mission: ClassVar[str]
     goals: ClassVar[tuple[str, ...]]
     counted: ClassVar[tuple[str, ...]] = ()
-    collects: ClassVar[bool] = False
     control: ClassVar[Mapping[str, float]] = {"train.env_steps": 3_000_000}
     num_actions: ClassVar[int]
     Design: ClassVar[type[AnyDesign]]
@@ -205,18 +276,8 @@ class World(ABC):
         return env_id(self.name)
 
     @abstractmethod
-    def palette(self, design: AnyDesign) -> tuple[tuple[int, int, int], ...]:
-        """Returns every (object, color, state) code that an observation can show."""
-
-    @abstractmethod
-    def fill(self, design: AnyDesign, split: Split) -> tuple[Fill, tuple[float, ...]]:
-        """Returns the compiled generator of the training distribution, and its parameters.
-
-        The generator is called as `fill(params, streams, rows, levels)`: `params` is `float64 [p]`,
-        `streams` is `uint64 [N]` (one random stream per row, see `whichgoal.envs.rng`), `rows` is
-        `int64 [m]`, the rows to write, and `levels` is `LevelArrays` of N rows. It overwrites the
-        given rows entirely.
-        """
+    def generate(self, design: AnyDesign, n: int, seed: int, split: Split = "train") -> Levels:
+        """Returns n levels of the training distribution (`split="test"`: layouts held out)."""
 
     @abstractmethod
     def layouts(self, design: AnyDesign, n: int, seed: int, split: Split) -> Levels:
@@ -264,46 +325,16 @@ class World(ABC):
         """Returns the layouts with goals at `cells`: goal -> `int [n, 2]` (x, y) or `HIDDEN`.
 
         `visible[goal] = False` places a goal that is logged but leaves no trace on the board.
-        `cells[PLACEBO]` lays a tile that can be seen and walked over and means nothing.
+        `cells[PLACEBO]` lays something that can be seen and walked over and means nothing.
 
         Raises:
             ValueError: Things that cannot be at one cell are to be placed there.
         """
 
-    def generate(self, design: AnyDesign, n: int, seed: int, split: Split = "train") -> Levels:
-        """Returns n levels of the training distribution (`split="test"`: layouts held out)."""
-        from whichgoal.envs.rng import seed_streams
+    @abstractmethod
+    def marked(self, levels: Levels) -> NDArray[np.uint16]:
+        """Returns which goals can be seen to be where they are, `uint16 [n, W, H]`.
 
-        levels = Levels.empty(n, design.size, design.size)
-        fill, params = self.fill(design, split)
-        fill(np.array(params, np.float64), seed_streams(seed, n), np.arange(n), levels.arrays)
-        return levels
-
-
-def lay_placebo(levels: Levels, cells: Mapping[str, NDArray[np.integer]]) -> None:
-    """Lays the placebo on boards where `cells` says so; `World.place` ends with this.
-
-    Raises:
-        ValueError: A cell is not empty.
-    """
-    at = cells.get(PLACEBO)
-    if at is None:
-        return
-    rows = np.flatnonzero(np.asarray(at)[:, 0] != HIDDEN)
-    x, y = np.asarray(at)[rows].T
-    taken = (levels.board[rows, x, y] != (1, 0, 0)).any(axis=1)
-    if taken.any():
-        row = rows[taken][0]
-        raise ValueError(
-            f"the {PLACEBO} of row {row} is to lie at {tuple(np.asarray(at)[row].tolist())}; "
-            "allowed: an empty cell"
-        )
-    levels.board[rows, x, y] = PLACEBO_CODE
-
-
-def pack_object(kind: int, color: int, state: int, contents: int = 0) -> int:
-    """Packs an object, and the stack of what it contains, into one integer.
-
-    Nine bits per object (4 type, 3 color, 2 state), innermost highest, so a box in a box fits.
-    """
-    return int(kind) | int(color) << 4 | int(state) << 7 | int(contents) << 9
+        Bit j is set in the cells of goal j that something tells from cells without a goal. Scripted
+        agents know these, and what is hidden or known by its place alone they do not.
+        """

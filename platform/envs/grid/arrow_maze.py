@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from pydantic import field_validator
 
 from whichgoal.envs import contract
-from whichgoal.envs.contract import HIDDEN, PLACEBO_CODE, Levels, Split, lay_placebo
+from whichgoal.envs.contract import HIDDEN, Split
 from whichgoal.envs.grid.engine.mazes import FLOOR, GREEN, clear, is_dead_end, steps_from
+from whichgoal.envs.grid.levels import PLACEBO_CODE, Fill, GridLevels, lay_placebo
 from whichgoal.envs.grid.maze_world import MazeDesign, MazeWorld, carve_split, random_room
 from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.rng import below, uniform
@@ -122,7 +123,7 @@ def _random_start(streams, i, size, entrance):
 
 @njit(cache=True)
 def _fill(params, streams, rows, levels):
-    """Writes training levels: `World.fill` with (loops, agreement, corner, entrance, test)."""
+    """Writes training levels: `GridWorld.fill` with (loops, agreement, corner, entrance, test)."""
     loops, agreement = params[0], params[1]
     corner_end, entrance, want_test = params[2] > 0, params[3] > 0, params[4] > 0
     board, start = levels.board, levels.start
@@ -240,7 +241,7 @@ class ArrowMaze(MazeWorld):
 
     def fill(
         self, design: contract.Design, split: Split
-    ) -> tuple[contract.Fill, tuple[float, ...]]:
+    ) -> tuple[Fill, tuple[float, ...]]:
         assert isinstance(design, ArrowMazeDesign)
         return _fill, (
             design.loops,
@@ -254,14 +255,15 @@ class ArrowMaze(MazeWorld):
         assert isinstance(design, ArrowMazeDesign)
         return design.model_copy(update={"agreement": Agreement(arrow=1.0)})
 
-    def starts(self, design: contract.Design, layouts: Levels, seed: int) -> NDArray[np.int16]:
+    def starts(self, design: contract.Design, layouts: contract.Levels, seed: int) -> NDArray[np.int16]:
         assert isinstance(design, ArrowMazeDesign)
         if design.start == "anywhere":
             return super().starts(design, layouts, seed)
         return np.tile(np.array([1, 1, 0], np.int16), (len(layouts), 1))
 
-    def places(self, design: contract.Design, layouts: Levels) -> Mapping[str, NDArray[np.int16]]:
+    def places(self, design: contract.Design, layouts: contract.Levels) -> Mapping[str, NDArray[np.int16]]:
         assert isinstance(design, ArrowMazeDesign)
+        assert isinstance(layouts, GridLevels)
         count = (layouts.width // 2) * (layouts.height // 2)
         end = np.empty((len(layouts), count, 2), np.int16)
         arrow = np.empty((len(layouts), count, 2), np.int16)
@@ -271,11 +273,12 @@ class ArrowMaze(MazeWorld):
     def place(
         self,
         design: contract.Design,
-        layouts: Levels,
+        layouts: contract.Levels,
         cells: Mapping[str, NDArray[np.integer]],
         visible: Mapping[str, bool] | None = None,
-    ) -> Levels:
+    ) -> GridLevels:
         assert isinstance(design, ArrowMazeDesign)
+        assert isinstance(layouts, GridLevels)
         visible = visible or {}
         nowhere = np.full((len(layouts), 2), HIDDEN, np.int64)
         levels = replace(
@@ -297,3 +300,10 @@ class ArrowMaze(MazeWorld):
         )
         lay_placebo(levels, cells)
         return levels
+
+    def marked(self, levels: contract.Levels) -> NDArray[np.uint16]:
+        """Returns the goals in whose cells something lies, and openings in the border."""
+        assert isinstance(levels, GridLevels)
+        gap = np.zeros(levels.goal_map.shape, np.bool_)
+        gap[:, [0, -1], :] = gap[:, :, [0, -1]] = True
+        return super().marked(levels) | levels.goal_map * gap

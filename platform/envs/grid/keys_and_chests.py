@@ -30,10 +30,12 @@ from numpy.typing import NDArray
 from pydantic import Field, StrictInt, field_validator, model_validator
 
 from whichgoal.envs import contract
-from whichgoal.envs.contract import HIDDEN, PLACEBO_CODE, Levels, Split, lay_placebo, pack_object
+from whichgoal.envs.contract import HIDDEN, Split
 from whichgoal.envs.grid.engine.dynamics import BOX, EMPTY, KEY, PURPLE, WALL, YELLOW
 from whichgoal.envs.grid.engine.mazes import steps_from
+from whichgoal.envs.grid.levels import PLACEBO_CODE, Fill, GridLevels, lay_placebo, pack_object
 from whichgoal.envs.grid.maze_world import MazeDesign, MazeWorld, carve_split, random_room
+from whichgoal.envs.grid.uses import CellUse
 from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.rng import below, uniform
 from whichgoal.numba_cache import njit
@@ -161,7 +163,7 @@ def _free_room(streams, i, board):
 
 @njit(cache=True)
 def _fill(params, streams, rows, levels):
-    """Writes training levels: `World.fill`; `params` as in `KeysAndChests.fill`."""
+    """Writes training levels: `GridWorld.fill`; `params` as in `KeysAndChests.fill`."""
     loops, agreement, want_test, chest_pays = params[0], params[1], params[2] > 0, params[3]
     board, goal_map, start = levels.board, levels.goal_map, levels.start
     for i in rows:
@@ -210,7 +212,10 @@ class KeysAndChests(MazeWorld):
     mission = "open the chests"
     goals = ("chests", "keys")
     counted = ("chests", "keys")
-    collects = True
+    uses = (
+        CellUse((KEY, YELLOW), gives=(KEY, YELLOW)),
+        CellUse((BOX, PURPLE), needs=(KEY, YELLOW), spends=True),
+    )
     control = {"train.env_steps": 6_000_000, "ppo.lr_end": 1e-4}
     num_actions = 3  # MiniGrid's left, right, forward: what is entered is taken or opened
     Design = KeysAndChestsDesign
@@ -239,8 +244,8 @@ class KeysAndChests(MazeWorld):
 
     def fill(
         self, design: contract.Design, split: Split
-    ) -> tuple[contract.Fill, tuple[float, ...]]:
-        """See `World.fill`.
+    ) -> tuple[Fill, tuple[float, ...]]:
+        """See `GridWorld.fill`.
 
         Parameters: loops, agreement, test or not, how often a chest pays as a key does, then keys
         and chests, agreeing and not.
@@ -265,7 +270,8 @@ class KeysAndChests(MazeWorld):
         assert isinstance(design, KeysAndChestsDesign)
         return design.model_copy(update={"agreement": Agreement(keys=0.0)})
 
-    def places(self, design: contract.Design, layouts: Levels) -> Mapping[str, NDArray[np.int16]]:
+    def places(self, design: contract.Design, layouts: contract.Levels) -> Mapping[str, NDArray[np.int16]]:
+        assert isinstance(layouts, GridLevels)
         rooms = np.arange(1, layouts.width, 2, dtype=np.int16)
         cells = np.stack(np.meshgrid(rooms, rooms, indexing="ij"), -1).reshape(-1, 2)
         every = np.tile(cells, (len(layouts), 1, 1))
@@ -274,15 +280,16 @@ class KeysAndChests(MazeWorld):
     def place(
         self,
         design: contract.Design,
-        layouts: Levels,
+        layouts: contract.Levels,
         cells: Mapping[str, NDArray[np.integer]],
         visible: Mapping[str, bool] | None = None,
-    ) -> Levels:
+    ) -> GridLevels:
         """See `World.place`. One chest, one key; where there is a chest, a key is in hand already.
 
         So the chest and the key can both be had at once, and the key is not needed: keys are in
         surplus. The hand is the same whether or not the chest is visible.
         """
+        assert isinstance(layouts, GridLevels)
         visible = visible or {}
         nowhere = np.full((len(layouts), 2), HIDDEN, np.int64)
         chest, key = (np.asarray(cells.get(goal, nowhere), np.int64) for goal in self.goals)

@@ -9,14 +9,16 @@ from numpy.typing import NDArray
 from pydantic import StrictInt, field_validator, model_validator
 
 from whichgoal.envs import contract
-from whichgoal.envs.contract import Levels, Split, World
+from whichgoal.envs.contract import Split
 from whichgoal.envs.grid.engine.mazes import carve, is_test_layout, layout_hash
+from whichgoal.envs.grid.levels import GridDesign, GridLevels
+from whichgoal.envs.grid.world import GridWorld
 from whichgoal.envs.rng import below, seed_streams
 from whichgoal.numba_cache import njit
 from whichgoal.spec import Probability, RuleError
 
 
-class MazeDesign(contract.Design):
+class MazeDesign(GridDesign):
     """The part of a design that every maze has.
 
     Attributes:
@@ -56,16 +58,16 @@ def is_maze_size(size: object) -> bool:
     return type(size) is int and 7 <= size <= 99 and size % 2 == 1
 
 
-class MazeWorld(World):
+class MazeWorld(GridWorld):
     """A world whose layouts are mazes; its design is a `MazeDesign`."""
 
     def shifted(self, design: contract.Design) -> MazeDesign:
         assert isinstance(design, MazeDesign)
         return design.model_copy(update={"size": design.test_size})
 
-    def layouts(self, design: contract.Design, n: int, seed: int, split: Split) -> Levels:
+    def layouts(self, design: contract.Design, n: int, seed: int, split: Split) -> GridLevels:
         assert isinstance(design, MazeDesign)
-        levels = Levels.empty(n, design.size, design.size)
+        levels = GridLevels.empty(n, design.size, design.size)
         streams = seed_streams(seed, n)
         if not _layouts(streams, design.loops, split == "test", levels.board, levels.layout):
             raise ValueError(
@@ -74,7 +76,8 @@ class MazeWorld(World):
             )
         return replace(levels, start=self.starts(design, levels, seed + 1))
 
-    def starts(self, design: contract.Design, layouts: Levels, seed: int) -> NDArray[np.int16]:
+    def starts(self, design: contract.Design, layouts: contract.Levels, seed: int) -> NDArray[np.int16]:
+        assert isinstance(layouts, GridLevels)
         start = np.empty((len(layouts), 3), np.int16)
         _starts(seed_streams(seed, len(layouts)), layouts.width, start)
         return start

@@ -13,11 +13,17 @@ from minigrid.core.world_object import Ball, Box, Door, Floor, Goal, Key, Lava, 
 from minigrid.minigrid_env import MiniGridEnv
 from minigrid.wrappers import FullyObsWrapper, ViewSizeWrapper
 
-from whichgoal.envs import contract
-from whichgoal.envs.contract import VIEW_SIZES, Levels, is_view_size, pack_object
 from whichgoal.envs.grid.engine.dynamics import MAX_HELD
 from whichgoal.envs.grid.engine.single_env import Arrow, LevelEnv
 from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
+from whichgoal.envs.grid.levels import (
+    VIEW_SIZES,
+    GridDesign,
+    GridLevels,
+    is_view_size,
+    pack_object,
+)
+from whichgoal.envs.grid.uses import CellUse
 
 _KINDS = (Wall, Floor, Door, Key, Ball, Box, Goal, Lava, Arrow)
 
@@ -36,9 +42,9 @@ class MiniGridTask:
     name: str = "minigrid"
     goals: tuple[str, ...] = ("goal",)
     counted: tuple[str, ...] = ()
-    collects: bool = False
+    uses: tuple[CellUse, ...] = ()
 
-    def palette(self, design: contract.Design) -> tuple[tuple[int, int, int], ...]:
+    def palette(self, design: GridDesign) -> tuple[tuple[int, int, int], ...]:
         """Returns every (object, color, state) code that MiniGrid has."""
         plain = ("unseen", "empty", "agent")
         return tuple(
@@ -55,7 +61,7 @@ class MiniGridVectorEnv(GridVectorEnv):
     decays: ClassVar[bool] = True
 
 
-def levels_from(env: gym.Env[Any, Any]) -> Levels:
+def levels_from(env: gym.Env[Any, Any]) -> GridLevels:
     """Returns the present state of a MiniGrid or BabyAI environment as one level.
 
     Args:
@@ -68,7 +74,7 @@ def levels_from(env: gym.Env[Any, Any]) -> Levels:
     """
     inner = _minigrid(env)
     grid = inner.grid
-    levels = Levels.empty(1, grid.width, grid.height)
+    levels = GridLevels.empty(1, grid.width, grid.height)
     for x in range(grid.width):
         for y in range(grid.height):
             packed = pack(grid.get(x, y), f"the cell ({x}, {y})")
@@ -124,7 +130,7 @@ def from_minigrid(env: gym.Env[Any, Any], num_envs: int) -> GridVectorEnv:
     if isinstance(inner, LevelEnv):
         design = inner.design.model_copy(update=seen)
         return GridVectorEnv(inner.world, design, num_envs, levels=levels, ends_on=inner.ends_on)
-    design = contract.Design(size=max(levels.width, levels.height), **seen)
+    design = GridDesign(size=max(levels.width, levels.height), **seen)
     world = MiniGridTask(int(inner.action_space.n))
     return MiniGridVectorEnv(world, design, num_envs, levels=levels)
 
@@ -146,7 +152,7 @@ def _minigrid(env: gym.Env[Any, Any]) -> MiniGridEnv:
 
 
 def pack(obj: WorldObj | None, where: str = "the object") -> int:
-    """Returns a MiniGrid object with its contents, packed (`contract.pack_object`); 0 for None.
+    """Returns a MiniGrid object with its contents, packed (`levels.pack_object`); 0 for None.
 
     Raises:
         ValueError: For objects with rules of their own; `where` says which one it was.

@@ -14,21 +14,18 @@ from minigrid.minigrid_env import MiniGridEnv
 from minigrid.utils.rendering import fill_coords, point_in_rect, point_in_triangle
 from minigrid.wrappers import FullyObsWrapper
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
-from whichgoal.envs.contract import Design, Levels, Split, World
+from whichgoal.envs.contract import Split
 from whichgoal.envs.grid.engine import dynamics
 from whichgoal.envs.grid.engine.vector_env import (
-    GridVectorEnv,
+    LevelMaker,
     check_levels,
     check_view,
     goal_bits,
     rewarded_goal,
 )
-from whichgoal.envs.registry import world_named
+from whichgoal.envs.grid.levels import GridDesign, GridLevels
 from whichgoal.envs.rng import seed_streams
-from whichgoal.explain import describe
-from whichgoal.spec import did_you_mean
 
 
 class Arrow(Floor):
@@ -76,10 +73,10 @@ class LevelEnv(MiniGridEnv):
 
     def __init__(
         self,
-        world: World,
-        design: Design,
+        world: LevelMaker,
+        design: GridDesign,
         *,
-        levels: Levels | None = None,
+        levels: GridLevels | None = None,
         split: Split = "train",
         ends_on: tuple[str, ...] | None = None,
         render_mode: str | None = None,
@@ -93,7 +90,7 @@ class LevelEnv(MiniGridEnv):
         self._paying = rewarded_goal(world, design)
         self._ends = goal_bits(world, ends_on, self._paying)
         self._counted = goal_bits(world, world.counted)
-        self._now: Levels | None = None
+        self._now: GridLevels | None = None
         self._touched = 0
         self._goal_map = np.zeros((0, 0), np.uint16)
         super().__init__(
@@ -138,7 +135,7 @@ class LevelEnv(MiniGridEnv):
             raise ValueError(f"action is {action}; allowed: 0 to {self.world.num_actions - 1}")
         assert self._now is not None, "call reset() first"
         before = tuple(self.agent_pos)
-        if self.world.collects and action == dynamics.FORWARD:
+        if self.world.uses and action == dynamics.FORWARD:
             self._collect()
         obs, _, terminated, truncated, _ = super().step(action)
         goals = np.zeros(len(self.world.goals), np.float32)
@@ -177,11 +174,11 @@ class LevelEnv(MiniGridEnv):
 
     @property
     def goal_map(self) -> NDArray[np.uint16]:
-        """Which goals each cell still pays, `uint16 [W, H]`, bits as in `Levels.goal_map`."""
+        """Which goals each cell still pays, `uint16 [W, H]`, bits as in `GridLevels.goal_map`."""
         return self._goal_map
 
     @property
-    def level(self) -> Levels:
+    def level(self) -> GridLevels:
         """The level being played, one row, as it began.
 
         Raises:
@@ -213,10 +210,10 @@ class LevelEnv(MiniGridEnv):
         self.agent_pos, self.agent_dir = (x, y), heading
         self.max_steps = int(now.limit[0])
 
-    def _generate(self, width: int, height: int) -> Levels:
+    def _generate(self, width: int, height: int) -> GridLevels:
         if self._stream is None:  # never seeded: Gymnasium's own generator has a random state then
             self._stream = seed_streams(int(self.np_random.integers(2**62)), 1)
-        level = Levels.empty(1, width, height)
+        level = GridLevels.empty(1, width, height)
         fill, params = self.world.fill(self.design, self._split)
         fill(np.array(params, np.float64), self._stream, np.arange(1), level.arrays)
         return level
@@ -231,7 +228,7 @@ class WholeBoard(FullyObsWrapper):
     def observation(self, obs: dict[str, Any]) -> dict[str, Any]:
         """Returns the observation with the whole board as `image`, `uint8 [W, H, 3]`."""
         env, seen = self.unwrapped, super().observation(obs)
-        if isinstance(env, LevelEnv) and env.world.collects and env.carrying is not None:
+        if isinstance(env, LevelEnv) and env.world.uses and env.carrying is not None:
             seen["image"][*env.agent_pos, 1] = COLOR_TO_IDX[env.carrying.color]
         return seen
 
@@ -258,42 +255,6 @@ def unpack_object(packed: int) -> WorldObj | None:
         obj.color = _COLOR_NAMES[color]
     obj.contains = unpack_object(packed >> 9)
     return obj
-
-
-def make_single(
-    world: str, *, render_mode: str | None = None, split: Split = "train", **design: Any
-) -> LevelEnv:
-    """Returns a `LevelEnv` of the world of this name; further keywords are keys of its design.
-
-    This is what `gymnasium.make` calls.
-
-    Raises:
-        ValueError: If there is no such world, or its design has no such key or value.
-    """
-    found = world_named(world)
-    return LevelEnv(found, _design(found, design), split=split, render_mode=render_mode)
-
-
-def make_vector(
-    world: str, *, num_envs: int = 1, split: Split = "train", seed: int = 0, **design: Any
-) -> GridVectorEnv:
-    """Returns a `GridVectorEnv` of the world of this name; keywords as in `make_single`.
-
-    This is what `gymnasium.make_vec(..., vectorization_mode="vector_entry_point")` calls.
-    """
-    found = world_named(world)
-    return GridVectorEnv(found, _design(found, design), num_envs, split=split, seed=seed)
-
-
-def _design(world: World, keys: dict[str, Any]) -> Design:
-    for key in keys:
-        if key not in world.Design.model_fields:
-            known = did_you_mean(key, world.Design.model_fields)
-            raise ValueError(f"the design of {world.name} has no key {key!r}; {known}")
-    try:
-        return world.Design(**keys)
-    except ValidationError as error:
-        raise ValueError(f"the design of {world.name}: {describe(error, world.Design)}") from None
 
 
 _COLOR_NAMES = ("red", "green", "blue", "purple", "yellow", "grey")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from gymnasium import spaces
@@ -11,17 +11,17 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from whichgoal.envs.contract import (
+from whichgoal.envs.contract import Split
+from whichgoal.envs.grid.engine import dynamics
+from whichgoal.envs.grid.levels import (
     VIEW_SIZES,
-    Design,
     Fill,
+    GridDesign,
+    GridLevels,
     LevelArrays,
-    Levels,
-    Split,
-    World,
     is_view_size,
 )
-from whichgoal.envs.grid.engine import dynamics
+from whichgoal.envs.grid.uses import CellUse
 from whichgoal.envs.rng import seed_streams
 from whichgoal.spec import did_you_mean
 
@@ -29,7 +29,7 @@ Array = NDArray[Any]
 
 
 class Task(Protocol):
-    """What is asked of a world whose levels are given: every `World` has it."""
+    """What is asked of a world whose levels are given: every `GridWorld` has it."""
 
     @property
     def name(self) -> str:
@@ -44,12 +44,24 @@ class Task(Protocol):
         """Names of the goals that pay at every cell of theirs, see `World`."""
 
     @property
-    def collects(self) -> bool:
-        """Whether entering takes keys and opens boxes, see `World`."""
+    def uses(self) -> tuple[CellUse, ...]:
+        """What entering a cell takes and gives, see `GridWorld`."""
 
     @property
     def num_actions(self) -> int:
         """How many of MiniGrid's actions it allows, from the first on."""
+
+
+@runtime_checkable
+class LevelMaker(Task, Protocol):
+    """A task that makes its own levels: every `GridWorld` does."""
+
+    @property
+    def mission(self) -> str:
+        """What MiniGrid's mission says."""
+
+    def fill(self, design: GridDesign, split: Split) -> tuple[Fill, tuple[float, ...]]:
+        """Returns its generator and parameters, see `GridWorld.fill`."""
 
 
 class GridVectorEnv(VectorEnv[Array, Array, Array]):
@@ -67,7 +79,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
     SAME_STEP. `info["goals"]` holds the ending step's payments for those rows, too.
 
     Args:
-        world: The world that is played; a `Task` will do where levels are given.
+        world: The world that is played; it need not make levels where they are given.
         design: Its design.
         num_envs: N.
         split: Which layouts are generated.
@@ -86,12 +98,12 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
 
     def __init__(
         self,
-        world: World | Task,
-        design: Design,
+        world: Task,
+        design: GridDesign,
         num_envs: int,
         *,
         split: Split = "train",
-        levels: Levels | None = None,
+        levels: GridLevels | None = None,
         ends_on: tuple[str, ...] | None = None,
         seed: int = 0,
         copy: bool = True,
@@ -124,7 +136,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
     def _make_room(self, width: int, height: int) -> None:
         """Makes the arrays that all steps are played in, for levels of this size."""
         n, view = self.num_envs, 1 if self._full else self.design.agent_view_size
-        self._now = Levels.empty(n, width, height)
+        self._now = GridLevels.empty(n, width, height)
         self._episodes = dynamics.Episodes(
             board=self._now.board,
             contents=self._now.contents,
@@ -136,6 +148,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
             elapsed=np.zeros(n, np.int32),
             touched=np.zeros(n, np.uint16),
         )
+        self._final_pose = np.zeros((n, 3), np.int16)
         self._turn = np.zeros(n, np.int64)
         self._finished = np.zeros(n, np.int64)
         self._all = np.arange(n)
@@ -208,6 +221,11 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         return _read_only(self._episodes.pose)
 
     @property
+    def final_pose(self) -> NDArray[np.int16]:
+        """The poses in which the rows' last episodes ended, `int16 [N, 3]`; a read-only view."""
+        return _read_only(self._final_pose)
+
+    @property
     def elapsed(self) -> NDArray[np.int32]:
         """Steps played of the present episodes, `int32 [N]`; a read-only view."""
         return _read_only(self._episodes.elapsed)
@@ -224,14 +242,14 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         return (self._all + self.num_envs * self._turn) % len(self._levels)
 
     @property
-    def levels_now(self) -> Levels:
+    def levels_now(self) -> GridLevels:
         """The levels being played, as they stand now, read-only views.
 
         Boards, goal cells still to be paid and what is carried are the present ones. `start` is the
         episodes' beginning; see `pose` for where the agents are.
         """
         now = replace(self._now, carrying=self._episodes.carrying)
-        return Levels(**{n: _read_only(getattr(now, n)) for n in LevelArrays._fields})
+        return GridLevels(**{n: _read_only(getattr(now, n)) for n in LevelArrays._fields})
 
     def get_state(self) -> dict[str, Array]:
         """Returns copies of all that the future depends on: boards, agents, counters, streams."""
@@ -310,7 +328,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
             rows,
             self._full,
             self._see_through,
-            self.world.collects,
+            bool(self.world.uses),
             images,
         )
 
@@ -328,43 +346,44 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         infos["_final_info"] = mask
         if self._levels is not None:
             self._turn[rows] += 1
+        self._final_pose[rows] = self._episodes.pose[rows]
         self._begin(rows)
 
 
-def _generator(world: World | Task, design: Design, split: Split) -> tuple[Fill, Array]:
+def _generator(world: Task, design: GridDesign, split: Split) -> tuple[Fill, Array]:
     """Returns the compiled generator of a world's levels, and its parameters.
 
     Raises:
         ValueError: The world makes no levels.
     """
-    if not isinstance(world, World):
+    if not isinstance(world, LevelMaker):
         raise ValueError(f"the world {world.name!r} makes no levels; give them as levels=")
     fill, params = world.fill(design, split)
     return fill, np.array(params, np.float64)
 
 
 def _rules(
-    world: Task, design: Design, ends_on: tuple[str, ...] | None, *, decays: bool
+    world: Task, design: GridDesign, ends_on: tuple[str, ...] | None, *, decays: bool
 ) -> dynamics.Rules:
     paying = rewarded_goal(world, design)
     return dynamics.Rules(
         num_actions=world.num_actions,
         ends=np.uint16(goal_bits(world, ends_on, paying)),
         counted=np.uint16(goal_bits(world, world.counted)),
-        collects=world.collects,
+        collects=bool(world.uses),
         decays=decays,
         step_cost=float(design.step_cost),
         paying=paying,
     )
 
 
-def check_view(design: Design) -> None:
+def check_view(design: GridDesign) -> None:
     """Raises ValueError for an impossible `agent_view_size`, which a copied design can have."""
     if not is_view_size(design.agent_view_size):
         raise ValueError(f"agent_view_size is {design.agent_view_size}; allowed: {VIEW_SIZES}")
 
 
-def check_levels(levels: Levels) -> None:
+def check_levels(levels: GridLevels) -> None:
     """Raises ValueError where the compiled engine, which checks nothing, could not play a level."""
     if len(levels) == 0:
         raise ValueError("levels has no rows; give at least one level, or levels=None")
@@ -386,7 +405,7 @@ def check_levels(levels: Levels) -> None:
             )
 
 
-def rewarded_goal(world: Task, design: Design) -> int:
+def rewarded_goal(world: Task, design: GridDesign) -> int:
     """Returns the number of the goal that training rewards.
 
     Raises:

@@ -1,8 +1,8 @@
 """Exact: how often a goal can be paid in a level, in how few env steps, and how; compiled.
 
-A breadth-first search over (x, y, heading, which objects were taken), backward: what is still to be
+A breadth-first search over (x, y, heading, which things were taken), backward: what is still to be
 had once some were taken follows from what is once one more was. What is in hand follows from which
-were taken, so nothing else is needed. A level with k objects has up to 4 W H 2^k states.
+were taken, so nothing else is needed. A level with k things to take has up to 4 W H 2^k states.
 """
 
 from __future__ import annotations
@@ -12,55 +12,54 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from whichgoal.envs.contract import Levels, World
-from whichgoal.envs.grid.engine.dynamics import BOX, GOAL, KEY, LAVA, MAX_HELD, passable
-from whichgoal.envs.grid.engine.shortest_paths import UNREACHABLE, distances
 from whichgoal.envs.headings import DX, DY
+from whichgoal.envs.lattice.distances import UNREACHABLE, distances
+from whichgoal.envs.lattice.lattice import MAX_HELD, Lattice
 from whichgoal.numba_cache import njit
 
 MAX_OBJECTS = 16
-"""Most objects in a level: the search doubles with each."""
+"""Most things to take in a level: the search doubles with each."""
 _PAYMENT = 1 << 20
 """What a payment takes from a cost in env steps: more than any walk has, so payments go first."""
 
 
 def completion(
-    levels: Levels, world: World, goal: int = 0
+    lattice: Lattice, goal: int, *, counted: bool
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Returns how often a goal can be paid at most, and the fewest env steps in which it is.
 
     Episodes do not end at contacts here, as in test panels; step limits are not heeded.
 
     Args:
-        levels: n levels.
-        world: Their world. For a goal that it does not count this is one shortest path.
+        lattice: n levels.
         goal: Which goal, by its number.
+        counted: Whether it is counted; else this is one shortest path.
 
     Returns:
         `int32 [n]` payments and `int32 [n]` env steps; 0 and -1 where it cannot be paid at all.
 
     Raises:
-        ValueError: A level has more than `MAX_OBJECTS` objects.
+        ValueError: A level has more than `MAX_OBJECTS` things to take.
     """
-    attainable = np.zeros(len(levels), np.int32)
-    steps = np.full(len(levels), UNREACHABLE, np.int32)
-    if world.goals[goal] not in world.counted:
-        cells = (levels.goal_map >> np.uint16(goal) & 1).astype(np.bool_)
-        x, y, heading = levels.start.T
-        steps[:] = distances(levels, cells)[np.arange(len(levels)), x, y, heading]
+    attainable = np.zeros(lattice.rows, np.int32)
+    steps = np.full(lattice.rows, UNREACHABLE, np.int32)
+    if not counted:
+        x, y, heading = lattice.start.T
+        distance = distances(lattice, lattice.cells_of(goal))
+        steps[:] = distance[np.arange(lattice.rows), x, y, heading]
         return (steps >= 0).astype(np.int32), steps
-    _play_out(levels, goal, attainable, steps, np.empty((1, 0, 0, 4), np.int32))
+    _play_out(lattice, goal, attainable, steps, np.empty((1, 0, 0, 4), np.int32))
     return attainable, steps
 
 
-def steps_to_go(levels: Levels, goal: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+def steps_to_go(lattice: Lattice, goal: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Returns how often a counted goal can be paid at most, and how far that is from every pose.
 
     Whoever follows the steps down (`greedy_actions`) attains it in the fewest env steps. They hold
-    until something is taken or opened: then the levels are others, with steps of their own.
+    until something is taken: then the levels are others, with steps of their own.
 
     Args:
-        levels: n levels; their starts are where the agents stand.
+        lattice: n levels; their starts are where the agents stand.
         goal: Which goal, by its number.
 
     Returns:
@@ -69,27 +68,26 @@ def steps_to_go(levels: Levels, goal: int) -> tuple[NDArray[np.int32], NDArray[n
         on; -1 where it cannot be paid at all, and wherever an agent cannot stand.
 
     Raises:
-        ValueError: A level has more than `MAX_OBJECTS` objects.
+        ValueError: A level has more than `MAX_OBJECTS` things to take.
     """
-    attainable, steps = np.zeros((2, len(levels)), np.int32)
-    distance = np.full((*levels.goal_map.shape, 4), UNREACHABLE, np.int32)
-    _play_out(levels, goal, attainable, steps, distance)
+    attainable, steps = np.zeros((2, lattice.rows), np.int32)
+    distance = np.full((*lattice.goal_map.shape, 4), UNREACHABLE, np.int32)
+    _play_out(lattice, goal, attainable, steps, distance)
     return attainable, distance
 
 
 def _play_out(
-    levels: Levels,
+    lattice: Lattice,
     goal: int,
     attainable: NDArray[np.int32],
     steps: NDArray[np.int32],
     distance: NDArray[np.int32],
 ) -> None:
     """Writes how often, in how many steps and, unless `distance` is empty, from where how far."""
-    boards = levels.board, levels.goal_map, levels.start, levels.carrying
-    most = _play_out_all(*boards, goal, attainable, steps, distance)
+    most = _play_out_all(lattice, goal, attainable, steps, distance)
     if most > MAX_OBJECTS:
         raise ValueError(
-            f"a level has {most} keys, chests and cells to be paid; allowed: {MAX_OBJECTS}"
+            f"a level has {most} things to take and cells to be paid; allowed: {MAX_OBJECTS}"
         )
 
 
@@ -97,22 +95,25 @@ class _Level(NamedTuple):
     """One level, and what is to be taken in it.
 
     Attributes:
-        board, goal_map, start: Of `Levels`, without their first axis.
+        open: `bool [W, H]`, cells that can be entered and at which no walk ends.
+        goal_map, start, held, uses: Of `Lattice`, one level's.
         goal: Which goal is to be paid.
-        number: `int64 [W, H]`, the number of the key, chest or cell of the goal there; -1: none.
+        number: `int64 [W, H]`, the number of the thing to take or cell of the goal there; -1: none.
         cell: `int64 [MAX_OBJECTS, 2]`, where each of them is.
+        use: `int64 [MAX_OBJECTS]`, which of `uses` it is; 0: a cell that pays and no more.
         objects: How many there are.
-        keys: How many are in hand at the start.
     """
 
-    board: np.ndarray
+    open: np.ndarray
     goal_map: np.ndarray
     start: np.ndarray
+    held: np.ndarray
+    uses: np.ndarray
     goal: int
     number: np.ndarray
     cell: np.ndarray
+    use: np.ndarray
     objects: int
-    keys: int
 
 
 class _Entries(NamedTuple):
@@ -128,40 +129,56 @@ class _Entries(NamedTuple):
 
 
 @njit(cache=True)
-def _number_objects(board, goal_map, goal, number, cell):
-    """Numbers the keys, chests and cells of the goal (-1 elsewhere), lists them, counts them."""
+def _number_objects(lattice, i, goal, number, cell, use):
+    """Numbers what is to be taken and the cells of the goal (-1 elsewhere), lists, counts them."""
     count = 0
-    for x in range(board.shape[0]):
-        for y in range(board.shape[1]):
+    for x in range(number.shape[0]):
+        for y in range(number.shape[1]):
             number[x, y] = -1
-            bits = goal_map[x, y]
-            if (bits >> goal) & 1 or (bits != 0 and board[x, y, 0] in (KEY, BOX)):
+            if (lattice.goal_map[i, x, y] >> goal) & 1 or lattice.use[i, x, y] != 0:
                 number[x, y] = count
                 if count < MAX_OBJECTS:
                     cell[count] = x, y
+                    use[count] = lattice.use[i, x, y]
                 count += 1
     return count
 
 
 @njit(cache=True)
-def _count_keys(held):
-    keys = 0
-    while held != 0:
-        keys += held & 15 == KEY
-        held >>= 9
-    return keys
+def _hold(level, taken, held):
+    """Writes what is in hand once these things (bits) were taken; False if that cannot be."""
+    held[:] = level.held
+    for k in range(level.objects):
+        if (taken >> k) & 1 and level.use[k] != 0:
+            needs, spends, gives = level.uses[level.use[k]]
+            if needs >= 0:
+                held[needs] -= spends
+            if gives >= 0:
+                held[gives] += 1
+    for item in range(len(held)):
+        if held[item] < 0:
+            return False
+    return held.sum() <= MAX_HELD
+
+
+@njit(cache=True)
+def _can_take(level, k, held):
+    """Returns whether a thing can be taken with this in hand, `int16 [items]`."""
+    if level.use[k] == 0:
+        return level.open[level.cell[k, 0], level.cell[k, 1]]
+    needs, gives = level.uses[level.use[k], 0], level.uses[level.use[k], 2]
+    return (needs < 0 or held[needs] > 0) and (gives < 0 or held.sum() < MAX_HELD)
 
 
 @njit(cache=True)
 def _can_stand(level, taken, x, y):
     """Returns whether one can be in a cell after these objects (bits) were taken."""
-    board = level.board
-    if x < 0 or y < 0 or x >= board.shape[0] or y >= board.shape[1]:
+    if x < 0 or y < 0 or x >= level.open.shape[0] or y >= level.open.shape[1]:
         return False
-    k, kind = level.number[x, y], board[x, y, 0]
+    k = level.number[x, y]
     if k >= 0:
         return (taken >> k) & 1 == 1
-    return passable(kind, board[x, y, 2]) and kind not in (GOAL, LAVA)
+    return level.open[x, y]
 
 
 @njit(cache=True)
@@ -171,7 +188,7 @@ def _pays(level, k):
 
 
 @njit(cache=True)
-def _list_entries(level, taken, keys, after, entries):
+def _list_entries(level, taken, held, after, entries):
     """Lists what it costs to take one more object, by the pose before, the cheapest first.
 
     Left out are those that lead to no payment. Returns how many there are.
@@ -180,11 +197,8 @@ def _list_entries(level, taken, keys, after, entries):
     found = 0
     for k in range(level.objects):
         x, y = level.cell[k]
-        kind, state = level.board[x, y, 0], level.board[x, y, 2]
-        if (taken >> k) & 1 or (kind == KEY and keys == MAX_HELD) or (kind == BOX and keys == 0):
+        if (taken >> k) & 1 or not _can_take(level, k, held):
             continue
-        if kind not in (KEY, BOX) and (not passable(kind, state) or kind in (GOAL, LAVA)):
-            continue  # MiniGrid's own end of an episode is none of ours
         pays = _pays(level, k)
         for heading in range(4):
             own = 1 + after[taken | 1 << k, k, heading] - _PAYMENT * pays
@@ -203,7 +217,7 @@ def _list_entries(level, taken, keys, after, entries):
 @njit(cache=True)
 def _spread(level, taken, entries, found, cost, queue):
     """Writes the cost from every pose once these objects were taken: 0 where nothing is gained."""
-    height, start = level.board.shape[1], level.start
+    height, start = level.open.shape[1], level.start
     cost[:] = 0
     head, tail, at = 0, 0, 0
     while head < tail or at < found:
@@ -243,7 +257,7 @@ def _spread(level, taken, entries, found, cost, queue):
 @njit(cache=True)
 def _play_out_one(level, cost, queue, distance):
     """Returns the most payments attainable, and the fewest steps (-1: none); writes `distance`."""
-    height, count, paying = level.board.shape[1], level.objects, np.int64(0)
+    height, count, paying = level.open.shape[1], level.objects, np.int64(0)
     for k in range(count):
         if _pays(level, k):
             paying |= 1 << k
@@ -251,14 +265,12 @@ def _play_out_one(level, cost, queue, distance):
     entries = _Entries(
         np.empty((4 * MAX_OBJECTS, 3), np.int64), np.empty(4 * MAX_OBJECTS, np.int32)
     )
+    held = np.empty_like(level.held)
     for taken in range((1 << count) - 1, -1, -1):
-        keys = level.keys
-        for k in range(count):
-            kind = level.board[level.cell[k, 0], level.cell[k, 1], 0]
-            keys += ((taken >> k) & 1) * (int(kind == KEY) - int(kind == BOX))
-        if taken != 0 and (taken & paying == paying or keys < 0 or keys > MAX_HELD):
+        can_be = _hold(level, taken, held)
+        if taken != 0 and (taken & paying == paying or not can_be):
             continue
-        found = _list_entries(level, taken, keys, after, entries)
+        found = _list_entries(level, taken, held, after, entries)
         _spread(level, taken, entries, found, cost, queue)
         for k in range(count):
             if (taken >> k) & 1:
@@ -277,14 +289,14 @@ def _play_out_one(level, cost, queue, distance):
 @njit(cache=True)
 def _write(level, cost, after, most, distance):
     """Writes the steps to go to so many payments; a cell that leads to fewer is out of the way."""
-    height, keys = level.board.shape[1], level.keys
+    height = level.open.shape[1]
     for pose in range(len(cost)):
         if cost[pose] < 0:
             x, y = (pose >> 2) // height, (pose >> 2) % height
             distance[x, y, pose & 3] = cost[pose] + most * _PAYMENT
     for k in range(level.objects):
         x, y = level.cell[k]
-        if level.board[x, y, 0] == (KEY if keys == MAX_HELD else BOX if keys == 0 else -1):
+        if level.use[k] != 0 and not _can_take(level, k, level.held):
             continue
         pays = int(_pays(level, k))
         for heading in range(4):
@@ -292,18 +304,28 @@ def _write(level, cost, after, most, distance):
 
 
 @njit(cache=True, nogil=True)
-def _play_out_all(board, goal_map, start, held, goal, attainable, steps, distance):
+def _play_out_all(lattice, goal, attainable, steps, distance):
     """Writes all; returns the largest number of objects, having stopped where it is too large."""
     most = 0
-    number = np.empty((board.shape[1], board.shape[2]), np.int64)
-    cell = np.empty((MAX_OBJECTS, 2), np.int64)
+    number = np.empty(lattice.open.shape[1:], np.int64)
+    cell, use = np.empty((MAX_OBJECTS, 2), np.int64), np.empty(MAX_OBJECTS, np.int64)
     cost, queue = np.empty(number.size * 4, np.int32), np.empty(number.size * 4, np.int64)
-    for i in range(len(board)):
-        count = _number_objects(board[i], goal_map[i], goal, number, cell)
+    for i in range(len(attainable)):
+        count = _number_objects(lattice, i, goal, number, cell, use)
         most = max(most, count)
         if most > MAX_OBJECTS:
             return most
-        keys = _count_keys(held[i])
-        level = _Level(board[i], goal_map[i], start[i], goal, number, cell, count, keys)
+        level = _Level(
+            lattice.open[i] & ~lattice.final[i],
+            lattice.goal_map[i],
+            lattice.start[i],
+            lattice.held[i],
+            lattice.uses,
+            goal,
+            number,
+            cell,
+            use,
+            count,
+        )
         attainable[i], steps[i] = _play_out_one(level, cost, queue, distance[i % len(distance)])
     return most

@@ -1,0 +1,120 @@
+"""The kind `GRID`: MiniGrid's boards, played by our compiled engine, which are their own lattice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whichgoal.envs import contract
+from whichgoal.envs.contract import Kind, Observation, Split
+from whichgoal.envs.grid.levels import GridDesign, GridLevels
+from whichgoal.envs.headings import DX, DY
+from whichgoal.envs.lattice.lattice import Lattice
+
+if TYPE_CHECKING:
+    from whichgoal.envs.grid.engine.single_env import LevelEnv
+    from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
+
+
+class Grid(Kind):
+    """MiniGrid's boards, moves and views."""
+
+    name = "grid"
+    levels = GridLevels
+    remedy = "use a larger test_size, a wider agent_view_size, or fewer battery.episodes"
+
+    def observation(self, world: contract.World, design: contract.Design) -> Observation:
+        world, design = _own(world, design)
+        side = design.agent_view_size if design.view == "egocentric" else design.size
+        return Observation((side, side, 3), "uint8", world.palette(design), design.view)
+
+    def vector_env(
+        self,
+        world: contract.World,
+        design: contract.Design,
+        num_envs: int,
+        *,
+        split: Split = "train",
+        levels: contract.Levels | None = None,
+        ends_on: tuple[str, ...] | None = None,
+        seed: int = 0,
+        copy: bool = True,
+    ) -> GridVectorEnv:
+        from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
+
+        world, design = _own(world, design)
+        assert levels is None or isinstance(levels, GridLevels)
+        return GridVectorEnv(
+            world,
+            design,
+            num_envs,
+            split=split,
+            levels=levels,
+            ends_on=ends_on,
+            seed=seed,
+            copy=copy,
+        )
+
+    def single_env(
+        self,
+        world: contract.World,
+        design: contract.Design,
+        *,
+        split: Split = "train",
+        render_mode: str | None = None,
+    ) -> LevelEnv:
+        """Returns a real `minigrid.MiniGridEnv`."""
+        from whichgoal.envs.grid.engine.single_env import LevelEnv
+
+        return LevelEnv(*_own(world, design), split=split, render_mode=render_mode)
+
+    def lattice(self, world: contract.World, levels: contract.Levels) -> Lattice:
+        from whichgoal.envs.grid.casting import lattice_of
+
+        assert isinstance(levels, GridLevels)
+        return lattice_of(levels, getattr(world, "uses", ()))
+
+    def picture(
+        self,
+        world: contract.World,
+        design: contract.Design,
+        levels: contract.Levels,
+        tile: int = 24,
+    ) -> NDArray[np.uint8]:
+        """Draws one level as MiniGrid does, what is in view lit."""
+        from whichgoal.envs.grid.drawing import picture
+
+        assert isinstance(levels, GridLevels)
+        return picture(*_own(world, design), levels, tile)
+
+    def text(self, world: contract.World, levels: contract.Levels, *, color: bool) -> str:
+        """Draws one level with block characters, two a cell; what is in hand is counted below."""
+        from whichgoal.envs.grid.drawing import text
+
+        assert isinstance(levels, GridLevels)
+        return text(levels, color=color)
+
+    def may_see(
+        self, design: contract.Design, start: NDArray[np.int16], cells: NDArray[np.int16]
+    ) -> NDArray[np.bool_]:
+        """Says which cells lie in the square that the agent looks at."""
+        assert isinstance(design, GridDesign)
+        if design.view == "full":
+            return super().may_see(design, start, cells)
+        dx, dy = np.moveaxis(cells.astype(np.int64) - start[:, None, :2], -1, 0)
+        heading = start[:, 2].astype(np.int64)
+        fx, fy = DX[heading][:, None], DY[heading][:, None]
+        ahead, aside = dx * fx + dy * fy, -dx * fy + dy * fx
+        size = design.agent_view_size
+        return (ahead >= 0) & (ahead < size) & (np.abs(aside) <= size // 2)
+
+
+def _own(world: contract.World, design: contract.Design) -> tuple[Any, GridDesign]:
+    """Returns a world, known to be a `GridWorld`, and its design."""
+    assert isinstance(design, GridDesign)
+    return world, design
+
+
+GRID = Grid()

@@ -1,0 +1,93 @@
+"""What entering a cell takes and gives: a grid world's own rule, as a table.
+
+The engine plays it, and the lattice that distances, certification and scripted agents work on is
+cast by it: keys open chests because a world's table says so, and for no other reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whichgoal.envs.lattice.lattice import NOTHING, Use, use_table
+
+Code = tuple[int, int]
+"""What lies in a cell or in a hand: MiniGrid's object and color."""
+EMPTY_CELL: Code = (1, 0)
+
+
+class CellUse(NamedTuple):
+    """What entering a cell in which something lies takes and gives.
+
+    Attributes:
+        cell: What lies there.
+        needs: It can be entered only with this in hand; None: with anything.
+        spends: Whether what was needed is gone then.
+        gives: What is in hand then.
+        becomes: What lies there then.
+    """
+
+    cell: Code
+    needs: Code | None = None
+    spends: bool = False
+    gives: Code | None = None
+    becomes: Code = EMPTY_CELL
+
+
+class UseArrays(NamedTuple):
+    """A table of uses as compiled code takes it; u is their number, and one: row 0 is no use.
+
+    Attributes:
+        of_cell: `uint8 [128]`, by `code(object, color)`: which row; 0: none.
+        needs: `int64 [u]`, `code` of what must be in hand; 0: nothing.
+        spends: `bool [u]`.
+        gives: `int64 [u]`, `code` of what is in hand then; 0: nothing.
+        becomes: `int64 [u]`, `code` of what lies there then.
+        items: `int64 [k]`, the codes of all that can be in hand, as `Lattice.held` counts them.
+    """
+
+    of_cell: NDArray[np.uint8]
+    needs: NDArray[np.int64]
+    spends: NDArray[np.bool_]
+    gives: NDArray[np.int64]
+    becomes: NDArray[np.int64]
+    items: NDArray[np.int64]
+
+
+def code(what: Code | None) -> int:
+    """Returns an object and its color in seven bits, as in `pack_object`; 0 for None."""
+    return 0 if what is None else what[0] | what[1] << 4
+
+
+def items_in(uses: Sequence[CellUse]) -> list[Code]:
+    """Returns all that can be in hand by these uses, each once, in order of appearance."""
+    named = [item for use in uses for item in (use.needs, use.gives) if item is not None]
+    return list(dict.fromkeys(named))
+
+
+def use_arrays(uses: Sequence[CellUse]) -> UseArrays:
+    """Returns a table of uses for compiled code."""
+    of_cell = np.zeros(128, np.uint8)
+    for row, use in enumerate(uses, 1):
+        of_cell[code(use.cell)] = row
+    return UseArrays(
+        of_cell,
+        np.array([0, *(code(use.needs) for use in uses)], np.int64),
+        np.array([False, *(use.spends for use in uses)], np.bool_),
+        np.array([0, *(code(use.gives) for use in uses)], np.int64),
+        np.array([0, *(code(use.becomes) for use in uses)], np.int64),
+        np.array([code(item) for item in items_in(uses)], np.int64),
+    )
+
+
+def lattice_uses(uses: Sequence[CellUse]) -> NDArray[np.int64]:
+    """Returns `Lattice.uses` of a table, its rows in the same order."""
+    items = items_in(uses)
+
+    def number(item: Code | None) -> int:
+        return NOTHING if item is None else items.index(item)
+
+    return use_table(tuple(Use(number(u.needs), u.spends, number(u.gives)) for u in uses))

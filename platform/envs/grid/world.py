@@ -1,0 +1,60 @@
+"""What a world of the kind `GRID` is, besides being a world."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whichgoal.envs import contract
+from whichgoal.envs.contract import Split
+from whichgoal.envs.grid.kind import GRID
+from whichgoal.envs.grid.levels import Fill, GridDesign, GridLevels
+from whichgoal.envs.grid.uses import CellUse
+from whichgoal.envs.rng import seed_streams
+
+class GridWorld(contract.World):
+    """A world on MiniGrid's boards; its design is a `GridDesign`.
+
+    Attributes:
+        uses: What entering a cell takes and gives, besides what MiniGrid's rules say; in such a
+            world things are not picked up or toggled by actions of their own. Of what is in hand
+            the last is seen, as MiniGrid shows what is carried: at the agent's own cell of its
+            view. Where the whole board is seen, the agent has the color of what it carries.
+    """
+
+    kind = GRID
+    uses: ClassVar[tuple[CellUse, ...]] = ()
+
+    @abstractmethod
+    def palette(self, design: contract.Design) -> tuple[tuple[int, int, int], ...]:
+        """Returns every (object, color, state) code that an observation can show."""
+
+    @abstractmethod
+    def fill(self, design: contract.Design, split: Split) -> tuple[Fill, tuple[float, ...]]:
+        """Returns the compiled generator of the training distribution, and its parameters.
+
+        The generator is called as `fill(params, streams, rows, levels)`: `params` is `float64 [p]`,
+        `streams` is `uint64 [N]` (one random stream per row, see `whichgoal.envs.rng`), `rows` is
+        `int64 [m]`, the rows to write, and `levels` is `LevelArrays` of N rows. It overwrites the
+        given rows entirely.
+        """
+
+    def generate(
+        self, design: contract.Design, n: int, seed: int, split: Split = "train"
+    ) -> GridLevels:
+        assert isinstance(design, GridDesign)
+        levels = GridLevels.empty(n, design.size, design.size)
+        fill, params = self.fill(design, split)
+        fill(np.array(params, np.float64), seed_streams(seed, n), np.arange(n), levels.arrays)
+        return levels
+
+    def marked(self, levels: contract.Levels) -> NDArray[np.uint16]:
+        """Returns the goals in whose cells something lies; see `World.marked`.
+
+        A world whose goal is told by anything else (a gap in a wall) adds that.
+        """
+        assert isinstance(levels, GridLevels)
+        return levels.goal_map * levels.objects
