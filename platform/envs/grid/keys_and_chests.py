@@ -31,7 +31,7 @@ from pydantic import Field, StrictInt, field_validator, model_validator
 
 from whichgoal.envs import contract
 from whichgoal.envs.contract import HIDDEN, Split
-from whichgoal.envs.grid.engine.dynamics import BOX, EMPTY, KEY, PURPLE, WALL, YELLOW
+from whichgoal.envs.grid.engine.codes import BOX, EMPTY, KEY, PURPLE, WALL, YELLOW
 from whichgoal.envs.grid.engine.mazes import steps_from
 from whichgoal.envs.grid.levels import PLACEBO_CODE, Fill, GridLevels, lay_placebo, pack_object
 from whichgoal.envs.grid.maze_world import MazeDesign, MazeWorld, carve_split, random_room
@@ -242,9 +242,7 @@ class KeysAndChests(MazeWorld):
         agent = tuple((10, color, heading) for color in (0, YELLOW) for heading in range(4))
         return seen + agent if design.view == "full" else seen
 
-    def fill(
-        self, design: contract.Design, split: Split
-    ) -> tuple[Fill, tuple[float, ...]]:
+    def fill(self, design: contract.Design, split: Split) -> tuple[Fill, tuple[float, ...]]:
         """See `GridWorld.fill`.
 
         Parameters: loops, agreement, test or not, how often a chest pays as a key does, then keys
@@ -270,7 +268,9 @@ class KeysAndChests(MazeWorld):
         assert isinstance(design, KeysAndChestsDesign)
         return design.model_copy(update={"agreement": Agreement(keys=0.0)})
 
-    def places(self, design: contract.Design, layouts: contract.Levels) -> Mapping[str, NDArray[np.int16]]:
+    def places(
+        self, design: contract.Design, layouts: contract.Levels
+    ) -> Mapping[str, NDArray[np.int16]]:
         assert isinstance(layouts, GridLevels)
         rooms = np.arange(1, layouts.width, 2, dtype=np.int16)
         cells = np.stack(np.meshgrid(rooms, rooms, indexing="ij"), -1).reshape(-1, 2)
