@@ -44,9 +44,9 @@ class UseArrays(NamedTuple):
 
     Attributes:
         of_cell: `uint8 [128]`, by `code(object, color)`: which row; 0: none.
-        rows: `int64 [u, 4]`, in columns `NEEDS`, `SPENDS`, `GIVES` and `BECOMES`: `code` of what must
-            be in hand (0: nothing), whether it is gone then, `code` of what is in hand then (0:
-            nothing) and of what lies there then.
+        rows: `int64 [u, 4]`, in columns `NEEDS`, `SPENDS`, `GIVES` and `BECOMES`: `code` of what
+            must be in hand (0: nothing), whether it is gone then, `code` of what is in hand then
+            (0: nothing) and of what lies there then.
         items: `int64 [k]`, the codes of all that can be in hand, as `Lattice.held` counts them.
     """
 

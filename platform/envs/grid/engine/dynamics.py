@@ -172,22 +172,22 @@ class Rules(NamedTuple):
     """What a world and its design lay down, the same for every row.
 
     Attributes:
+        uses: What entering a cell takes and gives.
         num_actions: Number of allowed actions, at most MiniGrid's 7.
         ends: Bits of the goals that end an episode: when paid, or for a counted goal when it
             cannot be paid any more.
         counted: Bits of the goals that pay at every cell of theirs, each cell once: its bit in
             `goal_map` is cleared then.
-        uses: What entering a cell takes and gives.
         decays: Whether entering a goal object is what pays goal 0, by MiniGrid's
             `1 - 0.9 * elapsed / limit`, instead of `goal_map`.
         step_cost: Taken from every reward.
         paying: The goal whose payments are the reward.
     """
 
+    uses: UseArrays
     num_actions: int
     ends: np.uint16
     counted: np.uint16
-    uses: UseArrays
     decays: bool
     step_cost: float
     paying: int
@@ -234,8 +234,7 @@ class Outcome(NamedTuple):
     finished: np.ndarray
 
 
-@njit(cache=True, nogil=True)
-def step(rules, actions, now, out):
+def step(rules: Rules, actions: np.ndarray, now: Episodes, out: Outcome) -> int:
     """Plays one action per row and returns how many episodes ended (-1: an action is not allowed).
 
     Args:
@@ -244,18 +243,43 @@ def step(rules, actions, now, out):
         now: `Episodes`; changed.
         out: `Outcome`; written.
     """
-    board, goal_map, pose, carrying, elapsed = (
-        now.board,
-        now.goal_map,
-        now.pose,
-        now.carrying,
-        now.elapsed,
-    )
-    goals, counted, uses = out.goals, rules.counted, rules.uses
-    has_uses = len(uses.rows) > 1
+    # Numba takes twice as long to look at tuples of arrays as at the arrays one by one.
+    ended: int = _step(*rules.uses, *rules[1:], actions, *now, *out)
+    return ended
+
+
+@njit(cache=True, nogil=True)
+def _step(
+    of_cell,
+    use_rows,
+    items,
+    num_actions,
+    ends,
+    counted,
+    decays,
+    step_cost,
+    paying,
+    actions,
+    board,
+    contents,
+    goal_map,
+    limit,
+    sight,
+    pose,
+    carrying,
+    elapsed,
+    touched,
+    reward,
+    goals,
+    terminated,
+    truncated,
+    finished,
+):
+    """Plays `step`; the arguments are the parts of its own."""
+    uses, has_uses = UseArrays(of_cell, use_rows, items), len(use_rows) > 1
     n, width, height = board.shape[0], board.shape[1], board.shape[2]
     for i in range(n):
-        if actions[i] < 0 or actions[i] >= rules.num_actions:
+        if actions[i] < 0 or actions[i] >= num_actions:
             return -1
     m = 0
     for i in range(n):
@@ -276,58 +300,55 @@ def step(rules, actions, now, out):
                 kind = board[i, x, y, 0]
                 use = use_of(uses, board, i, x, y) if has_uses else 0
                 if action != FORWARD:
-                    _handle(board, now.contents, now.sight, carrying, i, x, y, action)
+                    _handle(board, contents, sight, carrying, i, x, y, action)
                 elif (
                     passable(kind, board[i, x, y, 2])
                     if use == 0
                     else _can_use(uses, use, carrying[i])
                 ):
                     if use != 0:
-                        _use(uses, use, board, now.contents, now.sight, carrying, i, x, y)
+                        _use(uses, use, board, contents, sight, carrying, i, x, y)
                     pose[i, 0] = x
                     pose[i, 1] = y
                     end = kind in (GOAL, LAVA)
-                    if rules.decays:
+                    if decays:
                         if kind == GOAL:
-                            goals[i, 0] = 1.0 - 0.9 * (elapsed[i] / now.limit[i])
+                            goals[i, 0] = 1.0 - 0.9 * (elapsed[i] / limit[i])
                     else:
-                        new = goal_map[i, x, y] & ~now.touched[i]
+                        new = goal_map[i, x, y] & ~touched[i]
                         if new != 0:
-                            now.touched[i] |= new & ~counted
-                            end = end or (new & rules.ends & ~counted) != 0
-                            again = new & counted
-                            if again != 0:
-                                goal_map[i, x, y] &= ~again
-                                if again & rules.ends != 0:
-                                    end = end or _is_over(
-                                        uses, board, goal_map, carrying, i, again & rules.ends
-                                    )
+                            touched[i] |= new & ~counted
+                            goal_map[i, x, y] &= ~(new & counted)
                             for j in range(goals.shape[1]):
                                 if (new >> j) & 1:
                                     goals[i, j] = 1.0
-        out.reward[i] = goals[i, rules.paying] - rules.step_cost
-        out.terminated[i] = end
-        out.truncated[i] = elapsed[i] >= now.limit[i]
-        if out.terminated[i] or out.truncated[i]:
-            out.finished[m] = i
+                            end = end or (new & ends & ~counted) != 0
+                            again = new & ends & counted
+                            if again != 0 and not end:
+                                end = _is_over(uses, board, goal_map, carrying, i, again)
+        reward[i] = goals[i, paying] - step_cost
+        terminated[i] = end
+        truncated[i] = elapsed[i] >= limit[i]
+        if terminated[i] or truncated[i]:
+            finished[m] = i
             m += 1
     return m
 
 
 @njit(cache=True, nogil=True)
-def begin(rows, start, held, now):
+def begin(rows, start, held, board, sight, pose, carrying, elapsed, touched):
     """Sets the given rows to the start of their new episode.
 
     Args:
         rows: `int64 [m]`, which rows.
         start: `int16 [N, 3]`, held: `int64 [N]`: what the new levels begin with.
-        now: `Episodes`, of which the new levels' boards are there; all else of the given rows is
-            overwritten.
+        board: The new levels' boards are there in these rows.
+        sight, pose, carrying, elapsed, touched: As in `Episodes`; written.
     """
     for i in rows:
         for c in range(3):
-            now.pose[i, c] = start[i, c]
-        now.carrying[i] = held[i]
-        now.elapsed[i] = 0
-        now.touched[i] = 0
-    show(rows, now.board, now.sight)
+            pose[i, c] = start[i, c]
+        carrying[i] = held[i]
+        elapsed[i] = 0
+        touched[i] = 0
+    show(rows, board, sight)

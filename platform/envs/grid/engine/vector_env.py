@@ -101,6 +101,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         """Makes the arrays that all steps are played in, for levels of this size."""
         n, side = self.num_envs, 1 if self._full else self.design.agent_view_size
         self._now = GridLevels.empty(n, width, height)
+        self._arrays = self._now.arrays
         self._episodes = dynamics.Episodes(
             board=self._now.board,
             contents=self._now.contents,
@@ -279,8 +280,19 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         else:
             assert self._generator is not None
             fill, params = self._generator
-            fill(params, self._streams, rows, self._now.arrays)
-        dynamics.begin(rows, self._now.start, self._now.carrying, self._episodes)
+            fill(params, self._streams, rows, self._arrays)
+        now = self._episodes
+        dynamics.begin(
+            rows,
+            self._now.start,
+            self._now.carrying,
+            now.board,
+            now.sight,
+            now.pose,
+            now.carrying,
+            now.elapsed,
+            now.touched,
+        )
 
     def _observe(self, rows: NDArray[np.int64], images: Array) -> None:
         now = self._episodes
