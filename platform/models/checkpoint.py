@@ -53,12 +53,12 @@ class Policy:
         return self.agent.initial_state(n)
 
     def step(
-        self, obs: NDArray[np.uint8], state: State, is_first: NDArray[np.bool_]
+        self, obs: NDArray[Any], state: State, is_first: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float32], State]:
         """Advances n episodes by one step.
 
         Args:
-            obs: `uint8 [n, columns, rows, 3]`.
+            obs: `uint8 [n, columns, rows, 3]`, or vectors, `float32 [n, m]`.
             state: What the step before returned, or `initial_state(n)`; where all episodes begin
                 here it is not looked at, so boards may be larger than those of training.
             is_first: `bool [n]`, whether an episode begins here; then its state is replaced.
@@ -70,13 +70,16 @@ class Policy:
             ValueError: The observations have another type than those that the agent was trained
                 on, or a shape that it cannot be run on.
         """
-        if obs.dtype != np.uint8 or not self.agent.takes(obs.shape[1:]):
-            shape = ", ".join(map(str, self.agent.sight.obs_shape))
+        sight = self.agent.sight
+        dtype = "float32" if sight.is_vector else "uint8"
+        if obs.dtype != dtype or not self.agent.takes(obs.shape[1:]):
+            shape = ", ".join(map(str, sight.obs_shape))
             raise ValueError(
-                f"observations are {obs.dtype} {obs.shape}; this agent takes uint8 (n, {shape})"
+                f"observations are {obs.dtype} {obs.shape}; this agent takes {dtype} (n, {shape})"
             )
         if is_first.all():
-            state = self.agent.initial_state(len(obs), (obs.shape[1], obs.shape[2]))
+            board = None if sight.is_vector else (obs.shape[1], obs.shape[2])
+            state = self.agent.initial_state(len(obs), board)
         with torch.inference_mode():
             logits, _, state = self.agent.step(
                 torch.from_numpy(np.ascontiguousarray(obs)), state, torch.from_numpy(is_first)

@@ -17,7 +17,7 @@ from whichgoal.numba_cache import njit
 Palette = Sequence[Sequence[int]]
 Board = tuple[int, int]
 """Columns and rows of what is seen."""
-View = Literal["egocentric", "full"]
+View = Literal["egocentric", "full", "vector"]
 OBJECTS, COLORS, STATES = 11, 6, 4
 """MiniGrid's codes: object types, colors, and door states or headings."""
 AGENT = 10

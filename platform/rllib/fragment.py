@@ -6,6 +6,7 @@ Shape suffixes: T time, N environments, C = T / max_seq_len, M episodes that end
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +55,7 @@ class Fragment:
     """T steps of N environments.
 
     Attributes:
-        obs: `uint8 [T, N, columns, rows, 3]`.
+        obs: `uint8 [T, N, columns, rows, 3]`, or vectors, `float32 [T, N, n]`.
         is_first: `bool [T, N]`, an episode began with this observation.
         actions: `int64 [T, N]`.
         logp: `float32 [T, N]`, log-probability of the action when it was drawn.
@@ -64,7 +65,7 @@ class Fragment:
         ended: The episodes that ended in these steps.
     """
 
-    obs: NDArray[np.uint8]
+    obs: NDArray[Any]
     is_first: NDArray[np.bool_]
     actions: NDArray[np.int64]
     logp: NDArray[np.float32]

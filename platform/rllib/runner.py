@@ -63,9 +63,10 @@ class _Cut(NamedTuple):
 class BatchedEnvRunner(SingleAgentEnvRunner):
     """Samples N environments at once, with no Python object per environment or episode.
 
-    The environment is a vector environment with SAME_STEP autoreset, uint8 MiniGrid views and
-    discrete actions; the module is an `AgentModule`. Connectors, `on_episode_*` callbacks and
-    multi-agent are not supported on this path (`PPOConfig.validate` refuses them).
+    The environment is a vector environment with SAME_STEP autoreset, uint8 MiniGrid views or
+    float32 vectors, and discrete actions; the module is an `AgentModule`. Connectors,
+    `on_episode_*` callbacks and multi-agent are not supported on this path (`PPOConfig.validate`
+    refuses them).
 
     Uses these private names of RLlib: `_callbacks`, `_seed`, `_needs_initial_reset`,
     `_weights_seq_no`, `_increase_sampled_metrics`, `_check_component`.
@@ -353,7 +354,7 @@ def _room_for(steps: int, obs_N: np.ndarray) -> _Played:
     shape = steps, len(obs_N)
     is_first, terminated, truncated = (np.empty(shape, np.bool_) for _ in range(3))
     logp, values, rewards = (np.empty(shape, np.float32) for _ in range(3))
-    obs, actions = np.empty((steps, *obs_N.shape), np.uint8), np.empty(shape, np.int64)
+    obs, actions = np.empty((steps, *obs_N.shape), obs_N.dtype), np.empty(shape, np.int64)
     return _Played(obs, is_first, actions, logp, values, rewards, terminated, truncated)
 
 
@@ -394,7 +395,8 @@ def _check_env(env: Any, count: int) -> None:
     if env.num_envs != count:
         raise ValueError(f"environment of {env.num_envs} rows; num_envs_per_env_runner is {count}")
     space = env.single_observation_space
-    if space.dtype != np.uint8 or len(space.shape or ()) != 3:
-        raise ValueError(f"observation space {space}; allowed: uint8 (columns, rows, 3)")
+    if (space.dtype, len(space.shape or ())) not in ((np.uint8, 3), (np.float32, 1)):
+        allowed = "uint8 (columns, rows, 3), or float32 (n,)"
+        raise ValueError(f"observation space {space}; allowed: {allowed}")
     if not isinstance(env.single_action_space, gym.spaces.Discrete):
         raise ValueError(f"action space {env.single_action_space}; allowed: Discrete")

@@ -17,8 +17,7 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.utils.metrics import LEARNER_RESULTS
 
 from whichgoal.environment import stay_on_loopback
-from whichgoal.envs.contract import Design, World
-from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
+from whichgoal.envs.contract import Design, LevelVectorEnv, World
 from whichgoal.envs.registry import world_named
 from whichgoal.models import checkpoint
 from whichgoal.models.threads import on_one_thread
@@ -140,12 +139,13 @@ def configure(
 def _module(spec: TrialSpec) -> RLModuleSpec:
     """Returns the network as RLlib builds it."""
     world, design = world_of(spec.world)
+    seen = world.kind.observation(world, design)
     return RLModuleSpec(
         module_class=AgentModule,
         model_config={
             "model": spec.model.model_dump(),
-            "palette": [list(code) for code in world.palette(design)],
-            "view": design.view,
+            "palette": seen.palette and [list(code) for code in seen.palette],
+            "view": seen.view,
             "max_seq_len": spec.train.max_seq_len,
         },
     )
@@ -157,12 +157,15 @@ def world_of(spec: WorldSpec) -> tuple[World, Design]:
     return world, world.Design(**spec.design())
 
 
-class TrialEnv(GridVectorEnv):
-    """A trial's training environment, built from RLlib's context: `world` and `num_envs`."""
+class TrialEnv:
+    """A trial's training environment, made from RLlib's context: `world` and `num_envs`.
 
-    def __init__(self, context: Any) -> None:
+    A class because RLlib takes classes and ids alone; what comes of it is its kind's vector env.
+    """
+
+    def __new__(cls, context: Any) -> LevelVectorEnv:  # type: ignore[misc]
         world, design = world_of(WorldSpec(**context["world"]))
-        super().__init__(world, design, context["num_envs"])
+        return world.kind.vector_env(world, design, context["num_envs"])
 
 
 def _keep_memory() -> None:

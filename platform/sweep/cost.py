@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
+from whichgoal.envs.registry import world_named
 from whichgoal.spec import ModelSpec, TrialSpec
 from whichgoal.storage import curve
 from whichgoal.storage.files import write_json
@@ -22,7 +23,7 @@ from whichgoal.storage.ledger import Stage as TrialStage
 from whichgoal.storage.ledger import TrialFolder
 from whichgoal.storage.root import Storage
 from whichgoal.sweep.sweep import Sweep, Values
-from whichgoal.sweep.trials import size_of
+from whichgoal.sweep.trials import design_of, size_of
 
 Source = Literal["past runs", "calibration", "nearest"]
 _MOST_RUNS = 400
@@ -98,12 +99,13 @@ class Stage:
 
 def kind_of(trial: TrialSpec) -> Kind:
     """Returns a trial's kind. Raises `ValueError` where its capacity cannot be met."""
-    design, model = trial.world.design(), trial.model
-    side = design["agent_view_size"] if design["view"] == "egocentric" else design["size"]
+    world, model = world_named(trial.world.name), trial.model
+    seen = world.kind.observation(world, design_of(trial))
     options = {name: getattr(model, name) for name in ("layers", "ticks", "memory")}
     parts = [f"{name} {value}" for name, value in options.items() if value is not None]
     parts += [f"{model.critic} critic"] if model.critic != "shared" else []
-    rest = ", ".join([*parts, f"{design['view']} view of {side}"])
+    what = "vector" if seen.view == "vector" else f"{seen.view} view"
+    rest = ", ".join([*parts, f"{what} of {seen.shape[0]}"])
     return Kind(model.arch, model.capacity, rest, size_of(trial).flops)
 
 

@@ -77,16 +77,14 @@ def check_boards(trial: TrialSpec) -> None:
     from whichgoal.models import sizes
 
     design, world = design_of(trial), world_named(trial.world.name)
-    tested = world.shifted(design).size
-    if (
-        design.view == "full"
-        and tested != design.size
-        and not sizes.architecture(trial.model).any_board
-    ):
+    trained, tested = (
+        world.kind.observation(world, one).shape[0] for one in (design, world.shifted(design))
+    )
+    if tested != trained and not sizes.architecture(trial.model).any_board:
         able = [name for name, one in sizes.ARCHITECTURES.items() if one.any_board]
         raise RuleError(
             f"boards of size {tested} at test, but {trial.model.arch!r} sees the whole board "
-            f"through a layer made for size {design.size}; allowed: test_size {design.size}, "
+            f"through a layer made for size {trained}; allowed: test_size {trained}, "
             f"view: egocentric, or model.arch {', '.join(able)}",
             "test_size",
             "size",
@@ -101,7 +99,8 @@ def _size(world_json: str, model: ModelSpec) -> Size:
 
     spec = WorldSpec.model_validate_json(world_json)
     world = world_named(spec.name)
-    design = world.Design.model_validate(spec.design())
-    side = design.agent_view_size if design.view == "egocentric" else design.size
-    seen = Seen(side, side, len(world.palette(design)), design.view)
+    shape, _, palette, view = world.kind.observation(world, world.Design(**spec.design()))
+    seen = Seen(1, 1, shape[0], "vector")
+    if palette is not None:
+        seen = Seen(shape[0], shape[1], len(palette), view)
     return sizes.solve(model, seen, world.num_actions)

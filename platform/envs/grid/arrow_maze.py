@@ -236,6 +236,7 @@ class ArrowMaze(MazeWorld):
         return {"opening": opening, "corner": corner}
 
     def palette(self, design: contract.Design) -> tuple[tuple[int, int, int], ...]:
+        assert isinstance(design, ArrowMazeDesign)
         seen = ((0, 0, 0), (1, 0, 0), (2, 5, 0), (3, 1, 0), PLACEBO_CODE)
         agent = tuple((10, 0, heading) for heading in range(4))
         return seen + agent if design.view == "full" else seen

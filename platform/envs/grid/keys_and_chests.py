@@ -238,6 +238,7 @@ class KeysAndChests(MazeWorld):
         return {"near": near, "far": near.model_copy(update={"test_size": 13})}
 
     def palette(self, design: contract.Design) -> tuple[tuple[int, int, int], ...]:
+        assert isinstance(design, KeysAndChestsDesign)
         seen = ((0, 0, 0), (1, 0, 0), (2, 5, 0), (5, 4, 0), (7, 3, 0), PLACEBO_CODE)
         agent = tuple((10, color, heading) for color in (0, YELLOW) for heading in range(4))
         return seen + agent if design.view == "full" else seen

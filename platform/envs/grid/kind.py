@@ -1,4 +1,4 @@
-"""The kind `GRID`: MiniGrid's boards, played by our compiled engine: they are their own lattice."""
+"""The kind `GRID`: MiniGrid's boards, played by our compiled engine, are their own lattice."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Grid(Kind):
     remedy = "use a larger test_size, a wider agent_view_size, or fewer battery.episodes"
 
     def observation(self, world: contract.World, design: contract.Design) -> Observation:
-        world, design = _own(world, design)
-        side = design.agent_view_size if design.view == "egocentric" else design.size
-        return Observation((side, side, 3), "uint8", world.palette(design), design.view)
+        own, given = _own(world, design)
+        side = given.agent_view_size if given.view == "egocentric" else given.size
+        return Observation((side, side, 3), "uint8", own.palette(given), given.view)
 
     def vector_env(
         self,
@@ -44,11 +44,9 @@ class Grid(Kind):
     ) -> GridVectorEnv:
         from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
 
-        world, design = _own(world, design)
         assert levels is None or isinstance(levels, GridLevels)
         return GridVectorEnv(
-            world,
-            design,
+            *_own(world, design),
             num_envs,
             split=split,
             levels=levels,
