@@ -1,4 +1,4 @@
-"""Boards as lattices: what can be entered by MiniGrid's rules, or by the world's own table."""
+"""Boards as lattices: what can be entered by MiniGrid's rules and by what a world's table says."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from whichgoal.envs.grid.engine.dynamics import GOAL, LAVA, passable
+from whichgoal.envs.grid.engine.codes import BITS, GOAL, LAVA, LOOK
+from whichgoal.envs.grid.engine.dynamics import passable
 from whichgoal.envs.grid.levels import GridLevels
-from whichgoal.envs.grid.uses import CellUse, lattice_uses, use_arrays
+from whichgoal.envs.grid.uses import GIVES, NEEDS, CellUse, lattice_uses, use_arrays
 from whichgoal.envs.lattice.lattice import Lattice
 from whichgoal.numba_cache import njit
 
@@ -16,8 +17,8 @@ from whichgoal.numba_cache import njit
 def lattice_of(levels: GridLevels, uses: Sequence[CellUse]) -> Lattice:
     """Returns boards as geometry, as they stand.
 
-    Walls, closed doors and objects block, except for what `uses` says can be entered. Goal objects
-    and lava end a walk.
+    Walls, closed doors and objects block, except for what `uses` says can be entered. A cell whose
+    use needs and gives nothing is open. Goal objects and lava end a walk.
     """
     table, shape = use_arrays(uses), levels.goal_map.shape
     free, final = np.empty((2, *shape), np.bool_)
@@ -42,13 +43,15 @@ def _cast(board, carrying, table, free, use, held, final):
         for x in range(board.shape[1]):
             for y in range(board.shape[2]):
                 kind, color, state = board[i, x, y]
-                free[i, x, y] = passable(kind, state)
                 final[i, x, y] = kind in (GOAL, LAVA)
-                if not free[i, x, y]:
-                    use[i, x, y] = table.of_cell[(kind | color << 4) & 127]
+                row = table.of_cell[(kind | color << 4) & LOOK]
+                if table.rows[row, NEEDS] == 0 and table.rows[row, GIVES] == 0:
+                    free[i, x, y] = row != 0 or passable(kind, state)
+                else:
+                    free[i, x, y], use[i, x, y] = False, row
         packed = carrying[i]
         while packed != 0:
             for item in range(len(table.items)):
-                if table.items[item] == packed & 127:
+                if table.items[item] == packed & LOOK:
                     held[i, item] += 1
-            packed >>= 9
+            packed >>= BITS

@@ -12,11 +12,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from whichgoal.envs.grid.engine.codes import EMPTY, FLOOR
 from whichgoal.envs.lattice.lattice import NOTHING, Use, use_table
 
 Code = tuple[int, int]
 """What lies in a cell or in a hand: MiniGrid's object and color."""
-EMPTY_CELL: Code = (1, 0)
+EMPTY_CELL: Code = (EMPTY, 0)
+NEEDS, SPENDS, GIVES, BECOMES = range(4)
+"""Columns of `UseArrays.rows`."""
 
 
 class CellUse(NamedTuple):
@@ -26,8 +29,9 @@ class CellUse(NamedTuple):
         cell: What lies there.
         needs: It can be entered only with this in hand; None: with anything.
         spends: Whether what was needed is gone then.
-        gives: What is in hand then.
-        becomes: What lies there then.
+        gives: What is in hand then; with a full hand (`MAX_HELD`) the cell cannot be entered.
+        becomes: What lies there then: nothing or a floor, or the same again: what stays can be
+            used again and again, and entered in no other way.
     """
 
     cell: Code
@@ -42,18 +46,14 @@ class UseArrays(NamedTuple):
 
     Attributes:
         of_cell: `uint8 [128]`, by `code(object, color)`: which row; 0: none.
-        needs: `int64 [u]`, `code` of what must be in hand; 0: nothing.
-        spends: `bool [u]`.
-        gives: `int64 [u]`, `code` of what is in hand then; 0: nothing.
-        becomes: `int64 [u]`, `code` of what lies there then.
+        rows: `int64 [u, 4]`, in columns `NEEDS`, `SPENDS`, `GIVES` and `BECOMES`: `code` of what
+            must be in hand (0: nothing), whether it is gone then, `code` of what is in hand then
+            (0: nothing) and of what lies there then.
         items: `int64 [k]`, the codes of all that can be in hand, as `Lattice.held` counts them.
     """
 
     of_cell: NDArray[np.uint8]
-    needs: NDArray[np.int64]
-    spends: NDArray[np.bool_]
-    gives: NDArray[np.int64]
-    becomes: NDArray[np.int64]
+    rows: NDArray[np.int64]
     items: NDArray[np.int64]
 
 
@@ -69,18 +69,31 @@ def items_in(uses: Sequence[CellUse]) -> list[Code]:
 
 
 def use_arrays(uses: Sequence[CellUse]) -> UseArrays:
-    """Returns a table of uses for compiled code."""
-    of_cell = np.zeros(128, np.uint8)
+    """Returns a table of uses for compiled code.
+
+    Raises:
+        ValueError: Two uses are of the same cell, or one is impossible.
+    """
+    assert len(uses) < 63  # they are bits of one integer
+    for use in uses:
+        _check(use)
+    if len({use.cell for use in uses}) < len(uses):
+        raise ValueError(f"two uses are of the same cell in {tuple(uses)}; allowed: one a cell")
+    of_cell, rows = np.zeros(128, np.uint8), np.zeros((1 + len(uses), 4), np.int64)
     for row, use in enumerate(uses, 1):
         of_cell[code(use.cell)] = row
-    return UseArrays(
-        of_cell,
-        np.array([0, *(code(use.needs) for use in uses)], np.int64),
-        np.array([False, *(use.spends for use in uses)], np.bool_),
-        np.array([0, *(code(use.gives) for use in uses)], np.int64),
-        np.array([0, *(code(use.becomes) for use in uses)], np.int64),
-        np.array([code(item) for item in items_in(uses)], np.int64),
-    )
+        rows[row] = code(use.needs), use.spends, code(use.gives), code(use.becomes)
+    return UseArrays(of_cell, rows, np.array([code(item) for item in items_in(uses)], np.int64))
+
+
+def _check(use: CellUse) -> None:
+    if use.spends and use.needs is None:
+        raise ValueError(f"{use} spends what it does not need; allowed: needs, or spends=False")
+    if use.becomes != use.cell and use.becomes[0] not in (EMPTY, FLOOR):
+        raise ValueError(
+            f"{use} leaves the object {use.becomes[0]} in the way; "
+            f"allowed: nothing ({EMPTY}), floor ({FLOOR}), or the cell as it was"
+        )
 
 
 def lattice_uses(uses: Sequence[CellUse]) -> NDArray[np.int64]:
@@ -90,4 +103,9 @@ def lattice_uses(uses: Sequence[CellUse]) -> NDArray[np.int64]:
     def number(item: Code | None) -> int:
         return NOTHING if item is None else items.index(item)
 
-    return use_table(tuple(Use(number(u.needs), u.spends, number(u.gives)) for u in uses))
+    return use_table(
+        tuple(
+            Use(number(use.needs), use.spends, number(use.gives), use.becomes == use.cell)
+            for use in uses
+        )
+    )

@@ -3,6 +3,8 @@
 A breadth-first search over (x, y, heading, which things were taken), backward: what is still to be
 had once some were taken follows from what is once one more was. What is in hand follows from which
 were taken, so nothing else is needed. A level with k things to take has up to 4 W H 2^k states.
+What stays counts as often as it can be used, as things to be taken one after the other. What only
+needs something to be in hand is no thing to take, if that cannot be lost.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.lattice.distances import UNREACHABLE, distances
 from whichgoal.envs.lattice.lattice import MAX_HELD, Lattice
+from whichgoal.envs.lattice.supply import gates, supply, times
 from whichgoal.numba_cache import njit
 
 MAX_OBJECTS = 16
@@ -56,7 +59,8 @@ def steps_to_go(lattice: Lattice, goal: int) -> tuple[NDArray[np.int32], NDArray
     """Returns how often a counted goal can be paid at most, and how far that is from every pose.
 
     Whoever follows the steps down (`greedy_actions`) attains it in the fewest env steps. They hold
-    until something is taken: then the levels are others, with steps of their own.
+    until something is taken, or what stays is left: then the levels are others, with steps of their
+    own.
 
     Args:
         lattice: n levels; their starts are where the agents stand.
@@ -87,7 +91,8 @@ def _play_out(
     most = _play_out_all(lattice, goal, attainable, steps, distance)
     if most > MAX_OBJECTS:
         raise ValueError(
-            f"a level has {most} things to take and cells to be paid; allowed: {MAX_OBJECTS}"
+            f"a level has {most} things to take and cells to be paid (what stays counts as often as "
+            f"it can be used); allowed: {MAX_OBJECTS}"
         )
 
 
@@ -96,9 +101,11 @@ class _Level(NamedTuple):
 
     Attributes:
         open: `bool [W, H]`, cells that can be entered and at which no walk ends.
-        goal_map, start, held, uses: Of `Lattice`, one level's.
+        goal_map, use_map, start, held, uses: Of `Lattice`, one level's.
+        gate: `bool [u]`, see `gates`.
         goal: Which goal is to be paid.
-        number: `int64 [W, H]`, the number of the thing to take or cell of the goal there; -1: none.
+        number: `int64 [W, H]`, the number of the thing to take or cell of the goal there, the first
+            of them where one stays; -1: none.
         cell: `int64 [MAX_OBJECTS, 2]`, where each of them is.
         use: `int64 [MAX_OBJECTS]`, which of `uses` it is; 0: a cell that pays and no more.
         objects: How many there are.
@@ -106,9 +113,11 @@ class _Level(NamedTuple):
 
     open: np.ndarray
     goal_map: np.ndarray
+    use_map: np.ndarray
     start: np.ndarray
     held: np.ndarray
     uses: np.ndarray
+    gate: np.ndarray
     goal: int
     number: np.ndarray
     cell: np.ndarray
@@ -129,17 +138,22 @@ class _Entries(NamedTuple):
 
 
 @njit(cache=True)
-def _number_objects(lattice, i, goal, number, cell, use):
+def _number_objects(lattice, i, goal, gate, number, cell, use):
     """Numbers what is to be taken and the cells of the goal (-1 elsewhere), lists, counts them."""
-    count = 0
+    count, total = 0, supply(lattice, i, MAX_OBJECTS + 1)
     for x in range(number.shape[0]):
         for y in range(number.shape[1]):
             number[x, y] = -1
-            if (lattice.goal_map[i, x, y] >> goal) & 1 or lattice.use[i, x, y] != 0:
-                number[x, y] = count
+            own = lattice.use[i, x, y]
+            pays = (lattice.goal_map[i, x, y] >> goal) & 1
+            if not pays and (own == 0 or gate[own]):
+                continue
+            number[x, y] = count
+            often = times(lattice.uses, own, total, MAX_OBJECTS + 1)
+            for _ in range(1 if gate[own] else often):
                 if count < MAX_OBJECTS:
                     cell[count] = x, y
-                    use[count] = lattice.use[i, x, y]
+                    use[count] = own
                 count += 1
     return count
 
@@ -150,7 +164,9 @@ def _hold(level, taken, held):
     held[:] = level.held
     for k in range(level.objects):
         if (taken >> k) & 1 and level.use[k] != 0:
-            needs, spends, gives = level.uses[level.use[k]]
+            if not _is_next(level, taken, k):
+                return False
+            needs, spends, gives = level.uses[level.use[k], :3]
             if needs >= 0:
                 held[needs] -= spends
             if gives >= 0:
@@ -162,29 +178,54 @@ def _hold(level, taken, held):
 
 
 @njit(cache=True)
-def _can_take(level, k, held):
+def _is_next(level, taken, k):
+    """Returns whether a thing is the first, or the one before it was taken, of its own cell."""
+    first = level.number[level.cell[k, 0], level.cell[k, 1]]
+    return k == first or (taken >> (k - 1)) & 1 == 1
+
+
+@njit(cache=True)
+def _can_take(level, k, taken, held):
     """Returns whether a thing can be taken with this in hand, `int16 [items]`."""
     if level.use[k] == 0:
         return level.open[level.cell[k, 0], level.cell[k, 1]]
     needs, gives = level.uses[level.use[k], 0], level.uses[level.use[k], 2]
-    return (needs < 0 or held[needs] > 0) and (gives < 0 or held.sum() < MAX_HELD)
+    can = (needs < 0 or held[needs] > 0) and (gives < 0 or held.sum() < MAX_HELD)
+    return can and _is_next(level, taken, k)
 
 
 @njit(cache=True)
-def _can_stand(level, taken, x, y):
+def _is_way(level, taken, held, x, y):
+    """Returns whether a cell can be entered, taking nothing, after these (bits) were taken."""
+    if x < 0 or y < 0 or x >= level.open.shape[0] or y >= level.open.shape[1]:
+        return False
+    k, use = level.number[x, y], level.use_map[x, y]
+    if k >= 0 and (taken >> k) & 1 == 0:
+        return False
+    if use == 0:
+        return k >= 0 or level.open[x, y]
+    if level.gate[use]:
+        needs = level.uses[use, 0]
+        return needs < 0 or held[needs] > 0
+    return level.uses[use, 3] == 0
+
+
+@njit(cache=True)
+def _can_stand(level, taken, held, x, y):
     """Returns whether one can be in a cell after these objects (bits) were taken."""
+    if (x == level.start[0] and y == level.start[1]) or _is_way(level, taken, held, x, y):
+        return True
     if x < 0 or y < 0 or x >= level.open.shape[0] or y >= level.open.shape[1]:
         return False
     k = level.number[x, y]
-    if k >= 0:
-        return (taken >> k) & 1 == 1
-    return level.open[x, y]
+    return k >= 0 and (taken >> k) & 1 == 1  # it stays, and was entered to be used
 
 
 @njit(cache=True)
 def _pays(level, k):
-    """Returns whether taking this object pays the goal."""
-    return (level.goal_map[level.cell[k, 0], level.cell[k, 1]] >> level.goal) & 1
+    """Returns whether taking this object pays the goal: what stays pays once."""
+    x, y = level.cell[k]
+    return level.number[x, y] == k and (level.goal_map[x, y] >> level.goal) & 1 == 1
 
 
 @njit(cache=True)
@@ -197,7 +238,7 @@ def _list_entries(level, taken, held, after, entries):
     found = 0
     for k in range(level.objects):
         x, y = level.cell[k]
-        if (taken >> k) & 1 or not _can_take(level, k, held):
+        if (taken >> k) & 1 or not _can_take(level, k, taken, held):
             continue
         pays = _pays(level, k)
         for heading in range(4):
@@ -215,9 +256,9 @@ def _list_entries(level, taken, held, after, entries):
 
 
 @njit(cache=True)
-def _spread(level, taken, entries, found, cost, queue):
+def _spread(level, taken, held, entries, found, cost, queue):
     """Writes the cost from every pose once these objects were taken: 0 where nothing is gained."""
-    height, start = level.open.shape[1], level.start
+    height = level.open.shape[1]
     cost[:] = 0
     head, tail, at = 0, 0, 0
     while head < tail or at < found:
@@ -225,8 +266,7 @@ def _spread(level, taken, entries, found, cost, queue):
             x, y, heading = entries.pose[at]
             own = entries.cost[at]
             at += 1
-            here = x == start[0] and y == start[1]
-            if not (here or _can_stand(level, taken, x, y)):
+            if not _can_stand(level, taken, held, x, y):
                 continue
             pose = (x * height + y) * 4 + heading
             if cost[pose] <= own:
@@ -241,11 +281,10 @@ def _spread(level, taken, entries, found, cost, queue):
             if move < 2:
                 before = (pose & ~3) | ((heading + 1 + 2 * move) & 3)
             else:
-                if not _can_stand(level, taken, x, y):
-                    break  # the start lies on something that is not taken before it is left
+                if not _is_way(level, taken, held, x, y):
+                    break  # the start lies on something, or one stands on what stays
                 x, y = x - DX[heading], y - DY[heading]
-                here = x == start[0] and y == start[1]
-                if not (here or _can_stand(level, taken, x, y)):
+                if not _can_stand(level, taken, held, x, y):
                     break
                 before = (x * height + y) * 4 + heading
             if cost[before] > own + 1:
@@ -271,7 +310,7 @@ def _play_out_one(level, cost, queue, distance):
         if taken != 0 and (taken & paying == paying or not can_be):
             continue
         found = _list_entries(level, taken, held, after, entries)
-        _spread(level, taken, entries, found, cost, queue)
+        _spread(level, taken, held, entries, found, cost, queue)
         for k in range(count):
             if (taken >> k) & 1:
                 pose = (level.cell[k, 0] * height + level.cell[k, 1]) * 4
@@ -296,8 +335,10 @@ def _write(level, cost, after, most, distance):
             distance[x, y, pose & 3] = cost[pose] + most * _PAYMENT
     for k in range(level.objects):
         x, y = level.cell[k]
-        if level.use[k] != 0 and not _can_take(level, k, level.held):
+        if level.use[k] != 0 and not _can_take(level, k, 0, level.held):
             continue
+        if level.uses[level.use[k], 3] != 0 and x == level.start[0] and y == level.start[1]:
+            continue  # it is what it is to stand there
         pays = int(_pays(level, k))
         for heading in range(4):
             distance[x, y, heading] = after[1 << k, k, heading] + (most - pays) * _PAYMENT
@@ -310,17 +351,20 @@ def _play_out_all(lattice, goal, attainable, steps, distance):
     number = np.empty(lattice.open.shape[1:], np.int64)
     cell, use = np.empty((MAX_OBJECTS, 2), np.int64), np.empty(MAX_OBJECTS, np.int64)
     cost, queue = np.empty(number.size * 4, np.int32), np.empty(number.size * 4, np.int64)
+    gate = gates(lattice.uses)
     for i in range(len(attainable)):
-        count = _number_objects(lattice, i, goal, number, cell, use)
+        count = _number_objects(lattice, i, goal, gate, number, cell, use)
         most = max(most, count)
         if most > MAX_OBJECTS:
             return most
         level = _Level(
             lattice.open[i] & ~lattice.final[i],
             lattice.goal_map[i],
+            lattice.use[i],
             lattice.start[i],
             lattice.held[i],
             lattice.uses,
+            gate,
             goal,
             number,
             cell,

@@ -27,11 +27,14 @@ class Use(NamedTuple):
         needs: The cell can be entered only with this in hand.
         spends: Whether what was needed is gone then.
         gives: What is in hand then; where a hand is full the cell cannot be entered.
+        stays: Whether what lies there stays, to be used again and again, and is entered in no other
+            way; else the cell is open then.
     """
 
     needs: int = NOTHING
     spends: bool = False
     gives: int = NOTHING
+    stays: bool = False
 
 
 class Lattice(NamedTuple):
@@ -41,9 +44,8 @@ class Lattice(NamedTuple):
 
     Attributes:
         open: `bool [n, W, H]`, cells that can be entered whatever is in hand.
-        use: `uint8 [n, W, H]`, where entering takes or gives: which of `uses`; 0 elsewhere. It does
-            so once, and then the cell is open.
-        uses: `int64 [u, 3]`, the fields of a `Use` in each row; row 0 is none.
+        use: `uint8 [n, W, H]`, where entering needs or gives: which of `uses`; 0 elsewhere.
+        uses: `int64 [u, 4]`, the fields of a `Use` in each row; row 0 is none.
         held: `int16 [n, items]`, how many of each item are in hand at the start.
         final: `bool [n, W, H]`, cells at which a walk ends: none leads on from there.
         goal_map: `uint16 [n, W, H]`, bit j is set where entering the cell pays goal j.
