@@ -12,8 +12,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from whichgoal.envs import contract
-from whichgoal.envs.contract import HIDDEN, PLACEBO, Kind, Levels, Observation, World
+from whichgoal.envs.contract import HIDDEN, PLACEBO, Design, Kind, Levels, Observation, World
 from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.lattice.lattice import Lattice
 from whichgoal.spec import Probability
@@ -32,9 +31,8 @@ class StarLevels(Levels):
     def free(self) -> np.ndarray:
         """Which cells can be entered, `bool [n, W, W]`: the hub and the arms."""
         free = np.zeros((len(self), 2 * HUB + 1, 2 * HUB + 1), bool)
-        free[:, HUB, HUB] = True
         for k in range(4):
-            for far in range(1, HUB):
+            for far in range(HUB):
                 free[:, HUB + far * DX[k], HUB + far * DY[k]] = far <= self.arms[:, k]
         return free
 
@@ -96,9 +94,8 @@ class StarEnv(VectorEnv):
         here = (self.levels_now.at[:, :2] == self.pose[:, None, :2]).all(axis=2)
         paid = here & go[:, None] & ~self.touched
         self.touched |= paid
-        goals = paid.astype(np.float32)
-        reward = goals[:, self.paying] - np.float32(self.design.step_cost)
-        terminated, infos = paid[:, self.ends].any(axis=1), {"goals": goals}
+        reward = paid[:, self.paying] - np.float32(self.design.step_cost)
+        terminated, infos = paid[:, self.ends].any(axis=1), {"goals": paid.astype(np.float32)}
         truncated = self.elapsed >= self.levels_now.limit
         if (over := terminated | truncated).any():
             infos["final_obs"] = self.levels_now.look(self.pose)
@@ -141,7 +138,7 @@ class StarKind(Kind):
         return "\n".join("".join(row).rstrip() for row in cells).strip("\n")
 
 
-class StarDesign(contract.Design):
+class StarDesign(Design):
     intended = "lamp"
     reach: int = 6
     test_reach: int = 12
