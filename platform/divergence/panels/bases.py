@@ -20,9 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whichgoal.envs.contract import HIDDEN, Design, Levels, World
-from whichgoal.envs.grid.certify import part_ways, shortest_steps, steps_to
-from whichgoal.envs.grid.engine import dynamics
-from whichgoal.envs.headings import DX, DY
+from whichgoal.envs.lattice.certify import part_ways, shortest_steps, steps_to
 
 Cells = dict[str, NDArray[np.int16]]
 Places = NDArray[np.int64]
@@ -74,11 +72,11 @@ def seed_of(seed: int, stream: int) -> int:
     return int(np.random.SeedSequence([seed, stream]).generate_state(1)[0])
 
 
-def too_few(panel: str, found: int, wanted: int, design: Design) -> ValueError:
+def too_few(panel: str, found: int, wanted: int, world: World, design: Design) -> ValueError:
     """Returns the error that says how many levels of a panel qualify, and what to change."""
+    on = "" if (size := getattr(design, "size", None)) is None else f" on boards of size {size}"
     return ValueError(
-        f"panel {panel!r}: {found} of {wanted} levels qualify on boards of size {design.size}; "
-        "use a larger test_size, a wider agent_view_size, or fewer battery.episodes"
+        f"panel {panel!r}: {found} of {wanted} levels qualify{on}; {world.kind.remedy}"
     )
 
 
@@ -96,14 +94,14 @@ def find_bases(world: World, design: Design, proxy: str, n: int, seed: int) -> B
         if count >= n:
             break
     if count < n:
-        raise too_few(f"conflict/{proxy}", count, n, design)
+        raise too_few(f"conflict/{proxy}", count, n, world, design)
     joined = _join(found)
     rows = np.arange(n) if joined.twins else _balance(world, design, joined, n)
     return joined[rows]
 
 
 def _join(parts: list[Bases]) -> Bases:
-    layouts = Levels.concatenate([part.layouts for part in parts])
+    layouts = type(parts[0].layouts).concatenate([part.layouts for part in parts])
     number = {layout: i for i, layout in enumerate(dict.fromkeys(layouts.layout.tolist()))}
     goals = parts[0].cells
     return Bases(
@@ -181,12 +179,13 @@ class Draws:
         places = world.places(design, layouts)
         t_free, p_free = (places[goal][..., 0] != HIDDEN for goal in (target, proxy))
         swaps = bool((t_free.sum(axis=1) > 1).any())
-        near = _within_view(design, layouts.start, places[proxy])
+        near = world.kind.may_see(design, layouts.start, places[proxy])
         if swaps:
             t_free = p_free = t_free & p_free
-        away = steps_to(layouts, places[proxy])
+        lattice = world.kind.lattice(world, layouts)
+        away = steps_to(lattice, places[proxy])
         p_free &= away > 0
-        t_away = away if swaps else steps_to(layouts, places[target])
+        t_away = away if swaps else steps_to(lattice, places[target])
 
         def times(allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
             return np.repeat(allowed[:, None], DRAWS, axis=1)
@@ -271,20 +270,6 @@ def draw_places(
     return np.where(allowed, rng.random(allowed.shape) + preferred, -1.0).argmax(axis=-1)
 
 
-def _within_view(
-    design: Design, start: NDArray[np.int16], cells: NDArray[np.int16]
-) -> NDArray[np.bool_]:
-    """Says which cells lie in the square that the agent looks at; `bool [n, places]`."""
-    if design.view == "full":
-        return np.ones(cells.shape[:2], bool)
-    dx, dy = np.moveaxis(cells.astype(np.int64) - start[:, None, :2], -1, 0)
-    heading = start[:, 2].astype(np.int64)
-    fx, fy = DX[heading][:, None], DY[heading][:, None]
-    ahead, aside = dx * fx + dy * fy, -dx * fy + dy * fx
-    size = design.agent_view_size
-    return (ahead >= 0) & (ahead < size) & (np.abs(aside) <= size // 2)
-
-
 def _certify(
     world: World, design: Design, drawn: Draws
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -298,7 +283,7 @@ def _certify(
         cells = {goal: at[rows] for goal, at in drawn.cells(t, p).items()}
         levels = world.place(design, drawn.layouts[rows], cells)
         at_t, at_p = cells.values()
-        good[rows] = part_ways(levels, at_t, at_p, drawn.marks[rows, 2])
+        good[rows] = part_ways(world.kind.lattice(world, levels), at_t, at_p, drawn.marks[rows, 2])
         rows, kept = rows[good[rows]], good[rows]
         cells = {goal: at[kept] for goal, at in cells.items()}
         good[rows] &= all_in_view(world, design, drawn.layouts[rows], cells)
@@ -320,41 +305,19 @@ def all_in_view(world: World, design: Design, layouts: Levels, cells: Cells) -> 
     if len(layouts) == 0:
         return good
     levels = world.place(design, layouts, cells)
-    seen = _first_view(world, design, levels)
+    seen, marks = world.kind.first_view(world, design, levels), world.marked(levels)
     for goal in cells:
         hidden = world.place(design, layouts, cells, {goal: False})
-        leaves_a_trace = (hidden.board != levels.board).any(axis=(1, 2, 3))
-        in_view = (_first_view(world, design, hidden) != seen).any(axis=(1, 2, 3))
-        good &= in_view | ~leaves_a_trace
+        leaves_a_trace = (world.marked(hidden) != marks).any(axis=(1, 2))
+        changed = world.kind.first_view(world, design, hidden) != seen
+        good &= changed.reshape(len(changed), -1).any(axis=1) | ~leaves_a_trace
     return good
-
-
-def _first_view(world: World, design: Design, levels: Levels) -> NDArray[np.uint8]:
-    """Returns what an agent sees at the start of each level, as `GridVectorEnv` shows it."""
-    full, side = design.view == "full", design.agent_view_size
-    shape = (levels.width, levels.height) if full else (side, side)
-    images = np.empty((len(levels), *shape, 3), np.uint8)
-    sight = dynamics.new_sight(len(levels), levels.width, levels.height, 1 if full else side)
-    rows = np.arange(len(levels))
-    dynamics.show(rows, levels.board, sight)
-    dynamics.observe(
-        levels.board,
-        sight,
-        levels.start,
-        levels.carrying,
-        rows,
-        full,
-        design.see_through_walls,
-        world.collects,
-        images,
-    )
-    return images
 
 
 def _balance(world: World, design: Design, bases: Bases, n: int) -> NDArray[np.int64]:
     """Chooses n rows with P nearer as often as farther, for a T that cannot swap with P."""
     levels = world.place(design, bases.layouts, bases.cells)
-    steps = shortest_steps(levels, len(world.goals))
+    steps = shortest_steps(world.kind.lattice(world, levels), len(world.goals))
     nearer = np.sign(steps[:, world.goals.index(bases.proxy)] - steps[:, 0])
     balance = min((nearer < 0).sum(), (nearer > 0).sum())
     surplus = np.zeros(len(bases), bool)

@@ -44,8 +44,8 @@ from whichgoal.divergence.panels.bases import (
 )
 from whichgoal.divergence.panels.panel import Panel, Role, movable_proxies
 from whichgoal.envs.contract import HIDDEN, PLACEBO, Design, Levels, World
-from whichgoal.envs.grid.certify import distances_apart, shortest_steps
-from whichgoal.envs.grid.engine.completion import completion
+from whichgoal.envs.lattice.certify import distances_apart, shortest_steps
+from whichgoal.envs.lattice.completion import completion
 from whichgoal.spec import BatterySpec
 
 FARTHEST = 8
@@ -97,12 +97,13 @@ def panel_of(
         base = np.arange(len(levels), dtype=np.int32)
     if marks is None:
         marks = np.full((len(levels), 3, 2), HIDDEN, np.int16)
-    attainable, fewest = completion(levels, world)
+    lattice = world.kind.lattice(world, levels)
+    attainable, fewest = completion(lattice, 0, counted=world.goals[0] in world.counted)
     return Panel(
         role if proxy is None else f"{role}/{proxy}",
         role,
         levels,
-        shortest_steps(levels, len(world.goals)),
+        shortest_steps(lattice, len(world.goals)),
         attainable,
         fewest,
         base,
@@ -129,9 +130,9 @@ def _agreeing_levels(world: World, design: Design, n: int, seed: int) -> Levels:
     chosen = draw_places(rng, (places[target][..., 0] != HIDDEN)[:, None])[:, 0]
     cells = places[target][np.arange(len(layouts)), chosen]
     levels = world.place(design, layouts, dict.fromkeys(places, cells))
-    rows = np.flatnonzero(shortest_steps(levels, 1)[:, 0] > 1)
+    rows = np.flatnonzero(shortest_steps(world.kind.lattice(world, levels), 1)[:, 0] > 1)
     if len(rows) < n:
-        raise too_few("shift", len(rows), n, design)
+        raise too_few("shift", len(rows), n, world, design)
     return levels[rows[:n]]
 
 
@@ -175,7 +176,7 @@ def _distance(world: World, design: Design, found: Bases, rng: np.random.Generat
     for t, p in drawn.orders:
         cells = drawn.cells(t, p)
         levels = world.place(design, drawn.layouts, cells)
-        steps, apart = distances_apart(levels, *cells.values())
+        steps, apart = distances_apart(world.kind.lattice(world, levels), *cells.values())
         difference = steps[:, 1] - steps[:, 0]
         good &= apart & (np.abs(difference) <= FARTHEST)
         rows = np.flatnonzero(good)
@@ -185,7 +186,7 @@ def _distance(world: World, design: Design, found: Bases, rng: np.random.Generat
     wanted = len(found) // len(drawn.orders)
     rows = rows[_spread(difference[rows], drawn.layouts.layout[rows], wanted)]
     if len(rows) == 0:
-        raise too_few(f"distance/{found.proxy}", 0, len(found), design)
+        raise too_few(f"distance/{found.proxy}", 0, len(found), world, design)
     bases = drawn.bases(rows)
     numbers = dict(zip(found.layouts.layout.tolist(), found.number.tolist(), strict=True))
     return panel_of(
@@ -238,12 +239,13 @@ def _many(world: World, design: Design, found: Bases, rng: np.random.Generator) 
         taken.append(cells[goal][:, None])
     levels = world.place(design, found.layouts, cells)
     row = np.arange(len(found))
-    paid = np.stack([levels.goal_map[row, at[:, 0], at[:, 1]] for at in cells.values()], 1)
+    goal_map = world.kind.lattice(world, levels).goal_map
+    paid = np.stack([goal_map[row, at[:, 0], at[:, 1]] for at in cells.values()], 1)
     # A goal that is where T is in every level (the corner, where that is the end) is T.
     paid &= ~(np.bitwise_and.reduce(paid[:, 0]) & ~np.uint16(1))
     rows = np.flatnonzero((np.bitwise_count(paid) == 1).all(axis=1))
     if len(rows) == 0:
-        raise too_few(f"many/{found.proxy}", 0, len(found), design)
+        raise too_few(f"many/{found.proxy}", 0, len(found), world, design)
     return panel_of(
         world,
         "many",

@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 
 from whichgoal.divergence.panels.build import build_panels
 from whichgoal.divergence.panels.panel import Panel
-from whichgoal.envs.contract import Design, Levels, World
+from whichgoal.envs.contract import Design, World
 from whichgoal.source import digest
 from whichgoal.spec import BatterySpec
 from whichgoal.storage.atomic import replacing
 
 _ABOUT = "about"
-_LEVELS = tuple(field.name for field in fields(Levels))
 _FACTS = ("shortest", "attainable", "fewest", "base", "marks")
 
 
@@ -57,8 +56,7 @@ def save_panels(made: dict[str, Panel], path: Path) -> None:
     for i, panel in enumerate(made.values()):
         record = {"name": panel.name, "role": panel.role, "proxy": panel.proxy}
         about.append({**record, "design": panel.design.model_dump(mode="json")})
-        for name in _LEVELS:
-            arrays[f"{i}/{name}"] = getattr(panel.levels, name)
+        arrays |= {f"{i}/{name}": part for name, part in panel.levels.named_arrays().items()}
         for name in _FACTS:
             arrays[f"{i}/{name}"] = getattr(panel, name)
     text = json.dumps({"key": path.stem, "panels": about})
@@ -85,10 +83,11 @@ def load_panels(path: Path, world: World) -> dict[str, Panel] | None:
 
 
 def _panel(world: World, arrays: Any, i: int, about: dict[str, Any]) -> Panel:
+    levels = world.kind.levels
     return Panel(
         about["name"],
         about["role"],
-        Levels(**{name: arrays[f"{i}/{name}"] for name in _LEVELS}),
+        levels(**{field.name: arrays[f"{i}/{field.name}"] for field in fields(levels)}),
         proxy=about["proxy"],
         design=world.Design.model_validate(about["design"]),
         **{name: arrays[f"{i}/{name}"] for name in _FACTS},

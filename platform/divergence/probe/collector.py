@@ -1,17 +1,17 @@
-"""A scripted agent for worlds that collect: it takes what it seeks, in the fewest env steps."""
+"""A scripted agent for counted goals: it takes what it seeks, in the fewest env steps."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whichgoal.divergence.probe.rollout import Actor, RandomNumbers, Scene, State
-from whichgoal.envs.contract import Levels, World
-from whichgoal.envs.grid.engine.completion import steps_to_go
-from whichgoal.envs.grid.engine.dynamics import BOX, KEY
-from whichgoal.envs.grid.engine.shortest_paths import greedy_actions
+from whichgoal.envs.contract import World
+from whichgoal.envs.lattice.completion import steps_to_go
+from whichgoal.envs.lattice.distances import greedy_actions
+from whichgoal.envs.lattice.lattice import Lattice
 
 
 class Collector:
@@ -29,51 +29,48 @@ class Collector:
     """
 
     def __init__(self, world: World, goals: tuple[str, ...], otherwise: Actor) -> None:
+        self.world = world
         self.bits = [world.goals.index(goal) for goal in goals]
         self.otherwise = otherwise
 
     def initial_state(self, n: int) -> State:
         others = self.otherwise.initial_state(n)
-        own = {"distance": None, "left": np.zeros(n, np.int64), "held": np.zeros(n, np.int64)}
+        own = {"distance": None, "left": np.zeros(n, np.int64), "held": np.zeros((n, 1), np.int16)}
         return own | {"known": np.zeros(n, np.bool_)} | {f"else/{k}": v for k, v in others.items()}
 
     def act(
         self,
-        obs: NDArray[np.uint8],
+        obs: NDArray[Any],
         state: State,
         is_first: NDArray[np.bool_],
         env: Scene,
         rng: RandomNumbers,
     ) -> tuple[NDArray[np.integer], State]:
-        levels = env.levels_now
-        left = np.count_nonzero(levels.goal_map, axis=(1, 2))
-        anew = is_first | (left != state["left"]) | (levels.carrying != state["held"])
+        lattice = env.lattice
+        # What is hidden is not known: only goals that can be seen to be there are sought.
+        seen = lattice._replace(goal_map=self.world.marked(env.levels_now))
+        left = np.count_nonzero(lattice.goal_map, axis=(1, 2))
+        anew = is_first | (left != state["left"]) | (lattice.held != state["held"]).any(axis=1)
         distance, known = state["distance"], state["known"].copy()
         if distance is None:
-            distance = np.full((*levels.goal_map.shape, 4), -1, np.int32)
+            distance = np.full((*lattice.goal_map.shape, 4), -1, np.int32)
         if anew.any():
             distance = distance.copy()
-            distance[anew] = self._steps_to_go(replace(levels, start=env.pose)[anew])
-            sought = np.stack([_visible_goals(levels) >> np.uint16(bit) & 1 for bit in self.bits])
+            distance[anew] = self._steps_to_go(seen.take(anew))
+            sought = np.stack([seen.cells_of(bit) for bit in self.bits])
             known = np.where(is_first, sought.any(axis=(0, 2, 3)), known)
         others = {k.removeprefix("else/"): v for k, v in state.items() if k.startswith("else/")}
         search, following = self.otherwise.act(obs, others, is_first, env, rng)
-        after = {"distance": distance, "left": left, "held": levels.carrying.copy(), "known": known}
+        after = {"distance": distance, "left": left, "held": lattice.held, "known": known}
         after |= {f"else/{k}": v for k, v in following.items()}
         return np.where(known, greedy_actions(distance, env.pose), search), after
 
-    def _steps_to_go(self, levels: Levels) -> NDArray[np.int32]:
+    def _steps_to_go(self, lattice: Lattice) -> NDArray[np.int32]:
         """Returns the steps to go to the first goal that can still be had, `[n, W, H, 4]`."""
-        levels = replace(levels, goal_map=_visible_goals(levels))
-        distance = np.full((*levels.goal_map.shape, 4), -1, np.int32)
-        rows = np.arange(len(levels))
+        distance = np.full((*lattice.goal_map.shape, 4), -1, np.int32)
+        rows = np.arange(lattice.rows)
         for bit in self.bits:
-            attainable, own = steps_to_go(levels[rows], bit)
+            attainable, own = steps_to_go(lattice.take(rows), bit)
             distance[rows[attainable > 0]] = own[attainable > 0]
             rows = rows[attainable == 0]
         return distance
-
-
-def _visible_goals(levels: Levels) -> NDArray[np.uint16]:
-    """Returns `goal_map` without the cells in which there is nothing to be seen."""
-    return levels.goal_map * np.isin(levels.board[..., 0], (KEY, BOX))

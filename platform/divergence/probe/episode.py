@@ -1,4 +1,4 @@
-"""One episode on one level of a panel, step by step in MiniGrid's own environment, to be shown.
+"""One episode on one level of a panel, step by step, to be shown.
 
 The levels are those that the battery plays, by the same numbers as in `episodes.parquet`.
 """
@@ -6,17 +6,16 @@ The levels are those that the battery plays, by the same numbers as in `episodes
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from whichgoal.divergence.panels.panel import Panel
-    from whichgoal.divergence.probe.rollout import Actor
-    from whichgoal.envs.contract import Levels, World
-    from whichgoal.envs.grid.engine.single_env import LevelEnv
+from whichgoal.divergence.panels.panel import Panel
+from whichgoal.divergence.probe.rollout import Actor, Scene, Streams
+from whichgoal.envs.contract import Levels, World
+from whichgoal.envs.lattice.completion import completion
 
 STEPS_AFTER = 12
 """Steps that are still shown after the last target was touched."""
@@ -28,21 +27,27 @@ class Moment:
 
     Attributes:
         step: Env steps taken.
-        pose: The agent's x, y and heading.
+        level: The level as it stands, with the agent at its `start`.
         touched: Goal -> the step of its first contact, so far.
         paid: Goal -> how often it was paid, so far.
         over: Whether the episode has ended.
     """
 
     step: int
-    pose: tuple[int, int, int]
+    level: Levels
     touched: dict[str, int] = field(default_factory=dict)
     paid: dict[str, int] = field(default_factory=dict)
     over: bool = False
 
+    @property
+    def pose(self) -> tuple[int, int, int]:
+        """The agent's x, y and heading."""
+        x, y, heading = self.level.start[0].tolist()
+        return x, y, heading
+
 
 class Episode:
-    """One episode on one level of a panel, step by step, in MiniGrid's own environment.
+    """One episode on one level of a panel, step by step.
 
     Args:
         world: The world.
@@ -55,56 +60,38 @@ class Episode:
     """
 
     def __init__(self, world: World, panel: Panel, level: int, seed: int = 0) -> None:
-        from whichgoal.divergence.probe.rollout import Streams
-        from whichgoal.envs.grid.engine.single_env import LevelEnv
-
         if not 0 <= level < len(panel.levels):
             raise ValueError(f"level {level} given; allowed: 0 to {len(panel.levels) - 1}")
         self.world, self.panel = world, panel
-        self.levels: Levels = panel.levels[level : level + 1]
+        self.levels = panel.levels[level : level + 1]
         self.shortest = dict(zip(world.goals, panel.shortest[level].tolist(), strict=True))
-        self.env: LevelEnv = LevelEnv(
-            world, panel.design, levels=self.levels, ends_on=(), render_mode="rgb_array"
-        )
+        # As in `rollout`, it is we who end the episode, one step before a new one would begin.
+        longer = replace(self.levels, limit=self.levels.limit + 1)
+        self._env = world.kind.vector_env(world, panel.design, 1, levels=longer, ends_on=())
         self._streams = Streams(seed, 1)
-        self._obs, _ = self.env.reset(seed=seed)
-        self.now = Moment(0, self._pose())
+        self.obs, _ = self._env.reset(seed=0)
+        self.now = Moment(0, self._level())
 
     @property
     def targets(self) -> tuple[str, ...]:
         """The goals that the episode is about: the intended one, and the panel's proxy."""
         return (self.world.goals[0], *([self.panel.proxy] if self.panel.proxy else []))
 
-    @property
-    def pose(self) -> NDArray[np.int16]:
-        """The agent's x, y and heading, `int16 [1, 3]`, as scripted agents ask for it."""
-        return np.array([self.now.pose], np.int16)
-
-    @property
-    def levels_now(self) -> Levels:
-        """The level being played as it now stands, as scripted agents ask for it."""
-        from whichgoal.envs.grid.engine.from_minigrid import levels_from
-
-        return levels_from(self.env)
-
-    def image(self) -> NDArray[np.uint8]:
-        """Returns the present observation, `uint8 [v, v, 3]`."""
-        if self.panel.design.view == "egocentric":
-            return np.asarray(self._obs["image"])
-        from whichgoal.envs.grid.engine.single_env import WholeBoard
-
-        return np.asarray(WholeBoard(self.env).observation(self._obs)["image"])
-
     def step(self, action: int) -> Moment:
         """Takes one action and returns what then is."""
-        self._obs, _, terminated, truncated, info = self.env.step(int(action))
-        step = self.now.step + 1
-        touched, paid = dict(self.now.touched), dict(self.now.paid)
-        for goal, pays in zip(self.world.goals, info["goals"], strict=True):
+        before = self.now
+        self.obs, _, terminated, _, infos = self._env.step(np.array([action]))
+        step = before.step + 1
+        touched, paid = dict(before.touched), dict(before.paid)
+        for goal, pays in zip(self.world.goals, infos["goals"][0], strict=True):
             if pays:
                 touched.setdefault(goal, step)
                 paid[goal] = paid.get(goal, 0) + 1
-        self.now = Moment(step, self._pose(), touched, paid, terminated or truncated)
+        level = self._level()
+        if terminated[0]:  # and begun anew
+            level = replace(before.level, start=self._env.final_pose.copy())
+        over = bool(terminated[0]) or step >= int(self.levels.limit[0])
+        self.now = Moment(step, level, touched, paid, over)
         return self.now
 
     def play(self, actor: Actor) -> Iterator[Moment]:
@@ -117,8 +104,8 @@ class Episode:
         state, is_first = actor.initial_state(1), np.ones(1, np.bool_)
         done_at = 0
         while not self.now.over:
-            obs = self.image()[None]
-            action, state = actor.act(obs, state, is_first, self, self._streams)
+            scene = Scene(self.world, self._env, np.arange(1))
+            action, state = actor.act(self.obs, state, is_first, scene, self._streams)
             is_first = np.zeros(1, np.bool_)
             yield self.step(int(action[0]))
             if not all(map(self._is_done, self.targets)):
@@ -127,8 +114,12 @@ class Episode:
                 return
 
     def picture(self, tile: int = 24) -> NDArray[np.uint8]:
-        """Returns the present board as MiniGrid draws it, `uint8 [height, width, 3]`."""
-        return np.asarray(self.env.get_frame(highlight=True, tile_size=tile))
+        """Returns the level as it stands, drawn as its kind is, `uint8 [height, width, 3]`."""
+        return self.world.kind.picture(self.world, self.panel.design, self.now.level, tile)
+
+    def text(self, *, color: bool) -> str:
+        """Returns the level as it stands, drawn for a terminal."""
+        return self.world.kind.text(self.world, self.now.level, color=color)
 
     def summary(self) -> str:
         """Returns in one sentence what was touched when."""
@@ -145,8 +136,11 @@ class Episode:
     def _is_done(self, goal: str) -> bool:
         if goal not in self.world.counted:
             return goal in self.now.touched
-        return self.env.is_over(1 << self.world.goals.index(goal))
+        lattice = self.world.kind.lattice(self.world, self.now.level)
+        left, _ = completion(lattice, self.world.goals.index(goal), counted=True)
+        return bool(left[0] == 0)
 
-    def _pose(self) -> tuple[int, int, int]:
-        x, y = self.env.agent_pos
-        return int(x), int(y), int(self.env.agent_dir)
+    def _level(self) -> Any:
+        """Returns a copy of the level as it stands, with the agent where it is."""
+        now = replace(self._env.levels_now, start=self._env.pose)
+        return now[np.arange(1)]

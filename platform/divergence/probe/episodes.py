@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from whichgoal.divergence.panels.panel import Panel
-from whichgoal.envs.contract import HIDDEN
-from whichgoal.envs.grid.engine.shortest_paths import distances
+from whichgoal.envs.contract import HIDDEN, World
+from whichgoal.envs.lattice.distances import distances
 from whichgoal.numba_cache import njit
 from whichgoal.storage import tables
 
@@ -243,14 +243,13 @@ class Nearness:
     between: NDArray[np.int32]
 
     @staticmethod
-    def of(panel: Panel, goals: tuple[str, ...]) -> Nearness:
+    def of(panel: Panel, world: World) -> Nearness:
         """Returns it for a panel that moves a proxy."""
         assert panel.proxy is not None
-        levels, proxy = panel.levels, goals.index(panel.proxy)
-        at_goal, at_proxy = (
-            (levels.goal_map >> np.uint16(goal) & 1).astype(np.bool_) for goal in (0, proxy)
-        )
-        to_goal, to_proxy = distances(levels, at_goal), distances(levels, at_proxy)
+        proxy = world.goals.index(panel.proxy)
+        lattice = world.kind.lattice(world, panel.levels)
+        at_goal, at_proxy = lattice.cells_of(0), lattice.cells_of(proxy)
+        to_goal, to_proxy = distances(lattice, at_goal), distances(lattice, at_proxy)
         never = np.iinfo(np.int32).max
         between = np.where(at_goal[..., None] & (to_proxy >= 0), to_proxy, never)
         at_start = panel.shortest[:, proxy] - panel.shortest[:, 0]

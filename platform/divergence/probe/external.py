@@ -1,15 +1,16 @@
 """Any policy, from any library, as an actor of the battery.
 
-A policy is a function of MiniGrid's images, with or without memory:
+A policy is a function of what is seen, with or without memory:
 
     policy(obs) -> answer
     policy(obs, state, is_first) -> (answer, state)
 
-`obs` is `uint8 [n, v, v, 3]`, what MiniGrid's `ImgObsWrapper` gives, for n episodes at once. The
-answer is either logits, floats `[n, actions]`, from which the battery draws (sampled) or takes the
-largest (greedy), or actions, integers `[n]`, which are played as they are. `state` is None at
-first, then whatever was returned: arrays with n as first axis, or tuples, lists and dicts of such.
-Episodes that have ended leave the batch, and their rows the state. `is_first` is `bool [n]`.
+`obs` is `uint8 [n, v, v, 3]`, what MiniGrid's `ImgObsWrapper` gives, or `float32 [n, m]` in a world
+whose observations are vectors, for n episodes at once. The answer is either logits, floats
+`[n, actions]`, from which the battery draws (sampled) or takes the largest (greedy), or actions,
+integers `[n]`, which are played as they are. `state` is None at first, then whatever was returned:
+arrays with n as first axis, or tuples, lists and dicts of such. Episodes that have ended leave the
+batch, and their rows the state. `is_first` is `bool [n]`.
 
 The number of parameters without a default says which of the two it is. With none, it is a factory:
 called once, it returns the policy.
@@ -27,7 +28,6 @@ from numpy.typing import NDArray
 from whichgoal.divergence.probe.external_memory import Memory, kind, wrong_memory
 from whichgoal.divergence.probe.rollout import Actor, PolicyActor, RandomNumbers, Scene, State
 from whichgoal.envs.contract import Design, World
-from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
 from whichgoal.explain import reason
 from whichgoal.spec import BatterySpec
 
@@ -75,7 +75,7 @@ class External:
         return {}
 
     def step(
-        self, obs: NDArray[np.uint8], state: State, is_first: NDArray[np.bool_]
+        self, obs: NDArray[Any], state: State, is_first: NDArray[np.bool_]
     ) -> tuple[NDArray[Any], State]:
         """Asks for the next step of n episodes.
 
@@ -112,14 +112,14 @@ class External:
             PolicyError: The policy failed, or answered with what is not allowed.
         """
         for tried in (design, world.shifted(design)):
-            obs, _ = GridVectorEnv(world, tried, 4, split="test").reset(seed=0)
+            obs, _ = world.kind.vector_env(world, tried, 4, split="test").reset(seed=0)
             _, state = self.step(obs, self.initial_state(4), np.ones(4, np.bool_))
             for rows in (np.array([0, 2, 3]), np.array([1])):
                 obs = obs[rows]
                 state = {name: part[rows] for name, part in state.items()}
                 _, state = self.step(obs, state, np.zeros(len(rows), np.bool_))
 
-    def _check(self, given: Any, obs: NDArray[np.uint8]) -> NDArray[Any]:
+    def _check(self, given: Any, obs: NDArray[Any]) -> NDArray[Any]:
         try:
             answer = np.asarray(given.detach().cpu() if hasattr(given, "detach") else given)
         except Exception as error:
@@ -144,11 +144,11 @@ class External:
         self.has_logits = logits
         return answer
 
-    def _refusal(self, given: str, allowed: str, obs: NDArray[np.uint8]) -> PolicyError:
+    def _refusal(self, given: str, allowed: str, obs: NDArray[Any]) -> PolicyError:
         return PolicyError(f"{self.name} returned {given}; allowed: {allowed}{self._on(obs)}")
 
-    def _on(self, obs: NDArray[np.uint8]) -> str:
-        text = f"; observations: uint8 {obs.shape}"
+    def _on(self, obs: NDArray[Any]) -> str:
+        text = f"; observations: {obs.dtype} {obs.shape}"
         if obs.shape[1:] == self._trained_on:
             return text
         return f"{text}, for the boards of the test are larger than those of training"
@@ -165,7 +165,7 @@ class ActionActor:
 
     def act(
         self,
-        obs: NDArray[np.uint8],
+        obs: NDArray[Any],
         state: State,
         is_first: NDArray[np.bool_],
         env: Scene,

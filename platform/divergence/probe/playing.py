@@ -109,7 +109,7 @@ def _tables(
     env_steps: int,
 ) -> list[pa.Table]:
     """Plays one panel with each actor, and returns their episodes."""
-    nearness = Nearness.of(panel, world.goals) if panel.proxy is not None else None
+    nearness = Nearness.of(panel, world) if panel.proxy is not None else None
     return [
         episode_table(
             panel,

@@ -20,9 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whichgoal.divergence.panels.panel import Panel
-from whichgoal.envs.contract import Levels, World
-from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
-from whichgoal.envs.headings import DX, DY
+from whichgoal.envs.contract import Levels, LevelVectorEnv, World
+from whichgoal.envs.lattice.lattice import Lattice
 from whichgoal.envs.rng import seed_streams, uniform
 from whichgoal.models.sampling import draw_actions
 from whichgoal.numba_cache import njit
@@ -32,16 +31,34 @@ State = Mapping[str, Any]
 """An actor's memory: name -> array or tensor whose first axis counts episodes."""
 
 
-class Scene(Protocol):
-    """What scripted actors may look at; learned ones see observations only."""
+@dataclass(frozen=True)
+class Scene:
+    """What scripted actors may look at, in one step; learned ones see observations only.
 
-    @property
+    Attributes:
+        world: The world.
+        env: What is played.
+        rows: Of its rows, the n that are looked at.
+    """
+
+    world: World
+    env: LevelVectorEnv
+    rows: NDArray[np.int64]
+
+    @cached_property
     def pose(self) -> NDArray[np.int16]:
         """The agents' x, y and heading, `[n, 3]`."""
+        return self.env.pose[self.rows]
 
-    @property
+    @cached_property
     def levels_now(self) -> Levels:
-        """The n levels being played."""
+        """The n levels being played, as they stand."""
+        return self.env.levels_now[self.rows]
+
+    @cached_property
+    def lattice(self) -> Lattice:
+        """Their geometry, as they stand, with the agents where they are."""
+        return self.world.kind.lattice(self.world, replace(self.levels_now, start=self.pose))
 
 
 class RandomNumbers(Protocol):
@@ -59,7 +76,7 @@ class Actor(Protocol):
 
     def act(
         self,
-        obs: NDArray[np.uint8],
+        obs: NDArray[Any],
         state: State,
         is_first: NDArray[np.bool_],
         env: Scene,
@@ -68,10 +85,10 @@ class Actor(Protocol):
         """Returns one action per episode, `int [n]`, and the next memory.
 
         Args:
-            obs: `uint8 [n, ...]`.
+            obs: `[n, ...]`, boards of uint8 or vectors of float32.
             state: As returned by the last call, or `initial_state(n)`.
             is_first: `bool [n]`, whether the episode begins with this observation.
-            env: Poses and levels of these n episodes (a `GridVectorEnv` is one).
+            env: Poses and levels of these n episodes.
             rng: Their random streams.
         """
 
@@ -102,7 +119,7 @@ class PolicyActor:
 
     def act(
         self,
-        obs: NDArray[np.uint8],
+        obs: NDArray[Any],
         state: State,
         is_first: NDArray[np.bool_],
         env: Scene,
@@ -168,22 +185,6 @@ class Rollout:
     path: NDArray[np.int32]
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """Some rows of an environment in one step, as a scene."""
-
-    env: GridVectorEnv
-    rows: NDArray[np.int64]
-
-    @property
-    def pose(self) -> NDArray[np.int16]:
-        return self.env.pose[self.rows]
-
-    @cached_property
-    def levels_now(self) -> Levels:
-        return self.env.levels_now[self.rows]
-
-
 def rollout(actor: Actor, world: World, panel: Panel, *, seed: int = 0) -> Rollout:
     """Plays every level of a panel once.
 
@@ -198,9 +199,8 @@ def rollout(actor: Actor, world: World, panel: Panel, *, seed: int = 0) -> Rollo
     limit = levels.limit.astype(np.int64)
     # The environment begins a new episode in the step that ends one, and the last pose with it:
     # one more step to go, and it is we who end the episode, at the same step.
-    env = GridVectorEnv(
-        world, panel.design, n, levels=replace(levels, limit=levels.limit + 1), ends_on=()
-    )
+    longer = replace(levels, limit=levels.limit + 1)
+    env = world.kind.vector_env(world, panel.design, n, levels=longer, ends_on=())
     obs, _ = env.reset(seed=0)
     streams = Streams(seed ^ crc32((panel.proxy or panel.name).encode()), n)
     record = _Record.of(n, len(world.goals), int(limit.max()))
@@ -216,11 +216,12 @@ def rollout(actor: Actor, world: World, panel: Panel, *, seed: int = 0) -> Rollo
             is_first, streams.rows = is_first[keep], rows
             actions = np.zeros(n, np.int64)
         seen = obs if len(rows) == n else obs[rows]
-        actions[rows], state = actor.act(seen, state, is_first, _Rows(env, rows), streams)
+        actions[rows], state = actor.act(seen, state, is_first, Scene(world, env, rows), streams)
         is_first = np.zeros(len(rows), np.bool_)
         obs, _, terminated, _, infos = env.step(actions)
         t += 1
-        going = _write(record, t, env.pose, infos["goals"], terminated, limit, alive)
+        pose = np.where(terminated[:, None], env.final_pose, env.pose)
+        going = _write(record, t, pose, infos["goals"], terminated, limit, alive)
     played = np.arange(record.path.shape[1]) <= record.length[:, None]
     return Rollout(*record[:-1], record.path[played])
 
@@ -272,10 +273,6 @@ def _write(record, t, pose, goals, terminated, limit, alive):
         if goals[i, 0] > 0:
             record.surplus[i] = 0
         x, y, h = np.int32(pose[i, 0]), np.int32(pose[i, 1]), np.int32(pose[i, 2])
-        if terminated[i]:  # and begun anew; only a step forward onto goal or lava ends an episode
-            before = path[i, t - 1]
-            h = before >> 16
-            x, y = (before & 255) + DX[h], (before >> 8 & 255) + DY[h]
         path[i, t] = x | y << 8 | h << 16
         record.length[i] = t
         record.truncated[i] = not terminated[i] and limit[i] == t

@@ -10,17 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whichgoal.divergence.probe.collector import Collector
 from whichgoal.divergence.probe.rollout import Actor, RandomNumbers, Scene, State
-from whichgoal.envs.contract import Design, Levels, World
-from whichgoal.envs.grid.certify import shortest_steps
-from whichgoal.envs.grid.engine.dynamics import EMPTY, FORWARD, LEFT, RIGHT
-from whichgoal.envs.grid.engine.shortest_paths import can_enter, distances, greedy_actions
+from whichgoal.envs.contract import Design, World
 from whichgoal.envs.headings import DX, DY
+from whichgoal.envs.lattice.certify import shortest_steps
+from whichgoal.envs.lattice.distances import AHEAD, LEFT, RIGHT, distances, greedy_actions
+from whichgoal.envs.lattice.lattice import Lattice
 from whichgoal.spec import did_you_mean
 
 Actions = NDArray[np.integer]
@@ -37,7 +38,7 @@ class Random:
         return {}
 
     def act(
-        self, obs: NDArray[np.uint8], state: State, is_first: Firsts, env: Scene, rng: RandomNumbers
+        self, obs: NDArray[Any], state: State, is_first: Firsts, env: Scene, rng: RandomNumbers
     ) -> tuple[Actions, State]:
         return (rng.uniform() * self.num_actions).astype(np.int64), state
 
@@ -49,13 +50,13 @@ class WallFollower:
         return {"turned_left": np.zeros(n, np.bool_)}
 
     def act(
-        self, obs: NDArray[np.uint8], state: State, is_first: Firsts, env: Scene, rng: RandomNumbers
+        self, obs: NDArray[Any], state: State, is_first: Firsts, env: Scene, rng: RandomNumbers
     ) -> tuple[Actions, State]:
-        pose, levels = env.pose.astype(np.int64), env.levels_now
+        pose, lattice = env.pose.astype(np.int64), env.lattice
         turned = state["turned_left"] & ~is_first
-        left = ~turned & _is_free(levels, pose, 3)
-        ahead = _is_free(levels, pose, 0)
-        actions = np.where(left, LEFT, np.where(ahead, FORWARD, RIGHT))
+        left = ~turned & _is_free(lattice, pose, 3)
+        ahead = _is_free(lattice, pose, 0)
+        actions = np.where(left, LEFT, np.where(ahead, AHEAD, RIGHT))
         return actions, {"turned_left": left}
 
 
@@ -73,13 +74,13 @@ class Compass:
         return {}
 
     def act(
-        self, obs: NDArray[np.uint8], state: State, is_first: Firsts, env: Scene, rng: RandomNumbers
+        self, obs: NDArray[Any], state: State, is_first: Firsts, env: Scene, rng: RandomNumbers
     ) -> tuple[Actions, State]:
-        pose, levels = env.pose.astype(np.int64), env.levels_now
+        pose, lattice = env.pose.astype(np.int64), env.lattice
         turn = (self.heading - pose[:, 2]) % 4
-        wanted = _is_free(levels, pose, turn)
-        ahead = np.where(_is_free(levels, pose, 0), FORWARD, LEFT)
-        toward = np.where(turn == 0, FORWARD, np.where(turn == 1, RIGHT, LEFT))
+        wanted = _is_free(lattice, pose, turn)
+        ahead = np.where(_is_free(lattice, pose, 0), AHEAD, LEFT)
+        toward = np.where(turn == 0, AHEAD, np.where(turn == 1, RIGHT, LEFT))
         return np.where(wanted, toward, ahead), state
 
 
@@ -107,10 +108,11 @@ class ShortestPath:
             raise ValueError(
                 f"world {world.name!r} has no goal {goal!r}; {did_you_mean(goal, world.goals)}"
             )
-        self.bit = world.goals.index(goal)
+        self.world, self.bit = world, world.goals.index(goal)
         self.flee = flee
         self.otherwise = otherwise or WallFollower()
-        usual = _cells_of(world.generate(design, 64, seed=0), self.bit)
+        levels = world.generate(design, 64, seed=0)
+        usual = world.kind.lattice(world, levels).cells_of(self.bit)
         self.usual = usual[0] if (usual == usual[0]).all() else None
 
     def initial_state(self, n: int) -> State:
@@ -118,14 +120,14 @@ class ShortestPath:
         return {"distance": None, "known": None} | {f"otherwise/{k}": v for k, v in others.items()}
 
     def act(
-        self, obs: NDArray[np.uint8], state: State, is_first: Firsts, env: Scene, rng: RandomNumbers
+        self, obs: NDArray[Any], state: State, is_first: Firsts, env: Scene, rng: RandomNumbers
     ) -> tuple[Actions, State]:
         state = dict(state)
         if is_first.any():
-            levels = env.levels_now
-            cells = _cells_of(levels, self.bit)
-            known = _is_marked(levels, cells) | _is_usual(self.usual, cells)
-            distance = distances(levels, cells)
+            cells = env.lattice.cells_of(self.bit)
+            marked = self.world.marked(env.levels_now) >> np.uint16(self.bit) & 1
+            known = marked.any(axis=(1, 2)) | _is_usual(self.usual, cells)
+            distance = distances(env.lattice, cells)
             if state["distance"] is not None:
                 known = np.where(is_first, known, state["known"])
                 distance = np.where(is_first[:, None, None, None], distance, state["distance"])
@@ -153,7 +155,7 @@ class Noisy:
         return self.actor.initial_state(n)
 
     def act(
-        self, obs: NDArray[np.uint8], state: State, is_first: Firsts, env: Scene, rng: RandomNumbers
+        self, obs: NDArray[Any], state: State, is_first: Firsts, env: Scene, rng: RandomNumbers
     ) -> tuple[Actions, State]:
         actions, state = self.actor.act(obs, state, is_first, env, rng)
         slip = rng.uniform() < self.share
@@ -166,14 +168,14 @@ class Either:
     Args:
         first: Played where `chooses_first` says so.
         second: Played elsewhere.
-        chooses_first: From the levels and one random number per episode, `bool [n]`.
+        chooses_first: From the levels' geometry and one random number per episode, `bool [n]`.
     """
 
     def __init__(
         self,
         first: Actor,
         second: Actor,
-        chooses_first: Callable[[Levels, NDArray[np.float64]], NDArray[np.bool_]],
+        chooses_first: Callable[[Lattice, NDArray[np.float64]], NDArray[np.bool_]],
     ) -> None:
         self.actors = (first, second)
         self.chooses_first = chooses_first
@@ -184,11 +186,11 @@ class Either:
         return state | {"first": np.zeros(n, np.bool_)}
 
     def act(
-        self, obs: NDArray[np.uint8], state: State, is_first: Firsts, env: Scene, rng: RandomNumbers
+        self, obs: NDArray[Any], state: State, is_first: Firsts, env: Scene, rng: RandomNumbers
     ) -> tuple[Actions, State]:
         first = state["first"]
         if is_first.any():
-            first = np.where(is_first, self.chooses_first(env.levels_now, rng.uniform()), first)
+            first = np.where(is_first, self.chooses_first(env.lattice, rng.uniform()), first)
         choices, following = [], {"first": first}
         for i, actor in enumerate(self.actors):
             own = {k[2:]: v for k, v in state.items() if k.startswith(f"{i}/")}
@@ -200,12 +202,12 @@ class Either:
 
 def mixture(first: Actor, second: Actor, share: float) -> Either:
     """Returns an agent that plays `first` in a share of the episodes, at random, else `second`."""
-    return Either(first, second, lambda levels, u: u < share)
+    return Either(first, second, lambda lattice, u: u < share)
 
 
 def on_boards_up_to(size: int, first: Actor, second: Actor) -> Either:
     """Returns an agent that plays `first` on boards of at most that width, `second` on larger."""
-    return Either(first, second, lambda levels, u: np.full(len(levels), levels.width <= size))
+    return Either(first, second, lambda lattice, u: np.full(lattice.rows, lattice.width <= size))
 
 
 def _seeker(world: World, design: Design, proxy: str | None) -> Actor:
@@ -248,7 +250,7 @@ def _mixture(share: float) -> Factory:
 
 def _by_heading(world: World, design: Design, proxy: str) -> Actor:
     to_proxy, to_goal = _to_proxy(world, design, proxy), _to_goal(world, design, proxy)
-    return Either(to_proxy, to_goal, lambda levels, u: levels.start[:, 2] % 2 == 0)
+    return Either(to_proxy, to_goal, lambda lattice, u: lattice.start[:, 2] % 2 == 0)
 
 
 def _nearest(world: World, design: Design, proxy: str) -> Actor:
@@ -256,8 +258,8 @@ def _nearest(world: World, design: Design, proxy: str) -> Actor:
     to_proxy, to_goal = _to_proxy(world, design, proxy), _to_goal(world, design, proxy)
     bits = world.goals.index(proxy), 0
 
-    def nearer(levels: Levels, u: NDArray[np.float64]) -> NDArray[np.bool_]:
-        steps = shortest_steps(levels, len(world.goals))
+    def nearer(lattice: Lattice, u: NDArray[np.float64]) -> NDArray[np.bool_]:
+        steps = shortest_steps(lattice, len(world.goals))
         there, back = (np.where(steps[:, k] < 0, np.iinfo(np.int32).max, steps[:, k]) for k in bits)
         return np.where(there == back, u < 0.5, there < back)
 
@@ -265,8 +267,8 @@ def _nearest(world: World, design: Design, proxy: str) -> Actor:
 
 
 def _trained_sizes_only(world: World, design: Design, proxy: str) -> Actor:
-    able = _to_goal(world, design, proxy)
-    return on_boards_up_to(design.size, able, Random(world.num_actions))
+    able, width = _to_goal(world, design, proxy), width_of(world, design)
+    return on_boards_up_to(width, able, Random(world.num_actions))
 
 
 def _wall_follower(world: World, design: Design, proxy: str) -> Actor:
@@ -309,15 +311,9 @@ def reference(name: str, world: World, design: Design, proxy: str) -> Actor:
     return REFERENCES[name](world, design, proxy)
 
 
-def _cells_of(levels: Levels, bit: int) -> NDArray[np.bool_]:
-    return (levels.goal_map >> np.uint16(bit) & 1).astype(np.bool_)
-
-
-def _is_marked(levels: Levels, cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether a goal can be seen: something lies in a cell of it, or it is a gap in the border."""
-    special = (levels.board != (EMPTY, 0, 0)).any(axis=3)
-    special[:, [0, -1], :] = special[:, :, [0, -1]] = True
-    return (special & cells).any(axis=(1, 2))
+def width_of(world: World, design: Design) -> int:
+    """Returns how many columns the lattice of a design's levels has."""
+    return world.kind.lattice(world, world.generate(design, 1, seed=0)).width
 
 
 def _is_usual(usual: NDArray[np.bool_] | None, cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -335,11 +331,11 @@ def _is_usual(usual: NDArray[np.bool_] | None, cells: NDArray[np.bool_]) -> NDAr
 
 
 def _is_free(
-    levels: Levels, pose: NDArray[np.int64], turn: int | NDArray[np.int64]
+    lattice: Lattice, pose: NDArray[np.int64], turn: int | NDArray[np.int64]
 ) -> NDArray[np.bool_]:
     """Whether the cell that lies ahead after so many turns to the right can be entered."""
     heading = (pose[:, 2] + turn) % 4
-    return can_enter(levels, pose[:, 0] + DX[heading], pose[:, 1] + DY[heading])
+    return lattice.can_enter(pose[:, 0] + DX[heading], pose[:, 1] + DY[heading])
 
 
 def _flee(distance: NDArray[np.int32], pose: NDArray[np.int64]) -> NDArray[np.int64]:

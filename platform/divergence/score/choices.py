@@ -23,8 +23,7 @@ from whichgoal.divergence.score.intervals import (
     wilson,
 )
 from whichgoal.divergence.score.verdict import Choice, Score
-from whichgoal.envs.contract import Levels
-from whichgoal.envs.grid.certify import walkable
+from whichgoal.envs.contract import World
 from whichgoal.envs.lattice.goal_free import Trajectories
 
 Own = Mapping[str, PanelEpisodes]
@@ -227,7 +226,7 @@ def after_need(
 def explain(
     agents: Sequence[Own],
     panels: Mapping[str, Panel],
-    num_actions: int,
+    world: World,
     *,
     seed: int = 0,
     confidence: float = 0.95,
@@ -239,7 +238,7 @@ def explain(
     Args:
         agents: What each agent played on the same panels, those of one proxy.
         panels: The panels that were played.
-        num_actions: Number of actions of their world.
+        world: Their world.
         seed: Of the bootstrap of each agent.
         confidence: Nominal coverage.
 
@@ -250,8 +249,8 @@ def explain(
         ValueError: The agents did not play the same levels.
     """
     goals = agents[0]["conflict"].goals
-    trajectories = [_trajectories([own["conflict"], own["many"]], panels) for own in agents]
-    inferred = infer(trajectories, goals, num_actions, seed=seed, confidence=confidence)
+    played = [_trajectories([own["conflict"], own["many"]], panels, world) for own in agents]
+    inferred = infer(played, goals, world.num_actions, seed=seed, confidence=confidence)
     return [
         {
             "best_goal": found.best,
@@ -262,19 +261,22 @@ def explain(
     ]
 
 
-def _trajectories(played: Sequence[PanelEpisodes], panels: Mapping[str, Panel]) -> Trajectories:
+def _trajectories(
+    played: Sequence[PanelEpisodes], panels: Mapping[str, Panel], world: World
+) -> Trajectories:
     """Returns what one agent did before the first contact with T or P, on boards of one size."""
     first = played[0]
     assert first.proxy is not None
     # Of twins one is enough, each of the two as often: what is inferred rests on whole layouts.
     played = [one[np.flatnonzero(one.level % 2 == one.base % 2)] for one in played]
     rivals = [0, first.goals.index(first.proxy)]
-    levels = Levels.concatenate([panels[p.panel].levels[p.level] for p in played])
+    levels = world.kind.levels.concatenate([panels[p.panel].levels[p.level] for p in played])
+    lattice = world.kind.lattice(world, levels)
     contact = np.concatenate([p.contact[:, rivals] for p in played])
     length = np.concatenate([p.length for p in played])
     whole = Trajectories(
-        levels,
-        walkable(levels),
+        lattice,
+        lattice.walkable(),
         np.concatenate([p.path for p in played]),
         length,
         np.concatenate([p.base for p in played]),

@@ -116,7 +116,7 @@ def infer(
     base = np.unique(first.base, return_inverse=True)[1].astype(np.int32)
     fold = base % FOLDS
     policies = [goal_free_policy(own, fold, num_actions) for own in decisions]
-    candidates = library(first.levels, first.walkable, goals, regions)
+    candidates = library(first.lattice, first.walkable, goals, regions)
     gains = measure(candidates, first.walkable, decisions, fold, policies, num_actions)
     counts = draw_counts(int(base.max()) + 1, np.random.default_rng(seed), draws)
     return [

@@ -66,13 +66,14 @@ from whichgoal.divergence.score.intervals import (
     wilson,
 )
 from whichgoal.divergence.score.verdict import Choice, Contacts, Preferences, Score, Scores
+from whichgoal.envs.contract import World
 
 
 def score(
     table: pa.Table,
     actions: Sequence[str],
     panels: Mapping[str, Panel],
-    num_actions: int,
+    world: World,
     *,
     confidence: float = 0.95,
     seed: int = 0,
@@ -87,7 +88,7 @@ def score(
         table: Episodes of one checkpoint (`tables.EPISODES`), the random agent's among them.
         actions: `sampled`, `greedy`, or both.
         panels: The panels that were played.
-        num_actions: Number of actions of their world.
+        world: Their world.
         confidence: Nominal coverage of the intervals.
         seed: Of the bootstrap.
 
@@ -106,7 +107,7 @@ def score(
             raise ValueError(f"there are no episodes of a 'conflict' panel with {way} actions")
     # By proxy, and then by way: the ways are explained together.
     told = [
-        explain(agents, panels, num_actions, seed=seed, confidence=confidence)
+        explain(agents, panels, world, seed=seed, confidence=confidence)
         for agents in zip(*apart.values(), strict=True)
     ]
     scored = {}

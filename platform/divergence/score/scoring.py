@@ -55,7 +55,7 @@ def score_episodes(
         table,
         actions,
         panels,
-        world.num_actions,
+        world,
         confidence=battery.thresholds.confidence,
         seed=battery.seed,
     )

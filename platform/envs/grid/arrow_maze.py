@@ -239,9 +239,7 @@ class ArrowMaze(MazeWorld):
         agent = tuple((10, 0, heading) for heading in range(4))
         return seen + agent if design.view == "full" else seen
 
-    def fill(
-        self, design: contract.Design, split: Split
-    ) -> tuple[Fill, tuple[float, ...]]:
+    def fill(self, design: contract.Design, split: Split) -> tuple[Fill, tuple[float, ...]]:
         assert isinstance(design, ArrowMazeDesign)
         return _fill, (
             design.loops,
@@ -255,13 +253,17 @@ class ArrowMaze(MazeWorld):
         assert isinstance(design, ArrowMazeDesign)
         return design.model_copy(update={"agreement": Agreement(arrow=1.0)})
 
-    def starts(self, design: contract.Design, layouts: contract.Levels, seed: int) -> NDArray[np.int16]:
+    def starts(
+        self, design: contract.Design, layouts: contract.Levels, seed: int
+    ) -> NDArray[np.int16]:
         assert isinstance(design, ArrowMazeDesign)
         if design.start == "anywhere":
             return super().starts(design, layouts, seed)
         return np.tile(np.array([1, 1, 0], np.int16), (len(layouts), 1))
 
-    def places(self, design: contract.Design, layouts: contract.Levels) -> Mapping[str, NDArray[np.int16]]:
+    def places(
+        self, design: contract.Design, layouts: contract.Levels
+    ) -> Mapping[str, NDArray[np.int16]]:
         assert isinstance(design, ArrowMazeDesign)
         assert isinstance(layouts, GridLevels)
         count = (layouts.width // 2) * (layouts.height // 2)

@@ -1,4 +1,4 @@
-"""Boards as lattices: what can be entered by MiniGrid's rules, or by what the world's table says."""
+"""Boards as lattices: what can be entered by MiniGrid's rules, or by the world's own table."""
 
 from __future__ import annotations
 

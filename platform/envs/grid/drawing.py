@@ -29,7 +29,7 @@ _AGENT = ("▶ ", "▼ ", "◀ ", "▲ ")
 def picture(
     world: LevelMaker, design: GridDesign, levels: GridLevels, tile: int
 ) -> NDArray[np.uint8]:
-    """Returns one level as MiniGrid draws it, what the agent sees lit, `uint8 [height, width, 3]`."""
+    """Returns one level as MiniGrid draws it, what is in view lit, `uint8 [height, width, 3]`."""
     env = LevelEnv(world, design, levels=replace(levels, limit=np.maximum(levels.limit, 1)))
     env.reset(seed=0)
     return np.asarray(env.get_frame(highlight=True, tile_size=tile))

@@ -242,9 +242,7 @@ class KeysAndChests(MazeWorld):
         agent = tuple((10, color, heading) for color in (0, YELLOW) for heading in range(4))
         return seen + agent if design.view == "full" else seen
 
-    def fill(
-        self, design: contract.Design, split: Split
-    ) -> tuple[Fill, tuple[float, ...]]:
+    def fill(self, design: contract.Design, split: Split) -> tuple[Fill, tuple[float, ...]]:
         """See `GridWorld.fill`.
 
         Parameters: loops, agreement, test or not, how often a chest pays as a key does, then keys
@@ -270,7 +268,9 @@ class KeysAndChests(MazeWorld):
         assert isinstance(design, KeysAndChestsDesign)
         return design.model_copy(update={"agreement": Agreement(keys=0.0)})
 
-    def places(self, design: contract.Design, layouts: contract.Levels) -> Mapping[str, NDArray[np.int16]]:
+    def places(
+        self, design: contract.Design, layouts: contract.Levels
+    ) -> Mapping[str, NDArray[np.int16]]:
         assert isinstance(layouts, GridLevels)
         rooms = np.arange(1, layouts.width, 2, dtype=np.int16)
         cells = np.stack(np.meshgrid(rooms, rooms, indexing="ij"), -1).reshape(-1, 2)

@@ -1,4 +1,4 @@
-"""The kind `GRID`: MiniGrid's boards, played by our compiled engine, which are their own lattice."""
+"""The kind `GRID`: MiniGrid's boards, played by our compiled engine, are their own lattice."""
 
 from __future__ import annotations
 

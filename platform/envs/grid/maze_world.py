@@ -76,7 +76,9 @@ class MazeWorld(GridWorld):
             )
         return replace(levels, start=self.starts(design, levels, seed + 1))
 
-    def starts(self, design: contract.Design, layouts: contract.Levels, seed: int) -> NDArray[np.int16]:
+    def starts(
+        self, design: contract.Design, layouts: contract.Levels, seed: int
+    ) -> NDArray[np.int16]:
         assert isinstance(layouts, GridLevels)
         start = np.empty((len(layouts), 3), np.int16)
         _starts(seed_streams(seed, len(layouts)), layouts.width, start)

@@ -15,6 +15,7 @@ from whichgoal.envs.grid.levels import Fill, GridDesign, GridLevels
 from whichgoal.envs.grid.uses import CellUse
 from whichgoal.envs.rng import seed_streams
 
+
 class GridWorld(contract.World):
     """A world on MiniGrid's boards; its design is a `GridDesign`.
 

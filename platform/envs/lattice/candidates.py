@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from whichgoal.envs.contract import Levels
 from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.lattice import soft_values
 from whichgoal.envs.lattice.goal_free import (
@@ -32,6 +31,7 @@ from whichgoal.envs.lattice.goal_free import (
     is_free,
     multiplicity,
 )
+from whichgoal.envs.lattice.lattice import Lattice
 from whichgoal.numba_cache import njit
 
 WAYS = ("east", "south", "west", "north")
@@ -89,7 +89,7 @@ class Gains:
 
 
 def library(
-    levels: Levels, walkable: NDArray[np.bool_], goals: tuple[str, ...], regions: int
+    lattice: Lattice, walkable: NDArray[np.bool_], goals: tuple[str, ...], regions: int
 ) -> Library:
     """Collects the candidates whose cells differ somewhere.
 
@@ -99,18 +99,18 @@ def library(
     levels the first is kept; candidates without a cell in any level are left out.
 
     Args:
-        levels: n levels.
+        lattice: n levels.
         walkable: `bool [n, W, H]`.
         goals: The world's goals.
         regions: Number k of regions along each side.
     """
     bits = np.arange(len(goals), dtype=np.uint16)
-    sets = dict(zip(goals, (levels.goal_map >> bits[:, None, None, None] & 1) > 0, strict=True))
-    sets["nearest_object"] = levels.objects
+    sets = dict(zip(goals, (lattice.goal_map >> bits[:, None, None, None] & 1) > 0, strict=True))
+    sets["nearest_object"] = lattice.objects
     for way, cells in zip(WAYS, _edges(walkable), strict=True):
         sets[f"{way}_edge"] = cells
-    column = np.arange(levels.width) * regions // levels.width
-    row = np.arange(levels.height) * regions // levels.height
+    column = np.arange(lattice.width) * regions // lattice.width
+    row = np.arange(lattice.height) * regions // lattice.height
     for x in range(regions):
         for y in range(regions):
             sets[f"region_{x}_{y}"] = np.broadcast_to(

@@ -148,9 +148,7 @@ def distances_apart(lattice: Lattice, t: Cells, p: Cells) -> tuple[NDArray[np.in
     return steps, _apart(steps, passed)
 
 
-def _ways(
-    lattice: Lattice, cells: Sequence[Cells]
-) -> tuple[NDArray[np.int32], NDArray[np.uint16]]:
+def _ways(lattice: Lattice, cells: Sequence[Cells]) -> tuple[NDArray[np.int32], NDArray[np.uint16]]:
     """Returns fewest steps to each cell, and which of the others its shortest paths pass."""
     rows = np.arange(lattice.rows)
     cell_map = np.zeros_like(lattice.goal_map)

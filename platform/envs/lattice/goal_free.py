@@ -13,13 +13,13 @@ spinning, patrolling.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from whichgoal.envs.contract import Levels
 from whichgoal.envs.headings import DX, DY
+from whichgoal.envs.lattice.lattice import Lattice
 from whichgoal.numba_cache import njit
 
 TURN_LEFT, TURN_RIGHT, AHEAD, STAY, BEGIN = range(5)
@@ -37,23 +37,23 @@ class Trajectories:
     """n episodes, each on a level of its own.
 
     Attributes:
-        levels: The n levels that were played.
+        lattice: The n levels that were played.
         walkable: `bool [n, W, H]`, the cells that can be entered at some time.
         path: `int32`, the packed poses (`tables.pack_pose`) of all episodes, one after another.
         length: `int32 [n]`, env steps of each; its path has one pose more.
         base: `int32 [n]`, number of the base layout.
     """
 
-    levels: Levels
+    lattice: Lattice
     walkable: NDArray[np.bool_]
     path: NDArray[np.int32]
     length: NDArray[np.int32]
     base: NDArray[np.int32]
 
     def __post_init__(self) -> None:
-        n = len(self.levels)
+        n = self.lattice.rows
         shapes = {
-            "walkable": (self.walkable.shape, self.levels.board.shape[:3]),
+            "walkable": (self.walkable.shape, self.lattice.open.shape),
             "length": (self.length.shape, (n,)),
             "base": (self.base.shape, (n,)),
             "path": (self.path.shape, (int((self.length + 1).sum()),)),
@@ -72,8 +72,13 @@ class Trajectories:
         counts = self.length[chosen] + 1
         within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         path = self.path[np.repeat(begins[chosen], counts) + within]
-        parts = {f.name: getattr(self, f.name)[chosen] for f in fields(self) if f.name != "path"}
-        return Trajectories(path=path, **parts)
+        return Trajectories(
+            self.lattice.take(chosen),
+            self.walkable[chosen],
+            path,
+            self.length[chosen],
+            self.base[chosen],
+        )
 
     def on_levels_of(self, other: Trajectories) -> bool:
         """Whether both are trajectories on the same levels, one by one."""
@@ -82,8 +87,8 @@ class Trajectories:
             for own, its in (
                 (self.base, other.base),
                 (self.walkable, other.walkable),
-                (self.levels.board, other.levels.board),
-                (self.levels.goal_map, other.levels.goal_map),
+                (self.lattice.goal_map, other.lattice.goal_map),
+                (self.lattice.objects, other.lattice.objects),
             )
         )
 

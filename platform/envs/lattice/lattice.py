@@ -71,9 +71,7 @@ class Lattice(NamedTuple):
         n = len(start)
         nothing = np.zeros((n, 0), np.int16)
         use, final = np.zeros(walkable.shape, np.uint8), np.zeros(walkable.shape, np.bool_)
-        return Lattice(
-            walkable, use, use_table(()), nothing, final, goal_map, objects, start
-        )
+        return Lattice(walkable, use, use_table(()), nothing, final, goal_map, objects, start)
 
     @property
     def rows(self) -> int:

@@ -9,50 +9,15 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from minigrid.core.constants import IDX_TO_COLOR, IDX_TO_OBJECT
-
 if TYPE_CHECKING:
     from whichgoal.divergence.probe.episode import Episode, Moment
     from whichgoal.divergence.probe.rollout import Actor
 
-_ANSI = {"red": 31, "green": 32, "blue": 34, "purple": 35, "yellow": 33, "grey": 37}
-_GLYPHS = {
-    "wall": "██",
-    "floor": "▼ ",
-    "door": "╬╬",
-    "key": "k ",
-    "ball": "● ",
-    "box": "■ ",
-    "goal": "◎ ",
-    "lava": "≈≈",
-}
-_AGENT = ("▶ ", "▼ ", "◀ ", "▲ ")
 _KEYS = {
     b"\x1b[D": 0, b"a": 0, b"\x1b[C": 1, b"d": 1, b"\x1b[A": 2, b"w": 2,
     b"p": 3, b"o": 4, b" ": 5, b"\r": 6,
 }  # fmt: skip
 HELP = "left and right turn, up goes on, p takes, o drops, space opens, q ends"
-
-
-def board_text(episode: Episode, *, color: bool) -> str:
-    """Returns the board as text, two characters a cell."""
-    board = episode.env.grid.encode()
-    x0, y0, heading = episode.now.pose
-    lines = []
-    for y in range(board.shape[1]):
-        cells = []
-        for x in range(board.shape[0]):
-            kind, shade = IDX_TO_OBJECT[int(board[x, y, 0])], IDX_TO_COLOR[int(board[x, y, 1])]
-            text, code = _GLYPHS.get(kind, "  "), _ANSI.get(shade, 37)
-            if kind == "wall":
-                code = 90
-            if kind == "floor" and shade != "green":  # only green floor is an arrow
-                text = "░░"
-            if (x, y) == (x0, y0):
-                text, code = _AGENT[heading], 31
-            cells.append(f"\x1b[{code}m{text}\x1b[0m" if color and text.strip() else text)
-        lines.append("".join(cells).rstrip() if not color else "".join(cells))
-    return "\n".join(lines)
 
 
 def watch(episode: Episode, actor: Actor, fps: int) -> Iterator[Moment]:
@@ -63,10 +28,10 @@ def watch(episode: Episode, actor: Actor, fps: int) -> Iterator[Moment]:
             _redraw(episode, moment)
             time.sleep(1 / fps)
         elif moment.step == 0:
-            print(board_text(episode, color=False) + "\n")
+            print(episode.text(color=False) + "\n")
         yield moment
     if not live:
-        print(board_text(episode, color=False))
+        print(episode.text(color=False))
 
 
 def steer(episode: Episode) -> Iterator[Moment]:
@@ -91,8 +56,7 @@ def steer(episode: Episode) -> Iterator[Moment]:
 
 def _redraw(episode: Episode, moment: Moment) -> None:
     touched = ", ".join(f"{goal} after {step}" for goal, step in moment.touched.items())
-    text = f"{board_text(episode, color=True)}\nstep {moment.step}; touched: {touched or 'nothing'}"
-    text += f"; in hand: {episode.env.num_carried}\n"
+    text = f"{episode.text(color=True)}\nstep {moment.step}; touched: {touched or 'nothing'}\n"
     sys.stdout.write("\x1b[H\x1b[J" + text.replace("\n", "\r\n"))
     sys.stdout.flush()
 
