@@ -16,6 +16,9 @@ from pathlib import Path
 
 from whichgoal.spec import cut_short
 
+WORLDS = "whichgoal.worlds"
+"""The group of entry points of worlds, name -> "module:Class"."""
+
 
 @cache
 def names_in(group: str) -> dict[str, tuple[EntryPoint, ...]]:
@@ -71,23 +74,20 @@ def package_of(point: EntryPoint) -> str:
 
 @cache
 def digest(group: str, name: str) -> str | None:
-    """Returns 12 hex digits of what another package brings in; None where none has that name.
+    """Returns 12 hex digits of what other packages bring in; None where none has that name.
 
     They are of the package's version and of the sources of the module that the entry point names,
     with all that it imports of its own top-level package, directly or not: found by the imports
     themselves, as in `whichgoal.source`. Nothing is imported for it; what has no source counts by
     its name alone.
-
-    Raises:
-        ValueError: Two packages have that name.
     """
-    point = point_named(group, name)
-    if point is None:
-        return None
-    total = hashlib.sha256(f"{package_of(point)} {point.value}\n".encode())
-    for module, source in _sources(point.module).items():
-        total.update(f"{module} {len(source)}\n".encode() + source)
-    return total.hexdigest()[:12]
+    points = names_in(group).get(name, ())
+    total = hashlib.sha256()
+    for point in points:
+        total.update(f"{package_of(point)} {point.value}\n".encode())
+        for module, source in _sources(point.module).items():
+            total.update(f"{module} {len(source)}\n".encode() + source)
+    return total.hexdigest()[:12] if points else None
 
 
 def _sources(entry: str) -> dict[str, bytes]:

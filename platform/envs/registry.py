@@ -30,9 +30,6 @@ WORLDS: dict[str, str] = {
 }
 """Name -> "module:Class" of our own, so that reading the registry imports no world."""
 
-GROUP = "whichgoal.worlds"
-"""The group of entry points: name -> "module:Class"."""
-
 
 @cache
 def world_named(name: str) -> World:
@@ -45,7 +42,7 @@ def world_named(name: str) -> World:
         module, _, class_name = WORLDS[name].partition(":")
         world: World = getattr(importlib.import_module(module), class_name)()
         return world
-    point = plugins.point_named(GROUP, name)
+    point = plugins.point_named(plugins.WORLDS, name)
     if point is None:
         raise ValueError(f"unknown world {name!r}; {did_you_mean(name, all_names())}")
     return _of_package(point)
@@ -53,7 +50,7 @@ def world_named(name: str) -> World:
 
 def all_names() -> tuple[str, ...]:
     """Returns the names of all worlds, ours first; nothing is imported for it."""
-    return (*WORLDS, *(name for name in plugins.names_in(GROUP) if name not in WORLDS))
+    return (*WORLDS, *(name for name in plugins.names_in(plugins.WORLDS) if name not in WORLDS))
 
 
 def all_worlds() -> dict[str, World]:
@@ -73,15 +70,15 @@ def package_of(name: str) -> str | None:
     Raises:
         ValueError: Two packages have one of that name.
     """
-    point = None if name in WORLDS else plugins.point_named(GROUP, name)
+    point = None if name in WORLDS else plugins.point_named(plugins.WORLDS, name)
     return None if point is None else plugins.package_of(point)
 
 
 def clashes() -> list[str]:
     """Returns for people, one line each, what other packages have of the name of one of ours."""
     return [
-        plugins.clash(name, ["whichgoal", *map(plugins.package_of, points)], GROUP)
-        for name, points in plugins.names_in(GROUP).items()
+        plugins.clash(name, ["whichgoal", *map(plugins.package_of, points)], plugins.WORLDS)
+        for name, points in plugins.names_in(plugins.WORLDS).items()
         if name in WORLDS
     ]
 
@@ -91,7 +88,7 @@ def code_of(name: str) -> str | None:
 
     Ours counts among our sources (`whichgoal.source`). See `whichgoal.plugins.digest`.
     """
-    return None if name in WORLDS else plugins.digest(GROUP, name)
+    return None if name in WORLDS else plugins.digest(plugins.WORLDS, name)
 
 
 def _of_package(point: EntryPoint) -> World:

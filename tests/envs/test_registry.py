@@ -13,8 +13,8 @@ from installed import install, look_again
 
 import whichgoal.envs
 from whichgoal import plugins
+from whichgoal.divergence.panels.file import panels_path
 from whichgoal.envs.registry import (
-    GROUP,
     WORLDS,
     all_names,
     all_worlds,
@@ -22,8 +22,18 @@ from whichgoal.envs.registry import (
     package_of,
     world_named,
 )
+from whichgoal.spec import BatterySpec
+from whichgoal.storage.ledger import TrialFolder, claim
+from whichgoal.storage.status import (
+    is_probed,
+    is_scored,
+    probe_inputs,
+    score_inputs,
+    why_unscored,
+)
 from whichgoal.sweep.file.check import load
 from whichgoal.sweep.file.yaml_file import SweepError
+from whichgoal.sweep.trials import design_of, trial_spec
 
 A_WORLD = """
 '''A maze of another package.'''
@@ -158,7 +168,7 @@ def test_the_code_of_a_package_is_its_version_and_what_its_module_imports_of_it(
     }
     install(monkeypatch, site, "pack", {"other": "pack.world:Other"}, **files)
     assert code_of("arrow_maze") is None
-    assert plugins.digest(GROUP, "no_such") is None
+    assert plugins.digest(plugins.WORLDS, "no_such") is None
     before = code_of("other")
     assert before is not None
     assert len(before) == 12
@@ -176,3 +186,29 @@ def test_the_code_of_a_package_is_its_version_and_what_its_module_imports_of_it(
     look_again()
     assert code_of("other") != before
     assert "pack" not in sys.modules
+
+
+def test_panels_and_stages_follow_from_the_code_of_a_packages_world(
+    site: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    install(monkeypatch, site, "others", {"other": "others_w:Other"}, others_w=A_WORLD)
+    spec, battery = trial_spec({"world.name": "other"}, 0), BatterySpec()
+    trial, ours = TrialFolder(tmp_path / "a"), TrialFolder(tmp_path / "b")
+    claim(trial.path, spec)
+    claim(ours.path, trial_spec({"world.name": "arrow_maze"}, 0))
+    for stage, inputs in (("probe", probe_inputs), ("score", score_inputs)):
+        product = trial.path / f"{stage}.txt"
+        product.touch()
+        trial.finish(stage, [product], inputs(trial, battery))
+    place = panels_path(tmp_path, world_named("other"), design_of(spec), battery)
+    assert is_probed(trial, battery)
+    assert is_scored(trial, battery)
+    (site / "others_w.py").write_text(A_WORLD + "# changed")
+    look_again()
+    assert not is_probed(trial, battery)
+    assert is_probed(trial, battery, by_any_code=True)
+    assert not is_scored(trial, battery)
+    assert is_scored(trial, battery, by_any_code=True)
+    assert why_unscored(trial, battery) == "scored by another version of the code"
+    assert panels_path(tmp_path, world_named("other"), design_of(spec), battery) != place
+    assert "world_code" not in probe_inputs(ours, battery)
