@@ -22,7 +22,8 @@ from pydantic import field_validator
 
 from whichgoal.envs import contract
 from whichgoal.envs.contract import HIDDEN, Split
-from whichgoal.envs.grid.engine.mazes import FLOOR, GREEN, clear, is_dead_end, steps_from
+from whichgoal.envs.grid.engine.codes import FLOOR, GREEN
+from whichgoal.envs.grid.engine.mazes import clear, is_dead_end, steps_from
 from whichgoal.envs.grid.levels import PLACEBO_CODE, Fill, GridLevels, lay_placebo
 from whichgoal.envs.grid.maze_world import MazeDesign, MazeWorld, carve_split, random_room
 from whichgoal.envs.headings import DX, DY

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from whichgoal.envs.grid.engine.dynamics import GOAL, LAVA, passable
+from whichgoal.envs.grid.engine.codes import GOAL, LAVA
+from whichgoal.envs.grid.engine.dynamics import passable
 from whichgoal.envs.grid.levels import GridLevels
 from whichgoal.envs.grid.uses import CellUse, lattice_uses, use_arrays
 from whichgoal.envs.lattice.lattice import Lattice

@@ -9,7 +9,7 @@ from minigrid.core.constants import IDX_TO_COLOR, IDX_TO_OBJECT
 from numpy.typing import NDArray
 
 from whichgoal.envs.grid.engine.single_env import LevelEnv
-from whichgoal.envs.grid.engine.vector_env import LevelMaker
+from whichgoal.envs.grid.engine.task import LevelMaker
 from whichgoal.envs.grid.levels import GridDesign, GridLevels
 
 _ANSI = {"red": 31, "green": 32, "blue": 34, "purple": 35, "yellow": 33, "grey": 37}

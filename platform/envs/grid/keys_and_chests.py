@@ -31,7 +31,7 @@ from pydantic import Field, StrictInt, field_validator, model_validator
 
 from whichgoal.envs import contract
 from whichgoal.envs.contract import HIDDEN, Split
-from whichgoal.envs.grid.engine.dynamics import BOX, EMPTY, KEY, PURPLE, WALL, YELLOW
+from whichgoal.envs.grid.engine.codes import BOX, EMPTY, KEY, PURPLE, WALL, YELLOW
 from whichgoal.envs.grid.engine.mazes import steps_from
 from whichgoal.envs.grid.levels import PLACEBO_CODE, Fill, GridLevels, lay_placebo, pack_object
 from whichgoal.envs.grid.maze_world import MazeDesign, MazeWorld, carve_split, random_room

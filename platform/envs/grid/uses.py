@@ -17,6 +17,8 @@ from whichgoal.envs.lattice.lattice import NOTHING, Use, use_table
 Code = tuple[int, int]
 """What lies in a cell or in a hand: MiniGrid's object and color."""
 EMPTY_CELL: Code = (1, 0)
+NEEDS, SPENDS, GIVES, BECOMES = range(4)
+"""Columns of `UseArrays.rows`."""
 
 
 class CellUse(NamedTuple):
@@ -42,18 +44,14 @@ class UseArrays(NamedTuple):
 
     Attributes:
         of_cell: `uint8 [128]`, by `code(object, color)`: which row; 0: none.
-        needs: `int64 [u]`, `code` of what must be in hand; 0: nothing.
-        spends: `bool [u]`.
-        gives: `int64 [u]`, `code` of what is in hand then; 0: nothing.
-        becomes: `int64 [u]`, `code` of what lies there then.
+        rows: `int64 [u, 4]`, in columns `NEEDS`, `SPENDS`, `GIVES` and `BECOMES`: `code` of what
+            must be in hand (0: nothing), whether it is gone then, `code` of what is in hand then
+            (0: nothing) and of what lies there then.
         items: `int64 [k]`, the codes of all that can be in hand, as `Lattice.held` counts them.
     """
 
     of_cell: NDArray[np.uint8]
-    needs: NDArray[np.int64]
-    spends: NDArray[np.bool_]
-    gives: NDArray[np.int64]
-    becomes: NDArray[np.int64]
+    rows: NDArray[np.int64]
     items: NDArray[np.int64]
 
 
@@ -70,17 +68,11 @@ def items_in(uses: Sequence[CellUse]) -> list[Code]:
 
 def use_arrays(uses: Sequence[CellUse]) -> UseArrays:
     """Returns a table of uses for compiled code."""
-    of_cell = np.zeros(128, np.uint8)
+    of_cell, rows = np.zeros(128, np.uint8), np.zeros((1 + len(uses), 4), np.int64)
     for row, use in enumerate(uses, 1):
         of_cell[code(use.cell)] = row
-    return UseArrays(
-        of_cell,
-        np.array([0, *(code(use.needs) for use in uses)], np.int64),
-        np.array([False, *(use.spends for use in uses)], np.bool_),
-        np.array([0, *(code(use.gives) for use in uses)], np.int64),
-        np.array([0, *(code(use.becomes) for use in uses)], np.int64),
-        np.array([code(item) for item in items_in(uses)], np.int64),
-    )
+        rows[row] = code(use.needs), use.spends, code(use.gives), code(use.becomes)
+    return UseArrays(of_cell, rows, np.array([code(item) for item in items_in(uses)], np.int64))
 
 
 def lattice_uses(uses: Sequence[CellUse]) -> NDArray[np.int64]:

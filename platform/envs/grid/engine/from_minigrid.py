@@ -13,7 +13,6 @@ from minigrid.core.world_object import Ball, Box, Door, Floor, Goal, Key, Lava, 
 from minigrid.minigrid_env import MiniGridEnv
 from minigrid.wrappers import FullyObsWrapper, ViewSizeWrapper
 
-from whichgoal.envs.grid.engine.dynamics import MAX_HELD
 from whichgoal.envs.grid.engine.single_env import Arrow, LevelEnv
 from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
 from whichgoal.envs.grid.levels import (
@@ -24,6 +23,7 @@ from whichgoal.envs.grid.levels import (
     pack_object,
 )
 from whichgoal.envs.grid.uses import CellUse
+from whichgoal.envs.lattice.lattice import MAX_HELD
 
 _KINDS = (Wall, Floor, Door, Key, Ball, Box, Goal, Lava, Arrow)
 

@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from whichgoal.envs.grid.engine.codes import EMPTY, GREY, WALL
 from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.lattice.search import pack_pose, spread
 from whichgoal.envs.rng import below, mix, uniform
 from whichgoal.numba_cache import njit
-
-EMPTY, WALL, FLOOR = 1, 2, 3
-GREY, GREEN = 5, 1
 
 
 @njit(cache=True)

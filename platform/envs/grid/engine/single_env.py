@@ -9,15 +9,15 @@ from gymnasium import spaces
 from minigrid.core.constants import COLOR_TO_IDX, COLORS
 from minigrid.core.grid import Grid
 from minigrid.core.mission import MissionSpace
-from minigrid.core.world_object import Box, Floor, Key, Wall, WorldObj
+from minigrid.core.world_object import Floor, Wall, WorldObj
 from minigrid.minigrid_env import MiniGridEnv
 from minigrid.utils.rendering import fill_coords, point_in_rect, point_in_triangle
 from minigrid.wrappers import FullyObsWrapper
 from numpy.typing import NDArray
 
 from whichgoal.envs.contract import Split
-from whichgoal.envs.grid.engine import dynamics
-from whichgoal.envs.grid.engine.vector_env import (
+from whichgoal.envs.grid.engine import codes
+from whichgoal.envs.grid.engine.task import (
     LevelMaker,
     check_levels,
     check_view,
@@ -25,6 +25,8 @@ from whichgoal.envs.grid.engine.vector_env import (
     rewarded_goal,
 )
 from whichgoal.envs.grid.levels import GridDesign, GridLevels
+from whichgoal.envs.grid.uses import EMPTY_CELL, CellUse, Code, code
+from whichgoal.envs.lattice.lattice import MAX_HELD
 from whichgoal.envs.rng import seed_streams
 
 
@@ -90,6 +92,7 @@ class LevelEnv(MiniGridEnv):
         self._paying = rewarded_goal(world, design)
         self._ends = goal_bits(world, ends_on, self._paying)
         self._counted = goal_bits(world, world.counted)
+        self._uses = {use.cell: use for use in world.uses}
         self._now: GridLevels | None = None
         self._touched = 0
         self._goal_map = np.zeros((0, 0), np.uint16)
@@ -135,9 +138,11 @@ class LevelEnv(MiniGridEnv):
             raise ValueError(f"action is {action}; allowed: 0 to {self.world.num_actions - 1}")
         assert self._now is not None, "call reset() first"
         before = tuple(self.agent_pos)
-        if self.world.uses and action == dynamics.FORWARD:
-            self._collect()
-        obs, _, terminated, truncated, _ = super().step(action)
+        use = self._uses.get(_look(self.grid.get(*self.front_pos)))
+        if action != codes.FORWARD or use is None:
+            obs, _, terminated, truncated, _ = super().step(action)
+        else:
+            obs, terminated, truncated = self._step_to_use(use)
         goals = np.zeros(len(self.world.goals), np.float32)
         if tuple(self.agent_pos) != before:
             new = int(self._goal_map[*self.agent_pos]) & ~self._touched
@@ -149,23 +154,44 @@ class LevelEnv(MiniGridEnv):
         reward = float(goals[self._paying] - np.float32(self.design.step_cost))
         return obs, reward, terminated, truncated, {"goals": goals}
 
-    def _collect(self) -> None:
-        """Takes the key ahead, or opens the box ahead with one, so that the cell can be entered."""
-        ahead, held = self.grid.get(*self.front_pos), self.carrying
-        if isinstance(ahead, Key) and self.num_carried < dynamics.MAX_HELD:
-            ahead.contains, self.carrying = held, ahead
-        elif isinstance(ahead, Box) and isinstance(held, Key):
-            self.carrying = held.contains
-        else:
-            return
-        self.grid.set(*self.front_pos, None)
+    def _step_to_use(self, use: CellUse) -> tuple[dict[str, Any], bool, bool]:
+        """Goes ahead into a cell of that use, where this can be."""
+        if not self._can_use(use):
+            obs, _, terminated, truncated, _ = super().step(codes.DONE)  # it is in the way
+            return obs, terminated, truncated
+        (x, y), cell = self.front_pos, self.grid.get(*self.front_pos)
+        assert cell is not None
+        if not cell.can_overlap():
+            self.grid.set(x, y, None)  # so that MiniGrid lets the agent in
+        if use.spends:
+            assert use.needs is not None
+            self.carrying = _without(self.carrying, use.needs)
+        if use.gives is not None:
+            item = unpack_object(code(use.gives))
+            assert item is not None
+            item.contains, self.carrying = self.carrying, item
+        _, _, terminated, truncated, _ = super().step(codes.FORWARD)
+        self.grid.set(x, y, cell if use.becomes == use.cell else unpack_object(code(use.becomes)))
+        return self.gen_obs(), terminated, truncated
+
+    def _can_use(self, use: CellUse) -> bool:
+        has = use.needs is None or use.needs in map(_look, _stack(self.carrying))
+        return has and (use.gives is None or self.num_carried < MAX_HELD)
 
     def is_over(self, goals: int) -> bool:
         """Returns whether one of these counted goals (bits) cannot be paid any more."""
-        kinds = self.grid.encode()[..., 0]
-        has_key = isinstance(self.carrying, Key) or (kinds == dynamics.KEY).any()
-        there = np.where((kinds == dynamics.BOX) & ~has_key, 0, self._goal_map)
-        return int(np.bitwise_or.reduce(there, axis=None)) & goals != goals
+        cells = np.ndindex(self.width, self.height)
+        there = {cell: self._uses.get(_look(self.grid.get(*cell))) for cell in cells}
+        on_board = {use for use in there.values() if use is not None}
+        had, before = {None, *map(_look, _stack(self.carrying))}, -1
+        while len(had) != before:
+            before = len(had)
+            had |= {use.gives for use in on_board if use.needs in had}
+        payable = 0
+        for cell, use in there.items():
+            if use is None or use.needs in had:
+                payable |= int(self._goal_map[cell])
+        return payable & goals != goals
 
     @property
     def num_carried(self) -> int:
@@ -220,7 +246,7 @@ class LevelEnv(MiniGridEnv):
 
 
 class WholeBoard(FullyObsWrapper):
-    """MiniGrid's `FullyObsWrapper`, and where the world collects, the agent shows what it carries.
+    """MiniGrid's `FullyObsWrapper`, and where things are used, the agent shows what it carries.
 
     It has the color of that; MiniGrid's own shows it to nobody, and draws every agent red.
     """
@@ -242,16 +268,33 @@ def _stack(obj: WorldObj | None) -> list[WorldObj]:
     return stack
 
 
+def _look(obj: WorldObj | None) -> Code:
+    """Returns an object and its color as codes."""
+    if obj is None:
+        return EMPTY_CELL
+    kind, color, _ = obj.encode()
+    return kind, color
+
+
+def _without(obj: WorldObj | None, item: Code) -> WorldObj | None:
+    """Returns a stack, which holds this item, without the last one that was taken."""
+    assert obj is not None
+    if _look(obj) == item:
+        return obj.contains
+    obj.contains = _without(obj.contains, item)
+    return obj
+
+
 def unpack_object(packed: int) -> WorldObj | None:
     """Returns the MiniGrid object that `contract.pack_object` packed, contents included."""
     kind, color, state = packed & 15, packed >> 4 & 7, packed >> 7 & 3
-    if kind in (0, dynamics.EMPTY):
+    if kind in (0, codes.EMPTY):
         return None
-    if (kind, color) == (dynamics.FLOOR, dynamics.GREEN):
+    if (kind, color) == (codes.FLOOR, codes.GREEN):
         return Arrow()
     obj = WorldObj.decode(kind, color, state)
     assert obj is not None
-    if kind == dynamics.GOAL:
+    if kind == codes.GOAL:
         obj.color = _COLOR_NAMES[color]
     obj.contains = unpack_object(packed >> 9)
     return obj

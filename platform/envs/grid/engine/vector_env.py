@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar
 
 import numpy as np
 from gymnasium import spaces
@@ -12,56 +12,20 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from whichgoal.envs.contract import Split
-from whichgoal.envs.grid.engine import dynamics
-from whichgoal.envs.grid.levels import (
-    VIEW_SIZES,
-    Fill,
-    GridDesign,
-    GridLevels,
-    LevelArrays,
-    is_view_size,
+from whichgoal.envs.grid.engine import dynamics, view
+from whichgoal.envs.grid.engine.task import (
+    Task,
+    check_levels,
+    check_view,
+    generator_of,
+    goal_bits,
+    rewarded_goal,
 )
-from whichgoal.envs.grid.uses import CellUse
+from whichgoal.envs.grid.levels import GridDesign, GridLevels, LevelArrays
+from whichgoal.envs.grid.uses import use_arrays
 from whichgoal.envs.rng import seed_streams
-from whichgoal.spec import did_you_mean
 
 Array = NDArray[Any]
-
-
-class Task(Protocol):
-    """What is asked of a world whose levels are given: every `GridWorld` has it."""
-
-    @property
-    def name(self) -> str:
-        """Its name, for messages."""
-
-    @property
-    def goals(self) -> tuple[str, ...]:
-        """Names of its goals, the intended one first."""
-
-    @property
-    def counted(self) -> tuple[str, ...]:
-        """Names of the goals that pay at every cell of theirs, see `World`."""
-
-    @property
-    def uses(self) -> tuple[CellUse, ...]:
-        """What entering a cell takes and gives, see `GridWorld`."""
-
-    @property
-    def num_actions(self) -> int:
-        """How many of MiniGrid's actions it allows, from the first on."""
-
-
-@runtime_checkable
-class LevelMaker(Task, Protocol):
-    """A task that makes its own levels: every `GridWorld` does."""
-
-    @property
-    def mission(self) -> str:
-        """What MiniGrid's mission says."""
-
-    def fill(self, design: GridDesign, split: Split) -> tuple[Fill, tuple[float, ...]]:
-        """Returns its generator and parameters, see `GridWorld.fill`."""
 
 
 class GridVectorEnv(VectorEnv[Array, Array, Array]):
@@ -115,7 +79,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
             check_levels(levels)
         self.world, self.design, self.num_envs, self.copy = world, design, num_envs, copy
         self._levels = levels
-        self._generator = _generator(world, design, split) if levels is None else None
+        self._generator = generator_of(world, design, split) if levels is None else None
         self._rules = _rules(world, design, ends_on, decays=self.decays)
         self._full, self._see_through = design.view == "full", bool(design.see_through_walls)
         width, height = (levels.width, levels.height) if levels else (design.size, design.size)
@@ -135,14 +99,15 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
 
     def _make_room(self, width: int, height: int) -> None:
         """Makes the arrays that all steps are played in, for levels of this size."""
-        n, view = self.num_envs, 1 if self._full else self.design.agent_view_size
+        n, side = self.num_envs, 1 if self._full else self.design.agent_view_size
         self._now = GridLevels.empty(n, width, height)
+        self._arrays = self._now.arrays
         self._episodes = dynamics.Episodes(
             board=self._now.board,
             contents=self._now.contents,
             goal_map=self._now.goal_map,
             limit=self._now.limit,
-            sight=dynamics.new_sight(n, width, height, view),
+            sight=view.new_sight(n, width, height, side),
             pose=np.zeros((n, 3), np.int16),
             carrying=np.zeros(n, np.int64),
             elapsed=np.zeros(n, np.int32),
@@ -273,7 +238,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
                 )
         for name, array in own.items():
             array[...] = state[name]
-        dynamics.show(self._all, self._now.board, self._episodes.sight)
+        view.show(self._all, self._now.board, self._episodes.sight)
         self._first_seed, self._ready = None, True
 
     def _state(self) -> dict[str, Array]:
@@ -315,12 +280,23 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         else:
             assert self._generator is not None
             fill, params = self._generator
-            fill(params, self._streams, rows, self._now.arrays)
-        dynamics.begin(rows, self._now.start, self._now.carrying, self._episodes)
+            fill(params, self._streams, rows, self._arrays)
+        now = self._episodes
+        dynamics.begin(
+            rows,
+            self._now.start,
+            self._now.carrying,
+            now.board,
+            now.sight,
+            now.pose,
+            now.carrying,
+            now.elapsed,
+            now.touched,
+        )
 
     def _observe(self, rows: NDArray[np.int64], images: Array) -> None:
         now = self._episodes
-        dynamics.observe(
+        view.observe(
             now.board,
             now.sight,
             now.pose,
@@ -350,18 +326,6 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         self._begin(rows)
 
 
-def _generator(world: Task, design: GridDesign, split: Split) -> tuple[Fill, Array]:
-    """Returns the compiled generator of a world's levels, and its parameters.
-
-    Raises:
-        ValueError: The world makes no levels.
-    """
-    if not isinstance(world, LevelMaker):
-        raise ValueError(f"the world {world.name!r} makes no levels; give them as levels=")
-    fill, params = world.fill(design, split)
-    return fill, np.array(params, np.float64)
-
-
 def _rules(
     world: Task, design: GridDesign, ends_on: tuple[str, ...] | None, *, decays: bool
 ) -> dynamics.Rules:
@@ -370,72 +334,14 @@ def _rules(
         num_actions=world.num_actions,
         ends=np.uint16(goal_bits(world, ends_on, paying)),
         counted=np.uint16(goal_bits(world, world.counted)),
-        collects=bool(world.uses),
+        uses=use_arrays(world.uses),
         decays=decays,
         step_cost=float(design.step_cost),
         paying=paying,
     )
 
 
-def check_view(design: GridDesign) -> None:
-    """Raises ValueError for an impossible `agent_view_size`, which a copied design can have."""
-    if not is_view_size(design.agent_view_size):
-        raise ValueError(f"agent_view_size is {design.agent_view_size}; allowed: {VIEW_SIZES}")
-
-
-def check_levels(levels: GridLevels) -> None:
-    """Raises ValueError where the compiled engine, which checks nothing, could not play a level."""
-    if len(levels) == 0:
-        raise ValueError("levels has no rows; give at least one level, or levels=None")
-    ranges: dict[str, tuple[Array, int, int]] = {
-        "object code": (levels.board[..., 0], dynamics.EMPTY, dynamics.LAVA),
-        "color code": (levels.board[..., 1], dynamics.RED, dynamics.GREY),
-        "state code": (levels.board[..., 2], dynamics.OPEN, dynamics.LOCKED),
-        "start x": (levels.start[:, 0], 0, levels.width - 1),
-        "start y": (levels.start[:, 1], 0, levels.height - 1),
-        "start heading": (levels.start[:, 2], 0, 3),
-        "limit": (levels.limit, 1, 2**31 - 1),
-    }
-    for name, (given, low, high) in ranges.items():
-        bad = (given < low) | (given > high)
-        if bad.any():
-            row = int(np.argwhere(bad)[0, 0])
-            raise ValueError(
-                f"levels: row {row} has the {name} {given[bad][0]}; allowed: {low} to {high}"
-            )
-
-
-def rewarded_goal(world: Task, design: GridDesign) -> int:
-    """Returns the number of the goal that training rewards.
-
-    Raises:
-        ValueError: The world has no such goal.
-    """
-    if design.reward is None:
-        return 0
-    if design.reward not in world.goals:
-        raise ValueError(
-            f"{world.name} has no goal {design.reward!r} to reward; "
-            f"{did_you_mean(design.reward, world.goals)}"
-        )
-    return world.goals.index(design.reward)
-
-
-def goal_bits(world: Task, names: tuple[str, ...] | None, otherwise: int = 0) -> int:
-    """Returns the named goals of a world as bits; None means the one of number `otherwise`."""
-    if isinstance(names, str):
-        raise ValueError(f"ends_on is the text {names!r}; did you mean ({names!r},)?")
-    bits = 0
-    for name in (world.goals[otherwise],) if names is None else names:
-        if name not in world.goals:
-            raise ValueError(
-                f"{world.name} has no goal {name!r}; {did_you_mean(name, world.goals)}"
-            )
-        bits |= 1 << world.goals.index(name)
-    return bits
-
-
 def _read_only(array: Array) -> Array:
-    view = array.view()
-    view.flags.writeable = False
-    return view
+    same = array.view()
+    same.flags.writeable = False
+    return same
