@@ -88,7 +88,7 @@ def test_every_benchmark_starts(file: Path) -> None:
     assert told.stdout.startswith("usage: ")
 
 
-GROUND = {"errors", "redact", "environment", "source", "spec", "explain"}
+GROUND = {"errors", "redact", "environment", "source", "spec", "explain", "plugins"}
 """Single files that anybody may import: errors, secrets, settings, digests, what a trial is."""
 GEOMETRY = {"numba_cache", "envs.contract", "envs.headings", "envs.rng"}
 
@@ -99,10 +99,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "source": set(),
     "spec": set(),
     "explain": {"spec"},
+    "plugins": {"spec"},
     "numba_cache": {"source"},
-    "envs": {"envs.contract", "envs.registry", "envs.grid"},
+    "envs": {"envs.contract", "envs.registry", "envs.grid", "spec", "explain"},
     "envs.contract": {"spec", "envs.rng"},
-    "envs.registry": {"spec", "envs.contract"},
+    "envs.registry": {"spec", "plugins", "envs.contract"},
     "envs.headings": set(),
     "envs.rng": {"numba_cache"},
     "envs.lattice": GEOMETRY,

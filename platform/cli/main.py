@@ -211,9 +211,9 @@ def _score_agents(given: argparse.Namespace) -> Scored:
         if given.along:
             raise ValueError(f"{given.agent} has no checkpoints; allowed with --along: a trial")
         if given.world is None:
-            from whichgoal.envs.registry import WORLDS
+            from whichgoal.envs.registry import all_names
 
-            raise ValueError(f"{given.agent} needs --world NAME; allowed: {', '.join(WORLDS)}")
+            raise ValueError(f"{given.agent} needs --world NAME; allowed: {', '.join(all_names())}")
         card = score_policy(given.agent, given.world, given.set, given.episodes).card
         return Scored([Found(given.agent, card)], [])
     if given.world or given.set:

@@ -139,7 +139,10 @@ AnyDesign = Design
 
 
 def env_id(world: str) -> str:
-    """Returns Gymnasium's id of the world of this name, such as `whichgoal/ArrowMaze-v0`."""
+    """Returns Gymnasium's id of the world of this name, such as `whichgoal/ArrowMaze-v0`.
+
+    Before `whichgoal.envs` is imported, `gymnasium.make` takes `whichgoal.envs:` and the id.
+    """
     return f"whichgoal/{world.title().replace('_', '')}-v0"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from whichgoal.envs.registry import WORLDS
+from whichgoal.envs.registry import all_worlds
 from whichgoal.explain import record_of
 from whichgoal.spec import BatterySpec
 from whichgoal.sweep.file.axes import WHEN, ZIP
@@ -47,7 +47,7 @@ def schema() -> Schema:
     parts = Definitions()
     keys = {
         world: {key: parts.refer(key, leaf) for key, leaf in keys_of(world).items()}
-        for world in WORLDS
+        for world in all_worlds()
     }
     everywhere = unite(list(keys.values()))
     says = descriptions(Sweep)
@@ -68,7 +68,7 @@ def schema() -> Schema:
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "A sweep of whichgoal",
         **_only(properties, required=["name", "question"], description=first_line(Sweep)),
-        "allOf": [_where_world_is(world, keys[world], parts) for world in WORLDS],
+        "allOf": [_where_world_is(world, keys[world], parts) for world in keys],
         "definitions": parts.parts,
     }
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from whichgoal.envs.registry import WORLDS, world_named
+from whichgoal.envs.registry import all_worlds, world_named
 from whichgoal.explain import record_of
 from whichgoal.models import MODELS
 from whichgoal.spec import WorldSpec
@@ -73,11 +73,11 @@ def keys_of(world: str) -> Leaves:
     """Returns every key that a sweep of one world can have, and what its value may be."""
     leaves: Leaves = {
         "world.name": {
-            "enum": list(WORLDS),
+            "enum": list(all_worlds()),
             "description": " ".join(
                 [
                     descriptions(WorldSpec)["name"],
-                    *(f"{name}: {_module_says(world_named(name))}" for name in WORLDS),
+                    *(f"{name}: {_module_says(one)}" for name, one in all_worlds().items()),
                 ]
             ),
         }
@@ -92,7 +92,7 @@ def keys_of(world: str) -> Leaves:
 
 
 def _module_says(one: object) -> str:
-    return (sys.modules[type(one).__module__].__doc__ or "").splitlines()[0]
+    return (sys.modules[type(one).__module__].__doc__ or "").partition("\n")[0]
 
 
 def leaves_of(model: type[BaseModel], prefix: str = "") -> Leaves:

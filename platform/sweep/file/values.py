@@ -6,7 +6,7 @@ What depends on several values is `sweep_cells`'s to say.
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -14,7 +14,8 @@ from pydantic import BaseModel, BeforeValidator, ValidationError
 from pydantic.fields import FieldInfo
 
 from whichgoal.envs.contract import World
-from whichgoal.envs.registry import WORLDS
+from whichgoal.envs.registry import all_names as world_names
+from whichgoal.envs.registry import world_named
 from whichgoal.explain import KeyPath, Mistake, mistake_of, pieces, quote, record_of, unknown
 from whichgoal.models import MODELS
 from whichgoal.spec import nest
@@ -47,7 +48,7 @@ def check(document: Document, value: Value, worlds: Sequence[World]) -> None:
     Args:
         document: The file.
         value: The value; its key begins with a section.
-        worlds: The worlds that it may be of: a key of any of them may be meant.
+        worlds: The worlds that it may be of: a key of any of them may be meant. None: any key may.
     """
     if value.value is BROKEN:
         value.wrong = True
@@ -69,21 +70,32 @@ def mistake_in(value: Value, worlds: Sequence[World]) -> Mistake | None:
     """
     section, *path = value.key.split(".")
     if value.key == "world.name":
-        return _unknown_name("world", value, WORLDS)
+        return _wrong_world(value)
     if value.key == "model.arch":
         return _unknown_name("model.arch", value, MODELS)
     if section != "world":
         return problem_of(SECTIONS[section], section, path, value.value)
     if path[0] == "name":
-        return Mistake(("world", "name"), "world.name", "keys given", ", ".join(sorted(WORLDS)))
+        allowed = ", ".join(sorted(world_names()))
+        return Mistake(("world", "name"), "world.name", "keys given", allowed)
     found = [problem_of(world.Design, section, path, value.value) for world in worlds]
-    if None in found:
+    if None in found or not found:
         return None
     known = [one for one in found if one is not None and not one.at_key]
     return known[0] if known else found[0]
 
 
-def _unknown_name(what: str, given: Value, registry: Mapping[str, Any]) -> Mistake | None:
+def _wrong_world(given: Value) -> Mistake | None:
+    try:
+        world_named(given.value if isinstance(given.value, str) else "")
+    except ValueError as error:  # unknown, or of a package and not to be had
+        return _unknown_name("world", given, world_names()) or Mistake(
+            ("world", "name"), "world.name", str(error)
+        )
+    return None
+
+
+def _unknown_name(what: str, given: Value, registry: Collection[str]) -> Mistake | None:
     name = given.value
     if isinstance(name, str) and name in registry:
         return None
