@@ -209,6 +209,10 @@ class Kind(ABC):
     def text(self, world: World, levels: Levels, *, color: bool) -> str:
         """Draws one level with the agent at its start, for a terminal."""
 
+    def sight_keys(self, design: AnyDesign) -> frozenset[str]:
+        """Returns the keys of a design on which the size of what is seen depends."""
+        return frozenset(type(design).model_fields)
+
     def single_env(
         self,
         world: World,

@@ -22,7 +22,7 @@ from whichgoal.sweep.file.axes import Content
 from whichgoal.sweep.file.values import Value
 from whichgoal.sweep.file.yaml_file import Document
 from whichgoal.sweep.spec import ResourcesSpec
-from whichgoal.sweep.trials import SECTIONS, check_boards, size_of, trial_spec
+from whichgoal.sweep.trials import SECTIONS, check_boards, design_of, size_of, trial_spec
 
 MOST_DRAWN = 256
 """So many combinations of searched values are looked at."""
@@ -126,18 +126,19 @@ def _model_mistakes(good: Mapping[str, Any], wrong: set[str]) -> list[Mistake]:
         sizes.architecture(trial.model)
     except RuleError as error:  # it names the option, and its value
         return [Mistake(("model", *error.about), "", f"model.{error}")]
-    view = trial.world.design()["view"]
-    side = "agent_view_size" if view == "egocentric" else "size"
-    rules: tuple[tuple[Callable[[TrialSpec], object], set[str], tuple[str, str]], ...] = (
-        (size_of, {"view", side}, ("model", "capacity")),
-        (check_boards, {"view", "size", "test_size"}, ("world", "test_size")),
+    seen_by = world_named(trial.world.name).kind.sight_keys(design_of(trial))
+    rules: tuple[tuple[Callable[[TrialSpec], object], frozenset[str], str], ...] = (
+        (size_of, seen_by, "model"),
+        (check_boards, frozenset(), "world"),
     )
-    for rule, tied, where in rules:
+    for rule, tied, section in rules:
         try:
             if wrong.isdisjoint(tied):
                 rule(trial)
         except RuleError as error:
-            return [Mistake(where, ".".join(where), str(error), about=error.about)]
+            if section == "model" or wrong.isdisjoint(error.about):
+                where = (section, error.about[0])
+                return [Mistake(where, ".".join(where), str(error), about=error.about)]
     return []
 
 
