@@ -10,7 +10,7 @@ import hashlib
 import importlib.metadata
 import json
 import subprocess
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -115,14 +115,7 @@ def save(
         "spec": spec.model_dump(mode="json"),
         "trial_id": spec.id,
         "env_steps": env_steps,
-        "parameters": agent.size.parameters,
-        "trunk_parameters": agent.size.trunk_parameters,
-        "readout_parameters": agent.size.readout_parameters,
-        "flops": agent.size.flops,
-        "depth": agent.size.depth,
-        "state_size": agent.size.state_size,
-        "features": agent.size.features,
-        "width": agent.size.width,
+        **{name: number for name, number in asdict(agent.size).items() if name != "capacity"},
         "view": agent.sight.view,
         "obs_shape": list(agent.sight.obs_shape),
         "num_actions": agent.policy.out_features,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -75,21 +76,13 @@ def _stages(folder: Path | None, trial: TrialSpec, battery: BatterySpec) -> dict
 
 def _cell(sweep: Sweep, trial: TrialSpec, tuned: dict[str, Any] | None) -> dict[str, Any]:
     """Returns what the trials of a cell share."""
-    size = size_of(trial)
     return {
         "cell": trial.cell_id if tuned is not None else None,
         "choices": sweep.choices(trial),
         "tuned": tuned,
         "arch": trial.model.arch,
-        "capacity": trial.model.capacity,
-        "parameters": size.parameters,
-        "trunk_parameters": size.trunk_parameters,
-        "readout_parameters": size.readout_parameters,
-        "features": size.features,
-        "width": size.width,
-        "flops": size.flops,
-        "depth": size.depth,
-        "state_size": size.state_size,
+        **asdict(size_of(trial)),
+        "capacity": trial.model.capacity,  # as it is asked for, not as it is met
         "world": trial.world.model_dump(mode="json"),
         "env_steps": trial.train.env_steps,
     }
@@ -98,23 +91,23 @@ def _cell(sweep: Sweep, trial: TrialSpec, tuned: dict[str, Any] | None) -> dict[
 def _tune(sweep: Sweep, tuned: Values) -> dict[str, Any] | None:
     if sweep.tune is None:
         return None
-    return {
-        "space": {key: one.file() for key, one in sweep.tune.space.items()},
-        "trials": sweep.tune.trials,
-        "groups": [
+    groups = []
+    for group in sweep.tune_groups():
+        first, found = group.trial({}), tuned.get(group.id)
+        groups.append(
             {
                 "id": group.id,
-                "arch": group.arch,
-                "capacity": group.capacity,
+                "arch": first.model.arch,
+                "capacity": first.model.capacity,
                 "choices": dict(group.choices),
-                "env_steps": group.trial({}).train.env_steps,
+                "env_steps": first.train.env_steps,
                 "start": group.start(),
-                "values": dict(tuned[group.id]) if group.id in tuned else None,
-                "done": group.id in tuned,
+                "values": None if found is None else dict(found),
+                "done": found is not None,
             }
-            for group in sweep.tune_groups()
-        ],
-    }
+        )
+    space = {key: one.file() for key, one in sweep.tune.space.items()}
+    return {"space": space, "trials": sweep.tune.trials, "groups": groups}
 
 
 def _explore(sweep: Sweep, storage: Storage | None, tuned: Values) -> dict[str, Any] | None:
