@@ -78,8 +78,7 @@ class Stages:
             Unsearched: A group's trials all ended without a result.
         """
         for group in self._sweep.tune_groups():
-            model = group.trial({}).model
-            name = _name_of({"arch": model.arch, "capacity": model.capacity, **group.choices})
+            name = _name_of({"arch": group.arch, "capacity": group.capacity, **group.choices})
             found = read(self._storage, group.id)
             if found is None:
                 folder, what = f"tuned/{group.id}", f"tuning of {name}"

@@ -42,6 +42,16 @@ class TuneGroup:
         search = self.tune.model_dump(mode="json")
         return digest({"method": _METHOD, "tune": search, "trial": self.trial({}).identity()})
 
+    @property
+    def arch(self) -> str:
+        """The architecture."""
+        return self.trial({}).model.arch
+
+    @property
+    def capacity(self) -> int:
+        """The number of parameters."""
+        return self.trial({}).model.capacity
+
     def start(self) -> dict[str, Any]:
         """Returns the value of each searched key that would be used without a search."""
         record = self.trial({}).model_dump(mode="json")

@@ -91,23 +91,23 @@ def _cell(sweep: Sweep, trial: TrialSpec, tuned: dict[str, Any] | None) -> dict[
 def _tune(sweep: Sweep, tuned: Values) -> dict[str, Any] | None:
     if sweep.tune is None:
         return None
-    groups = []
-    for group in sweep.tune_groups():
-        first, found = group.trial({}), tuned.get(group.id)
-        groups.append(
+    return {
+        "space": {key: one.file() for key, one in sweep.tune.space.items()},
+        "trials": sweep.tune.trials,
+        "groups": [
             {
                 "id": group.id,
-                "arch": first.model.arch,
-                "capacity": first.model.capacity,
+                "arch": group.arch,
+                "capacity": group.capacity,
                 "choices": dict(group.choices),
-                "env_steps": first.train.env_steps,
+                "env_steps": group.trial({}).train.env_steps,
                 "start": group.start(),
-                "values": None if found is None else dict(found),
-                "done": found is not None,
+                "values": dict(tuned[group.id]) if group.id in tuned else None,
+                "done": group.id in tuned,
             }
-        )
-    space = {key: one.file() for key, one in sweep.tune.space.items()}
-    return {"space": space, "trials": sweep.tune.trials, "groups": groups}
+            for group in sweep.tune_groups()
+        ],
+    }
 
 
 def _explore(sweep: Sweep, storage: Storage | None, tuned: Values) -> dict[str, Any] | None:

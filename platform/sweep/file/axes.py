@@ -132,19 +132,11 @@ def _block(
         at = (*where, key)
         if key == ZIP:
             _zip(document, values, at, when, content)
-        elif key == WHEN:
-            if len(where) > 1:
-                allowed = "several keys in one `if`"
-                document.complain(Mistake(at, "", "when inside when", allowed, at_key=True))
-        elif _is_axis(document, key, at):
-            column = _column(document, key, values, at)
-            for i, one in enumerate(column):
-                if any(_same(one.value, other.value) for other in column[:i]):
-                    text = f"{quote(one.value)} is listed twice"
-                    document.complain(Mistake(one.where, key, text))
-                    one.wrong = True
-            if column:
-                content.axes.append(Axis((key,), tuple((value,) for value in column), when))
+        elif key != WHEN:
+            _axis(document, {key: values}, where, when, content)
+        elif len(where) > 1:
+            allowed = "several keys in one `if`"
+            document.complain(Mistake(at, "", "when inside when", allowed, at_key=True))
 
 
 def _is_axis(document: Document, key: str, at: KeyPath) -> bool:
@@ -193,39 +185,37 @@ def _zip(
         return
     for i, group in enumerate(given):
         if isinstance(group, dict) and len(group) > 1:
-            _group(document, group, (*where, i), when, content)
+            _axis(document, group, (*where, i), when, content)
         else:
             document.refuse((*where, i), ZIP, group, "two or more keys with lists")
 
 
-def _group(
+def _axis(
     document: Document,
     group: Mapping[str, Any],
     where: KeyPath,
     when: Mapping[str, tuple[Any, ...]],
     content: Content,
 ) -> None:
+    """Reads one dimension of the grid: a key with its list, or several that go together."""
     columns: list[list[Value]] = []
     for key, values in group.items():
         at = (*where, key)
-        if not _is_axis(document, key, at):
-            continue
-        column = _column(document, key, values, at)
-        if not column:
-            continue
-        if columns and len(column) != len(columns[0]):
+        column = _column(document, key, values, at) if _is_axis(document, key, at) else []
+        if columns and column and len(column) != len(columns[0]):
             first = columns[0]
             text = f"{key} has {len(column)} values, {first[0].key} has {len(first)}"
             document.complain(Mistake(at, "", text, "as many, for they go together"))
-            continue
-        columns.append(column)
+        elif column:
+            columns.append(column)
     if not columns:
         return
     rows = list(zip(*columns, strict=True))
     for j, row in enumerate(rows):
         if any(all(_same(a.value, b.value) for a, b in zip(row, r, strict=True)) for r in rows[:j]):
-            same = ", ".join(f"{v.key} {quote(v.value)}" for v in row)
-            document.complain(Mistake(row[0].where, ZIP, f"{same} is listed twice"))
+            together = ", ".join(f"{v.key} {quote(v.value)}" for v in row)
+            key, same = (ZIP, together) if len(group) > 1 else (row[0].key, quote(row[0].value))
+            document.complain(Mistake(row[0].where, key, f"{same} is listed twice"))
             row[0].wrong = True
     content.axes.append(Axis(tuple(column[0].key for column in columns), tuple(rows), when))
 
