@@ -254,7 +254,17 @@ def _ray(address: str, num_cpus: int) -> Iterator[Path]:
     temporary = tempfile.mkdtemp(prefix="whichgoal-", dir="/tmp" if os.path.isdir("/tmp") else None)
     try:
         if address == "local":
-            _start(num_cpus, temporary)
+            with _without_dashboard():
+                ray.init(
+                    address="local",
+                    _node_ip_address="127.0.0.1",
+                    num_cpus=num_cpus,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    object_store_memory=100 * 2**20,
+                    _temp_dir=temporary,
+                )
         else:
             try:
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
@@ -284,23 +294,6 @@ def _set_environment(address: str) -> None:
     if (tree / "whichgoal").exists():  # a source tree: workers find us by its path
         paths = [str(tree), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
-
-
-def _start(num_cpus: int, temporary: str) -> None:
-    """Starts a Ray of our own on this machine, and connects to it."""
-    import ray
-
-    with _without_dashboard():
-        ray.init(
-            address="local",
-            _node_ip_address="127.0.0.1",
-            num_cpus=num_cpus,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            object_store_memory=100 * 2**20,
-            _temp_dir=temporary,
-        )
 
 
 def wait_for_answer(within_s: float) -> None:
@@ -355,11 +348,7 @@ def _without_dashboard() -> Iterator[None]:
 @contextmanager
 def _stop_on_sigterm() -> Iterator[None]:
     """Takes SIGTERM for Ctrl-C, so that a stopped job leaves no process behind."""
-
-    def stop(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:
