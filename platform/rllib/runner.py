@@ -170,21 +170,20 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
 
     def get_metrics(self) -> Any:
         """Returns RLlib's metrics of the episodes that ended since the last call."""
-        if self._ended:
-            ended = Ended.concatenate(self._ended)
-            self._ended.clear()
-            if len(ended.success):
-                mean = float(ended.episode_return.mean())
-                for key, value in {
-                    EPISODE_RETURN_MEAN: mean,
-                    EPISODE_RETURN_MIN: float(ended.episode_return.min()),
-                    EPISODE_RETURN_MAX: float(ended.episode_return.max()),
-                    EPISODE_LEN_MEAN: float(ended.episode_len.mean()),
-                    SUCCESS_MEAN: float(ended.success.mean()),
-                    ("agent_episode_return_mean", DEFAULT_AGENT_ID): mean,
-                    ("module_episode_return_mean", DEFAULT_MODULE_ID): mean,
-                }.items():
-                    self.metrics.log_value(key, value, window=1)
+        ended = _join(self._ended, 0)
+        self._ended.clear()
+        if len(ended.success):
+            mean = float(ended.episode_return.mean())
+            for key, value in {
+                EPISODE_RETURN_MEAN: mean,
+                EPISODE_RETURN_MIN: float(ended.episode_return.min()),
+                EPISODE_RETURN_MAX: float(ended.episode_return.max()),
+                EPISODE_LEN_MEAN: float(ended.episode_len.mean()),
+                SUCCESS_MEAN: float(ended.success.mean()),
+                ("agent_episode_return_mean", DEFAULT_AGENT_ID): mean,
+                ("module_episode_return_mean", DEFAULT_MODULE_ID): mean,
+            }.items():
+                self.metrics.log_value(key, value, window=1)
         return self.metrics.reduce()
 
     def get_state(
@@ -293,7 +292,10 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
             torch.from_numpy(now.obs), self._state, torch.from_numpy(now.is_first)
         )
         now.values[:] = value
-        _choose(logits.numpy(), uniform_N, explore, now.actions, now.logp)
+        if explore:
+            draw_actions(logits.numpy(), uniform_N, now.actions, now.logp)
+        else:
+            take_likeliest(logits.numpy(), now.actions, now.logp)
         self._obs, reward, now.terminated[:], now.truncated[:], infos = self.env.step(now.actions)
         now.rewards[:] = reward
         counts = self._counts
@@ -360,20 +362,6 @@ def _room_for(steps: int, obs_N: np.ndarray) -> _Played:
 def _rows(played: _Played) -> Iterator[_Played]:
     """Yields each step, as views."""
     return (_Played(*parts) for parts in zip(*played, strict=True))
-
-
-def _choose(
-    logits_NA: np.ndarray,
-    uniform_N: np.ndarray,
-    explore: bool,
-    actions_N: np.ndarray,
-    logp_N: np.ndarray,
-) -> None:
-    """Writes actions, drawn or the likeliest, and the log-probabilities of these very actions."""
-    if explore:
-        draw_actions(logits_NA, uniform_N, actions_N, logp_N)
-    else:
-        take_likeliest(logits_NA, actions_N, logp_N)
 
 
 def _join(parts: list[Ended], steps: int) -> Ended:
