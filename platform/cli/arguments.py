@@ -38,9 +38,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_run_arguments(commands.add_parser("run", help="run a sweep file; what is done is skipped"))
     sync = commands.add_parser("sync", help="send to MLflow what it lacks; train nothing")
-    sync.add_argument(
-        "--storage", type=_storage, default="runs", help="the folder of results (default: ./runs)"
-    )
+    _add_storage(sync, "the folder of results (default: ./runs)")
     commands.add_parser("schema", help="print the JSON schema of sweep files, for editors")
     _add_score_arguments(
         commands.add_parser(
@@ -64,13 +62,13 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
+def _add_storage(command: argparse.ArgumentParser, says: str) -> None:
+    command.add_argument("--storage", type=_storage, default="runs", help=says)
+
+
 def _add_plan_arguments(plan: argparse.ArgumentParser) -> None:
     plan.add_argument("file", type=Path, metavar="FILE", help="a sweep file (YAML)")
-    plan.add_argument(
-        "--storage",
-        type=_storage,
-        help="where to look for what is done and how fast it was (default: ./runs)",
-    )
+    _add_storage(plan, "where to look for what is done and how fast it was (default: ./runs)")
     plan.add_argument(
         "--cpus", type=_positive, metavar="N", help="estimate for N cores (default: this machine's)"
     )
@@ -84,12 +82,7 @@ def _add_plan_arguments(plan: argparse.ArgumentParser) -> None:
 
 def _add_run_arguments(run: argparse.ArgumentParser) -> None:
     run.add_argument("file", type=Path, metavar="FILE", help="a sweep file (YAML)")
-    run.add_argument(
-        "--storage",
-        type=_storage,
-        default="runs",
-        help="where results go: a folder, or a URL such as s3://... (./runs)",
-    )
+    _add_storage(run, "where results go: a folder, or a URL such as s3://... (./runs)")
     run.add_argument(
         "--max-concurrent", type=_positive, metavar="N", help="trials at a time (default: cores)"
     )
@@ -106,9 +99,7 @@ def _add_validate_arguments(validate: argparse.ArgumentParser) -> None:
     validate.add_argument(
         "--episodes", type=_positive, default=512, metavar="N", help="levels per panel (512)"
     )
-    validate.add_argument(
-        "--storage", type=_storage, default="runs", help="where trained agents are kept (./runs)"
-    )
+    _add_storage(validate, "where trained agents are kept (./runs)")
     validate.add_argument(
         "--scripted", action="store_true", help="scripted agents only: nothing is trained"
     )
@@ -121,12 +112,7 @@ def _add_compare_arguments(compare: argparse.ArgumentParser) -> None:
     compare.add_argument(
         "path", metavar="PATH", help="a sweep's folder, a sweep file, a storage root or its URL"
     )
-    compare.add_argument(
-        "--storage",
-        type=_storage,
-        default="runs",
-        help="where a sweep file's results are (default: ./runs)",
-    )
+    _add_storage(compare, "where a sweep file's results are (default: ./runs)")
     compare.add_argument("--json", action="store_true", help="print JSON")
     compare.add_argument(
         "--interval",

@@ -70,25 +70,24 @@ def _plan(given: argparse.Namespace) -> int:
     from whichgoal.sweep.plan import plan
 
     sweep = load(given.file)
-    storage = open_to_read(given.storage if given.storage is not None else "runs")
+    storage = open_to_read(given.storage)
     values = tuned.values_of(storage, sweep.tune_groups())
     record = plan(sweep, storage, values)
     left = cost.stages(sweep, record, values)
     trials = [trial for stage in left for trial in stage.trials]
     kinds = cost.kinds_of(trials)
     speeds = cost.speeds(kinds, storage)
-    if given.calibrate:
-        wanted = [
-            trial
-            for trial, kind in zip(trials, kinds, strict=True)
-            if kind not in speeds or speeds[kind].source == "nearest"
-        ]
-        if wanted:
-            from whichgoal.run.calibrate import calibrate
+    wanted = [
+        trial
+        for trial, kind in zip(trials, kinds, strict=True)
+        if kind not in speeds or speeds[kind].source == "nearest"
+    ]
+    if given.calibrate and wanted:
+        from whichgoal.run.calibrate import calibrate
 
-            measured = calibrate(wanted, lambda text: print(text, file=sys.stderr))
-            cost.keep_calibration(storage, measured)
-            speeds = cost.speeds(kinds, storage)
+        measured = calibrate(wanted, lambda text: print(text, file=sys.stderr))
+        cost.keep_calibration(storage, measured)
+        speeds = cost.speeds(kinds, storage)
     record["cost"] = cost.estimate(sweep, left, speeds, given.cpus or cores())
     if given.json:
         print(json.dumps(record, indent=2))
