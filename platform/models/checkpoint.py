@@ -139,13 +139,20 @@ def load(path: Path | str) -> Checkpoint:
     """
     path = Path(path)
     files = read_folder(path, (WEIGHTS, TRIAL))
-    record = _record(path, files[TRIAL])
     try:
+        record: dict[str, Any] = json.loads(files[TRIAL])
+        if record["format"] != FORMAT or record["version"] != VERSION:
+            raise CheckpointError(
+                f"{path}/{TRIAL}: format {record['format']!r} version {record['version']!r}; "
+                f"allowed: {FORMAT!r} version {VERSION}"
+            )
         spec = TrialSpec.model_validate(record["spec"])
         palette = record["palette"]
         shape, actions = record["obs_shape"], record["num_actions"]
         agent = Agent(shape, actions, palette, spec.model, record["view"])
         env_steps, parameters = int(record["env_steps"]), int(record["parameters"])
+    except CheckpointError:
+        raise
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise CheckpointError(f"{path}/{TRIAL}: not a trial of ours: {_line(error)}") from error
     try:
@@ -209,21 +216,6 @@ def read_folder(path: Path, names: tuple[str, ...]) -> dict[str, bytes]:
         if hashlib.sha256(files[name]).hexdigest() != expected[name]:
             raise CheckpointError(f"{path}/{name}: damaged (its checksum is not the manifest's)")
     return files
-
-
-def _record(path: Path, data: bytes) -> dict[str, Any]:
-    try:
-        record = json.loads(data)
-        form, version = record["format"], record["version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path}/{TRIAL}: not a trial of ours: {_line(error)}") from error
-    if form != FORMAT or version != VERSION:
-        raise CheckpointError(
-            f"{path}/{TRIAL}: format {form!r} version {version!r}; "
-            f"allowed: {FORMAT!r} version {VERSION}"
-        )
-    found: dict[str, Any] = record
-    return found
 
 
 def _line(error: BaseException) -> str:
