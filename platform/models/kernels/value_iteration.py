@@ -42,14 +42,6 @@ def q_at(
     return q_BQ
 
 
-class _Size(NamedTuple):
-    """Of each board, and how often values are iterated."""
-
-    columns: int
-    rows: int
-    ticks: int
-
-
 class _Iteration(NamedTuple):
     """What is iterated over, and what comes of it: tensors, or the same as arrays.
 
@@ -97,7 +89,7 @@ class _Plan(torch.autograd.Function):
         learns: bool,
     ) -> Tensor:
         boards, columns, rows = r_BXY.shape
-        size = ctx.size = _Size(columns, rows, ticks)
+        size = ctx.size = (columns, rows, ticks)
         stride, each = rows + 1, (columns + 1) * (rows + 1)
         lead = stride + 1
         r_S = r_BXY.new_zeros(lead + boards * each + lead)
@@ -117,11 +109,11 @@ class _Plan(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_q_BQ: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None, None]:
-        size, iteration = ctx.size, _Iteration(*ctx.saved_tensors)
+        (columns, rows, _), iteration = ctx.size, _Iteration(*ctx.saved_tensors)
         d_r_S, d_r_Q9, d_v_Q9 = d = _Gradients(*map(torch.zeros_like, iteration[:3]))
         arrays = _Iteration(*map(_array, iteration)), _array(d_q_BQ), _Gradients(*map(_array, d))
-        _iterate_backward(size, *arrays)
-        d_r_BXY = _boards_in(d_r_S, size.columns, size.rows)
+        _iterate_backward(ctx.size, *arrays)
+        d_r_BXY = _boards_in(d_r_S, columns, rows)
         return d_r_BXY, d_r_Q9.view(-1, 3, 3), d_v_Q9.view(-1, 3, 3), None, None, None
 
 
@@ -227,7 +219,7 @@ def _take_greater(q, channel, v, best):
 
 @njit(cache=True)
 def _iterate(size, iteration, q_at):
-    """Writes `q_at`, and what of `iteration` is to be written.
+    """Writes `q_at`, and what of `iteration` is to be written; `size` is columns, rows and ticks.
 
     The channels' numbers are floats on the way: one width of numbers lets the loop be vectorized.
     """
@@ -301,9 +293,9 @@ def _share(d_v, which, channel, d_q, total):
 @njit(cache=True)
 def _last_backward(size, iteration, d_q_at, boards, d_v, sum_d_q, d_kernel_v):
     """Adds what comes from q at the agents' cells: gradients of the last v, of q, of the kernel."""
-    rows, ticks, v = size.rows, size.ticks, iteration.v
+    (columns, rows, ticks), v = size, iteration.v
     stride = rows + 1
-    lead, each = stride + 1, (size.columns + 1) * stride
+    lead, each = stride + 1, (columns + 1) * stride
     first, last = boards
     n, start = (last - first) * each, lead + first * each
     for b in range(first, last):
