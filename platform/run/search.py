@@ -12,7 +12,6 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whichgoal.run import search_trial
@@ -50,7 +49,7 @@ def tune(
     """Searches a group's hyper-parameters: TPE suggests, ASHA stops what falls behind.
 
     Args:
-        group: What is search_trial.
+        group: What is searched.
         storage: Where the study and the trials' folders are.
         connect: Called if there is anything left to launch; returns where.
         on_trial: Told of every report.
@@ -59,42 +58,33 @@ def tune(
         Every trial that was finished, best first: `values`, `success`, `env_steps`, `stopped`.
         Fewer than were asked for if some ended without a result.
     """
+    from ray.tune.schedulers import AsyncHyperBandScheduler
+
     spec = group.tune
     target = group.trial({}).train.env_steps
     folder = storage.root / "tuned" / group.id
     study, kept = open_study(folder, group.id, ["maximize"], spec, group.start())
     begin = partial(search_trial.tune, group, str(storage))
-    _run(study, kept, spec, begin, connect, on_trial, METRIC, "max", _asha(spec, target))
+    asha = AsyncHyperBandScheduler(
+        time_attr="env_steps",
+        metric=METRIC,
+        mode="max",
+        max_t=target,
+        grace_period=max(1, round(spec.grace * target)),
+        reduction_factor=spec.reduction,
+    )
+    _run(study, kept, spec, begin, connect, on_trial, METRIC, "max", asha)
     finished = finished_trials(study)
     values = [round_values(trial.params) for trial in finished]
     folders = [search_trial.folder_of(storage, group, group.trial(one)) for one in values]
     fetch(storage, folders)
     tried = []
     for trial, value, place in zip(finished, values, folders, strict=True):
-        steps = _env_steps(place)
-        tried.append(
-            {
-                "values": value,
-                "success": trial.value,
-                "env_steps": steps,
-                "stopped": steps < target,
-            }
-        )
+        rows = read_curve(place)
+        steps = int(rows[-1]["env_steps"]) if rows else 0
+        end = {"env_steps": steps, "stopped": steps < target}
+        tried.append({"values": value, "success": trial.value, **end})
     return sorted(tried, key=lambda one: -one["success"])
-
-
-def _asha(spec: TuneSpec, env_steps: int) -> Any:
-    """Returns what stops trials that fall behind, of those that may take so many env steps."""
-    from ray.tune.schedulers import AsyncHyperBandScheduler
-
-    return AsyncHyperBandScheduler(
-        time_attr="env_steps",
-        metric=METRIC,
-        mode="max",
-        max_t=env_steps,
-        grace_period=max(1, round(spec.grace * env_steps)),
-        reduction_factor=spec.reduction,
-    )
 
 
 def explore(
@@ -103,7 +93,7 @@ def explore(
     """Searches a cell's world designs for those that meet all objectives.
 
     Args:
-        group: What is search_trial.
+        group: What is searched.
         storage: Where the study and the trials' folders are; the agents are ordinary trials.
         connect: Called if there is anything left to launch; returns where.
         on_trial: Told of every report.
@@ -136,12 +126,6 @@ def explore(
                 }
             )
     return found
-
-
-def _env_steps(folder: Path) -> int:
-    """Returns how long a tuning trial has been trained, in env steps."""
-    rows = read_curve(folder)
-    return int(rows[-1]["env_steps"]) if rows else 0
 
 
 def _run(

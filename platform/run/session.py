@@ -181,11 +181,7 @@ def connect(
 
 def _watch(resources: ResourcesSpec, within_s: float, say: Say) -> Callable[[list[Any]], None]:
     """Returns what tells, asked at each step of Tune's, why no trial could run for `within_s`."""
-
-    def why() -> str | None:
-        return placement.why_unplaceable(resources.bundles(), _nodes())
-
-    standstill = placement.Standstill(why, within_s)
+    standstill = placement.Standstill(partial(_why_no_room, resources), within_s)
 
     def on_step(trials: list[Any]) -> None:
         states = {trial.status for trial in trials}
@@ -199,11 +195,12 @@ def _watch(resources: ResourcesSpec, within_s: float, say: Say) -> Callable[[lis
     return on_step
 
 
-def _nodes() -> list[dict[str, float]]:
-    """Returns what each node of the cluster has in all."""
+def _why_no_room(resources: ResourcesSpec) -> str | None:
+    """Returns why a trial fits on no choice of the cluster's nodes; None if it does."""
     import ray
 
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return placement.why_unplaceable(resources.bundles(), nodes)
 
 
 def wait_for_room(resources: ResourcesSpec, within_s: float, say: Say) -> None:
@@ -222,10 +219,7 @@ def wait_for_room(resources: ResourcesSpec, within_s: float, say: Say) -> None:
     give_up = time.monotonic() + within_s
     asked = False
     try:
-        while True:
-            reason = placement.why_unplaceable(resources.bundles(), _nodes())
-            if reason is None:
-                return
+        while (reason := _why_no_room(resources)) is not None:
             if time.monotonic() >= give_up:
                 waited = f", nor has come within {within_s:.0f} s ({NODES_WITHIN})"
                 raise PlacementError(
