@@ -27,8 +27,8 @@ def check_conditions(document: Document, content: Content, worlds: Sequence[Worl
     refused |= {value.key for value in content.values() if value.wrong and "axes" in value.where}
     refused -= free
     for value in content.conditions:
-        options = [v for axis in content.axes if not axis.when for row in axis.rows for v in row]
-        options = [v for v in options if v.key == value.key]
+        rows = [row for axis in content.axes if not axis.when for row in axis.rows]
+        options = [v for row in rows for v in row if v.key == value.key]
         if value.key not in free:
             value.wrong = True
             if refused.isdisjoint({value.key, *closest(value.key, free | refused)}):
