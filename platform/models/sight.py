@@ -99,8 +99,7 @@ class Sight(nn.Module):
             return obs.to(self.planes.dtype)
         if obs.dtype == torch.int32:
             return obs
-        if obs.dtype != torch.uint8:
-            obs = obs.to(torch.uint8)
+        obs = obs.to(torch.uint8)
         if obs.device.type == "cpu":
             codes = np.empty(obs.numel() // 3, np.int32)
             _look_up(obs.contiguous().view(-1, 3).numpy(), self.table.numpy(), codes)
