@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from whichgoal.compare.command import compare_sweep
@@ -206,9 +207,9 @@ class _Run:
         board = self._board(trials)
         with Screen(board, self.console) as screen:
             for trial in trials:
-                board.update(trial.id, asdict(Report("probe", trial.train.env_steps)))
-                screen.tell()
-                for report in carry_out_trial(self.storage, trial, self.sweep.battery, resources):
+                begun = Report("probe", trial.train.env_steps)
+                work = carry_out_trial(self.storage, trial, self.sweep.battery, resources)
+                for report in chain([begun], work):
                     board.update(trial.id, asdict(report))
                     screen.tell()
                 self.tracker.put(trial, "FINISHED")
