@@ -40,14 +40,6 @@ def run_trials(
 ) -> None:
     """Carries out the trials, one process each, and returns when all have ended, well or not.
 
-    Args:
-        trials: What to carry out.
-        battery: How their last checkpoints are scored.
-        storage: Where their folders are.
-        on_report: Called in this process whenever a trial has news.
-        on_failure: Called with the id of a trial that is given up, and why.
-        session: Where.
-
     Raises:
         KeyboardInterrupt: On Ctrl-C or SIGTERM.
         TimeUp: When the session's time is over.

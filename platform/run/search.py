@@ -34,6 +34,7 @@ METRIC = "late_success"
 """What `tune` maximizes: mean success in training over the second half of what a trial has had."""
 
 Connect = Callable[[], Session]
+"""Called if there is anything left to launch; returns where."""
 OnTrial = Callable[[dict[str, Any]], None]
 """Called in the driver with what a trial of a search reports: `n`, `values`, and more."""
 
@@ -47,12 +48,6 @@ def tune(
     group: TuneGroup, storage: Storage, connect: Connect, on_trial: OnTrial
 ) -> list[dict[str, Any]]:
     """Searches a group's hyper-parameters: TPE suggests, ASHA stops what falls behind.
-
-    Args:
-        group: What is searched.
-        storage: Where the study and the trials' folders are.
-        connect: Called if there is anything left to launch; returns where.
-        on_trial: Told of every report.
 
     Returns:
         Every trial that was finished, best first: `values`, `success`, `env_steps`, `stopped`.
@@ -92,11 +87,7 @@ def explore(
 ) -> list[dict[str, Any]]:
     """Searches a cell's world designs for those that meet all objectives.
 
-    Args:
-        group: What is searched.
-        storage: Where the study and the trials' folders are; the agents are ordinary trials.
-        connect: Called if there is anything left to launch; returns where.
-        on_trial: Told of every report.
+    The agents are ordinary trials.
 
     Returns:
         Every design that was tried to its end, in order: `values`, `scores` (objective -> mean of

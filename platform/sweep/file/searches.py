@@ -33,11 +33,7 @@ _BETWEEN = 0.381966
 def read_tune(
     document: Document, axes: Sequence[str]
 ) -> tuple[TuneSpec | None, Mapping[str, list[Value]]]:
-    """Reads the `tune` section.
-
-    Args:
-        document: The file.
-        axes: The keys that are compared.
+    """Reads the `tune` section, beside axes of these keys.
 
     Returns:
         The search, None without one; and the values that searched keys of `train` may get.
@@ -60,13 +56,7 @@ def read_tune(
 def read_explore(
     document: Document, axes: Sequence[str], worlds: Sequence[World]
 ) -> ExploreSpec | None:
-    """Reads the `explore` section.
-
-    Args:
-        document: The file.
-        axes: The keys that are compared.
-        worlds: The worlds that the file names.
-    """
+    """Reads the `explore` section, beside axes of these keys, in a file that names these worlds."""
     example = "such as {world.loops: {uniform: [0, 0.5]}, objectives: {competence: maximize}}"
     given = _mapping(document, "explore", example)
     space, _ = _space(document, "explore", given, axes, worlds)
