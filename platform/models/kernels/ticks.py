@@ -97,21 +97,13 @@ class _Kept(NamedTuple):
 @njit(cache=True)
 def _gather(x_DXYCB, first, keep_L, to_DXYCL):
     """Copies a group out of a batch, as it is at a step's beginning: zero where `keep_L` is."""
-    lanes = len(keep_L)
-    before, to = x_DXYCB.reshape(-1, x_DXYCB.shape[-1]), to_DXYCL.reshape(-1, lanes)
-    for i in range(len(before)):
-        for k in range(lanes):
-            to[i, k] = before[i, first + k] * keep_L[k]
+    to_DXYCL[:] = x_DXYCB[..., first : first + len(keep_L)] * keep_L
 
 
 @njit(cache=True)
 def _scatter(x_DXYCL, first, to_DXYCB):
     """Copies a group into a batch."""
-    lanes = x_DXYCL.shape[-1]
-    before, to = x_DXYCL.reshape(-1, lanes), to_DXYCB.reshape(-1, to_DXYCB.shape[-1])
-    for i in range(len(before)):
-        for k in range(lanes):
-            to[i, first + k] = before[i, k]
+    to_DXYCB[..., first : first + x_DXYCL.shape[-1]] = x_DXYCL
 
 
 @njit(cache=True)
