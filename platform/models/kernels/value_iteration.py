@@ -145,9 +145,7 @@ def _find_patches(codes, outside, ids):
     padded = np.full((columns + 2, rows + 2), outside, np.int64)
     triples = np.empty((columns + 2, rows), np.int64)
     for b in range(boards):
-        for x in range(columns):
-            for y in range(rows):
-                padded[x + 1, y + 1] = codes[b, x, y]
+        padded[1:-1, 1:-1] = codes[b]
         for x in range(columns + 2):
             for y in range(rows):
                 triples[x, y] = (padded[x, y] * base + padded[x, y + 1]) * base + padded[x, y + 2]
@@ -166,13 +164,11 @@ def _find_patches(codes, outside, ids):
                     count += 1
                     table[slot] = count
                 ids[b, x, y] = table[slot] - 1
-    patches = np.empty((count, 9), np.int32)
-    for i in range(count):
-        for x in range(3):
-            patches[i, 3 * x] = found[i, x] // (base * base)
-            patches[i, 3 * x + 1] = found[i, x] // base % base
-            patches[i, 3 * x + 2] = found[i, x] % base
-    return patches
+    patches, different = np.empty((count, 3, 3), np.int32), found[:count]
+    patches[:, :, 0] = different // (base * base)
+    patches[:, :, 1] = different // base % base
+    patches[:, :, 2] = different % base
+    return patches.reshape(count, 9)
 
 
 @njit(cache=True)
@@ -320,7 +316,7 @@ def _iterate_backward(size, iteration, d_q_at, d):
     boards, channels = d_q_at.shape
     stride = rows + 1
     lead, each = stride + 1, (columns + 1) * stride
-    chunk, zero = max(1, _CHUNK_CELLS // each), r.dtype.type(0)
+    chunk = max(1, _CHUNK_CELLS // each)
     cells, numbers = chunk * each, np.arange(channels).astype(r.dtype)
     d_v, added = np.empty(cells, r.dtype), np.empty(cells, r.dtype)
     out, which = np.empty(cells, r.dtype), np.empty(cells, r.dtype)
@@ -335,11 +331,9 @@ def _iterate_backward(size, iteration, d_q_at, d):
         _last_backward(size, iteration, d_q_at, (first, last), d_v, sum_d_q, d.kernel_v)
         d_here = d_q[lead : lead + n]
         for t in range(ticks - 2, -1, -1):
-            channel = iteration.best[t, start : start + n]
             _clear_outside(d_v[:n], columns, rows)
-            for i in range(n):
-                which[i] = channel[i]
-                added[i] = zero
+            which[:n] = iteration.best[t, start : start + n]
+            added[:n] = 0
             for a in range(channels):
                 _share(d_v[:n], which, numbers[a], d_here, sum_d_q[a, lead : lead + n])
                 if t > 0:
