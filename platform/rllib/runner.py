@@ -111,17 +111,7 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
         _check_env(self.env, count)
         self.num_envs = count
         self._needs_initial_reset = True
-        make_callback(
-            "on_environment_created",
-            callbacks_objects=self._callbacks,
-            callbacks_functions=self.config.callbacks_on_environment_created,
-            kwargs={
-                "env_runner": self,
-                "metrics_logger": self.metrics,
-                "env": self.env.unwrapped,
-                "env_context": context,
-            },
-        )
+        self._call_back("on_environment_created", env=self.env.unwrapped, env_context=context)
 
     def sample(
         self,
@@ -160,12 +150,7 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
                 ended = sample.ended
         self._ended.append(ended)
         self._increase_sampled_metrics(ended.steps, len(ended.success))
-        make_callback(
-            "on_sample_end",
-            callbacks_objects=self._callbacks,
-            callbacks_functions=self.config.callbacks_on_sample_end,
-            kwargs={"env_runner": self, "metrics_logger": self.metrics, "samples": [sample]},
-        )
+        self._call_back("on_sample_end", samples=[sample])
         return [sample]
 
     def get_metrics(self) -> Any:
@@ -221,6 +206,15 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
         self._state = {k: torch.from_numpy(v.copy()) for k, v in own["module"].items()}
         self._counts = own["counts"].copy()
         self._needs_initial_reset = False
+
+    def _call_back(self, event: str, **given: Any) -> None:
+        """Calls what the configuration has for an event of RLlib's."""
+        make_callback(
+            event,
+            callbacks_objects=self._callbacks,
+            callbacks_functions=getattr(self.config, f"callbacks_{event}"),
+            kwargs={"env_runner": self, "metrics_logger": self.metrics, **given},
+        )
 
     def _steps(self, num_timesteps: int | None) -> int:
         if num_timesteps is None:
