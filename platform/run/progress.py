@@ -168,8 +168,7 @@ class Screen:
         if self._live is not None or (not now and self._board.clock() < self._next_s):
             return
         self._next_s = self._board.clock() + _PLAIN_EVERY_S
-        text = "; ".join([self._board.headline(), *self._board.lines()])
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        say_plainly(self._console, "; ".join([self._board.headline(), *self._board.lines()]))
 
     def _renderable(self) -> RenderableType:
         from rich.console import Group

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from whichgoal.errors import CommandError
@@ -44,6 +45,7 @@ class Stages(ExitStack):
         self._sweep, self._storage = sweep, storage
         self._console, self._address = console, address
         self._session: Session | None = None
+        self._say = partial(say_plainly, console)
 
     def session(self, trials: int = 1_000_000) -> Session:
         """Returns the connection to Ray, for so many trials; it is made by the first call."""
@@ -61,9 +63,6 @@ class Stages(ExitStack):
             )
             self._session = self.enter_context(opened)
         return self._session
-
-    def _say(self, text: str) -> None:
-        say_plainly(self._console, text)
 
     def tune(self) -> None:
         """Searches the hyper-parameters of every group that has none yet, and keeps what is best.
