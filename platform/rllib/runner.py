@@ -339,7 +339,6 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
                 left[self._is_first] -= 1
                 returns, lengths = one.episode_return[counted], one.episode_len[counted]
                 kept.append(Ended(returns, lengths, one.success[counted], 0))
-        self._needs_initial_reset = False
         self._begin()
         return _join(kept, steps * n)
 
