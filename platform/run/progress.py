@@ -89,12 +89,8 @@ class Board:
         if speed <= 0:
             return None
         over = ("done", "failed", "probe", "held")
-        left = sum(
-            max(0, row.target - row.env_steps)
-            for row in self.rows.values()
-            if row.stage not in over
-        )
-        return left / speed
+        left = [row for row in self.rows.values() if row.stage not in over]
+        return sum(max(0, row.target - row.env_steps) for row in left) / speed
 
     def headline(self) -> str:
         """Returns the run in one line."""
