@@ -7,7 +7,7 @@ its codes (`Sight.forward`) `int32 [columns, rows]`, or a vector.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -96,9 +96,8 @@ class Agent(nn.Module):
             board: Columns and rows of what they see; by default those of training.
         """
         state = self.core.initial_state(n, board)
-        if self.critic_core is None:
-            return state
-        return _join(state, self.critic_core.initial_state(n, board))
+        critics = {} if self.critic_core is None else self.critic_core.initial_state(n, board)
+        return _join(state, critics)
 
     def step(self, obs: Tensor, state: State, is_first_B: Tensor) -> tuple[Tensor, Tensor, State]:
         """Advances one step.
@@ -111,14 +110,7 @@ class Agent(nn.Module):
         Returns:
             Logits `[B, A]`, values `[B]` and the next state.
         """
-        seen = self.sight(obs)
-        if self.critic_core is None:
-            y, state = self.core.step(self.core.encode(seen), state, is_first_B)
-            return self.policy(y), self.value(y).squeeze(-1), state
-        own, critics = _split(state)
-        y, own = self.core.step(self.core.encode(seen), own, is_first_B)
-        z, critics = self.critic_core.step(self.critic_core.encode(seen), critics, is_first_B)
-        return self.policy(y), self.value(z).squeeze(-1), _join(own, critics)
+        return self._run(lambda core, x, own: core.step(x, own, is_first_B), obs, state)
 
     def unroll(
         self, obs: Tensor, state: State, is_first_BT: Tensor
@@ -133,13 +125,18 @@ class Agent(nn.Module):
         Returns:
             Logits `[B, T, A]`, values `[B, T]` and the state after the last step.
         """
+        return self._run(lambda core, x, own: core.unroll(x, own, is_first_BT), obs, state)
+
+    def _run(
+        self, advance: Callable[..., tuple[Tensor, State]], obs: Tensor, state: State
+    ) -> tuple[Tensor, Tensor, State]:
+        """Returns what `step` and `unroll` do; `advance` takes a core, what it encodes, a state."""
         seen = self.sight(obs)
-        if self.critic_core is None:
-            y, state = self.core.unroll(self.core.encode(seen), state, is_first_BT)
-            return self.policy(y), self.value(y).squeeze(-1), state
         own, critics = _split(state)
-        y, own = self.core.unroll(self.core.encode(seen), own, is_first_BT)
-        z, critics = self.critic_core.unroll(self.critic_core.encode(seen), critics, is_first_BT)
+        y, own = advance(self.core, self.core.encode(seen), own)
+        z = y
+        if self.critic_core is not None:
+            z, critics = advance(self.critic_core, self.critic_core.encode(seen), critics)
         return self.policy(y), self.value(z).squeeze(-1), _join(own, critics)
 
 

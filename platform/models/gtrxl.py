@@ -68,11 +68,6 @@ class GTrXL(Core):
         self.register_buffer("distance_E", distance_E.to(kind), persistent=False)
         self.register_buffer("phi_ED", phi_ED.to(kind), persistent=False)
 
-    def encode(self, seen: Tensor) -> Tensor:
-        """Returns features `[..., D]`."""
-        y: Tensor = self.encoder(seen)
-        return y
-
     def initial_state(self, n: int, board: Board | None = None) -> State:
         """Returns zeros: each layer's inputs, `memory` `[n, L, M, D]`, the latest last; how many of
         them are of this episode, `age` `[n]`.

@@ -7,6 +7,7 @@ head. `ARCHITECTURES` says, per architecture, how the two grow together.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -198,11 +199,5 @@ def solve(model: ModelSpec, seen: Seen, num_actions: int) -> Size:
 
 def _most(parameters: Callable[[int], int], capacity: int, least: int = 1) -> int:
     """Returns the largest n >= least whose parameters do not exceed capacity (or `least`)."""
-    low, high = least, least + math.isqrt(capacity) + capacity
-    while low < high:
-        middle = (low + high + 1) // 2
-        if parameters(middle) <= capacity:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+    larger = range(least + 1, least + math.isqrt(capacity) + capacity + 1)
+    return least + bisect_right(larger, capacity, key=parameters)

@@ -71,19 +71,11 @@ def first_line(model: type) -> str:
 
 def keys_of(world: str) -> Leaves:
     """Returns every key that a sweep of one world can have, and what its value may be."""
-    leaves: Leaves = {
-        "world.name": {
-            "enum": list(all_worlds()),
-            "description": " ".join(
-                [
-                    descriptions(WorldSpec)["name"],
-                    *(f"{name}: {_module_says(one)}" for name, one in all_worlds().items()),
-                ]
-            ),
-        }
-    }
-    for key, leaf in leaves_of(world_named(world).Design).items():
-        leaves[f"world.{key}"] = _with_bounds(world_named(world).Design, key, leaf)
+    each = [f"{name}: {_module_says(one)}" for name, one in all_worlds().items()]
+    says, design = " ".join([descriptions(WorldSpec)["name"], *each]), world_named(world).Design
+    leaves: Leaves = {"world.name": {"enum": list(all_worlds()), "description": says}}
+    for key, leaf in leaves_of(design).items():
+        leaves[f"world.{key}"] = _with_bounds(design, key, leaf)
     for section, model in SECTIONS.items():
         if section != "world":
             leaves |= {f"{section}.{key}": leaf for key, leaf in leaves_of(model).items()}
@@ -95,21 +87,18 @@ def _module_says(one: object) -> str:
     return (sys.modules[type(one).__module__].__doc__ or "").partition("\n")[0]
 
 
-def leaves_of(model: type[BaseModel], prefix: str = "") -> Leaves:
+def leaves_of(model: type[BaseModel]) -> Leaves:
     found: Leaves = {}
-    properties = model.model_json_schema()["properties"]
-    says = descriptions(model)
+    properties, says = model.model_json_schema()["properties"], descriptions(model)
     for key, field in model.model_fields.items():
         kind = record_of(field)
-        if kind is not None:
-            inner = leaves_of(kind, f"{prefix}{key}.")
-            for leaf in inner.values():
-                leaf.setdefault("description", first_line(kind))
-            found |= inner
+        if kind is None:
+            leaf = {k: v for k, v in properties[key].items() if k != "title"}
+            found[key] = {**leaf, **({"description": says[key]} if key in says else {})}
         else:
-            found[f"{prefix}{key}"] = {k: v for k, v in properties[key].items() if k != "title"}
-            if key in says:
-                found[f"{prefix}{key}"]["description"] = says[key]
+            for below, leaf in leaves_of(kind).items():
+                leaf.setdefault("description", first_line(kind))
+                found[f"{key}.{below}"] = leaf
     return found
 
 

@@ -55,11 +55,7 @@ def _check_cell(
 ) -> TrialSpec | None:
     """Complains about what does not go together in one cell; returns its trial if all is well.
 
-    Args:
-        document: The file.
-        cell: Dotted key -> value.
-        missing: Sections whose keys could not be read.
-        known: Kept between calls: what was found for sections that many cells share.
+    Keys of the sections `missing` could not be read; `known` is kept between calls.
     """
     wrong = _wrong(cell)
     good = {key: value.value for key, value in cell.items() if not value.wrong}
@@ -145,13 +141,7 @@ def _model_mistakes(good: Mapping[str, Any], wrong: set[str]) -> list[Mistake]:
 def check_searched(
     document: Document, content: Content, searched: Mapping[str, Sequence[Value]]
 ) -> None:
-    """Complains about searched values that do not go together with each other, or with a cell.
-
-    Args:
-        document: The file.
-        content: Its cells.
-        searched: Key of `train` -> the values that it may get.
-    """
+    """Complains about searched values of `train` that do not go together, or with a cell."""
     known: Known = {}
     for cell in content.cells() if searched else ():
         good = {key: value.value for key, value in cell.items() if not value.wrong}
@@ -183,12 +173,7 @@ def check_resources(
 ) -> None:
     """Complains about workers to which no cell's environments can be dealt out equally.
 
-    Args:
-        document: The file.
-        content: Its cells.
-        searched: Key of `train` -> the values that it may get.
-        resources: What each trial is given.
-        known: The keys of `resources` that are right.
+    Of `resources`, the keys `known` are right; `searched` are values that keys of `train` may get.
     """
     for batch in _batches(content, searched):
         told: set[str] = set()

@@ -43,12 +43,9 @@ class Value:
 
 
 def check(document: Document, value: Value, worlds: Sequence[World]) -> None:
-    """Complains about a value that no cell can have.
+    """Complains about a value that no cell can have; a key of any of the worlds may be meant.
 
-    Args:
-        document: The file.
-        value: The value; its key begins with a section.
-        worlds: The worlds that it may be of: a key of any of them may be meant. None: any key may.
+    Where there are none (what world it is cannot be told), any key may be.
     """
     if value.value is BROKEN:
         value.wrong = True
@@ -62,12 +59,7 @@ def check(document: Document, value: Value, worlds: Sequence[World]) -> None:
 
 
 def mistake_in(value: Value, worlds: Sequence[World]) -> Mistake | None:
-    """Returns why no cell can have a value, at the parts of its dotted key; None if one can.
-
-    Args:
-        value: As for `check`.
-        worlds: As for `check`.
-    """
+    """Returns why no cell can have a value, at the parts of its dotted key; None if one can."""
     section, *path = value.key.split(".")
     if value.key == "world.name":
         return _wrong_world(value)
@@ -108,11 +100,7 @@ def problem_of(
 ) -> Mistake | None:
     """Returns what is wrong with one value of a record, all others being what they are by default.
 
-    Args:
-        model: The record.
-        section: Where the record stands.
-        path: The keys that lead to the value.
-        value: The value.
+    The keys `path` lead to it in the record, which stands in `section`.
     """
     field = _field(model, section, path)
     if isinstance(field, Mistake):
