@@ -87,13 +87,12 @@ def _tests(
     keys = list(found[0].choices)
     axes = axes_of(planned) if planned else Axes(tuple((key,) for key in keys))
     doses = [key for key in keys if key.startswith(AGREEMENT)]
-    alpha = 1 - settings.confidence
     return {
         "contrasts": tuple(
             contrast
             for proxy in proxies
-            for axis, *_ in axes.groups
-            for contrast in contrasts(found, axis, proxy, alpha, settings.caliper, axes)
+            for group in axes.groups
+            for contrast in contrasts(found, proxy, axes, group, settings)
         ),
         "doses": tuple(d for axis in doses for d in doses_over(found, axis, settings)),
         "shifts": tuple(s for axis in doses for s in shifts_over(found, axis, settings)),

@@ -65,7 +65,7 @@ def _contrasts(family: Sequence[Contrast], found: Comparison) -> list[str]:
     parts = []
     for axis in dict.fromkeys(contrast.axis for contrast in family):
         tests = [contrast for contrast in family if contrast.axis == axis]
-        name = (axis or "all pairs").split(".", 1)[-1]
+        name = axis.split(".", 1)[-1]
         raw, matched = (
             _count_below([getattr(t, view).p_adjusted for t in tests], 1 - found.confidence)
             for view in ("raw", "matched")

@@ -14,19 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from whichgoal.compare.axes import Axes, pairs_of
+from whichgoal.compare.axes import Axes
 from whichgoal.compare.cells import Agent, Cell, adoption, key_of
 from whichgoal.compare.contrasts import Test, adjust, fisher_test, holm
 from whichgoal.compare.dose import dose_response, floor_of, shift_of_a50, without_zero
 from whichgoal.compare.estimate import MIN_SEEDS
-from whichgoal.compare.matching import CALIPER, match, success
+from whichgoal.compare.matching import match, success
 from whichgoal.compare.records import Contrast, Dose, Shift, SizeTrend
 from whichgoal.compare.trend import Trend, trend
 
 CAPACITY = "model.capacity"
 AGREEMENT = "world.agreement"
 
-Members = list[Agent]
+Members = Sequence[Agent]
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,7 @@ def families(found: Sequence[Cell], *axes: str) -> list[tuple[dict[str, Any], li
 
 
 def contrasts(
-    found: Sequence[Cell],
-    axis: str | None,
-    proxy: str,
-    alpha: float,
-    caliper: float = CALIPER,
-    axes: Axes | None = None,
+    found: Sequence[Cell], proxy: str, axes: Axes, group: Sequence[str], settings: Settings
 ) -> list[Contrast]:
     """Tests adoption of the proxy in every pair of cells that differ on one axis only.
 
@@ -65,26 +60,25 @@ def contrasts(
 
     Args:
         found: The cells.
-        axis: The axis; None for all pairs of cells, whatever they differ on.
         proxy: Whose adoption.
-        alpha: The level of the tests.
-        caliper: Of the matching.
-        axes: How the sweep's axes hang together; by default, each stands for itself.
+        axes: How the sweep's axes hang together.
+        group: The axis, with those that change whenever it does.
+        settings: Its confidence and its caliper count.
     """
-    if axis is None:
-        pairs = list(combinations(found, 2))
-    else:
-        axes = axes or Axes(tuple((key,) for key in found[0].choices))
-        group = next(group for group in axes.groups if axis in group)
-        pairs = pairs_of(found, axes, group)
-    raw = [_test([list(a.able), list(b.able)], proxy, alpha) for a, b in pairs]
-    matched = [_test(match([a.able, b.able], caliper), proxy, alpha) for a, b in pairs]
-    raw, matched = adjust(raw, alpha), adjust(matched, alpha)
+    pairs = [
+        (a, b)
+        for _, family in families(found, *group, *axes.conditional)
+        for a, b in combinations(family, 2)
+        if axes.differ_alone(a.choices, b.choices, group)
+    ]
+    alpha = 1 - settings.confidence
+    raw = [_test([a.able, b.able], proxy, alpha) for a, b in pairs]
+    matched = [_test(match([a.able, b.able], settings.caliper), proxy, alpha) for a, b in pairs]
     return [
-        Contrast(
-            axis=axis, proxy=proxy, a=dict(a.choices), b=dict(b.choices), raw=one, matched=other
+        Contrast(axis=group[0], proxy=proxy, a=a.choices, b=b.choices, raw=one, matched=other)
+        for (a, b), one, other in zip(
+            pairs, adjust(raw, alpha), adjust(matched, alpha), strict=True
         )
-        for (a, b), one, other in zip(pairs, raw, matched, strict=True)
     ]
 
 
@@ -109,7 +103,7 @@ def _views(group: Sequence[Cell], caliper: float) -> tuple[list[Members], list[M
     A cell with too few agents for anything is left out of the matching, where it would have cost
     all other cells their partners.
     """
-    raw = [list(cell.able) for cell in group]
+    raw: list[Members] = [cell.able for cell in group]
     large = [i for i, members in enumerate(raw) if len(members) >= MIN_SEEDS]
     matched: list[Members] = [[] for _ in group]
     if len(large) > 1:

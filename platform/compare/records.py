@@ -14,9 +14,9 @@ from whichgoal.spec import Spec
 
 
 class Contrast(Spec):
-    """Adoption of a proxy in two cells; `axis` is what they differ on, None where on several."""
+    """Adoption of a proxy in two cells, which differ on `axis`."""
 
-    axis: str | None
+    axis: str
     proxy: str
     a: dict[str, Any]
     b: dict[str, Any]

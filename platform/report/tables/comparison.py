@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +167,7 @@ def _preferences(cell: Cell, proxy: str) -> str:
 
 
 def _contrasts_title(family: Sequence[Contrast], found: Comparison) -> str:
-    axis = (family[0].axis or "all pairs").split(".", 1)[-1]
+    axis = family[0].axis.split(".", 1)[-1]
     left_out = len(family) - MOST_CONTRASTS
     note = next((c.raw.note for c in family if c.raw.p is not None and c.raw.note), "")
     more = f"; the {MOST_CONTRASTS} smallest p of {len(family)}" if left_out > 0 else ""
@@ -189,21 +189,16 @@ def contrasts_table(family: Sequence[Contrast]) -> Table:
     """Returns one row per pair of cells: raw, and beside it matched."""
     axis = family[0].axis
     apart = {key for c in family for key in c.a if repr(c.a[key]) != repr(c.b[key])}
-    shared = {} if axis is None else {k: v for k, v in family[0].a.items() if k not in apart}
+    shared = [key for key in family[0].a if key not in apart]
     heads = ("raw", "p", "adjusted", "gap", "matched", "p", "adjusted", "gap")
     table = _table(shared, "cells", *heads)
     shown = family
     if len(family) > MOST_CONTRASTS:
         shown = sorted(family, key=lambda c: 2.0 if c.raw.p is None else c.raw.p)[:MOST_CONTRASTS]
     for contrast in shown:
-        cells = (
-            f"{cell_name(contrast.a)} : {cell_name(contrast.b)}"
-            if axis is None
-            else " : ".join(_side(one, axis, apart) for one in (contrast.a, contrast.b))
-        )
         table.add_row(
             *(choice_text(contrast.a[key]) for key in shared),
-            cells,
+            " : ".join(_side(one, axis, apart) for one in (contrast.a, contrast.b)),
             *_test(contrast.raw),
             *_test(contrast.matched),
         )
@@ -276,7 +271,7 @@ def _trend(trend: Trend) -> tuple[str, str, str]:
     return estimate_text(trend.slope, math.log(2)), p_text(trend.p), p_text(trend.p_adjusted)
 
 
-def _table(choices: Mapping[str, Any], *heads: str) -> Table:
+def _table(choices: Iterable[str], *heads: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name in (*(key.split(".", 1)[-1].replace(".", " ") for key in choices), *heads):
         table.add_column(name)
