@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 
 from whichgoal.compare.axes import Axes, axes_of
-from whichgoal.compare.cells import Agent, Cell, cells, key_of, proxies_of
+from whichgoal.compare.cells import Agent, Cell, cells, key_of, proxies_of, sized_by
 from whichgoal.compare.code import check_one_code
 from whichgoal.compare.conclusion import conclusion
 from whichgoal.compare.dose import DRAWS
 from whichgoal.compare.matching import CALIPER
 from whichgoal.compare.paired import (
     AGREEMENT,
-    CAPACITY,
     Settings,
     contrasts,
     doses_over,
@@ -67,7 +66,7 @@ def compare(
         interval=interval,
         caliper=caliper,
         draws=draws,
-        sized_by=_size_axis(found),
+        sized_by=sized_by(found),
         planned=max(len(planned), len(agents)),
         scored=len(agents),
         cells=tuple(found),
@@ -127,9 +126,3 @@ def _cells_without_agents(
     tried = {key_of(cell.choices) for cell in found}
     left = {key_of(choices): dict(choices) for choices in planned}
     return tuple(choices for key, choices in left.items() if key not in tried)
-
-
-def _size_axis(found: Sequence[Cell]) -> str:
-    if all(cell.trunk_parameters for cell in found):
-        return "trunk parameters"
-    return "capacity" if CAPACITY in found[0].choices else ""
