@@ -7,9 +7,9 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from whichgoal.compare.cells import Cell
 from whichgoal.compare.command import Compared
@@ -19,7 +19,7 @@ from whichgoal.compare.dose import DoseResponse
 from whichgoal.compare.estimate import Share, cell_name
 from whichgoal.compare.records import Comparison, Contrast
 from whichgoal.compare.trend import Trend
-from whichgoal.report.tables.plan import choice_text
+from whichgoal.report.tables.columns import axis_head, choice_text, table_of
 from whichgoal.report.tables.results import result_table, verdict_text
 
 MOST_CONTRASTS = 20
@@ -116,17 +116,14 @@ def _adoption_tables(found: Comparison) -> Iterator[tuple[str, Table]]:
 def verdicts_table(found: Comparison) -> Table:
     """Returns one row per cell, one column per verdict that some agent got."""
     got = [v for v in found.cells[0].shares if any(c.shares[v].hits for c in found.cells)]
-    table = _table(found.cells[0].choices, "scored", *got)
+    heads = [Text(v.replace(":", ": ").replace("_", " "), verdict_text(v).style) for v in got]
+    table = _table(found.cells[0].choices, "scored", *heads)
     for cell in found.cells:
         table.add_row(
             *map(choice_text, cell.choices.values()),
             _of(cell.scored, cell.planned),
             *(_share(cell.shares[v]) for v in got),
         )
-    for i, verdict in enumerate(got):
-        name = verdict_text(verdict.replace(":", ": ").replace("_", " "))
-        name.style = verdict_text(verdict).style
-        table.columns[len(found.cells[0].choices) + 1 + i].header = name
     return table
 
 
@@ -216,9 +213,8 @@ def _test(test: Test) -> tuple[str, str, str, str]:
 
 def doses_table(found: Comparison) -> Table:
     """Returns one row per cell without its agreement, and then the slopes over size."""
-    table = _table(found.doses[0].among, "adopters at disagreement", "raw a50", "slope")
-    for head in ("matched a50", "slope"):
-        table.add_column(head)
+    heads = ("raw a50", "slope", "matched a50", "slope")
+    table = _table(found.doses[0].among, "adopters at disagreement", *heads)
     for dose in found.doses:
         table.add_row(
             *map(str, dose.among.values()),
@@ -250,11 +246,10 @@ def _dose_texts(dose: DoseResponse) -> tuple[str, str]:
 
 def trends_table(found: Comparison) -> Table:
     """Returns one row per cell without its capacity: odds for each doubling of size."""
-    heads = ("proxy", "adopters, smallest first")
-    view = ("odds for each doubling", "p", "adjusted")
-    table = _table(found.trends[0].among, *heads, *(f"raw {view[0]}", *view[1:]))
-    for head in (f"matched {view[0]}", *view[1:]):
-        table.add_column(head)
+    raw, matched = (
+        (f"{view} odds for each doubling", "p", "adjusted") for view in ("raw", "matched")
+    )
+    table = _table(found.trends[0].among, "proxy", "adopters, smallest first", *raw, *matched)
     for trend in found.trends:
         rows = sorted(zip(trend.raw.sizes, trend.raw.hits, trend.raw.n, strict=True))
         table.add_row(
@@ -271,11 +266,8 @@ def _trend(trend: Trend) -> tuple[str, str, str]:
     return estimate_text(trend.slope, math.log(2)), p_text(trend.p), p_text(trend.p_adjusted)
 
 
-def _table(choices: Iterable[str], *heads: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for name in (*(key.split(".", 1)[-1].replace(".", " ") for key in choices), *heads):
-        table.add_column(name)
-    return table
+def _table(choices: Iterable[str], *heads: str | Text) -> Table:
+    return table_of(*map(axis_head, choices), *heads)
 
 
 def _of(some: int, all_: int) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
+
+from whichgoal.report.tables.columns import axis_head, choice_text, number_text, table_of
 
 MOST_ROWS = 60
 """With more trials than this, a table has one row per cell."""
@@ -28,8 +29,8 @@ def _plan_table(plan: Mapping[str, Any]) -> Table:
     """Returns a plan's trials as a table, or its cells where there are many trials."""
     shown = ("model.arch", "model.capacity", "train.env_steps")  # they have columns of their own
     axes = [key for key in plan["axes"] if key not in shown]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    heads = [axis.split(".", 1)[1].replace(".", " ") for axis in axes]
+    heads = [axis_head(axis) for axis in axes]
+    table = table_of()
     sizes = ("capacity", "parameters", "widths", "flops")
     by_cell = len(plan["trials"]) > MOST_ROWS
     first, seed = ("trials", "seeds") if by_cell else ("trial", "seed")
@@ -70,11 +71,6 @@ def _stages(trials: Sequence[Mapping[str, Any]], by_cell: bool) -> str:
     return ", ".join([*([str(done)] if done else []), *more])
 
 
-def choice_text(value: Any) -> str:
-    """Returns a choice as a table shows it: a dash where the axis is not of this cell."""
-    return "-" if value is None else str(value)
-
-
 def _short(number: int) -> str:
     """Returns a large number in three digits: 2,000,000 is 2M."""
     for unit, letter in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
@@ -110,7 +106,7 @@ def _adaptive_lines(plan: Mapping[str, Any]) -> list[str]:
         )
         for group in groups:
             if group["done"]:
-                values = ", ".join(f"{k} {_number(v)}" for k, v in group["values"].items())
+                values = ", ".join(f"{k} {number_text(v)}" for k, v in group["values"].items())
                 lines.append(f"  {_name(group)}: {values}")
         if plan["trials"] and not all(group["done"] for group in groups):
             lines.append("  trials of the grid get their ids when their hyper-parameters are known")
@@ -179,10 +175,6 @@ def _speed(one: Mapping[str, Any]) -> str:
 def _name(group: Mapping[str, Any]) -> str:
     named = {"model.arch": group["arch"], "model.capacity": group["capacity"], **group["choices"]}
     return ", ".join(f"{key.split('.')[-1]} {value}" for key, value in named.items())
-
-
-def _number(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _progress(groups: list[Any]) -> str:
