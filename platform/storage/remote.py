@@ -9,7 +9,6 @@ sound to read.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from whichgoal.storage.atomic import replacing
-from whichgoal.storage.files import write_json
+from whichgoal.storage.files import read_json, write_json
 from whichgoal.storage.remote_files import RemoteFiles, is_shared
 
 _AT_ONCE = 8
@@ -187,12 +186,7 @@ class Remote:
 
     def _read_known(self, folder: str) -> dict[str, list[Any]]:
         """Returns what was moved before: name -> the remote's token, local size and time."""
-        try:
-            path = self.root / _OWN / folder / "known.json"
-            known = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return known if isinstance(known, dict) else {}
+        return read_json(self.root / _OWN / folder / "known.json")
 
     def _keep_known(
         self, folder: str, known: dict[str, list[Any]], before: dict[str, list[Any]]
