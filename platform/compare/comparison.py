@@ -36,7 +36,6 @@ def compare(
     confidence: float = 0.95,
     interval: ShareInterval = "wilson",
     caliper: float = CALIPER,
-    draws: int = DRAWS,
     planned: Sequence[Mapping[str, Any]] = (),
 ) -> Comparison:
     """Compares the cells of a sweep.
@@ -47,7 +46,6 @@ def compare(
         confidence: Of all intervals; 1 - confidence is the level of all tests.
         interval: Of shares: `wilson` or `exact` (Clopper & Pearson).
         caliper: How far apart the successes of matched agents may lie.
-        draws: Bootstrap resamples.
         planned: The choices of every trial of the sweep, so that missing ones are counted.
 
     Raises:
@@ -59,7 +57,7 @@ def compare(
     keys = list(found[0].choices)
     axes = axes_of(planned) if planned else Axes(tuple((key,) for key in keys))
     agreements = [key for key in keys if key.startswith(AGREEMENT)]
-    settings = Settings(rng, confidence, draws, caliper)
+    settings = Settings(rng, confidence, caliper)
     untried = {key_of(choices): dict(choices) for choices in planned}
     for cell in found:
         untried.pop(key_of(cell.choices), None)
@@ -72,7 +70,7 @@ def compare(
         confidence=confidence,
         interval=interval,
         caliper=caliper,
-        draws=draws,
+        draws=DRAWS,
         sized_by=sized_by(found),
         planned=max(len(planned), len(agents)),
         scored=len(agents),

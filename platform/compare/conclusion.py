@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import groupby
 
 from whichgoal.compare.cells import INCOMPETENT, Cell
 from whichgoal.compare.estimate import Estimate, cell_name, plural
@@ -63,9 +64,8 @@ def _adopters(cell: Cell, proxy: str) -> str:
 
 def _contrasts(family: Sequence[Contrast], found: Comparison) -> list[str]:
     parts = []
-    for axis in dict.fromkeys(contrast.axis for contrast in family):
-        tests = [contrast for contrast in family if contrast.axis == axis]
-        name = axis.split(".", 1)[-1]
+    for axis, contrasts in groupby(family, key=lambda contrast: contrast.axis):
+        tests, name = list(contrasts), axis.split(".", 1)[-1]
         raw, matched = (
             _count_below([getattr(t, view).p_adjusted for t in tests], 1 - found.confidence)
             for view in ("raw", "matched")

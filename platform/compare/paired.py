@@ -35,7 +35,6 @@ class Settings:
 
     rng: np.random.Generator
     confidence: float
-    draws: int
     caliper: float
 
 
@@ -128,7 +127,7 @@ def doses_over(found: Sequence[Cell], axis: str, settings: Settings) -> Iterator
     for shared, group in _families_along(found, axis):
         doses = _disagreements(group, axis)
         raw, matched = (
-            dose_response(doses, *sample, settings.confidence, settings.draws, zero_as)
+            dose_response(doses, *sample, settings.confidence, zero_as=zero_as)
             for sample in _samples(group, "intended", settings)
         )
         yield Dose(axis=axis, among=shared, raw=raw, matched=matched)
@@ -141,7 +140,7 @@ def shifts_over(found: Sequence[Cell], axis: str, settings: Settings) -> Iterato
     for shared, group in _families_along(found, axis, CAPACITY):
         doses = without_zero(_disagreements(group, axis), zero_as)
         raw, matched = (
-            shift_of_a50(doses, _sizes(group), *sample, settings.confidence, settings.draws)
+            shift_of_a50(doses, _sizes(group), *sample, settings.confidence)
             for sample in _samples(group, "intended", settings)
         )
         yield Shift(axis=axis, among=shared, raw=raw, matched=matched)
@@ -152,7 +151,7 @@ def trends_of(found: Sequence[Cell], proxy: str, settings: Settings) -> list[Siz
     groups = _families_along(found, CAPACITY)
     trends = [
         [
-            trend(_sizes(group), *sample, settings.confidence, settings.draws)
+            trend(_sizes(group), *sample, settings.confidence)
             for sample in _samples(group, adoption(proxy), settings)
         ]
         for _, group in groups

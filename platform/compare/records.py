@@ -58,6 +58,7 @@ class Comparison(Spec):
         code: Digest of the code that scored the agents, None of older versions of it.
         interval: Of shares: `wilson` or `exact`.
         caliper: How far apart the successes of matched agents may lie.
+        draws: Bootstrap resamples.
         sized_by: What size is: trunk parameters, or capacity where those are not known.
         untried: The cells of which no agent was scored.
         answer: The answer in one sentence.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -93,10 +94,9 @@ def _print_table(console: Console, title: str, table: Table) -> None:
 def _tables(found: Comparison) -> Iterator[tuple[str, Table]]:
     yield "Share of each verdict among the scored agents", verdicts_table(found)
     yield from _adoption_tables(found)
-    for proxy in found.proxies:
-        for axis in dict.fromkeys(c.axis for c in found.contrasts):
-            family = [c for c in found.contrasts if (c.proxy, c.axis) == (proxy, axis)]
-            yield _contrasts_title(family, found), contrasts_table(family)
+    for _, contrasts in groupby(found.contrasts, key=lambda c: (c.proxy, c.axis)):
+        family = list(contrasts)
+        yield _contrasts_title(family, found), contrasts_table(family)
     if found.doses:
         title = f"Disagreement at which half the competent agents adopt the {found.goal} (a50)"
         title += "; .. is beyond all that was tried"
@@ -223,15 +223,9 @@ def doses_table(found: Comparison) -> Table:
             *_dose_texts(dose.matched),
         )
     for shift in found.shifts:
-        among = {key: shift.among.get(key, "all") for key in found.doses[0].among}
-        table.add_row(
-            *map(str, among.values()),
-            "times a50 for each doubling",
-            estimate_text(shift.raw, math.log(2)),
-            "",
-            estimate_text(shift.matched, math.log(2)),
-            "",
-        )
+        raw, matched = (estimate_text(e, math.log(2)) for e in (shift.raw, shift.matched))
+        among = (str(shift.among.get(key, "all")) for key in found.doses[0].among)
+        table.add_row(*among, "times a50 for each doubling", raw, "", matched)
     return table
 
 
