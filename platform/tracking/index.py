@@ -136,11 +136,12 @@ class Index:
         for proxy in proxies:
             name = "adoption.png" if len(proxies) == 1 else f"adoption_{proxy}.png"
             with self._runs.new_file(run, name) as file:
-                adoption.draw(cells, proxy, file, self._planned.question)
+                adoption.draw(cells, proxy, file, self._planned.record["question"])
 
     def _description(self) -> str:
-        cells = cells_of(self._planned.agents())
-        return text.of_sweep(self._planned.question, self._planned.answer(), cells, *self._links())
+        planned = self._planned
+        cells = cells_of(planned.agents())
+        return text.of_sweep(planned.record["question"], planned.answer(), cells, *self._links())
 
     def _cell_runs(self) -> list[Known]:
         """Returns the runs of the cells in the order of the plan."""
