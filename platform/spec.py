@@ -61,7 +61,7 @@ class ModelSpec(Spec):
     """The network: architecture, capacity, and what some architectures have besides.
 
     `layers`, `ticks` and `memory` leave the number of parameters to `capacity`; None is the
-    architecture's default (`whichgoal.models.sizes.OPTIONS`), and the only value where it has no
+    architecture's default (`whichgoal.models.architecture`), and the only value where it has no
     such thing.
 
     Attributes:

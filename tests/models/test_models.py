@@ -10,10 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from whichgoal.models import MODELS, lstm, sizes
+from whichgoal.models import MODELS
 from whichgoal.models.agent import Agent
 from whichgoal.models.encoder import BoardEncoder, FlatEncoder
-from whichgoal.models.lstm import LSTM
+from whichgoal.models.lstm import core as lstm
+from whichgoal.models.lstm.core import LSTM
+from whichgoal.models.registry import architecture_named
 from whichgoal.models.sight import Sight, View
 from whichgoal.spec import ModelSpec
 
@@ -164,7 +166,7 @@ def test_a_fixed_critic_is_the_same_whatever_the_policy_is(arch):
     assert parameters(6_000) == parameters(60_000)
 
 
-@pytest.mark.parametrize("arch", [a for a in sorted(MODELS) if sizes.ARCHITECTURES[a].any_board])
+@pytest.mark.parametrize("arch", [a for a in sorted(MODELS) if architecture_named(a).any_board])
 def test_a_policy_of_small_boards_runs_on_larger_ones(arch):
     agent = an_agent(arch, view="full")
     board = (9, 8)
@@ -184,7 +186,7 @@ def test_an_mlp_of_the_whole_board_runs_on_boards_of_one_size():
     assert an_agent("mlp").takes(VIEW)
 
 
-@pytest.mark.parametrize("arch", [a for a in sorted(MODELS) if sizes.ARCHITECTURES[a].vectors])
+@pytest.mark.parametrize("arch", [a for a in sorted(MODELS) if architecture_named(a).vectors])
 def test_vectors_can_be_seen_as_well(arch):
     agent = Agent((4,), 2, None, ModelSpec(arch=arch, capacity=8_000)).double()
     x = torch.randn(3, 7, 4, generator=torch.manual_seed(0))
@@ -196,7 +198,7 @@ def test_vectors_can_be_seen_as_well(arch):
         torch.testing.assert_close(one, logits[:, t], atol=1e-9, rtol=0)
 
 
-@pytest.mark.parametrize("arch", [a for a in sorted(MODELS) if not sizes.ARCHITECTURES[a].vectors])
+@pytest.mark.parametrize("arch", [a for a in sorted(MODELS) if not architecture_named(a).vectors])
 def test_what_works_on_a_board_refuses_vectors(arch):
     with pytest.raises(ValueError, match="works on a board"):
         Agent((4,), 2, None, ModelSpec(arch=arch))
