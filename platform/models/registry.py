@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -24,45 +25,33 @@ def architecture_named(name: str) -> Architecture:
     """Returns the record of an architecture.
 
     Raises:
-        ValueError: There is none of that name, two packages have one, or it cannot be imported; one
-            line, which names the packages.
+        ValueError: There is none of that name, or it cannot be imported, or two packages have one
+            of the same name; one line, which names the packages.
     """
     if name in MODELS:
         return _ours(MODELS[name])
-    found = _others().get(name)
-    if found is None:
+    if name not in all_names():
         raise ValueError(f"unknown arch {name!r}; {did_you_mean(name, all_names())}")
-    return _of_package(found)
+    return _of_package(_others()[name])
 
 
 def all_names() -> tuple[str, ...]:
-    """Returns the names of all architectures, ours first.
-
-    Raises:
-        ValueError: Two packages have one of the same name.
-    """
-    return (*MODELS, *_others())
+    """Returns the names of all architectures that are installed, ours first."""
+    return tuple(dict.fromkeys([*MODELS, *(point.name for point in _installed())]))
 
 
 def all_architectures() -> dict[str, Architecture]:
-    """Returns every architecture that can be imported, ours first."""
-    found = {name: _ours(place) for name, place in MODELS.items()}
-    try:
-        others = _others()
-    except ValueError:
-        return found  # whoever asks for one of them by name is told
-    for name, point in others.items():
-        try:
-            found[name] = _of_package(point)
-        except ValueError:
-            continue
+    """Returns all architectures but those that `architecture_named` refuses, ours first."""
+    found: dict[str, Architecture] = {}
+    for name in all_names():
+        with suppress(ValueError):  # whoever asks for it by name is told
+            found[name] = architecture_named(name)
     return found
 
 
 def package_of(name: str) -> str | None:
     """Returns the package, with its version, that an architecture is of; None for one of ours."""
-    point = None if name in MODELS else _others().get(name)
-    return None if point is None else _package(point)
+    return None if name in MODELS else _package(_others()[name])
 
 
 def with_defaults(leaves: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,10 +71,15 @@ def _ours(place: str) -> Architecture:
 
 
 @cache
+def _installed() -> tuple[EntryPoint, ...]:
+    return tuple(entry_points(group=GROUP))
+
+
+@cache
 def _others() -> dict[str, EntryPoint]:
-    """Returns the entry points of other packages by name. Raises `ValueError` where names clash."""
+    """Returns the entry points of other packages by name. Raises `ValueError` where two clash."""
     found: dict[str, EntryPoint] = {}
-    for point in entry_points(group=GROUP):
+    for point in _installed():
         first = "whichgoal" if point.name in MODELS else None
         if point.name in found:
             first = _package(found[point.name])

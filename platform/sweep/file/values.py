@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from whichgoal.envs.contract import World
 from whichgoal.envs.registry import WORLDS
 from whichgoal.explain import KeyPath, Mistake, mistake_of, pieces, quote, record_of, unknown
-from whichgoal.models import MODELS
+from whichgoal.models.registry import all_names, architecture_named
 from whichgoal.spec import nest
 from whichgoal.sweep.file.yaml_file import BROKEN, Document
 from whichgoal.sweep.trials import SECTIONS
@@ -71,7 +71,7 @@ def mistake_in(value: Value, worlds: Sequence[World]) -> Mistake | None:
     if value.key == "world.name":
         return _unknown_name("world", value, WORLDS)
     if value.key == "model.arch":
-        return _unknown_name("model.arch", value, MODELS)
+        return _wrong_arch(value)
     if section != "world":
         return problem_of(SECTIONS[section], section, path, value.value)
     if path[0] == "name":
@@ -89,6 +89,15 @@ def _unknown_name(what: str, given: Value, registry: Mapping[str, Any]) -> Mista
         return None
     where = tuple(given.key.split("."))
     return Mistake(where, "", f"unknown {what} {quote(name)}").among(str(name), registry)
+
+
+def _wrong_arch(given: Value) -> Mistake | None:
+    try:
+        architecture_named(given.value if isinstance(given.value, str) else "")
+    except ValueError as error:
+        unknown_name = _unknown_name("model.arch", given, all_names())
+        return unknown_name or Mistake(("model", "arch"), "model.arch", str(error))
+    return None
 
 
 def problem_of(
