@@ -27,7 +27,9 @@ class Architecture:
         cost: Its arithmetic: (seen, features, width, model) -> `Cost`.
         ratio: `width` is about so many times `features`.
         grain: `features` is a multiple of this.
-        options: The options of `ModelSpec` that it has, such as `layers`, and their defaults.
+        options: The options that it has, and their defaults: of those of `ModelSpec`, such as
+            `layers`, and of its own, under any other names; both are whole numbers of at least 1.
+            `ModelSpec.options` has the values when `core` and `cost` are called.
         any_board: Whether a policy can play boards of other sizes than those of training though it
             sees all of them.
         vectors: Whether it takes observations that are vectors.

@@ -49,6 +49,11 @@ def all_architectures() -> dict[str, Architecture]:
     return found
 
 
+def all_options() -> tuple[str, ...]:
+    """Returns the names of all options that any architecture has."""
+    return tuple(sorted({name for one in all_architectures().values() for name in one.options}))
+
+
 def package_of(name: str) -> str | None:
     """Returns the package, with its version, that an architecture is of; None for one of ours."""
     return None if name in MODELS else _package(_others()[name])

@@ -13,16 +13,12 @@ from dataclasses import dataclass
 from whichgoal.models import lstm
 from whichgoal.models.architecture import Architecture
 from whichgoal.models.arithmetic import Cost, Seen, dense
-from whichgoal.models.registry import all_architectures, architecture_named
-from whichgoal.spec import ModelSpec, RuleError
+from whichgoal.models.registry import all_architectures, all_options, architecture_named
+from whichgoal.spec import ModelSpec, RuleError, did_you_mean
 
 TOLERANCE = 0.05
 CRITIC_UNITS = 64
 """Features and width of the LSTM that is a `fixed` critic."""
-OPTIONS = tuple(
-    name for name in ModelSpec.model_fields if name not in ("arch", "capacity", "critic")
-)
-"""The fields of `ModelSpec` that only some architectures have."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +57,14 @@ def architecture(model: ModelSpec) -> Architecture:
         ValueError: There is none of that name, or it does not have an option that is given.
     """
     found = architecture_named(model.arch)
-    for name in OPTIONS:
-        if getattr(model, name) is not None and name not in found.options:
+    for name, given in model.options().items():
+        if name not in found.options:
             having = sorted(a for a, one in all_architectures().items() if name in one.options)
+            if not having:
+                known = did_you_mean(name, {*ModelSpec.model_fields, *all_options()})
+                raise RuleError(f"unknown key {name!r}; {known}", name)
             raise RuleError(
-                f"{name} {getattr(model, name)}: {model.arch!r} has no {name}; "
-                f"allowed with: {', '.join(having)}",
+                f"{name} {given}: {model.arch!r} has no {name}; allowed with: {', '.join(having)}",
                 name,
             )
     return found
@@ -74,9 +72,7 @@ def architecture(model: ModelSpec) -> Architecture:
 
 def completed(model: ModelSpec) -> ModelSpec:
     """Returns the model with its architecture's defaults for what is None. Raises `ValueError`."""
-    options = architecture(model).options
-    missing = {name: n for name, n in options.items() if getattr(model, name) is None}
-    return model.model_copy(update=missing)
+    return model.model_copy(update={**architecture(model).options, **model.options()})
 
 
 def count(model: ModelSpec, seen: Seen, num_actions: int, features: int, width: int) -> Size:

@@ -12,14 +12,17 @@ from whichgoal.models.agent import Agent
 from whichgoal.models.arithmetic import Seen
 from whichgoal.models.checkpoint import CheckpointError
 from whichgoal.models.registry import all_architectures, all_names, architecture_named
-from whichgoal.models.sizes import solve
+from whichgoal.models.sizes import completed, solve
 from whichgoal.spec import ModelSpec, TrialSpec, WorldSpec
+from whichgoal.sweep.file.check import load
+from whichgoal.sweep.file.yaml_file import SweepError
+from whichgoal.sweep.schema import schema
 
 RECORD = """\
 from whichgoal.models.architecture import Architecture
 from whichgoal.models.mlp import cost
 from whichgoal.models.mlp.core import MLP
-MINE = Architecture(MLP, cost, any_board=False, defaults={"ppo.gamma": 0.5})
+MINE = Architecture(MLP, cost, any_board=False, options={"bends": 2}, defaults={"ppo.gamma": 0.5})
 OTHER = "no record"
 """
 
@@ -129,3 +132,50 @@ def test_a_checkpoint_names_the_package_that_it_needs(install, tmp_path, monkeyp
         caught.value
     )
     assert "\n" not in str(caught.value)
+
+
+SWEEP = """\
+name: theirs
+question: Does theirs differ?
+base:
+  world: {name: arrow_maze, size: 9}
+  model: {arch: mine, capacity: 20_000}
+axes:
+  world.agreement.arrow: [1.0, 0.5]
+"""
+
+
+def trial_of(tmp_path, text):
+    (tmp_path / "sweep.yaml").write_text(text)
+    return load(tmp_path / "sweep.yaml").trials()[0]
+
+
+def test_options_of_its_own_stand_in_the_sweep_file(install, tmp_path):
+    install("theirs_k", mine="MINE")
+    usual = trial_of(tmp_path, SWEEP)
+    assert completed(usual.model).options() == {"bends": 2}
+    bent = trial_of(tmp_path, SWEEP.replace("arch: mine", "arch: mine, bends: 3"))
+    assert completed(bent.model).options() == {"bends": 3}
+    assert usual.id != bent.id
+    assert TrialSpec.model_validate_json(bent.model_dump_json()).id == bent.id
+    assert schema()["definitions"]["model.bends"]["type"] == "integer"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("arch: mine", "arch: ill", "arch 'ill' of theirs_m 0.1 (theirs_m:NO) cannot be imported"),
+        ("arch: mine", "arch: mien", "did you mean 'mine'?"),
+        ("arch: mine", "arch: mine, bend: 3", "did you mean 'bends'?"),
+        ("arch: mine", "arch: mine, bends: 0", "model.bends: 0 given; allowed: a number greater"),
+        ("arch: mine", "arch: mine, bends: two", "model.bends: 'two' given; allowed: a whole num"),
+        ("arch: mine", "arch: lstm, bends: 3", "'lstm' has no bends; allowed with: mine"),
+    ],
+)
+def test_what_is_wrong_with_theirs_is_told_where_it_stands(install, tmp_path, old, new, complaint):
+    install("theirs_m", mine="MINE", ill="NO")
+    with pytest.raises(SweepError) as caught:
+        trial_of(tmp_path, SWEEP.replace(old, new))
+    (line,) = str(caught.value).splitlines()
+    assert "sweep.yaml:5:" in line
+    assert complaint in line

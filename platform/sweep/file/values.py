@@ -16,8 +16,8 @@ from pydantic.fields import FieldInfo
 from whichgoal.envs.contract import World
 from whichgoal.envs.registry import WORLDS
 from whichgoal.explain import KeyPath, Mistake, mistake_of, pieces, quote, record_of, unknown
-from whichgoal.models.registry import all_names, architecture_named
-from whichgoal.spec import nest
+from whichgoal.models.registry import all_names, all_options, architecture_named
+from whichgoal.spec import ModelSpec, nest
 from whichgoal.sweep.file.yaml_file import BROKEN, Document
 from whichgoal.sweep.trials import SECTIONS
 
@@ -135,9 +135,12 @@ def _field(model: type[BaseModel], section: str, path: Sequence[str]) -> FieldIn
     field = None
     for depth, key in enumerate(path):
         above = (section, *path[:depth])
-        if key not in model.model_fields:
-            return unknown("key", key, model.model_fields, (*above, key), ".".join(above))
-        field = model.model_fields[key]
+        known = model.model_fields
+        if model is ModelSpec and key not in known:
+            known = {**dict.fromkeys(all_options(), FieldInfo(annotation=int)), **known}
+        if key not in known:
+            return unknown("key", key, known, (*above, key), ".".join(above))
+        field = known[key]
         record = record_of(field)
         if record is None and depth < len(path) - 1:
             return Mistake((*above, key), ".".join((*above, key)), "keys given", "a value")
