@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from whichgoal.models import sizes, vin
+from whichgoal.models import vin
 from whichgoal.models.arithmetic import Seen
 from whichgoal.models.sight import Sight
 from whichgoal.models.vin.core import KERNEL_UNIT, MOVES, VIN
@@ -180,15 +180,6 @@ def test_it_plays_larger_boards_than_it_was_built_for():
     assert core.value_map(codes).shape == core.reward_map(codes).shape == (5, 13, 10)
 
 
-def test_unrolling_is_stepping():
-    core = with_random_weights(a_network())
-    codes = some_boards(core, 12).view(3, 4, 7, 6)
-    y, state = core.unroll(codes, core.initial_state(3), torch.zeros(3, 4, dtype=torch.bool))
-    assert state == {}
-    for t in range(4):
-        torch.testing.assert_close(y[:, t], core.step(codes[:, t], {}, NEVER)[0])
-
-
 @pytest.mark.parametrize(("palette", "planes"), [(PALETTE, 8), (None, 21)])
 def test_the_arithmetic_equals_what_torch_counts(palette, planes):
     core = a_network(ticks=9, palette=palette)
@@ -200,10 +191,3 @@ def test_the_arithmetic_equals_what_torch_counts(palette, planes):
         core.to("meta").step(codes, {}, NEVER)
     assert cost.flops == counter.get_total_flops()
     assert (cost.state, cost.outputs) == (0, core.out_features)
-
-
-@pytest.mark.parametrize("view", ["full", "egocentric"])
-def test_the_solver_meets_capacities_from_5k_to_5m(view):
-    for capacity in (5_000, 20_000, 50_000, 333_333, 1_000_000, 5_000_000):
-        size = sizes.solve(ModelSpec(arch="vin", capacity=capacity), Seen(7, 7, 8, view), 3)
-        assert abs(size.parameters - capacity) <= 0.05 * capacity
