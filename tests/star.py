@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
 
 from whichgoal.envs.contract import HIDDEN, PLACEBO, Design, Kind, Levels, Observation, World
 from whichgoal.envs.headings import DX, DY
@@ -31,9 +32,8 @@ class StarLevels(Levels):
     def free(self) -> np.ndarray:
         """Which cells can be entered, `bool [n, W, W]`: the hub and the arms."""
         free = np.zeros((len(self), 2 * HUB + 1, 2 * HUB + 1), bool)
-        for k in range(4):
-            for far in range(HUB):
-                free[:, HUB + far * DX[k], HUB + far * DY[k]] = far <= self.arms[:, k]
+        for k, far in np.ndindex(4, HUB):
+            free[:, HUB + far * DX[k], HUB + far * DY[k]] = far <= self.arms[:, k]
         return free
 
     def look(self, pose: np.ndarray) -> np.ndarray:
@@ -60,8 +60,9 @@ class StarEnv(VectorEnv):
         self.given, self.rng = levels, np.random.default_rng(seed)
         self.paying = world.goals.index(design.reward or world.goals[0])
         self.ends = [self.paying] if ends_on is None else [world.goals.index(g) for g in ends_on]
-        self.single_observation_space = spaces.Box(0, 1, (16,), np.float32)
-        self.single_action_space = spaces.Discrete(3)
+        seen, acts = spaces.Box(0, 1, (16,), np.float32), spaces.Discrete(3)
+        self.single_observation_space, self.observation_space = seen, batch_space(seen, n)
+        self.single_action_space, self.action_space = acts, batch_space(acts, n)
         self.turn, self.elapsed = np.zeros((2, n), int)
         self.touched = np.zeros((n, 2), bool)
         self.pose, self.final_pose = np.zeros((2, n, 3), np.int16)
@@ -69,8 +70,7 @@ class StarEnv(VectorEnv):
 
     def begin(self, rows):
         if self.given is None:
-            seed = int(self.rng.integers(2**31))
-            new = self.world.generate(self.design, len(rows), seed, self.split)
+            new = self.world.generate(self.design, len(rows), self.rng.integers(2**31), self.split)
         else:
             new = self.given[(rows + self.num_envs * self.turn[rows]) % len(self.given)]
             self.levels_now = self.levels_now or new
