@@ -78,20 +78,17 @@ def check_boards(trial: TrialSpec) -> None:
 
     design, world = design_of(trial), world_named(trial.world.name)
     tested = world.shifted(design).size
-    if (
-        design.view == "full"
-        and tested != design.size
-        and not sizes.architecture(trial.model).any_board
-    ):
-        able = [name for name, one in sizes.ARCHITECTURES.items() if one.any_board]
-        raise RuleError(
-            f"boards of size {tested} at test, but {trial.model.arch!r} sees the whole board "
-            f"through a layer made for size {design.size}; allowed: test_size {design.size}, "
-            f"view: egocentric, or model.arch {', '.join(able)}",
-            "test_size",
-            "size",
-            "view",
-        )
+    if design.view != "full" or tested == design.size or sizes.architecture(trial.model).any_board:
+        return
+    able = [name for name, one in sizes.ARCHITECTURES.items() if one.any_board]
+    raise RuleError(
+        f"boards of size {tested} at test, but {trial.model.arch!r} sees the whole board "
+        f"through a layer made for size {design.size}; allowed: test_size {design.size}, "
+        f"view: egocentric, or model.arch {', '.join(able)}",
+        "test_size",
+        "size",
+        "view",
+    )
 
 
 @cache
