@@ -192,9 +192,6 @@ class Variables:
         for i in range(count):
             self[i] = at.constant(number)
 
-    def __len__(self) -> int:
-        return len(self.slots)
-
     def __getitem__(self, i: int) -> Vector:
         return Vector(self.at.builder, self.at.builder.load(self.slots[i]))
 
@@ -300,5 +297,5 @@ def outer(at: At, x: Any, x_step: Any, y: Any, y_step: Any, depth: Any, to: Any)
                 left = at.load(at.builder.add(at.plus(x, first + i, x_step), by))
                 for j in range(4):
                     some[4 * i + j] = some[4 * i + j] + left * right[j]
-        found += [some[i] for i in range(len(some))]
+        found += [some[i] for i in range(4 * together)]
     at.add(sums(found), to)
