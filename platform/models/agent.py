@@ -68,10 +68,9 @@ class Agent(nn.Module):
         self.policy = nn.Linear(self.core.out_features, num_actions)
         self.value = nn.Linear((self.critic_core or self.core).out_features, 1)
         # A nearly uniform first policy (Andrychowicz et al. 2021, "What matters in on-policy RL").
-        nn.init.orthogonal_(self.policy.weight, 0.01)
-        nn.init.orthogonal_(self.value.weight, 1.0)
-        nn.init.zeros_(self.policy.bias)
-        nn.init.zeros_(self.value.bias)
+        for head, gain in ((self.policy, 0.01), (self.value, 1.0)):
+            nn.init.orthogonal_(head.weight, gain)
+            nn.init.zeros_(head.bias)
         self._any_board = architecture.any_board
 
     def takes(self, obs_shape: Sequence[int]) -> bool:

@@ -47,12 +47,12 @@ class Core(nn.Module, ABC):
         y: Tensor = self.encoder(seen)
         return y
 
-    @abstractmethod
     def initial_state(self, n: int, board: Board | None = None) -> State:
         """Returns the state of n new episodes on boards of that size (by default `sight.board`).
 
-        Each tensor is `[n, ...]` and of a floating point type.
+        Each tensor is `[n, ...]` and of a floating point type. A core without memory has none.
         """
+        return {}
 
     @abstractmethod
     def step(self, x: Tensor, state: State, is_first_B: Tensor) -> tuple[Tensor, State]:

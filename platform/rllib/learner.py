@@ -6,6 +6,7 @@ Shape suffixes: B rows of the minibatch (steps or sequences), T time, A actions.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -114,25 +115,23 @@ class BatchedPPOLearner(PPOTorchLearner):
         """Returns RLlib's state and the shuffle's random numbers."""
         state = super().get_state(components, not_components=not_components, **kwargs)
         if self._check_component(SHUFFLE, components, not_components):
-            state[SHUFFLE] = self._shuffle().bit_generator.state
+            state[SHUFFLE] = self._rng.bit_generator.state
         return state
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Takes over a `get_state()`."""
         super().set_state(state)
         if SHUFFLE in state:
-            self._shuffle().bit_generator.state = state[SHUFFLE]
+            self._rng.bit_generator.state = state[SHUFFLE]
 
     @staticmethod
     def _get_clip_function() -> Callable[..., Tensor]:
         """Returns clipping by the global norm in a few calls for all gradients, not a few each."""
         return _clip_by_global_norm
 
-    def _shuffle(self) -> np.random.Generator:
-        if not hasattr(self, "_rng"):
-            seeds = [self.config.seed or 0, 1_000_000 + self._learner_index]
-            self._rng = np.random.default_rng(seeds)
-        return self._rng
+    @cached_property
+    def _rng(self) -> np.random.Generator:
+        return np.random.default_rng([self.config.seed or 0, 1_000_000 + self._learner_index])
 
     def _minibatches(self, fragment: Fragment, epochs: int, size: int) -> Iterator[Batch]:
         module: AgentModule = self.module[DEFAULT_MODULE_ID].unwrapped()
@@ -146,7 +145,7 @@ class BatchedPPOLearner(PPOTorchLearner):
                 f"minibatch_size {size}; allowed: {max(seq_len, 1)} (one row) to {len(fragment)}"
             )
         for _ in range(epochs):
-            order = torch.from_numpy(self._shuffle().permutation(count)).to(self._device)
+            order = torch.from_numpy(self._rng.permutation(count)).to(self._device)
             for start in range(0, count - per_minibatch + 1, per_minibatch):
                 chosen = order[start : start + per_minibatch]
                 yield _pick(rows, chosen)

@@ -74,11 +74,8 @@ class _Compiled(torch.autograd.Function):
         ctx: Any, logits_BA: Tensor, values_B: Tensor, sampled: Sampled, weights: Coefficients
     ) -> tuple[Tensor, Tensor]:
         rows, choices = values_B.numel(), logits_BA.shape[-1]
-        d_logits, d_values = (
-            logits_BA.new_empty(logits_BA.shape),
-            values_B.new_empty(values_B.shape),
-        )
-        parts = logits_BA.new_empty(5)
+        d_logits, parts = logits_BA.new_empty(logits_BA.shape), logits_BA.new_empty(5)
+        d_values = values_B.new_empty(values_B.shape)
         recorded: list[Any] = [part.reshape(-1).contiguous().numpy() for part in sampled]
         _loss_and_gradient(
             logits_BA.detach().reshape(-1, choices).contiguous().numpy(),

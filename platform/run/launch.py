@@ -6,6 +6,7 @@ crashed. What is done is not Tune's to say but the ledger's, so Tune's own state
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -61,7 +62,7 @@ def run_trials(
     jobs = [_Job(spec=one, battery=battery, resources=resources, storage=where) for one in trials]
     tuner = tune.Tuner(
         trial_process(resources, _begin, _newest),
-        param_space={"job": tune.grid_search([job.model_dump_json() for job in jobs])},
+        param_space={"job": tune.grid_search([one.text() for one in jobs])},
         tune_config=session.tune_config(trial_name_creator=_job_id, trial_dirname_creator=_job_id),
         run_config=session.run_config(Hooks(on_result, on_error=on_error)),
     )
@@ -76,6 +77,10 @@ class _Job(Spec):
     resources: ResourcesSpec
     storage: str
 
+    def text(self) -> str:
+        """Returns it as JSON of Python's own, which has infinity."""
+        return json.dumps(self.model_dump(mode="json"))
+
 
 def _job_id(tune_trial: Any) -> str:
     return _trial_id(tune_trial.config["job"])
@@ -84,7 +89,7 @@ def _job_id(tune_trial: Any) -> str:
 @cache
 def _trial_id(job: str) -> str:
     """Returns the id of the trial that a job is; each job is read once, not at every report."""
-    return _Job.model_validate_json(job).spec.id
+    return _Job.model_validate(json.loads(job)).spec.id
 
 
 def trial_process(
@@ -128,7 +133,7 @@ def trial_process(
 def _begin(config: dict[str, Any]) -> Iterator[Report]:
     from whichgoal.run.stored_trial import carry_out_trial
 
-    job = _Job.model_validate_json(config["job"])
+    job = _Job.model_validate(json.loads(config["job"]))
     return carry_out_trial(Storage.at(job.storage), job.spec, job.battery, job.resources)
 
 

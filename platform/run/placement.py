@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 
 Bundle = dict[str, float]
@@ -39,29 +40,25 @@ def why_unplaceable(wanted: Sequence[Bundle], nodes: Sequence[Mapping[str, float
     return None
 
 
+@dataclass
 class Standstill:
     """Notices that no trial runs and none ever could, as when nodes were lost.
 
-    Args:
+    Attributes:
         why: Returns why none could, if so; asked only once trials have waited in vain for a while.
         after_s: How long they may wait, as for nodes that are being started.
         clock: Returns seconds.
     """
 
-    def __init__(
-        self,
-        why: Callable[[], str | None],
-        after_s: float,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.after_s = after_s
-        self._why, self._clock = why, clock
-        self._ask_at: float | None = None
-        self._told = False
+    why: Callable[[], str | None]
+    after_s: float
+    clock: Callable[[], float] = time.monotonic
+    _ask_at: float | None = field(default=None, init=False)
+    _told: bool = field(default=False, init=False)
 
     def news(self, *, running: bool, waiting: bool) -> str | None:
         """Takes in whether any trial runs or waits; returns why none can, once per standstill."""
-        now = self._clock()
+        now = self.clock()
         if running or not waiting:
             self._ask_at, self._told = None, False
             return None
@@ -70,7 +67,7 @@ class Standstill:
         if self._told or now < self._ask_at:
             return None
         self._ask_at = now + _ASK_EVERY_S  # a node counts as alive for a while after its death
-        why = self._why()
+        why = self.why()
         self._told = why is not None
         return why
 

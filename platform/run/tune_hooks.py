@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from ray import tune
@@ -12,25 +13,21 @@ def _nothing(*_: Any) -> None:
     """What is done at an event that nobody asked for."""
 
 
+@dataclass(eq=False)
 class Hooks(tune.Callback):
     """Calls what it is given at Tune's events.
 
-    Args:
+    Attributes:
         on_result: Takes all trials, the one that reports, and its result.
         on_complete: Takes all trials and the one that ended well, or was stopped early.
         on_error: Takes all trials and the one that was given up.
         on_step: Takes all trials, again and again.
     """
 
-    def __init__(
-        self,
-        on_result: Callable[[list[Any], Any, dict[str, Any]], None] = _nothing,
-        on_complete: Callable[[list[Any], Any], None] = _nothing,
-        on_error: Callable[[list[Any], Any], None] = _nothing,
-        on_step: Callable[[list[Any]], None] = _nothing,
-    ) -> None:
-        self._on_result, self._on_complete = on_result, on_complete
-        self._on_error, self._on_step = on_error, on_step
+    on_result: Callable[[list[Any], Any, dict[str, Any]], None] = _nothing
+    on_complete: Callable[[list[Any], Any], None] = _nothing
+    on_error: Callable[[list[Any], Any], None] = _nothing
+    on_step: Callable[[list[Any]], None] = _nothing
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its callbacks for a restore that we never ask for
@@ -38,13 +35,13 @@ class Hooks(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        self._on_result(trials, trial, result)
+        self.on_result(trials, trial, result)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._on_complete(trials, trial)
+        self.on_complete(trials, trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._on_error(trials, trial)
+        self.on_error(trials, trial)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        self._on_step(trials)
+        self.on_step(trials)

@@ -233,12 +233,9 @@ class ResourcesSpec(Spec):
 
     def bundles(self) -> list[dict[str, float]]:
         """Returns Ray's placement bundles: the trial's process, its env runners, its learners."""
-        own = {"CPU": self.cpus}
-        if self.gpus and not self.learners:
-            own["GPU"] = self.gpus
-        learner = {"CPU": 1.0}
-        if self.gpus and self.learners:
-            learner["GPU"] = self.gpus / self.learners
+        gpus = {"GPU": self.gpus / max(1, self.learners)} if self.gpus else {}
+        own = {"CPU": self.cpus, **({} if self.learners else gpus)}
+        learner = {"CPU": 1.0, **gpus}
         return [own, *([{"CPU": 1.0}] * self.env_runners), *([learner] * self.learners)]
 
     @property

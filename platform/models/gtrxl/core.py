@@ -181,13 +181,9 @@ class _Layer(nn.Module):
     def unroll(
         self, x_BTD: Tensor, memory_BMD: Tensor, reach_BT: Tensor, phi_ED: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Returns the output and the normalized input, both `[B, T, D]`.
+        """Does what `step` does for every step at once.
 
-        Args:
-            x_BTD: The input.
-            memory_BMD: Normalized inputs of the past, the latest last.
-            reach_BT: `int32`, how many distances a step reaches, the present's 0 included.
-            phi_ED: The encoding of each distance.
+        `reach_BT` (`int32`) is how many distances a step reaches, the present's 0 included.
         """
         b, t, d = x_BTD.shape
         x_ND = x_BTD.reshape(b * t, d)

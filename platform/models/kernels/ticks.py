@@ -107,16 +107,9 @@ def _enter(t, ticks, given, kept, at, first, keep, h_in, c_in):
 
 @njit(cache=True)
 def _forward(ticks, given, keep_TB, weights, out, kept, room):
-    """All groups, steps, ticks and layers forward.
+    """All groups, steps, ticks and layers forward, from a `_Run` to another, `out`.
 
-    Args:
-        ticks: Per step.
-        given: `_Run`.
-        keep_TB: Zero where an episode begins.
-        weights: `_Weights`.
-        out: `_Run`, written.
-        kept: `_Kept`, written.
-        room: Room to work in.
+    `keep_TB` is zero where an episode begins; `kept` is a `_Kept`, and is written.
     """
     e, hs, cs = given.x, kept.h, kept.c
     w_pooled, mix = weights.pooled, weights.mix

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from whichgoal.models.contract import Core, State
 from whichgoal.models.encoder import FlatEncoder, VectorEncoder
-from whichgoal.models.sight import Board, Sight
+from whichgoal.models.sight import Sight
 from whichgoal.spec import ModelSpec
 
 
@@ -27,10 +27,6 @@ class MLP(Core):
         self.hidden = nn.Linear(features, width)
         nn.init.orthogonal_(self.hidden.weight, math.sqrt(2))
         nn.init.zeros_(self.hidden.bias)
-
-    def initial_state(self, n: int, board: Board | None = None) -> State:
-        """Returns no state: this core has no memory."""
-        return {}
 
     def step(self, x: Tensor, state: State, is_first_B: Tensor) -> tuple[Tensor, State]:
         """Returns the hidden layer `[B, D]`; `is_first_B` does not matter."""

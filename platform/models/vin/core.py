@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from whichgoal.models.contract import Core, State
 from whichgoal.models.kernels import patches, q_at
-from whichgoal.models.sight import Board, Sight
+from whichgoal.models.sight import Sight
 from whichgoal.models.vin import CHANNELS
 from whichgoal.spec import ModelSpec
 
@@ -28,7 +28,7 @@ KERNEL_UNIT = 0.1
 
 
 class VIN(Core):
-    """Value iteration as a network, read out at the agent's cell.
+    """Value iteration as a network, read out at the agent's cell; it plans anew in every step.
 
     h = relu(conv3x3(planes)), of `features` channels; r = conv1x1(h), the reward map; then `ticks`
     times q = conv3x3([r; v]), v = max over q's channels (Tamar et al. 2016, section 3.1; v = 0 at
@@ -65,10 +65,6 @@ class VIN(Core):
     def encode(self, seen: Tensor) -> Tensor:
         """Returns the codes `int32 [..., X, Y]` as they are: the compiled path is made for them."""
         return seen
-
-    def initial_state(self, n: int, board: Board | None = None) -> State:
-        """Returns no state: this core has no memory, and plans anew in every step."""
-        return {}
 
     def step(self, x: Tensor, state: State, is_first_B: Tensor) -> tuple[Tensor, State]:
         """Returns the hidden layer `[B, D]`; `is_first_B` does not matter."""
