@@ -6,7 +6,7 @@ What depends on several values is `sweep_cells`'s to say.
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -83,7 +83,7 @@ def mistake_in(value: Value, worlds: Sequence[World]) -> Mistake | None:
     return known[0] if known else found[0]
 
 
-def _unknown_name(what: str, given: Value, registry: Mapping[str, Any]) -> Mistake | None:
+def _unknown_name(what: str, given: Value, registry: Collection[str]) -> Mistake | None:
     name = given.value
     if isinstance(name, str) and name in registry:
         return None
