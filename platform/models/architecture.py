@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from whichgoal.models.arithmetic import Cost, Seen
-from whichgoal.spec import ModelSpec
+from whichgoal.spec import ModelSpec, cut_short
 
 if TYPE_CHECKING:
     from whichgoal.models.contract import Core
@@ -49,9 +49,17 @@ class Architecture:
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
     def core_class(self) -> type[Core]:
-        """Returns the network's class; this is what imports torch."""
+        """Returns the network's class; this is what imports torch.
+
+        Raises:
+            ValueError: It cannot be imported; one line.
+        """
         if not isinstance(self.core, str):
             return self.core
         module, _, name = self.core.partition(":")
-        found: type[Core] = getattr(importlib.import_module(module), name)
+        try:
+            found: type[Core] = getattr(importlib.import_module(module), name)
+        except Exception as error:  # whatever a module does as it is imported
+            why = cut_short(f"{type(error).__name__}: {error}")
+            raise ValueError(f"{self.core} cannot be imported: {why}") from error
         return found

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 import torch
@@ -67,16 +67,15 @@ class ModelConformance:
         """The record."""
         return architecture_named(self.arch)
 
-    def model(self, critic: Critic = "shared", **given: Any) -> ModelSpec:
+    def model(
+        self, critic: Critic = "shared", capacity: int | None = None, **options: int
+    ) -> ModelSpec:
         """Returns the spec of a network that is tested."""
         return ModelSpec(
-            **{
-                "arch": self.arch,
-                "capacity": self.capacity,
-                "critic": critic,
-                **self.options,
-                **given,
-            }
+            arch=self.arch,
+            capacity=capacity or self.capacity,
+            critic=critic,
+            **{**self.options, **options},
         )
 
     def agent(
@@ -95,7 +94,7 @@ class ModelConformance:
         agent = self.agent(critic, view).double()
         with torch.no_grad():
             for part in agent.parameters():
-                part += 0.05 * torch.randn_like(part)
+                part.add_(torch.randn_like(part), alpha=0.05)
         return agent
 
     def test_its_record_names_a_core(self) -> None:
@@ -142,7 +141,7 @@ class ModelConformance:
         dimensions = (8 * self.architecture.grain, 12)
         for name, usual in self.architecture.options.items():
             for value in (1, usual + 1):
-                given = self.model(**{name: value})
+                given = self.model("shared", None, **{name: value})
                 _equals_its_arithmetic(Agent(SHAPE, ACTIONS, PALETTE, given, dimensions=dimensions))
 
     @_every_view

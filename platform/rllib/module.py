@@ -14,6 +14,7 @@ from torch import Tensor
 
 from whichgoal.explain import describe
 from whichgoal.models.agent import Agent
+from whichgoal.models.sizes import architecture
 from whichgoal.spec import ModelSpec
 
 IS_FIRST = "is_first"
@@ -49,8 +50,11 @@ class AgentModule(TorchRLModule, ValueFunctionAPI):
             raise ValueError(f"AgentModule: observation space {seen} given; allowed: {allowed}")
         try:
             model = ModelSpec.model_validate(given.get("model", {}))
-        except ValidationError as error:
-            problem = describe(error, ModelSpec)
+            architecture(model)
+        except ValueError as error:
+            problem = str(error)
+            if isinstance(error, ValidationError):
+                problem = describe(error, ModelSpec)
             raise ValueError(f"AgentModule: model_config, model: {problem}") from None
         self.agent = Agent(
             seen.shape,

@@ -24,6 +24,7 @@ from whichgoal.models.mlp import cost
 from whichgoal.models.mlp.core import MLP
 MINE = Architecture(MLP, cost, any_board=False, options={"bends": 2}, defaults={"ppo.gamma": 0.5})
 OTHER = "no record"
+AFAR = Architecture("no_such_module:Network", cost)
 """
 
 
@@ -91,6 +92,16 @@ def test_one_that_cannot_be_imported_costs_itself_only(install):
     assert told.startswith("arch 'mine' of theirs_d 0.1 (theirs_d:MINE) cannot be imported: ")
     assert told.endswith("ModuleNotFoundError: No module named 'no_such_module'")
     assert tuple(all_architectures()) == (*MODELS, "well")
+
+
+def test_a_network_that_cannot_be_imported_is_told_in_one_line(install):
+    install("theirs_l", mine="AFAR")
+    with pytest.raises(ValueError) as caught:
+        Agent((5, 5, 3), 3, None, ModelSpec(arch="mine"))
+    assert str(caught.value) == (
+        "no_such_module:Network cannot be imported: "
+        "ModuleNotFoundError: No module named 'no_such_module'"
+    )
 
 
 def test_what_is_no_record_is_refused(install):

@@ -87,7 +87,12 @@ def stock(env, arch, lr=3e-3, **model):
     ("env", "arch", "model", "complaint"),
     [
         (Recall, "gtrxl", {"memory": 0}, "model_config, model: memory: 0 given; allowed: a number"),
-        (Recall, "gtrxl", {"memry": 4}, "unknown key 'memry'; .* did you mean 'memory'?"),
+        (
+            Recall,
+            "gtrxl",
+            {"memry": 4},
+            "model_config, model: unknown key 'memry'; .* did you mean 'memory'?",
+        ),
         (Recall, "lstn", {}, "unknown arch 'lstn'; .* did you mean 'lstm'?"),
         ("Pendulum-v1", "mlp", {}, r"action space Box\(.*\) given; allowed: Discrete\(n\)"),
         ("Taxi-v3", "mlp", {}, r"observation space Discrete\(500\) given; allowed: a Box"),
