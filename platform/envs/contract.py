@@ -111,6 +111,12 @@ class LevelVectorEnv(Protocol):
     def levels_now(self) -> Levels:
         """The levels being played, as they stand now; `start` is the episodes' beginning."""
 
+    def get_state(self) -> dict[str, NDArray[Any]]:
+        """Returns copies of all that the future depends on."""
+
+    def set_state(self, state: dict[str, NDArray[Any]]) -> None:
+        """Goes on from a `get_state()` of an environment of the same world, design and levels."""
+
 
 class Design(Spec):
     """The part of a design that every world has; a kind and a world's own `Design` add to it.

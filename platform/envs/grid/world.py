@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from whichgoal.envs import contract
 from whichgoal.envs.contract import Split
 from whichgoal.envs.grid.kind import GRID
-from whichgoal.envs.grid.levels import Fill, GridDesign, GridLevels
+from whichgoal.envs.grid.levels import PLACEBO_CODE, Fill, GridDesign, GridLevels
 from whichgoal.envs.grid.uses import CellUse
 from whichgoal.envs.rng import seed_streams
 
@@ -53,9 +53,10 @@ class GridWorld(contract.World):
         return levels
 
     def marked(self, levels: contract.Levels) -> NDArray[np.uint16]:
-        """Returns the goals in whose cells something lies; see `World.marked`.
+        """Returns the goals in whose cells something lies, but the placebo; see `World.marked`.
 
         A world whose goal is told by anything else (a gap in a wall) adds that.
         """
         assert isinstance(levels, GridLevels)
-        return levels.goal_map * levels.objects
+        is_placebo = (levels.board == PLACEBO_CODE).all(axis=3)
+        return levels.goal_map * (levels.objects & ~is_placebo)
