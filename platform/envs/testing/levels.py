@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from whichgoal.envs.contract import Design, Kind, Levels
+from whichgoal.envs.contract import Design, Kind, Levels, Split
 from whichgoal.envs.lattice.certify import shortest_steps
 from whichgoal.envs.lattice.completion import completion
 from whichgoal.envs.testing.suite import Suite, unequal
+
+
+SPLITS: tuple[Split, Split] = ("train", "test")
 
 
 class LevelRules(Suite):
@@ -95,20 +98,20 @@ class LevelRules(Suite):
 
     def test_no_layout_is_of_training_and_of_test(self, design: Design) -> None:
         world = self.world
-        tested = {design: 500, world.shifted(design): 500}
+        train: set[int] = set()
         held_out: set[int] = set()
-        for other, n in tested.items():
-            held_out |= set(world.generate(other, n, 0, "test").layout.tolist())
-            held_out |= set(world.layouts(other, n // 2, 0, "test").layout.tolist())
-        train = world.generate(design, 1000, 0, "train").layout.tolist()
-        train += world.layouts(design, 200, 0, "train").layout.tolist()
-        assert not held_out & set(train), (
+        for other in (design, world.shifted(design)):
+            for split, found in zip(SPLITS, (train, held_out), strict=True):
+                found |= set(world.generate(other, 1000, 0, split).layout.tolist())
+                found |= set(world.layouts(other, 50, 0, split).layout.tolist())
+        assert not held_out & train, (
             "a layout of training is among those held out for tests; decide by `layout`, the hash "
             "of the layout itself (`whichgoal.envs.grid.engine.mazes.is_test_layout`)"
         )
 
     def test_layouts_that_look_alike_are_one_layout(self, design: Design) -> None:
-        makes = [self.world.layouts(design, 200, 0, split) for split in ("train", "test")]
+        tested = self.world.shifted(design)
+        makes = [self.world.layouts(tested, 200, 0, split) for split in SPLITS]
         for layouts in makes:
             assert len(set(layouts.layout.tolist())) == len(layouts) == 200, (
                 "`layouts` returns one layout twice, or fewer than were asked for"
@@ -123,8 +126,8 @@ class LevelRules(Suite):
 
     def test_an_episode_begins_on_free_ground_with_all_yet_to_be_had(self, design: Design) -> None:
         world = self.world
-        for split, other in (("train", design), ("test", world.shifted(design))):
-            levels = world.generate(other, 300, 1, split)  # type: ignore[arg-type]
+        for split, other in zip(SPLITS, (design, world.shifted(design)), strict=True):
+            levels = world.generate(other, 300, 1, split)
             lattice, row = self.lattice(levels), np.arange(300)
             x, y, heading = levels.start.T
             inside = (x >= 0) & (y >= 0) & (x < lattice.width) & (y < lattice.height)
