@@ -24,6 +24,7 @@ from safetensors.torch import save as save_tensors
 from whichgoal import source
 from whichgoal.models.agent import Agent
 from whichgoal.models.contract import State
+from whichgoal.models.registry import package_of
 from whichgoal.models.sight import Palette
 from whichgoal.spec import TrialSpec, cut_short
 from whichgoal.storage.atomic import locate, replacing_folder
@@ -130,6 +131,7 @@ def save(
         "obs_shape": list(agent.sight.obs_shape),
         "num_actions": agent.policy.out_features,
         "palette": None if palette is None else [list(map(int, code)) for code in palette],
+        "package": package_of(spec.model.arch),
         "versions": _versions(),
         "commit": _commit(),
     }
@@ -157,7 +159,9 @@ def load(path: Path | str) -> Checkpoint:
         agent = Agent(shape, actions, palette, spec.model, record["view"])
         env_steps, parameters = int(record["env_steps"]), int(record["parameters"])
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise CheckpointError(f"{path}/{TRIAL}: not a trial of ours: {_line(error)}") from error
+        package = record.get("package")
+        what = f"its model needs package {package}" if package else "not a trial of ours"
+        raise CheckpointError(f"{path}/{TRIAL}: {what}: {_line(error)}") from error
     try:
         weights = load_tensors(files[WEIGHTS])
     except (SafetensorError, ValueError, KeyError) as error:

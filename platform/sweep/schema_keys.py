@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from whichgoal.envs.registry import all_worlds, world_named
 from whichgoal.explain import record_of
-from whichgoal.models import MODELS
+from whichgoal.models.registry import all_architectures, all_options
 from whichgoal.spec import WorldSpec
 from whichgoal.sweep.file.values import problem_of
 from whichgoal.sweep.trials import SECTIONS
@@ -87,7 +87,10 @@ def keys_of(world: str) -> Leaves:
     for section, model in SECTIONS.items():
         if section != "world":
             leaves |= {f"{section}.{key}": leaf for key, leaf in leaves_of(model).items()}
-    leaves["model.arch"] = {**leaves["model.arch"], "enum": list(MODELS)}
+    for option in all_options():
+        own = {"type": "integer", "minimum": 1, "description": "An option of another package's."}
+        leaves.setdefault(f"model.{option}", own)
+    leaves["model.arch"] = {**leaves["model.arch"], "enum": list(all_architectures())}
     return leaves
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from whichgoal.envs.registry import world_named
 from whichgoal.explain import KeyPath, Mistake, mistake_of, quote
 from whichgoal.models import sizes
-from whichgoal.models.defaults import with_defaults
+from whichgoal.models.registry import with_defaults
 from whichgoal.spec import RuleError, TrainSpec, TrialSpec, closest, nest
 from whichgoal.sweep.file.axes import Content
 from whichgoal.sweep.file.values import Value

@@ -17,8 +17,8 @@ from whichgoal.envs.contract import World
 from whichgoal.envs.registry import all_names as world_names
 from whichgoal.envs.registry import world_named
 from whichgoal.explain import KeyPath, Mistake, mistake_of, pieces, quote, record_of, unknown
-from whichgoal.models import MODELS
-from whichgoal.spec import nest
+from whichgoal.models.registry import all_names, all_options, architecture_named
+from whichgoal.spec import ModelSpec, nest
 from whichgoal.sweep.file.yaml_file import BROKEN, Document
 from whichgoal.sweep.trials import SECTIONS
 
@@ -72,7 +72,7 @@ def mistake_in(value: Value, worlds: Sequence[World]) -> Mistake | None:
     if value.key == "world.name":
         return _wrong_world(value)
     if value.key == "model.arch":
-        return _unknown_name("model.arch", value, MODELS)
+        return _wrong_arch(value)
     if section != "world":
         return problem_of(SECTIONS[section], section, path, value.value)
     if path[0] == "name":
@@ -101,6 +101,15 @@ def _unknown_name(what: str, given: Value, registry: Collection[str]) -> Mistake
         return None
     where = tuple(given.key.split("."))
     return Mistake(where, "", f"unknown {what} {quote(name)}").among(str(name), registry)
+
+
+def _wrong_arch(given: Value) -> Mistake | None:
+    try:
+        architecture_named(given.value if isinstance(given.value, str) else "")
+    except ValueError as error:
+        unknown_name = _unknown_name("model.arch", given, all_names())
+        return unknown_name or Mistake(("model", "arch"), "model.arch", str(error))
+    return None
 
 
 def problem_of(
@@ -138,9 +147,12 @@ def _field(model: type[BaseModel], section: str, path: Sequence[str]) -> FieldIn
     field = None
     for depth, key in enumerate(path):
         above = (section, *path[:depth])
-        if key not in model.model_fields:
-            return unknown("key", key, model.model_fields, (*above, key), ".".join(above))
-        field = model.model_fields[key]
+        known = model.model_fields
+        if model is ModelSpec and key not in known:
+            known = {**dict.fromkeys(all_options(), FieldInfo(annotation=int)), **known}
+        if key not in known:
+            return unknown("key", key, known, (*above, key), ".".join(above))
+        field = known[key]
         record = record_of(field)
         if record is None and depth < len(path) - 1:
             return Mistake((*above, key), ".".join((*above, key)), "keys given", "a value")

@@ -27,12 +27,11 @@ from torch.autograd.function import once_differentiable
 
 from whichgoal.models.contract import Core, State
 from whichgoal.models.encoder import encoder_for
-from whichgoal.models.gate import Gate
+from whichgoal.models.gtrxl import HEADS
+from whichgoal.models.gtrxl.gate import Gate
 from whichgoal.models.kernels import band_softmax, band_softmax_backward
 from whichgoal.models.sight import Board, Sight
 from whichgoal.spec import ModelSpec
-
-HEADS = 4
 
 
 class GTrXL(Core):
