@@ -13,7 +13,6 @@ from whichgoal.envs.lattice.certify import shortest_steps
 from whichgoal.envs.lattice.completion import completion
 from whichgoal.envs.testing.suite import Suite, unequal
 
-
 SPLITS: tuple[Split, Split] = ("train", "test")
 
 

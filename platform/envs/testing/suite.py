@@ -7,11 +7,17 @@ from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 from whichgoal.envs.contract import HIDDEN, Design, Levels, World
 from whichgoal.envs.lattice.lattice import Lattice
+
+try:
+    import pytest
+except ImportError as error:
+    raise ImportError(
+        "whichgoal.envs.testing needs pytest, which whichgoal itself does not: pip install pytest"
+    ) from error
 
 Cells = dict[str, NDArray[np.int16]]
 
