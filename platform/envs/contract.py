@@ -111,6 +111,12 @@ class LevelVectorEnv(Protocol):
     def levels_now(self) -> Levels:
         """The levels being played, as they stand now; `start` is the episodes' beginning."""
 
+    def get_state(self) -> dict[str, NDArray[Any]]:
+        """Returns copies of all that the future depends on."""
+
+    def set_state(self, state: dict[str, NDArray[Any]]) -> None:
+        """Goes on from a `get_state()` of an environment of the same world, design and levels."""
+
 
 class Design(Spec):
     """The part of a design that every world has; a kind and a world's own `Design` add to it.
@@ -298,9 +304,19 @@ class World(ABC):
     def shifted(self, design: AnyDesign) -> AnyDesign:
         """Returns the design of the boards on which the agent is tested (larger, for a maze)."""
 
-    @abstractmethod
     def agreeing(self, design: AnyDesign) -> AnyDesign:
-        """Returns the design in whose levels every proxy always agrees with the intended goal."""
+        """Returns the design in whose levels every proxy always agrees with the intended goal.
+
+        Here: with every share of `design.agreement`, a record of one for each proxy, at 1. A world
+        whose design says it in another way overrides this.
+        """
+        shares = getattr(design, "agreement", None)
+        if not isinstance(shares, Spec):
+            raise NotImplementedError(
+                f"{self.name}: no `agreement` in the design; write `agreeing`"
+            )
+        always = type(shares)(**dict.fromkeys(type(shares).model_fields, 1.0))
+        return design.model_copy(update={"agreement": always})
 
     def designs(self) -> Mapping[str, AnyDesign]:
         """Returns the designs, by name, on which the battery is validated; the first is trained."""

@@ -89,8 +89,15 @@ def make_single(
     """
     found = world_named(world)
     own = design_with(found, design)
-    env = found.kind.single_env(found, own, split=split, render_mode=render_mode)
-    return env or OneOfBatch(found, own, split=split, render_mode=render_mode)
+    return one_env(found, own, split=split, render_mode=render_mode)
+
+
+def one_env(
+    world: World, design: Design, *, split: Split = "train", render_mode: str | None = None
+) -> gymnasium.Env[Any, Any]:
+    """Returns one environment of a world: its kind's own, or a row of a batch."""
+    own = world.kind.single_env(world, design, split=split, render_mode=render_mode)
+    return own or OneOfBatch(world, design, split=split, render_mode=render_mode)
 
 
 def make_vector(

@@ -251,10 +251,6 @@ class ArrowMaze(MazeWorld):
             float(split == "test"),
         )
 
-    def agreeing(self, design: contract.Design) -> ArrowMazeDesign:
-        assert isinstance(design, ArrowMazeDesign)
-        return design.model_copy(update={"agreement": Agreement(arrow=1.0)})
-
     def starts(
         self, design: contract.Design, layouts: contract.Levels, seed: int
     ) -> NDArray[np.int16]:

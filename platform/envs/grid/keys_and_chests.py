@@ -261,10 +261,6 @@ class KeysAndChests(MazeWorld):
             design.surplus_chests,
         )
 
-    def agreeing(self, design: contract.Design) -> KeysAndChestsDesign:
-        assert isinstance(design, KeysAndChestsDesign)
-        return design.model_copy(update={"agreement": Agreement(keys=1.0)})
-
     def surplus(self, design: contract.Design) -> KeysAndChestsDesign:
         assert isinstance(design, KeysAndChestsDesign)
         return design.model_copy(update={"agreement": Agreement(keys=0.0)})

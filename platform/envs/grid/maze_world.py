@@ -61,10 +61,6 @@ def is_maze_size(size: object) -> bool:
 class MazeWorld(GridWorld):
     """A world whose layouts are mazes; its design is a `MazeDesign`."""
 
-    def shifted(self, design: contract.Design) -> MazeDesign:
-        assert isinstance(design, MazeDesign)
-        return design.model_copy(update={"size": design.test_size})
-
     def layouts(self, design: contract.Design, n: int, seed: int, split: Split) -> GridLevels:
         assert isinstance(design, MazeDesign)
         levels = GridLevels.empty(n, design.size, design.size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -10,10 +11,14 @@ from numpy.typing import NDArray
 
 from whichgoal.envs import contract
 from whichgoal.envs.contract import Split
+from whichgoal.envs.grid.engine.mazes import EMPTY, GREY, WALL
 from whichgoal.envs.grid.kind import GRID
-from whichgoal.envs.grid.levels import Fill, GridDesign, GridLevels
+from whichgoal.envs.grid.levels import PLACEBO_CODE, Fill, GridDesign, GridLevels
 from whichgoal.envs.grid.uses import CellUse
 from whichgoal.envs.rng import seed_streams
+
+MOST_DRAWS = 16
+"""So often as many levels as layouts are wanted are drawn, to find so many distinct ones."""
 
 
 class GridWorld(contract.World):
@@ -40,7 +45,8 @@ class GridWorld(contract.World):
         The generator is called as `fill(params, streams, rows, levels)`: `params` is `float64 [p]`,
         `streams` is `uint64 [N]` (one random stream per row, see `whichgoal.envs.rng`), `rows` is
         `int64 [m]`, the rows to write, and `levels` is `LevelArrays` of N rows. It overwrites the
-        given rows entirely.
+        given rows entirely. It is compiled by `whichgoal.numba_cache.njit`; a plain Python function
+        does it, too, slowly.
         """
 
     def generate(
@@ -52,10 +58,40 @@ class GridWorld(contract.World):
         fill(np.array(params, np.float64), seed_streams(seed, n), np.arange(n), levels.arrays)
         return levels
 
+    def shifted(self, design: contract.Design) -> contract.Design:
+        """Returns the design with boards of `design.test_size`, if it has such a key."""
+        assert isinstance(design, GridDesign)
+        return design.model_copy(update={"size": getattr(design, "test_size", design.size)})
+
+    def layouts(self, design: contract.Design, n: int, seed: int, split: Split) -> GridLevels:
+        """Returns n distinct layouts; see `World.layouts`.
+
+        Here: of levels that `generate` makes, with nothing in them but walls, all of them grey. A
+        world in which a goal opens a wall overrides this.
+        """
+        found: dict[int, GridLevels] = {}
+        for draw in range(MOST_DRAWS):
+            levels = self.generate(design, n, seed * MOST_DRAWS + draw, split)
+            for row, layout in enumerate(levels.layout.tolist()):
+                found.setdefault(layout, levels[row : row + 1])
+            if len(found) >= n:
+                return bare(GridLevels.concatenate(list(found.values())[:n]))
+        raise ValueError(f"there are fewer than {n} distinct {split} layouts of {self.name}")
+
     def marked(self, levels: contract.Levels) -> NDArray[np.uint16]:
-        """Returns the goals in whose cells something lies; see `World.marked`.
+        """Returns the goals in whose cells something lies, but the placebo; see `World.marked`.
 
         A world whose goal is told by anything else (a gap in a wall) adds that.
         """
         assert isinstance(levels, GridLevels)
-        return levels.goal_map * levels.objects
+        is_placebo = (levels.board == PLACEBO_CODE).all(axis=3)
+        return levels.goal_map * (levels.objects & ~is_placebo)
+
+
+def bare(levels: GridLevels) -> GridLevels:
+    """Returns levels with nothing in them but walls, all of them grey, and where they start."""
+    board = levels.board.copy()
+    is_wall = board[..., :1] == WALL
+    board[:] = np.where(is_wall, np.uint8((WALL, GREY, 0)), np.uint8((EMPTY, 0, 0)))
+    nothing = GridLevels.empty(len(levels), levels.width, levels.height)
+    return replace(nothing, board=board, start=levels.start, layout=levels.layout)
