@@ -10,14 +10,16 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+import warnings
+from collections.abc import Collection
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from whichgoal.spec import cut_short
 
-WORLDS = "whichgoal.worlds"
-"""The group of entry points of worlds, name -> "module:Class"."""
+WORLDS, MODELS = "whichgoal.worlds", "whichgoal.models"
+"""The groups of entry points: worlds, name -> "module:Class"; architectures, "module:RECORD"."""
 
 
 @cache
@@ -27,6 +29,18 @@ def names_in(group: str) -> dict[str, tuple[EntryPoint, ...]]:
     for point in entry_points(group=group):
         found.setdefault(point.name, []).append(point)
     return {name: tuple(found[name]) for name in sorted(found)}
+
+
+def names_besides(group: str, ours: Collection[str]) -> tuple[str, ...]:
+    """Returns the names that other packages bring in besides ours.
+
+    Warns where a package has one of ours: whoever asks for that gets ours.
+    """
+    for name in ours:
+        if name in names_in(group):
+            packages = ["whichgoal", *map(package_of, names_in(group)[name])]
+            warnings.warn(f"{clash(name, packages, group)}; whichgoal's is used", stacklevel=3)
+    return tuple(name for name in names_in(group) if name not in ours)
 
 
 def point_named(group: str, name: str) -> EntryPoint | None:

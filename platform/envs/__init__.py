@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import gymnasium
 
 from whichgoal.envs.contract import env_id
-from whichgoal.envs.registry import WORLDS, all_names, clashes, world_named
+from whichgoal.envs.registry import WORLDS, all_names, world_named
 
 if TYPE_CHECKING:
     from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
@@ -45,8 +45,6 @@ def register() -> None:
             )
         except gymnasium.error.Error as error:
             warnings.warn(f"world {name!r} is not registered: {error}", stacklevel=2)
-    for line in clashes():
-        warnings.warn(f"world {line}: whichgoal's is played", stacklevel=2)
 
 
 def from_minigrid(env: gymnasium.Env, num_envs: int) -> GridVectorEnv:

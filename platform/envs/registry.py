@@ -50,7 +50,7 @@ def world_named(name: str) -> World:
 
 def all_names() -> tuple[str, ...]:
     """Returns the names of all worlds, ours first; nothing is imported for it."""
-    return (*WORLDS, *(name for name in plugins.names_in(plugins.WORLDS) if name not in WORLDS))
+    return (*WORLDS, *plugins.names_besides(plugins.WORLDS, WORLDS))
 
 
 def all_worlds() -> dict[str, World]:
@@ -72,15 +72,6 @@ def package_of(name: str) -> str | None:
     """
     point = None if name in WORLDS else plugins.point_named(plugins.WORLDS, name)
     return None if point is None else plugins.package_of(point)
-
-
-def clashes() -> list[str]:
-    """Returns for people, one line each, what other packages have of the name of one of ours."""
-    return [
-        plugins.clash(name, ["whichgoal", *map(plugins.package_of, points)], plugins.WORLDS)
-        for name, points in plugins.names_in(plugins.WORLDS).items()
-        if name in WORLDS
-    ]
 
 
 def code_of(name: str) -> str | None:

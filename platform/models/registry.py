@@ -10,15 +10,13 @@ import importlib
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any
 
+from whichgoal import plugins
 from whichgoal.models import MODELS
 from whichgoal.models.architecture import Architecture
-from whichgoal.spec import ModelSpec, cut_short, did_you_mean
-
-GROUP = "whichgoal.models"
-"""The group of entry points, name -> "module:RECORD"."""
+from whichgoal.spec import ModelSpec, did_you_mean
 
 
 def architecture_named(name: str) -> Architecture:
@@ -30,14 +28,15 @@ def architecture_named(name: str) -> Architecture:
     """
     if name in MODELS:
         return _ours(MODELS[name])
-    if name not in all_names():
+    point = plugins.point_named(plugins.MODELS, name)
+    if point is None:
         raise ValueError(f"unknown arch {name!r}; {did_you_mean(name, all_names())}")
-    return _of_package(_others()[name])
+    return _of_package(point)
 
 
 def all_names() -> tuple[str, ...]:
     """Returns the names of all architectures that are installed, ours first."""
-    return tuple(dict.fromkeys([*MODELS, *(point.name for point in _installed())]))
+    return (*MODELS, *plugins.names_besides(plugins.MODELS, MODELS))
 
 
 def all_architectures() -> dict[str, Architecture]:
@@ -56,7 +55,8 @@ def all_options() -> tuple[str, ...]:
 
 def package_of(name: str) -> str | None:
     """Returns the package, with its version, that an architecture is of; None for one of ours."""
-    return None if name in MODELS else _package(_others()[name])
+    point = None if name in MODELS else plugins.point_named(plugins.MODELS, name)
+    return None if point is None else plugins.package_of(point)
 
 
 def with_defaults(leaves: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,41 +76,11 @@ def _ours(place: str) -> Architecture:
 
 
 @cache
-def _installed() -> tuple[EntryPoint, ...]:
-    return tuple(entry_points(group=GROUP))
-
-
-@cache
-def _others() -> dict[str, EntryPoint]:
-    """Returns the entry points of other packages by name. Raises `ValueError` where two clash."""
-    found: dict[str, EntryPoint] = {}
-    for point in _installed():
-        first = "whichgoal" if point.name in MODELS else None
-        if point.name in found:
-            first = _package(found[point.name])
-        if first is not None:
-            raise ValueError(
-                f"arch {point.name!r} is both of {first} and of {_package(point)} (entry points "
-                f"{GROUP}); allowed: one architecture of a name"
-            )
-        found[point.name] = point
-    return found
-
-
-@cache
 def _of_package(point: EntryPoint) -> Architecture:
     """Imports the record that an entry point names. Raises `ValueError`, one line."""
-    place = f"arch {point.name!r} of {_package(point)} ({point.value})"
-    try:
-        found = point.load()
-    except Exception as error:  # whatever a module does as it is imported
-        why = cut_short(f"{type(error).__name__}: {error}")
-        raise ValueError(f"{place} cannot be imported: {why}") from error
+    found = plugins.load(point)
     if not isinstance(found, Architecture):
         allowed = f"a {Architecture.__module__}.{Architecture.__name__}"
-        raise ValueError(f"{place} is of type {type(found).__name__}; allowed: {allowed}")
+        given = f"arch {plugins.place_of(point)} is of type {type(found).__name__}"
+        raise ValueError(f"{given}; allowed: {allowed}")
     return found
-
-
-def _package(point: EntryPoint) -> str:
-    return "an unknown package" if point.dist is None else f"{point.dist.name} {point.dist.version}"

@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 
+from whichgoal import plugins
 from whichgoal.models import MODELS, checkpoint, registry
 from whichgoal.models.agent import Agent
 from whichgoal.models.arithmetic import Seen
@@ -35,8 +36,8 @@ def forgotten():
 
 
 def forget():
-    for kept in (registry._installed, registry._others, registry._of_package):
-        kept.cache_clear()
+    plugins.names_in.cache_clear()
+    registry._of_package.cache_clear()
 
 
 @pytest.fixture
@@ -89,7 +90,7 @@ def test_one_that_cannot_be_imported_costs_itself_only(install):
     install("theirs_d", text="import torch\nimport no_such_module", mine="MINE")
     install("theirs_e", well="MINE")
     told = refused("mine")
-    assert told.startswith("arch 'mine' of theirs_d 0.1 (theirs_d:MINE) cannot be imported: ")
+    assert told.startswith("'mine' of theirs_d 0.1 (theirs_d:MINE) cannot be imported: ")
     assert told.endswith("ModuleNotFoundError: No module named 'no_such_module'")
     assert tuple(all_architectures()) == (*MODELS, "well")
 
@@ -119,10 +120,12 @@ def test_a_name_of_two_packages_is_refused_with_both(install):
     assert "theirs_h 0.1" in told
 
 
-def test_a_package_that_takes_a_name_of_ours_is_refused(install):
+def test_a_package_that_takes_a_name_of_ours_is_told_and_ours_is_used(install):
     install("theirs_i", lstm="MINE", mine="MINE")
-    assert "'lstm' is both of whichgoal and of theirs_i 0.1" in refused("mine")
-    assert tuple(all_architectures()) == tuple(MODELS)
+    with pytest.warns(UserWarning, match="'lstm' is both of whichgoal and of theirs_i 0.1"):
+        assert all_names() == (*MODELS, "mine")
+    assert architecture_named("lstm").core.endswith(":LSTM")
+    assert "bends" in architecture_named("mine").options
 
 
 def test_a_checkpoint_names_the_package_that_it_needs(install, tmp_path, monkeypatch):
@@ -175,7 +178,7 @@ def test_options_of_its_own_stand_in_the_sweep_file(install, tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
-        ("arch: mine", "arch: ill", "arch 'ill' of theirs_m 0.1 (theirs_m:NO) cannot be imported"),
+        ("arch: mine", "arch: ill", "'ill' of theirs_m 0.1 (theirs_m:NO) cannot be imported"),
         ("arch: mine", "arch: mien", "did you mean 'mine'?"),
         ("arch: mine", "arch: mine, bend: 3", "did you mean 'bends'?"),
         ("arch: mine", "arch: mine, bends: 0", "model.bends: 0 given; allowed: a number greater"),
