@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whichgoal.envs.contract import Levels
-from whichgoal.envs.grid.certify import distances_apart
+from whichgoal.envs.lattice.certify import distances_apart
+from whichgoal.envs.registry import world_named
 
 
 def is_clean_choice(
@@ -18,5 +19,6 @@ def is_clean_choice(
 
     `cells` holds the chest's and the key's cell in that order, `int [n, 2]` each.
     """
-    steps, apart = distances_apart(levels, *cells.values())
+    world = world_named("keys_and_chests")
+    steps, apart = distances_apart(world.kind.lattice(world, levels), *cells.values())
     return apart & (np.abs(steps[:, 0] - steps[:, 1]) <= unlike)

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from whichgoal.envs.contract import HIDDEN, PLACEBO, PLACEBO_CODE, Levels, World
-from whichgoal.envs.grid.certify import shortest_steps
-from whichgoal.envs.grid.engine.completion import completion
+from whichgoal.envs.contract import HIDDEN, PLACEBO
 from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
+from whichgoal.envs.grid.levels import PLACEBO_CODE, GridLevels
+from whichgoal.envs.grid.world import GridWorld as World
+from whichgoal.envs.lattice.certify import shortest_steps
+from whichgoal.envs.lattice.completion import completion
 from whichgoal.envs.registry import WORLDS, world_named
 from whichgoal.sweep.trials import design_of, trial_spec
 
@@ -20,7 +22,7 @@ ARROW_MAZE = world_named("arrow_maze")
 worlds = pytest.mark.parametrize("world", [*map(world_named, WORLDS)], ids=WORLDS)
 
 
-def same(a: Levels, b: Levels) -> bool:
+def same(a: GridLevels, b: GridLevels) -> bool:
     return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in vars(a))
 
 
@@ -64,9 +66,10 @@ def test_train_and_test_layouts_never_meet(world: World) -> None:
 @worlds
 def test_all_of_the_intended_goal_can_be_had_in_half_the_limit(world: World) -> None:
     levels = world.generate(world.Design(), 500, seed=1)
-    steps = shortest_steps(levels, len(world.goals))[:, 0]
+    lattice, counted = world.kind.lattice(world, levels), world.goals[0] in world.counted
+    steps = shortest_steps(lattice, len(world.goals))[:, 0]
     assert (steps > 0).all()
-    attainable, fewest = completion(levels, world)
+    attainable, fewest = completion(lattice, 0, counted=counted)
     assert (attainable > 0).all()
     assert (fewest >= steps).all()
     assert (2 * fewest <= levels.limit).all()
@@ -119,7 +122,7 @@ def test_other_designs_of_a_world_are_designs_of_it(world: World) -> None:
     assert world.agreeing(design).size == design.size < world.shifted(design).size
 
 
-def place_goals(world: World, n: int = 60) -> tuple[Levels, dict[str, np.ndarray]]:
+def place_goals(world: World, n: int = 60) -> tuple[GridLevels, dict[str, np.ndarray]]:
     """Layouts, and different cells in each for every goal that can be moved."""
     layouts = world.layouts(world.Design(), n, seed=0, split="test")
     rng, cells = np.random.default_rng(0), {}
@@ -169,7 +172,10 @@ def test_a_placebo_is_blue_floor_and_changes_nothing_else(world: World) -> None:
     assert (laid.board[differs] == PLACEBO_CODE).all()
     assert np.array_equal(laid.goal_map, levels.goal_map)
     assert np.array_equal(
-        shortest_steps(laid, len(world.goals)), shortest_steps(levels, len(world.goals))
+        *(
+            shortest_steps(world.kind.lattice(world, those), len(world.goals))
+            for those in (laid, levels)
+        )
     )
     with pytest.raises(ValueError, match=r"the placebo of row 0 is to lie at .* an empty cell"):
         world.place(world.Design(), layouts, {PLACEBO: np.zeros_like(at)})
@@ -216,7 +222,7 @@ def test_a_hidden_goal_leaves_no_trace_but_is_logged_where_it_would_be() -> None
     cells = {goal: at[rows, place] for goal, at in places.items()}
     unseen = ARROW_MAZE.place(design, layouts, cells, {"end": False, "arrow": False})
     assert np.array_equal(unseen.board, layouts.board)
-    assert (shortest_steps(unseen, 2) >= 0).all()
+    assert (shortest_steps(ARROW_MAZE.kind.lattice(ARROW_MAZE, unseen), 2) >= 0).all()
     seen = ARROW_MAZE.place(design, layouts, cells)
     assert (seen.board != layouts.board).any(axis=(1, 2, 3)).all()
 
