@@ -91,8 +91,8 @@ def _play_out(
     most = _play_out_all(lattice, goal, attainable, steps, distance)
     if most > MAX_OBJECTS:
         raise ValueError(
-            f"a level has {most} things to take and cells to be paid (what stays counts as often as "
-            f"it can be used); allowed: {MAX_OBJECTS}"
+            f"a level has {most} things to take and cells to be paid (what stays counts as often "
+            f"as it can be used); allowed: {MAX_OBJECTS}"
         )
 
 
