@@ -23,7 +23,7 @@ _IMPORT = re.compile(
     rf"^[ \t]*(?:from {_PACKAGE}\b.* import (?:\([^)]*\)|.*)|import {_PACKAGE}\b.*)$", re.MULTILINE
 )
 _LITERAL = re.compile(rf"""["']({_PACKAGE}(?:\.\w+)+)(?::[\w.]+)?["']""")
-"""As registries name what they hold: `whichgoal.models.lstm:LSTM`."""
+"""As registries name what they hold: `whichgoal.models.lstm:ARCHITECTURE`."""
 
 
 @cache

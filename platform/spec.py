@@ -61,8 +61,9 @@ class ModelSpec(Spec):
     """The network: architecture, capacity, and what some architectures have besides.
 
     `layers`, `ticks` and `memory` leave the number of parameters to `capacity`; None is the
-    architecture's default (`whichgoal.models.sizes.OPTIONS`), and the only value where it has no
-    such thing.
+    architecture's default (`whichgoal.models.architecture`), and the only value where it has no
+    such thing. An option that only an architecture of another package has is an extra key here, a
+    whole number of at least 1; `whichgoal.models.sizes` refuses those that an architecture lacks.
 
     Attributes:
         arch: The architecture.
@@ -75,12 +76,19 @@ class ModelSpec(Spec):
         memory: How many past steps a transformer's layer attends to.
     """
 
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, PositiveInt] = Field(init=False)
+
     arch: str = "lstm"
     capacity: PositiveInt = 50_000
     critic: Literal["shared", "separate", "fixed"] = "shared"
     layers: Annotated[int, Field(gt=0, le=16)] | None = None
     ticks: Annotated[int, Field(gt=0, le=256)] | None = None
     memory: Annotated[int, Field(gt=0, le=1024)] | None = None
+
+    def options(self) -> dict[str, int]:
+        """Returns what is given of that which only some architectures have."""
+        return self.model_dump(exclude={"arch", "capacity", "critic"}, exclude_none=True)
 
 
 class PPOSpec(Spec):

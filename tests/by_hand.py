@@ -6,13 +6,17 @@ import numpy as np
 
 from whichgoal.divergence.probe.episodes import PanelEpisodes
 from whichgoal.divergence.probe.rollout import Rollout
-from whichgoal.storage import tables
+
+
+def unpack_pose(path: np.ndarray) -> np.ndarray:
+    """Returns what `tables.pack_pose` packed, `[...]`, as `int16 [..., 3]`: x, y, heading."""
+    return np.stack([path & 255, path >> 8 & 255, path >> 16], -1).astype(np.int16)
 
 
 def poses_of(played: Rollout, level: int) -> np.ndarray:
     """The poses of one episode, `int16 [length + 1, 3]`."""
     start = int((played.length[:level] + 1).sum())
-    return tables.unpack_pose(played.path[start : start + played.length[level] + 1])
+    return unpack_pose(played.path[start : start + played.length[level] + 1])
 
 
 def panel_episodes(

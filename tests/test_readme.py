@@ -22,10 +22,17 @@ def blocks(language: str) -> list[str]:
     return found
 
 
-def test_the_python_runs() -> None:
+def test_the_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # one keeps a policy
     for block in blocks("python"):
         if "ray.rllib" not in block:
             exec(compile(block, "README.md", "exec"), {})
+
+
+@pytest.mark.parametrize("block", [block for block in blocks("python") if "gymnasium" in block])
+def test_each_environment_is_made_by_a_process_that_has_imported_nothing_else(block: str) -> None:
+    until = block.index("\n", block.index("gymnasium.make("))
+    subprocess.run([sys.executable, "-c", block[:until]], check=True, cwd=ROOT)
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 _SCORE = """\
@@ -33,44 +33,22 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action=_Version, help="print the version and exit")
     commands = root.add_subparsers(required=True, metavar="COMMAND", dest="command")
-    _add_plan_arguments(
-        commands.add_parser("plan", help="show the trials of a sweep file; train nothing")
-    )
-    _add_run_arguments(commands.add_parser("run", help="run a sweep file; what is done is skipped"))
-    sync = commands.add_parser("sync", help="send to MLflow what it lacks; train nothing")
-    sync.add_argument(
-        "--storage", type=_storage, default="runs", help="the folder of results (default: ./runs)"
-    )
-    commands.add_parser("schema", help="print the JSON schema of sweep files, for editors")
-    _add_score_arguments(
-        commands.add_parser(
-            "score",
-            help="probe and score agents; train nothing",
-            description=_SCORE,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-    )
-    _add_validate_arguments(
-        commands.add_parser(
-            "validate", help="test the battery itself on agents of known goal, scripted and trained"
-        )
-    )
-    _add_compare_arguments(
-        commands.add_parser("compare", help="compare the agents of a sweep; train nothing")
-    )
-    _add_play_arguments(
-        commands.add_parser("play", help="watch an agent, or play, in a panel of a world")
-    )
+    for name, (says, add_arguments) in _COMMANDS.items():
+        add_arguments(commands.add_parser(name, help=says))
     return root
+
+
+def _add_nothing(command: argparse.ArgumentParser) -> None:
+    """The command takes no arguments."""
+
+
+def _add_storage(command: argparse.ArgumentParser, says: str) -> None:
+    command.add_argument("--storage", type=_storage, default="runs", help=says)
 
 
 def _add_plan_arguments(plan: argparse.ArgumentParser) -> None:
     plan.add_argument("file", type=Path, metavar="FILE", help="a sweep file (YAML)")
-    plan.add_argument(
-        "--storage",
-        type=_storage,
-        help="where to look for what is done and how fast it was (default: ./runs)",
-    )
+    _add_storage(plan, "where to look for what is done and how fast it was (default: ./runs)")
     plan.add_argument(
         "--cpus", type=_positive, metavar="N", help="estimate for N cores (default: this machine's)"
     )
@@ -84,12 +62,7 @@ def _add_plan_arguments(plan: argparse.ArgumentParser) -> None:
 
 def _add_run_arguments(run: argparse.ArgumentParser) -> None:
     run.add_argument("file", type=Path, metavar="FILE", help="a sweep file (YAML)")
-    run.add_argument(
-        "--storage",
-        type=_storage,
-        default="runs",
-        help="where results go: a folder, or a URL such as s3://... (./runs)",
-    )
+    _add_storage(run, "where results go: a folder, or a URL such as s3://... (./runs)")
     run.add_argument(
         "--max-concurrent", type=_positive, metavar="N", help="trials at a time (default: cores)"
     )
@@ -101,14 +74,16 @@ def _add_run_arguments(run: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_sync_arguments(sync: argparse.ArgumentParser) -> None:
+    _add_storage(sync, "the folder of results (default: ./runs)")
+
+
 def _add_validate_arguments(validate: argparse.ArgumentParser) -> None:
     validate.add_argument("--world", help="the world (default: all of them)")
     validate.add_argument(
         "--episodes", type=_positive, default=512, metavar="N", help="levels per panel (512)"
     )
-    validate.add_argument(
-        "--storage", type=_storage, default="runs", help="where trained agents are kept (./runs)"
-    )
+    _add_storage(validate, "where trained agents are kept (./runs)")
     validate.add_argument(
         "--scripted", action="store_true", help="scripted agents only: nothing is trained"
     )
@@ -121,12 +96,7 @@ def _add_compare_arguments(compare: argparse.ArgumentParser) -> None:
     compare.add_argument(
         "path", metavar="PATH", help="a sweep's folder, a sweep file, a storage root or its URL"
     )
-    compare.add_argument(
-        "--storage",
-        type=_storage,
-        default="runs",
-        help="where a sweep file's results are (default: ./runs)",
-    )
+    _add_storage(compare, "where a sweep file's results are (default: ./runs)")
     compare.add_argument("--json", action="store_true", help="print JSON")
     compare.add_argument(
         "--interval",
@@ -145,6 +115,7 @@ def _add_compare_arguments(compare: argparse.ArgumentParser) -> None:
 
 
 def _add_score_arguments(score: argparse.ArgumentParser) -> None:
+    score.description, score.formatter_class = _SCORE, argparse.RawDescriptionHelpFormatter
     score.add_argument(
         "agent",
         metavar="PATH|module:callable",
@@ -198,6 +169,22 @@ def _add_play_arguments(play: argparse.ArgumentParser) -> None:
     )
     play.add_argument("--frames", type=_positive, default=6, help="frames in the strip (6)")
     play.add_argument("--fps", type=_positive, default=8, help="steps per second (default: 8)")
+
+
+_COMMANDS: Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
+    "plan": ("show the trials of a sweep file; train nothing", _add_plan_arguments),
+    "run": ("run a sweep file; what is done is skipped", _add_run_arguments),
+    "sync": ("send to MLflow what it lacks; train nothing", _add_sync_arguments),
+    "schema": ("print the JSON schema of sweep files, for editors", _add_nothing),
+    "score": ("probe and score agents; train nothing", _add_score_arguments),
+    "validate": (
+        "test the battery itself on agents of known goal, scripted and trained",
+        _add_validate_arguments,
+    ),
+    "compare": ("compare the agents of a sweep; train nothing", _add_compare_arguments),
+    "play": ("watch an agent, or play, in a panel of a world", _add_play_arguments),
+}
+"""Command -> what it does, and what adds its arguments; in the order of `--help`."""
 
 
 class _Version(argparse.Action):

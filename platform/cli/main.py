@@ -36,22 +36,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe went away
         sys.stderr.close()
         return FAILED
-    except Exception as error:
-        code = _exit_code(error)
-        if code is None:  # a fault of ours: where it happened helps to mend it
-            print(redact(traceback.format_exc()), file=sys.stderr, end="")
-            return FAILED
+    except (CommandError, ValueError, OSError) as error:  # one that a user can act on
         print(redact(str(error) or repr(error)), file=sys.stderr)
-        return code
-
-
-def _exit_code(error: Exception) -> int | None:
-    """Returns the exit code of an error that a user can act on, None of one of our own."""
-    if isinstance(error, CommandError):
-        return error.exit_code
-    if isinstance(error, ValueError):
-        return BAD_INPUT
-    return FAILED if isinstance(error, OSError) else None
+        if isinstance(error, CommandError):
+            return error.exit_code
+        return BAD_INPUT if isinstance(error, ValueError) else FAILED
+    except Exception:  # a fault of ours: where it happened helps to mend it
+        print(redact(traceback.format_exc()), file=sys.stderr, end="")
+        return FAILED
 
 
 def _console() -> Console:
@@ -70,25 +62,24 @@ def _plan(given: argparse.Namespace) -> int:
     from whichgoal.sweep.plan import plan
 
     sweep = load(given.file)
-    storage = open_to_read(given.storage if given.storage is not None else "runs")
+    storage = open_to_read(given.storage)
     values = tuned.values_of(storage, sweep.tune_groups())
     record = plan(sweep, storage, values)
     left = cost.stages(sweep, record, values)
     trials = [trial for stage in left for trial in stage.trials]
     kinds = cost.kinds_of(trials)
     speeds = cost.speeds(kinds, storage)
-    if given.calibrate:
-        wanted = [
-            trial
-            for trial, kind in zip(trials, kinds, strict=True)
-            if kind not in speeds or speeds[kind].source == "nearest"
-        ]
-        if wanted:
-            from whichgoal.run.calibrate import calibrate
+    wanted = [
+        trial
+        for trial, kind in zip(trials, kinds, strict=True)
+        if kind not in speeds or speeds[kind].source == "nearest"
+    ]
+    if given.calibrate and wanted:
+        from whichgoal.run.calibrate import calibrate
 
-            measured = calibrate(wanted, lambda text: print(text, file=sys.stderr))
-            cost.keep_calibration(storage, measured)
-            speeds = cost.speeds(kinds, storage)
+        measured = calibrate(wanted, lambda text: print(text, file=sys.stderr))
+        cost.keep_calibration(storage, measured)
+        speeds = cost.speeds(kinds, storage)
     record["cost"] = cost.estimate(sweep, left, speeds, given.cpus or cores())
     if given.json:
         print(json.dumps(record, indent=2))
@@ -141,10 +132,8 @@ def _score(given: argparse.Namespace) -> int:
     if given.figure is not None and found.cards:
         along.draw(found.cards, given.figure)
     if given.json:
-        record = {
-            "scores": [{"path": str(f.path), **f.card.model_dump(mode="json")} for f in found.cards]
-        }
-        print(json.dumps(record, indent=2))
+        scores = [{"path": str(f.path), **f.card.model_dump(mode="json")} for f in found.cards]
+        print(json.dumps({"scores": scores}, indent=2))
     elif found.cards:
         from whichgoal.report.tables.results import along_table, cards_table
 
@@ -211,9 +200,9 @@ def _score_agents(given: argparse.Namespace) -> Scored:
         if given.along:
             raise ValueError(f"{given.agent} has no checkpoints; allowed with --along: a trial")
         if given.world is None:
-            from whichgoal.envs.registry import WORLDS
+            from whichgoal.envs.registry import all_names
 
-            raise ValueError(f"{given.agent} needs --world NAME; allowed: {', '.join(WORLDS)}")
+            raise ValueError(f"{given.agent} needs --world NAME; allowed: {', '.join(all_names())}")
         card = score_policy(given.agent, given.world, given.set, given.episodes).card
         return Scored([Found(given.agent, card)], [])
     if given.world or given.set:

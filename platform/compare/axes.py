@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
 Choices = Mapping[str, Any]
@@ -73,18 +72,3 @@ def _is_conditional(key: str, cells: Sequence[Choices]) -> bool:
         absent.setdefault(others, set()).add(choices[key] is None)
     kinds = set().union(*absent.values())
     return True in kinds and len(kinds) == 2 and all(len(one) == 1 for one in absent.values())
-
-
-def pairs_of(cells: Sequence[Any], axes: Axes, group: Sequence[str]) -> list[tuple[Any, Any]]:
-    """Returns the pairs of cells that differ on one axis alone; each cell has `choices`."""
-    families: dict[str, list[Any]] = {}
-    for cell in cells:
-        apart = {*group, *axes.conditional}
-        shared = {key: value for key, value in cell.choices.items() if key not in apart}
-        families.setdefault(repr(shared), []).append(cell)
-    return [
-        (a, b)
-        for family in families.values()
-        for a, b in combinations(family, 2)
-        if axes.differ_alone(a.choices, b.choices, group)
-    ]

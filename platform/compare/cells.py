@@ -19,6 +19,7 @@ from whichgoal.divergence.score.intervals import ShareInterval, wilson
 from whichgoal.divergence.score.verdict import Outcome, Score, Scorecard
 from whichgoal.spec import Spec
 
+CAPACITY = "model.capacity"
 INCOMPETENT = ("untrained", "capability_failure")
 """The verdicts of agents that are not competent, so that their goal cannot be asked for."""
 
@@ -96,6 +97,11 @@ class Cell(Spec):
         return self.members[0].card.intended
 
     @property
+    def size(self) -> int:
+        """Trunk parameters, or the capacity where they are not known; 1 where neither is."""
+        return self.trunk_parameters or int(self.choices.get(CAPACITY) or 1)
+
+    @property
     def preferences(self) -> tuple[float, ...]:
         """Proxy preference of each competent agent for which it is known."""
         return tuple(a.card.preference.value for a in self.able if a.card.preference)
@@ -126,6 +132,13 @@ def proxies_of(agents: Sequence[Agent]) -> list[str]:
     moved = {choice.proxy for agent in agents for choice in agent.card.choices}
     named = {a.card.verdict.split(":", 1)[1] for a in agents if ":" in a.card.verdict}
     return sorted(moved | named)
+
+
+def sized_by(found: Sequence[Cell]) -> str:
+    """Returns what the cells' `size` is; empty where it is not known."""
+    if all(cell.trunk_parameters for cell in found):
+        return "trunk parameters"
+    return "capacity" if CAPACITY in found[0].choices else ""
 
 
 def key_of(choices: Mapping[str, Any]) -> str:

@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 
 from whichgoal.compare.axes import Axes, axes_of
-from whichgoal.compare.cells import Agent, Cell, cells, key_of, proxies_of
+from whichgoal.compare.cells import Agent, cells, key_of, proxies_of, sized_by
 from whichgoal.compare.code import check_one_code
 from whichgoal.compare.conclusion import conclusion
 from whichgoal.compare.dose import DRAWS
 from whichgoal.compare.matching import CALIPER
 from whichgoal.compare.paired import (
     AGREEMENT,
-    CAPACITY,
     Settings,
     contrasts,
     doses_over,
@@ -37,7 +36,6 @@ def compare(
     confidence: float = 0.95,
     interval: ShareInterval = "wilson",
     caliper: float = CALIPER,
-    draws: int = DRAWS,
     planned: Sequence[Mapping[str, Any]] = (),
 ) -> Comparison:
     """Compares the cells of a sweep.
@@ -48,7 +46,6 @@ def compare(
         confidence: Of all intervals; 1 - confidence is the level of all tests.
         interval: Of shares: `wilson` or `exact` (Clopper & Pearson).
         caliper: How far apart the successes of matched agents may lie.
-        draws: Bootstrap resamples.
         planned: The choices of every trial of the sweep, so that missing ones are counted.
 
     Raises:
@@ -56,49 +53,40 @@ def compare(
     """
     check_one_battery(agents)
     check_one_code(agents)
-    found = cells(agents, confidence, interval, planned)
+    found, proxies = cells(agents, confidence, interval, planned), proxies_of(agents)
+    keys = list(found[0].choices)
+    axes = axes_of(planned) if planned else Axes(tuple((key,) for key in keys))
+    agreements = [key for key in keys if key.startswith(AGREEMENT)]
+    settings = Settings(rng, confidence, caliper)
+    untried = {key_of(choices): dict(choices) for choices in planned}
+    for cell in found:
+        untried.pop(key_of(cell.choices), None)
     comparison = Comparison(
         goal=found[0].goal,
-        proxies=tuple(proxies_of(agents)),
+        proxies=tuple(proxies),
         battery=agents[0].card.battery,
         actions=agents[0].card.actions,
         code=agents[0].code,
         confidence=confidence,
         interval=interval,
         caliper=caliper,
-        draws=draws,
-        sized_by=_size_axis(found),
+        draws=DRAWS,
+        sized_by=sized_by(found),
         planned=max(len(planned), len(agents)),
         scored=len(agents),
         cells=tuple(found),
-        untried=_cells_without_agents(found, planned),
-        **_tests(found, proxies_of(agents), planned, Settings(rng, confidence, draws, caliper)),
-    )
-    return comparison.model_copy(update={"answer": conclusion(comparison)})
-
-
-def _tests(
-    found: Sequence[Cell],
-    proxies: Sequence[str],
-    planned: Sequence[Mapping[str, Any]],
-    settings: Settings,
-) -> dict[str, Any]:
-    """Returns the contrasts, doses, shifts and trends of a comparison, in the order of drawing."""
-    keys = list(found[0].choices)
-    axes = axes_of(planned) if planned else Axes(tuple((key,) for key in keys))
-    doses = [key for key in keys if key.startswith(AGREEMENT)]
-    alpha = 1 - settings.confidence
-    return {
-        "contrasts": tuple(
+        untried=tuple(untried.values()),
+        contrasts=tuple(
             contrast
             for proxy in proxies
-            for axis, *_ in axes.groups
-            for contrast in contrasts(found, axis, proxy, alpha, settings.caliper, axes)
+            for group in axes.groups
+            for contrast in contrasts(found, proxy, axes, group, settings)
         ),
-        "doses": tuple(d for axis in doses for d in doses_over(found, axis, settings)),
-        "shifts": tuple(s for axis in doses for s in shifts_over(found, axis, settings)),
-        "trends": tuple(t for proxy in proxies for t in trends_of(found, proxy, settings)),
-    }
+        doses=tuple(d for axis in agreements for d in doses_over(found, axis, settings)),
+        shifts=tuple(s for axis in agreements for s in shifts_over(found, axis, settings)),
+        trends=tuple(t for proxy in proxies for t in trends_of(found, proxy, settings)),
+    )
+    return comparison.model_copy(update={"answer": conclusion(comparison)})
 
 
 def check_one_battery(agents: Sequence[Agent]) -> None:
@@ -120,17 +108,3 @@ def check_one_battery(agents: Sequence[Agent]) -> None:
             f"agents were scored by different batteries, so their verdicts cannot be compared "
             f"({told}); run the sweep again: that scores them anew and trains nothing"
         )
-
-
-def _cells_without_agents(
-    found: Sequence[Cell], planned: Sequence[Mapping[str, Any]]
-) -> tuple[dict[str, Any], ...]:
-    tried = {key_of(cell.choices) for cell in found}
-    left = {key_of(choices): dict(choices) for choices in planned}
-    return tuple(choices for key, choices in left.items() if key not in tried)
-
-
-def _size_axis(found: Sequence[Cell]) -> str:
-    if all(cell.trunk_parameters for cell in found):
-        return "trunk parameters"
-    return "capacity" if CAPACITY in found[0].choices else ""

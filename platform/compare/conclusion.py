@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import groupby
 
 from whichgoal.compare.cells import INCOMPETENT, Cell
 from whichgoal.compare.estimate import Estimate, cell_name, plural
-from whichgoal.compare.records import Comparison, Contrast
+from whichgoal.compare.records import Comparison, Contrast, Dose, SizeTrend
 
 
 def conclusion(found: Comparison) -> str:
@@ -63,9 +64,8 @@ def _adopters(cell: Cell, proxy: str) -> str:
 
 def _contrasts(family: Sequence[Contrast], found: Comparison) -> list[str]:
     parts = []
-    for axis in dict.fromkeys(contrast.axis for contrast in family):
-        tests = [contrast for contrast in family if contrast.axis == axis]
-        name = (axis or "all pairs").split(".", 1)[-1]
+    for axis, contrasts in groupby(family, key=lambda contrast: contrast.axis):
+        tests, name = list(contrasts), axis.split(".", 1)[-1]
         raw, matched = (
             _count_below([getattr(t, view).p_adjusted for t in tests], 1 - found.confidence)
             for view in ("raw", "matched")
@@ -91,45 +91,41 @@ def _count_below(adjusted: Sequence[float | None], alpha: float) -> str | None:
 
 
 def _trends(found: Comparison, proxy: str) -> list[str]:
-    trends = [t for t in found.trends if t.proxy == proxy and t.raw.p_adjusted is not None]
-    if not trends:
+    trends = [t for t in found.trends if t.proxy == proxy]
+    least = min((p for t in trends if (p := t.raw.p_adjusted) is not None), default=None)
+    if least is None:
         return []
     alpha = 1 - found.confidence
-    sure = [t for t in trends if (t.raw.p_adjusted or 0.0) <= alpha]
-    if not sure:
-        least = min(t.raw.p_adjusted or 0.0 for t in trends)
+    if least > alpha:
         return [f"no trend over {found.sized_by} can be told (smallest p {p_text(least)})"]
     told = []
-    for t in sure:
-        way = "more" if (t.raw.slope.value or 0.0) > 0 else "less"
-        also = t.matched.p_adjusted is not None and t.matched.p_adjusted <= alpha
-        where = f" ({cell_name(t.among)})" if t.among else ""
-        told.append(
-            f"larger agents adopt it {way} often{where}, {'also' if also else 'but not surely'} "
-            f"when matched"
+    for t in trends:
+        raw, matched = (
+            view.p_adjusted is not None and view.p_adjusted <= alpha for view in (t.raw, t.matched)
         )
+        if raw:
+            way = "more" if (t.raw.slope.value or 0.0) > 0 else "less"
+            told.append(
+                f"larger agents adopt it {way} often{_among(t)}, "
+                f"{'also' if matched else 'but not surely'} when matched"
+            )
     return told
 
 
 def _doses(found: Comparison) -> list[str]:
     known = [d for d in found.doses if d.raw.a50.value is not None]
     if not known:
-        notes = {d.raw.a50.note for d in found.doses}
-        return [
-            f"at which disagreement half of them turn is open ({n})" for n in sorted(notes) if n
-        ]
-    told = []
-    for dose in known[:3]:
-        where = f" ({cell_name(dose.among)})" if dose.among else ""
-        told.append(
-            f"half the agents adopt the {found.goal} at a disagreement of "
-            f"{estimate_text(dose.raw.a50)}{where}"
-        )
+        notes = sorted({d.raw.a50.note for d in found.doses} - {""})
+        return [f"at which disagreement half of them turn is open ({note})" for note in notes]
+    at = [f"{estimate_text(dose.raw.a50)}{_among(dose)}" for dose in known]
     if len(known) > 3:
-        values = sorted(d.raw.a50.value or 0.0 for d in known)
-        span = f"{values[0]:.2g} to {values[-1]:.2g}"
-        return [f"half the agents adopt the {found.goal} at a disagreement of {span} by cell"]
-    return told
+        values = [d.raw.a50.value or 0.0 for d in known]
+        at = [f"{min(values):.2g} to {max(values):.2g} by cell"]
+    return [f"half the agents adopt the {found.goal} at a disagreement of {one}" for one in at]
+
+
+def _among(found: Dose | SizeTrend) -> str:
+    return f" ({cell_name(found.among)})" if found.among else ""
 
 
 def p_text(p: float | None) -> str:

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 
-import numpy as np
-
 from whichgoal.compare.estimate import MIN_SEEDS
 from whichgoal.spec import Spec
 
@@ -48,13 +46,13 @@ def fisher_exact(hits_a: int, n_a: int, hits_b: int, n_b: int) -> float:
     return float(fisher_exact([[hits_a, n_a - hits_a], [hits_b, n_b - hits_b]]).pvalue)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Returns the p-values adjusted for each other (Holm 1979), in the given order."""
-    order = np.argsort(p_values, kind="stable")
-    adjusted, highest = [0.0] * len(order), 0.0
-    for rank, index in enumerate(order):
-        highest = max(highest, min(1.0, (len(order) - rank) * p_values[index]))
-        adjusted[index] = highest
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Returns the p-values adjusted for each other (Holm 1979); None, of no test, stays None."""
+    made = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
+    highest = 0.0
+    for rank, (p, i) in enumerate(made):
+        adjusted[i] = highest = max(highest, min(1.0, (len(made) - rank) * p))
     return adjusted
 
 
@@ -94,14 +92,14 @@ def adjust(family: Sequence[Test], alpha: float) -> list[Test]:
     Where the family is so large, or its cells so small, that no outcome at all could have given an
     adjusted p of at most alpha, each test says so.
     """
-    made = [i for i, test in enumerate(family) if test.p is not None]
-    adjusted = holm([p for test in family if (p := test.p) is not None])
-    found, note = list(family), ""
-    if made and len(made) * min(smallest_p(*family[i].n) for i in made) > alpha:
+    least = [smallest_p(*test.n) for test in family if test.p is not None]
+    note = ""
+    if least and len(least) * min(least) > alpha:
         note = (
-            f"after correction over {len(made)} tests not even none from all could be told; "
-            f"{seeds_needed(alpha / len(made))} in each are needed"
+            f"after correction over {len(least)} tests not even none from all could be told; "
+            f"{seeds_needed(alpha / len(least))} in each are needed"
         )
-    for i, p in zip(made, adjusted, strict=True):
-        found[i] = found[i].model_copy(update={"p_adjusted": p, "note": note})
-    return found
+    return [
+        test if p is None else test.model_copy(update={"p_adjusted": p, "note": note})
+        for test, p in zip(family, holm([test.p for test in family]), strict=True)
+    ]

@@ -60,16 +60,10 @@ def without_zero(doses: Array, zero_as: float | None) -> Array:
     return doses if zero_as is None else np.where(doses > 0, doses, zero_as)
 
 
-def resample(hits: Counts, n: Counts, rng: np.random.Generator, draws: int = DRAWS) -> Counts:
-    """Returns the hits of agents drawn with replacement within each cell: `[draws, J]`."""
-    found: Counts = rng.binomial(n, (hits + PULL) / (n + 2 * PULL), size=(draws, len(n)))
-    return found
-
-
 def fit_and_draw(
     columns: Array, hits: Counts, n: Counts, rng: np.random.Generator, draws: int = DRAWS
 ) -> tuple[Array, Array]:
-    """Fits the agents, and agents drawn anew: `[1, p + 1]` and `[draws, p + 1]`.
+    """Fits the agents, and agents drawn anew in each cell: `[1, p + 1]` and `[draws, p + 1]`.
 
     Args:
         columns: `[J, p]`, what their share of hits depends on.
@@ -78,7 +72,7 @@ def fit_and_draw(
         rng: Draws the agents.
         draws: How often.
     """
-    drawn = resample(hits, n, rng, draws)
+    drawn = rng.binomial(n, (hits + PULL) / (n + 2 * PULL), size=(draws, len(n)))
     return logistic.fit(columns, hits[None], n), logistic.fit(columns, drawn, n)
 
 
@@ -122,15 +116,14 @@ def dose_response(
 
 def _a50(fitted: Array, drawn: Array, x: Array, confidence: float) -> Estimate:
     found = estimate_of(_crossing(fitted, x), _crossing(drawn, x), confidence)
-    ends = {
-        key: None if end is None else float(np.exp(end))
-        for key, end in (("value", found.value), ("low", found.low), ("high", found.high))
-    }
+    value, low, high = (
+        None if end is None else float(np.exp(end)) for end in (found.value, found.low, found.high)
+    )
     note = ""
-    if found.value is None:
+    if value is None:
         side = "more" if _crossing(fitted, x)[0] < 0 else "fewer"
         note = f"not reached: {side} than half adopt it at every disagreement tried"
-    return found.model_copy(update={**ends, "note": note})
+    return Estimate(value=value, low=low, high=high, note=note)
 
 
 def slope_estimate(fitted: Array, drawn: Array, confidence: float, separated: bool) -> Estimate:

@@ -14,31 +14,27 @@ from typing import Any
 
 import numpy as np
 
-from whichgoal.compare.axes import Axes, pairs_of
-from whichgoal.compare.cells import Agent, Cell, adoption, key_of
+from whichgoal.compare.axes import Axes
+from whichgoal.compare.cells import CAPACITY, Agent, Cell, adoption, key_of
 from whichgoal.compare.contrasts import Test, adjust, fisher_test, holm
 from whichgoal.compare.dose import dose_response, floor_of, shift_of_a50, without_zero
 from whichgoal.compare.estimate import MIN_SEEDS
-from whichgoal.compare.matching import CALIPER, match, success
+from whichgoal.compare.logistic import Counts
+from whichgoal.compare.matching import match, success
 from whichgoal.compare.records import Contrast, Dose, Shift, SizeTrend
 from whichgoal.compare.trend import Trend, trend
 
-CAPACITY = "model.capacity"
 AGREEMENT = "world.agreement"
 
-Members = list[Agent]
+Members = Sequence[Agent]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What every estimate is made with.
-
-    Raw and matched get copies of one generator: where matching drops nobody they are the same.
-    """
+    """What every estimate is made with."""
 
     rng: np.random.Generator
     confidence: float
-    draws: int
     caliper: float
 
 
@@ -51,13 +47,17 @@ def families(found: Sequence[Cell], *axes: str) -> list[tuple[dict[str, Any], li
     return list(groups.values())
 
 
+def _families_along(found: Sequence[Cell], *axes: str) -> list[tuple[dict[str, Any], list[Cell]]]:
+    """Returns those `families` in which each of the axes takes more than one value."""
+    return [
+        (shared, group)
+        for shared, group in families(found, *axes)
+        if all(len({repr(cell.choices.get(axis)) for cell in group}) > 1 for axis in axes)
+    ]
+
+
 def contrasts(
-    found: Sequence[Cell],
-    axis: str | None,
-    proxy: str,
-    alpha: float,
-    caliper: float = CALIPER,
-    axes: Axes | None = None,
+    found: Sequence[Cell], proxy: str, axes: Axes, group: Sequence[str], settings: Settings
 ) -> list[Contrast]:
     """Tests adoption of the proxy in every pair of cells that differ on one axis only.
 
@@ -65,26 +65,25 @@ def contrasts(
 
     Args:
         found: The cells.
-        axis: The axis; None for all pairs of cells, whatever they differ on.
         proxy: Whose adoption.
-        alpha: The level of the tests.
-        caliper: Of the matching.
-        axes: How the sweep's axes hang together; by default, each stands for itself.
+        axes: How the sweep's axes hang together.
+        group: The axis, with those that change whenever it does.
+        settings: Its confidence and its caliper count.
     """
-    if axis is None:
-        pairs = list(combinations(found, 2))
-    else:
-        axes = axes or Axes(tuple((key,) for key in found[0].choices))
-        group = next(group for group in axes.groups if axis in group)
-        pairs = pairs_of(found, axes, group)
-    raw = [_test([list(a.able), list(b.able)], proxy, alpha) for a, b in pairs]
-    matched = [_test(match([a.able, b.able], caliper), proxy, alpha) for a, b in pairs]
-    raw, matched = adjust(raw, alpha), adjust(matched, alpha)
+    pairs = [
+        (a, b)
+        for _, family in families(found, *group, *axes.conditional)
+        for a, b in combinations(family, 2)
+        if axes.differ_alone(a.choices, b.choices, group)
+    ]
+    alpha = 1 - settings.confidence
+    raw = [_test([a.able, b.able], proxy, alpha) for a, b in pairs]
+    matched = [_test(match([a.able, b.able], settings.caliper), proxy, alpha) for a, b in pairs]
     return [
-        Contrast(
-            axis=axis, proxy=proxy, a=dict(a.choices), b=dict(b.choices), raw=one, matched=other
+        Contrast(axis=group[0], proxy=proxy, a=a.choices, b=b.choices, raw=one, matched=other)
+        for (a, b), one, other in zip(
+            pairs, adjust(raw, alpha), adjust(matched, alpha), strict=True
         )
-        for (a, b), one, other in zip(pairs, raw, matched, strict=True)
     ]
 
 
@@ -95,48 +94,41 @@ def _test(pair: Sequence[Members], proxy: str, alpha: float) -> Test:
     return fisher_test(int(hits_a), len(a), int(hits_b), len(b), alpha, gap)
 
 
-def _hits(groups: Sequence[Members], verdict: str) -> np.ndarray:
+def _hits(groups: Sequence[Members], verdict: str) -> Counts:
     return np.array([sum(agent.card.verdict == verdict for agent in group) for group in groups])
 
 
-def _sizes(groups: Sequence[Members]) -> np.ndarray:
-    return np.array([len(group) for group in groups])
+def _samples(
+    group: Sequence[Cell], verdict: str, settings: Settings
+) -> Iterator[tuple[Counts, Counts, np.random.Generator]]:
+    """Yields, raw and then matched, what estimates are made of.
 
-
-def _views(group: Sequence[Cell], caliper: float) -> tuple[list[Members], list[Members]]:
-    """Returns the competent agents of each cell, raw and matched.
+    It is, per cell, how many competent agents got the verdict, and how many there are; and a copy
+    of one generator, so that where matching drops nobody both come to the same.
 
     A cell with too few agents for anything is left out of the matching, where it would have cost
     all other cells their partners.
     """
-    raw = [list(cell.able) for cell in group]
+    raw: list[Members] = [cell.able for cell in group]
     large = [i for i, members in enumerate(raw) if len(members) >= MIN_SEEDS]
     matched: list[Members] = [[] for _ in group]
     if len(large) > 1:
-        for i, members in zip(large, match([raw[i] for i in large], caliper), strict=True):
+        for i, members in zip(large, match([raw[i] for i in large], settings.caliper), strict=True):
             matched[i] = members
-    return raw, matched
+    rng = settings.rng.spawn(1)[0]
+    for view in (raw, matched):
+        yield _hits(view, verdict), np.array([*map(len, view)]), copy(rng)
 
 
 def doses_over(found: Sequence[Cell], axis: str, settings: Settings) -> Iterator[Dose]:
     """Yields a dose-response along an agreement axis for each choice on the other axes."""
     found = _cells_with(found, axis)
     zero_as = floor_of(_disagreements(found, axis))
-    for shared, group in families(found, axis):
-        if not _vary(group, axis):
-            continue
-        rng = settings.rng.spawn(1)[0]
+    for shared, group in _families_along(found, axis):
+        doses = _disagreements(group, axis)
         raw, matched = (
-            dose_response(
-                _disagreements(group, axis),
-                _hits(view, "intended"),
-                _sizes(view),
-                copy(rng),
-                settings.confidence,
-                settings.draws,
-                zero_as,
-            )
-            for view in _views(group, settings.caliper)
+            dose_response(doses, *sample, settings.confidence, zero_as=zero_as)
+            for sample in _samples(group, "intended", settings)
         )
         yield Dose(axis=axis, among=shared, raw=raw, matched=matched)
 
@@ -145,46 +137,26 @@ def shifts_over(found: Sequence[Cell], axis: str, settings: Settings) -> Iterato
     """Yields how a50 along an agreement axis changes with size, for each choice on other axes."""
     found = _cells_with(found, axis)
     zero_as = floor_of(_disagreements(found, axis))
-    for shared, group in families(found, axis, CAPACITY):
-        if not _vary(group, CAPACITY) or not _vary(group, axis):
-            continue
+    for shared, group in _families_along(found, axis, CAPACITY):
         doses = without_zero(_disagreements(group, axis), zero_as)
-        rng = settings.rng.spawn(1)[0]
         raw, matched = (
-            shift_of_a50(
-                doses,
-                np.array([size_of(cell) for cell in group]),
-                _hits(view, "intended"),
-                _sizes(view),
-                copy(rng),
-                settings.confidence,
-                settings.draws,
-            )
-            for view in _views(group, settings.caliper)
+            shift_of_a50(doses, _sizes(group), *sample, settings.confidence)
+            for sample in _samples(group, "intended", settings)
         )
         yield Shift(axis=axis, among=shared, raw=raw, matched=matched)
 
 
 def trends_of(found: Sequence[Cell], proxy: str, settings: Settings) -> list[SizeTrend]:
     """Returns the trend of a proxy's adoption over size for each choice on the other axes."""
-    groups = [(s, group) for s, group in families(found, CAPACITY) if _vary(group, CAPACITY)]
-    both: list[list[Trend]] = []
-    for _, group in groups:
-        rng = settings.rng.spawn(1)[0]
-        both.append(
-            [
-                trend(
-                    np.array([size_of(cell) for cell in group]),
-                    _hits(view, adoption(proxy)),
-                    _sizes(view),
-                    copy(rng),
-                    settings.confidence,
-                    settings.draws,
-                )
-                for view in _views(group, settings.caliper)
-            ]
-        )
-    raw, matched = _adjust([b[0] for b in both]), _adjust([b[1] for b in both])
+    groups = _families_along(found, CAPACITY)
+    trends = [
+        [
+            trend(_sizes(group), *sample, settings.confidence)
+            for sample in _samples(group, adoption(proxy), settings)
+        ]
+        for _, group in groups
+    ]
+    raw, matched = _adjust([raw for raw, _ in trends]), _adjust([matched for _, matched in trends])
     return [
         SizeTrend(proxy=proxy, among=shared, raw=one, matched=other)
         for (shared, _), one, other in zip(groups, raw, matched, strict=True)
@@ -193,10 +165,8 @@ def trends_of(found: Sequence[Cell], proxy: str, settings: Settings) -> list[Siz
 
 def _adjust(trends: Sequence[Trend]) -> list[Trend]:
     """Returns the trends with p-values adjusted by Holm's method over those that were tested."""
-    adjusted = iter(holm([p for t in trends if (p := t.p) is not None]))
-    return [
-        t if t.p is None else t.model_copy(update={"p_adjusted": next(adjusted)}) for t in trends
-    ]
+    adjusted = holm([t.p for t in trends])
+    return [t.model_copy(update={"p_adjusted": p}) for t, p in zip(trends, adjusted, strict=True)]
 
 
 def _cells_with(found: Sequence[Cell], axis: str) -> list[Cell]:
@@ -209,10 +179,5 @@ def _disagreements(found: Sequence[Cell], axis: str) -> np.ndarray:
     return np.round([1 - float(cell.choices[axis]) for cell in found], 12)
 
 
-def _vary(group: Sequence[Cell], axis: str) -> bool:
-    return len({repr(cell.choices.get(axis)) for cell in group}) > 1
-
-
-def size_of(cell: Cell) -> int:
-    """Returns a cell's trunk parameters, or its capacity where they are not known."""
-    return cell.trunk_parameters or int(cell.choices[CAPACITY])
+def _sizes(group: Sequence[Cell]) -> Counts:
+    return np.array([cell.size for cell in group])

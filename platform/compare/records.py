@@ -14,9 +14,9 @@ from whichgoal.spec import Spec
 
 
 class Contrast(Spec):
-    """Adoption of a proxy in two cells; `axis` is what they differ on, None where on several."""
+    """Adoption of a proxy in two cells, which differ on `axis`."""
 
-    axis: str | None
+    axis: str
     proxy: str
     a: dict[str, Any]
     b: dict[str, Any]
@@ -58,6 +58,7 @@ class Comparison(Spec):
         code: Digest of the code that scored the agents, None of older versions of it.
         interval: Of shares: `wilson` or `exact`.
         caliper: How far apart the successes of matched agents may lie.
+        draws: Bootstrap resamples.
         sized_by: What size is: trunk parameters, or capacity where those are not known.
         untried: The cells of which no agent was scored.
         answer: The answer in one sentence.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from whichgoal.compare import logistic
-from whichgoal.compare.dose import DRAWS, fit_and_draw, one_sided, slope_estimate, too_few
+from whichgoal.compare.dose import fit_and_draw, one_sided, slope_estimate, too_few
 from whichgoal.compare.estimate import Estimate
 from whichgoal.compare.logistic import Array, Counts
 from whichgoal.spec import Spec
@@ -40,14 +40,13 @@ def trend(
     n: Counts,
     rng: np.random.Generator,
     confidence: float = 0.95,
-    draws: int = DRAWS,
 ) -> Trend:
     """Fits a share of agents against log size, and tests that there is no trend; all `[J]`."""
     x = np.log(sizes.astype(float))
     note = too_few(x, n, "size") or one_sided(hits, n)
     slope, p = Estimate(note=note), None
     if not note:
-        fits = fit_and_draw(x[:, None], hits, n, rng, draws)
+        fits = fit_and_draw(x[:, None], hits, n, rng)
         slope = slope_estimate(*fits, confidence, logistic.is_separated(x, hits, n))
         p = trend_p(x, hits, n, rng)
     return Trend(

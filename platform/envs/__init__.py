@@ -1,13 +1,26 @@
-"""Worlds: importing this package registers each of them with Gymnasium."""
+"""Worlds. Importing this package registers each of them with Gymnasium, which can do it itself.
+
+    env = gymnasium.make("whichgoal.envs:whichgoal/ArrowMaze-v0", size=9)
+
+or, as Gymnasium has it for packages that register environments of theirs,
+
+    import whichgoal.envs
+
+    gymnasium.register_envs(whichgoal.envs)
+    env = gymnasium.make("whichgoal/ArrowMaze-v0", size=9)
+
+Worlds of other packages (entry points `whichgoal.worlds`) have ids in the same way.
+"""
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import gymnasium
 
 from whichgoal.envs.contract import env_id
-from whichgoal.envs.registry import WORLDS, world_named
+from whichgoal.envs.registry import WORLDS, all_names, clashes, world_named
 
 if TYPE_CHECKING:
     from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
@@ -16,15 +29,24 @@ __all__ = ["WORLDS", "from_minigrid", "register", "world_named"]
 
 
 def register() -> None:
-    """Registers every world with Gymnasium; importing this package does it."""
-    for name in WORLDS:
-        if env_id(name) not in gymnasium.registry:
+    """Registers every world with Gymnasium; importing this package does it.
+
+    Of other packages only the names are read. One whose name cannot be an id has none.
+    """
+    for name in all_names():
+        if env_id(name) in gymnasium.registry:
+            continue
+        try:
             gymnasium.register(
                 env_id(name),
                 entry_point="whichgoal.envs.single_env:make_single",
                 vector_entry_point="whichgoal.envs.single_env:make_vector",
                 kwargs={"world": name},
             )
+        except gymnasium.error.Error as error:
+            warnings.warn(f"world {name!r} is not registered: {error}", stacklevel=2)
+    for line in clashes():
+        warnings.warn(f"world {line}: whichgoal's is played", stacklevel=2)
 
 
 def from_minigrid(env: gymnasium.Env, num_envs: int) -> GridVectorEnv:

@@ -139,7 +139,10 @@ AnyDesign = Design
 
 
 def env_id(world: str) -> str:
-    """Returns Gymnasium's id of the world of this name, such as `whichgoal/ArrowMaze-v0`."""
+    """Returns Gymnasium's id of the world of this name, such as `whichgoal/ArrowMaze-v0`.
+
+    Before `whichgoal.envs` is imported, `gymnasium.make` takes `whichgoal.envs:` and the id.
+    """
     return f"whichgoal/{world.title().replace('_', '')}-v0"
 
 
@@ -205,6 +208,10 @@ class Kind(ABC):
     @abstractmethod
     def text(self, world: World, levels: Levels, *, color: bool) -> str:
         """Draws one level with the agent at its start, for a terminal."""
+
+    def sight_keys(self, design: AnyDesign) -> frozenset[str]:
+        """Returns the keys of a design on which the size of what is seen depends."""
+        return frozenset(type(design).model_fields)
 
     def single_env(
         self,

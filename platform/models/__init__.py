@@ -1,17 +1,17 @@
-"""Networks: one encoder, one file per architecture, one solver of sizes. No Ray, no Gymnasium.
+"""Networks: one encoder, one folder per architecture, one solver of sizes. No Ray, no Gymnasium.
 
-`MODELS` names each architecture's class as "module:Class", so that reading the registry or the
-sizes (`whichgoal.models.sizes`) does not import torch. `whichgoal.models.agent.core_class` is the
-one place that resolves a name. To add an architecture: write its file, add its line here and its
-arithmetic in `arithmetic.py`.
+To add an architecture: write its record (`whichgoal.models.architecture.Architecture`) and its
+network (`whichgoal.models.contract.Core`), and add its line to `MODELS`, or, in a package of your
+own, an entry point of the group `whichgoal.models`, name -> "module:RECORD".
 """
 
 from __future__ import annotations
 
 MODELS: dict[str, str] = {
-    "mlp": "whichgoal.models.mlp:MLP",
-    "lstm": "whichgoal.models.lstm:LSTM",
-    "gtrxl": "whichgoal.models.gtrxl:GTrXL",
-    "planner": "whichgoal.models.planner:Planner",
-    "vin": "whichgoal.models.vin:VIN",
+    "mlp": "whichgoal.models.mlp:ARCHITECTURE",
+    "lstm": "whichgoal.models.lstm:ARCHITECTURE",
+    "gtrxl": "whichgoal.models.gtrxl:ARCHITECTURE",
+    "planner": "whichgoal.models.planner:ARCHITECTURE",
+    "vin": "whichgoal.models.vin:ARCHITECTURE",
 }
+"""Name -> where its record is, "module:RECORD"; `whichgoal.models.registry` finds it."""

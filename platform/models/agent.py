@@ -6,28 +6,18 @@ its codes (`Sight.forward`) `int32 [columns, rows]`, or a vector.
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from whichgoal.models import MODELS, sizes
+from whichgoal.models import lstm, sizes
 from whichgoal.models.arithmetic import Seen
 from whichgoal.models.contract import Core, State
 from whichgoal.models.sight import Board, Palette, Sight, View
-from whichgoal.spec import ModelSpec, did_you_mean
+from whichgoal.spec import ModelSpec
 
 _CRITIC = "critic_"
-
-
-def core_class(arch: str) -> type[Core]:
-    """Returns an architecture's class. Raises `ValueError` if there is none of that name."""
-    if arch not in MODELS:
-        raise ValueError(f"unknown arch {arch!r}; {did_you_mean(arch, MODELS)}")
-    module, name = MODELS[arch].split(":")
-    found: type[Core] = getattr(importlib.import_module(module), name)
-    return found
 
 
 class Agent(nn.Module):
@@ -57,7 +47,8 @@ class Agent(nn.Module):
         dimensions: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
-        core = core_class(model.arch)
+        architecture = sizes.architecture(model)
+        core = architecture.core_class()
         self.sight = Sight(obs_shape, palette, view)
         seen = Seen(*self.sight.board, self.sight.num_planes, view)
         if self.sight.is_vector:
@@ -73,7 +64,7 @@ class Agent(nn.Module):
             self.critic_core = core(self.sight, self.size.features, self.size.width, model)
         elif model.critic == "fixed":
             units = sizes.CRITIC_UNITS
-            self.critic_core = core_class("lstm")(self.sight, units, units, ModelSpec())
+            self.critic_core = lstm.ARCHITECTURE.core_class()(self.sight, units, units, ModelSpec())
         self.policy = nn.Linear(self.core.out_features, num_actions)
         self.value = nn.Linear((self.critic_core or self.core).out_features, 1)
         # A nearly uniform first policy (Andrychowicz et al. 2021, "What matters in on-policy RL").
@@ -81,7 +72,7 @@ class Agent(nn.Module):
         nn.init.orthogonal_(self.value.weight, 1.0)
         nn.init.zeros_(self.policy.bias)
         nn.init.zeros_(self.value.bias)
-        self._any_board = sizes.architecture(model).any_board
+        self._any_board = architecture.any_board
 
     def takes(self, obs_shape: Sequence[int]) -> bool:
         """Whether the network can be run on observations of this shape."""
@@ -96,9 +87,8 @@ class Agent(nn.Module):
             board: Columns and rows of what they see; by default those of training.
         """
         state = self.core.initial_state(n, board)
-        if self.critic_core is None:
-            return state
-        return _join(state, self.critic_core.initial_state(n, board))
+        critics = {} if self.critic_core is None else self.critic_core.initial_state(n, board)
+        return _join(state, critics)
 
     def step(self, obs: Tensor, state: State, is_first_B: Tensor) -> tuple[Tensor, Tensor, State]:
         """Advances one step.
@@ -111,14 +101,7 @@ class Agent(nn.Module):
         Returns:
             Logits `[B, A]`, values `[B]` and the next state.
         """
-        seen = self.sight(obs)
-        if self.critic_core is None:
-            y, state = self.core.step(self.core.encode(seen), state, is_first_B)
-            return self.policy(y), self.value(y).squeeze(-1), state
-        own, critics = _split(state)
-        y, own = self.core.step(self.core.encode(seen), own, is_first_B)
-        z, critics = self.critic_core.step(self.critic_core.encode(seen), critics, is_first_B)
-        return self.policy(y), self.value(z).squeeze(-1), _join(own, critics)
+        return self._run(lambda core, x, own: core.step(x, own, is_first_B), obs, state)
 
     def unroll(
         self, obs: Tensor, state: State, is_first_BT: Tensor
@@ -133,13 +116,18 @@ class Agent(nn.Module):
         Returns:
             Logits `[B, T, A]`, values `[B, T]` and the state after the last step.
         """
+        return self._run(lambda core, x, own: core.unroll(x, own, is_first_BT), obs, state)
+
+    def _run(
+        self, advance: Callable[..., tuple[Tensor, State]], obs: Tensor, state: State
+    ) -> tuple[Tensor, Tensor, State]:
+        """Returns what `step` and `unroll` do; `advance` takes a core, what it encodes, a state."""
         seen = self.sight(obs)
-        if self.critic_core is None:
-            y, state = self.core.unroll(self.core.encode(seen), state, is_first_BT)
-            return self.policy(y), self.value(y).squeeze(-1), state
         own, critics = _split(state)
-        y, own = self.core.unroll(self.core.encode(seen), own, is_first_BT)
-        z, critics = self.critic_core.unroll(self.critic_core.encode(seen), critics, is_first_BT)
+        y, own = advance(self.core, self.core.encode(seen), own)
+        z = y
+        if self.critic_core is not None:
+            z, critics = advance(self.critic_core, self.critic_core.encode(seen), critics)
         return self.policy(y), self.value(z).squeeze(-1), _join(own, critics)
 
 

@@ -10,7 +10,7 @@ import hashlib
 import importlib.metadata
 import json
 import subprocess
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from safetensors.torch import save as save_tensors
 from whichgoal import source
 from whichgoal.models.agent import Agent
 from whichgoal.models.contract import State
+from whichgoal.models.registry import package_of
 from whichgoal.models.sight import Palette
 from whichgoal.spec import TrialSpec, cut_short
 from whichgoal.storage.atomic import locate, replacing_folder
@@ -118,18 +119,12 @@ def save(
         "spec": spec.model_dump(mode="json"),
         "trial_id": spec.id,
         "env_steps": env_steps,
-        "parameters": agent.size.parameters,
-        "trunk_parameters": agent.size.trunk_parameters,
-        "readout_parameters": agent.size.readout_parameters,
-        "flops": agent.size.flops,
-        "depth": agent.size.depth,
-        "state_size": agent.size.state_size,
-        "features": agent.size.features,
-        "width": agent.size.width,
+        **{name: number for name, number in asdict(agent.size).items() if name != "capacity"},
         "view": agent.sight.view,
         "obs_shape": list(agent.sight.obs_shape),
         "num_actions": agent.policy.out_features,
         "palette": None if palette is None else [list(map(int, code)) for code in palette],
+        "package": package_of(spec.model.arch),
         "versions": _versions(),
         "commit": _commit(),
     }
@@ -149,15 +144,24 @@ def load(path: Path | str) -> Checkpoint:
     """
     path = Path(path)
     files = read_folder(path, (WEIGHTS, TRIAL))
-    record = _record(path, files[TRIAL])
     try:
+        record: dict[str, Any] = json.loads(files[TRIAL])
+        if record["format"] != FORMAT or record["version"] != VERSION:
+            raise CheckpointError(
+                f"{path}/{TRIAL}: format {record['format']!r} version {record['version']!r}; "
+                f"allowed: {FORMAT!r} version {VERSION}"
+            )
         spec = TrialSpec.model_validate(record["spec"])
         palette = record["palette"]
         shape, actions = record["obs_shape"], record["num_actions"]
         agent = Agent(shape, actions, palette, spec.model, record["view"])
         env_steps, parameters = int(record["env_steps"]), int(record["parameters"])
+    except CheckpointError:
+        raise
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise CheckpointError(f"{path}/{TRIAL}: not a trial of ours: {_line(error)}") from error
+        package = record.get("package")
+        what = f"its model needs package {package}" if package else "not a trial of ours"
+        raise CheckpointError(f"{path}/{TRIAL}: {what}: {_line(error)}") from error
     try:
         weights = load_tensors(files[WEIGHTS])
     except (SafetensorError, ValueError, KeyError) as error:
@@ -219,21 +223,6 @@ def read_folder(path: Path, names: tuple[str, ...]) -> dict[str, bytes]:
         if hashlib.sha256(files[name]).hexdigest() != expected[name]:
             raise CheckpointError(f"{path}/{name}: damaged (its checksum is not the manifest's)")
     return files
-
-
-def _record(path: Path, data: bytes) -> dict[str, Any]:
-    try:
-        record = json.loads(data)
-        form, version = record["format"], record["version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path}/{TRIAL}: not a trial of ours: {_line(error)}") from error
-    if form != FORMAT or version != VERSION:
-        raise CheckpointError(
-            f"{path}/{TRIAL}: format {form!r} version {version!r}; "
-            f"allowed: {FORMAT!r} version {VERSION}"
-        )
-    found: dict[str, Any] = record
-    return found
 
 
 def _line(error: BaseException) -> str:

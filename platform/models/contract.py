@@ -30,18 +30,22 @@ class Core(nn.Module, ABC):
     """
 
     out_features: int
+    encoder: nn.Module
 
     def __init__(self, sight: Sight, features: int, width: int, model: ModelSpec) -> None:
         super().__init__()
         self.sight = sight
 
-    @abstractmethod
     def encode(self, seen: Tensor) -> Tensor:
         """Returns what `step` and `unroll` take, of what was seen in each step by itself.
+
+        That is what `encoder` makes of it, features `[..., F]`, unless a core says otherwise.
 
         Args:
             seen: `Sight.forward`'s: `int32 [..., columns, rows]` or `float [..., n]`.
         """
+        y: Tensor = self.encoder(seen)
+        return y
 
     @abstractmethod
     def initial_state(self, n: int, board: Board | None = None) -> State:

@@ -24,11 +24,7 @@ def encoder_for(sight: Sight, features: int) -> nn.Module:
     """
     if sight.is_vector:
         return VectorEncoder(sight, features)
-    return (
-        FlatEncoder(sight, features)
-        if sight.view == "egocentric"
-        else BoardEncoder(sight, features)
-    )
+    return (FlatEncoder if sight.view == "egocentric" else BoardEncoder)(sight, features)
 
 
 class VectorEncoder(nn.Module):

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from whichgoal.numba_cache import njit
@@ -72,12 +73,9 @@ class Sight(nn.Module):
         self.view: View = view
         self.board: Board = (1, 1) if self.is_vector else (self.obs_shape[0], self.obs_shape[1])
         self.one_hot = palette is not None
-        table, planes, is_agent = (
-            _factored_planes() if palette is None else _palette_planes(palette)
-        )
-        self.register_buffer("table", table, persistent=False)
-        self.register_buffer("planes", planes, persistent=False)
-        self.register_buffer("is_agent", is_agent, persistent=False)
+        found = _factored_planes() if palette is None else _palette_planes(palette)
+        for name, buffer in zip(("table", "planes", "is_agent"), found, strict=True):
+            self.register_buffer(name, buffer, persistent=False)
 
     @property
     def num_planes(self) -> int:
@@ -101,8 +99,7 @@ class Sight(nn.Module):
             return obs.to(self.planes.dtype)
         if obs.dtype == torch.int32:
             return obs
-        if obs.dtype != torch.uint8:
-            obs = obs.to(torch.uint8)
+        obs = obs.to(torch.uint8)
         if obs.device.type == "cpu":
             codes = np.empty(obs.numel() // 3, np.int32)
             _look_up(obs.contiguous().view(-1, 3).numpy(), self.table.numpy(), codes)
@@ -157,17 +154,9 @@ def _palette_planes(palette: Palette) -> tuple[Tensor, Tensor, Tensor]:
 
 def _factored_planes() -> tuple[Tensor, Tensor, Tensor]:
     """Returns the identity, the planes of each code's three parts, and which is the agent."""
-    planes = torch.zeros(_ROWS, OBJECTS + COLORS + STATES)
-    is_agent = torch.zeros(_ROWS, dtype=torch.bool)
-    for kind in range(OBJECTS + 1):
-        for color in range(COLORS + 1):
-            for state in range(STATES + 1):
-                index = _row(kind, color, state)
-                is_agent[index] = kind == AGENT
-                if kind < OBJECTS:
-                    planes[index, kind] = 1
-                if color < COLORS:
-                    planes[index, OBJECTS + color] = 1
-                if state < STATES:
-                    planes[index, OBJECTS + COLORS + state] = 1
-    return torch.arange(_ROWS, dtype=torch.int32), planes, is_agent
+    numbers = (torch.arange(n + 1) for n in (OBJECTS, COLORS, STATES))
+    parts = torch.cartesian_prod(*numbers).unbind(1)  # in the order of `_row`
+    # The last number of each part stands for all that MiniGrid does not have: it lights no plane.
+    planes = torch.cat([F.one_hot(part)[:, :-1] for part in parts], dim=1)
+    kind = torch.get_default_dtype()
+    return torch.arange(_ROWS, dtype=torch.int32), planes.to(kind), parts[0] == AGENT

@@ -1,59 +1,25 @@
 """How many parameters a network has, and which dimensions meet a number of them: torch-free.
 
-A network is a core (`arithmetic.py`), which has `features` and a `width`, a policy head and a value
-head. `ARCHITECTURES` says, per architecture, how the two grow together.
+A network is a core, which has `features` and a `width`, a policy head and a value head. The record
+of its architecture (`architecture.py`) says what it costs, and how the two grow together.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from whichgoal.models import arithmetic
-from whichgoal.models.arithmetic import Cost, Seen
+from whichgoal.models import lstm
+from whichgoal.models.architecture import Architecture
+from whichgoal.models.arithmetic import Cost, Seen, dense
+from whichgoal.models.registry import all_architectures, all_options, architecture_named
 from whichgoal.spec import ModelSpec, RuleError, did_you_mean
 
 TOLERANCE = 0.05
 CRITIC_UNITS = 64
 """Features and width of the LSTM that is a `fixed` critic."""
-OPTIONS: dict[str, int] = {"layers": 1, "ticks": 1, "memory": 1}
-"""The fields of `ModelSpec` that only some architectures have, and the least value of each."""
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """How an architecture's size is chosen.
-
-    Attributes:
-        cost: Its arithmetic: (seen, features, width, model) -> `Cost`.
-        ratio: `width` is about so many times `features`.
-        grain: `features` is a multiple of this.
-        options: Default of each of `OPTIONS` that it has.
-        any_board: Whether a policy can play boards of other sizes than those of training though it
-            sees all of them.
-        vectors: Whether it takes observations that are vectors.
-    """
-
-    cost: Callable[[Seen, int, int, ModelSpec], Cost]
-    ratio: float = 1.0
-    grain: int = 1
-    options: tuple[tuple[str, int], ...] = ()
-    any_board: bool = True
-    vectors: bool = True
-
-
-ARCHITECTURES: dict[str, Architecture] = {
-    "mlp": Architecture(arithmetic.mlp, any_board=False),
-    "lstm": Architecture(arithmetic.lstm),
-    "gtrxl": Architecture(
-        arithmetic.gtrxl, ratio=2.0, grain=4, options=(("layers", 2), ("memory", 32))
-    ),
-    "vin": Architecture(arithmetic.vin, ratio=4.0, options=(("ticks", 20),), vectors=False),
-    "planner": Architecture(
-        arithmetic.planner, ratio=64.0, options=(("layers", 1), ("ticks", 3)), vectors=False
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -86,20 +52,20 @@ class Size:
 
 
 def architecture(model: ModelSpec) -> Architecture:
-    """Returns how a network's architecture is sized.
+    """Returns the record of a network's architecture.
 
     Raises:
         ValueError: There is none of that name, or it does not have an option that is given.
     """
-    if model.arch not in ARCHITECTURES:
-        raise ValueError(f"unknown arch {model.arch!r}; {did_you_mean(model.arch, ARCHITECTURES)}")
-    found = ARCHITECTURES[model.arch]
-    for name in OPTIONS:
-        if getattr(model, name) is not None and name not in dict(found.options):
-            having = sorted(a for a, one in ARCHITECTURES.items() if name in dict(one.options))
+    found = architecture_named(model.arch)
+    for name, given in model.options().items():
+        if name not in found.options:
+            having = sorted(a for a, one in all_architectures().items() if name in one.options)
+            if not having:
+                known = did_you_mean(name, {*ModelSpec.model_fields, *all_options()})
+                raise RuleError(f"unknown key {name!r}; {known}", name)
             raise RuleError(
-                f"{name} {getattr(model, name)}: {model.arch!r} has no {name}; "
-                f"allowed with: {', '.join(having)}",
+                f"{name} {given}: {model.arch!r} has no {name}; allowed with: {', '.join(having)}",
                 name,
             )
     return found
@@ -107,9 +73,7 @@ def architecture(model: ModelSpec) -> Architecture:
 
 def completed(model: ModelSpec) -> ModelSpec:
     """Returns the model with its architecture's defaults for what is None. Raises `ValueError`."""
-    defaults = dict(architecture(model).options)
-    missing = {name: n for name, n in defaults.items() if getattr(model, name) is None}
-    return model.model_copy(update=missing)
+    return model.model_copy(update={**architecture(model).options, **model.options()})
 
 
 def count(model: ModelSpec, seen: Seen, num_actions: int, features: int, width: int) -> Size:
@@ -127,20 +91,20 @@ def count(model: ModelSpec, seen: Seen, num_actions: int, features: int, width: 
     """
     arch = architecture(model)
     if seen.view == "vector" and not arch.vectors:
-        having = sorted(name for name, one in ARCHITECTURES.items() if one.vectors)
+        having = sorted(name for name, one in all_architectures().items() if one.vectors)
         raise ValueError(
             f"observations that are vectors: {model.arch!r} works on a board; "
             f"allowed with: {', '.join(having)}"
         )
     core = arch.cost(seen, features, width, completed(model))
-    heads = arithmetic.dense(core.outputs, num_actions)
+    heads = dense(core.outputs, num_actions)
     critic, value_inputs = Cost(0, 0, 0, 0, 0), core.outputs
     if model.critic == "separate":
         critic = core
     elif model.critic == "fixed":
-        critic = arithmetic.lstm(seen, CRITIC_UNITS, CRITIC_UNITS, ModelSpec())
+        critic = lstm.cost(seen, CRITIC_UNITS, CRITIC_UNITS, ModelSpec())
         value_inputs = critic.outputs
-    value = arithmetic.dense(value_inputs, 1)
+    value = dense(value_inputs, 1)
     parameters = core.parameters + critic.parameters + heads + value
     not_counted = critic.parameters + value if model.critic == "fixed" else 0
     return Size(
@@ -198,11 +162,5 @@ def solve(model: ModelSpec, seen: Seen, num_actions: int) -> Size:
 
 def _most(parameters: Callable[[int], int], capacity: int, least: int = 1) -> int:
     """Returns the largest n >= least whose parameters do not exceed capacity (or `least`)."""
-    low, high = least, least + math.isqrt(capacity) + capacity
-    while low < high:
-        middle = (low + high + 1) // 2
-        if parameters(middle) <= capacity:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+    larger = range(least + 1, least + math.isqrt(capacity) + capacity + 1)
+    return least + bisect_right(larger, capacity, key=parameters)

@@ -5,13 +5,11 @@ Shape suffixes: T time, N environments, C = T / max_seq_len, M episodes that end
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-Array = NDArray[np.generic]
 
 
 @dataclass(frozen=True)
@@ -88,13 +86,9 @@ class Fragment:
         """Returns the environments of all parts side by side."""
         if len(parts) == 1:
             return parts[0]
-        first = parts[0]
-        joined = {
-            f.name: np.concatenate([getattr(p, f.name) for p in parts], axis=1)
-            for f in fields(Fragment)
-            if f.name not in ("state", "ended")
-        }
-        state = {k: np.concatenate([p.state[k] for p in parts], axis=1) for k in first.state}
+        arrays = [part._arrays() for part in parts]
+        joined = {k: np.concatenate([each[k] for each in arrays], axis=1) for k in arrays[0]}
+        state = {k: np.concatenate([p.state[k] for p in parts], axis=1) for k in parts[0].state}
         return Fragment(**joined, state=state, ended=Ended.concatenate([p.ended for p in parts]))
 
     def normalized(self) -> Fragment:
@@ -118,10 +112,10 @@ class Fragment:
         return [self._rows(slice(i * rows, (i + 1) * rows)) for i in range(shards)]
 
     def _rows(self, rows: slice) -> Fragment:
-        cut = {
-            f.name: np.ascontiguousarray(getattr(self, f.name)[:, rows])
-            for f in fields(Fragment)
-            if f.name not in ("state", "ended")
-        }
+        cut = {k: np.ascontiguousarray(part[:, rows]) for k, part in self._arrays().items()}
         state = {k: np.ascontiguousarray(part[:, rows]) for k, part in self.state.items()}
         return Fragment(**cut, state=state, ended=self.ended)
+
+    def _arrays(self) -> dict[str, Any]:
+        """Returns the arrays `[T, N, ...]` by their names."""
+        return {name: part for name, part in vars(self).items() if name not in ("state", "ended")}

@@ -68,34 +68,28 @@ def torch_ppo_loss(
         return loss, torch.stack((policy, value, entropy, kl, loss))
 
 
-class _Gradient(NamedTuple):
-    """What `_loss_and_gradient` writes: `float32 [B, A]` and `[B]`, and the loss's parts `[5]`."""
-
-    logits: np.ndarray
-    values: np.ndarray
-    parts: np.ndarray
-
-
 class _Compiled(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, logits_BA: Tensor, values_B: Tensor, sampled: Sampled, weights: Coefficients
     ) -> tuple[Tensor, Tensor]:
         rows, choices = values_B.numel(), logits_BA.shape[-1]
-        found = _Gradient(*(np.empty(shape, np.float32) for shape in ((rows, choices), rows, 5)))
+        d_logits, d_values = (
+            logits_BA.new_empty(logits_BA.shape),
+            values_B.new_empty(values_B.shape),
+        )
+        parts = logits_BA.new_empty(5)
         recorded: list[Any] = [part.reshape(-1).contiguous().numpy() for part in sampled]
         _loss_and_gradient(
             logits_BA.detach().reshape(-1, choices).contiguous().numpy(),
             values_B.detach().reshape(-1).contiguous().numpy(),
             Sampled(*recorded),
             Coefficients(*map(float, weights)),
-            found,
+            d_logits.view(rows, choices).numpy(),
+            d_values.view(rows).numpy(),
+            parts.numpy(),
         )
-        ctx.save_for_backward(
-            torch.from_numpy(found.logits).view(logits_BA.shape),
-            torch.from_numpy(found.values).view(values_B.shape),
-        )
-        parts = torch.from_numpy(found.parts)
+        ctx.save_for_backward(d_logits, d_values)
         ctx.mark_non_differentiable(parts)
         return parts[4].clone(), parts
 
@@ -106,7 +100,8 @@ class _Compiled(torch.autograd.Function):
 
 
 @njit(cache=True)
-def _loss_and_gradient(logits, values, sampled, weights, out):
+def _loss_and_gradient(logits, values, sampled, weights, d_logits, d_values, parts):
+    """Writes the gradients `float32 [B, A]` and `[B]`, and the loss's parts `[5]`."""
     rows, choices = logits.shape
     actions, clip = sampled.actions, weights.clip
     policy = value = entropy = kl = 0.0
@@ -134,12 +129,12 @@ def _loss_and_gradient(logits, values, sampled, weights, out):
         for a in range(choices):
             by_policy = d_logp * ((a == actions[b]) - p[a])
             by_entropy = weights.entropy * p[a] * (logp[a] + row_entropy)
-            out.logits[b, a] = (by_policy + by_entropy) / rows
+            d_logits[b, a] = (by_policy + by_entropy) / rows
         error = values[b] - sampled.value_targets[b]
         squared = error * error
         value += min(squared, weights.value_clip)
         is_learned = squared <= weights.value_clip
-        out.values[b] = weights.value * 2 * error / rows if is_learned else 0.0
+        d_values[b] = weights.value * 2 * error / rows if is_learned else 0.0
     loss = policy + weights.value * value - weights.entropy * entropy
     for i, part in enumerate((policy, value, entropy, kl, loss)):
-        out.parts[i] = part / rows
+        parts[i] = part / rows

@@ -64,10 +64,6 @@ class PPOConfig(ppo.PPOConfig):
             ValueError: Connectors, multi-agent, offline data, `on_episode_*` callbacks, complete
                 episodes, a KL loss, or a module that does not know where episodes begin.
         """
-        self._refuse()
-        super().validate()
-
-    def _refuse(self) -> None:
         module = getattr(self._rl_module_spec, "module_class", None)
         if module is not None and not issubclass(module, AgentModule):
             raise ValueError(
@@ -99,6 +95,7 @@ class PPOConfig(ppo.PPOConfig):
                     f"{what} cannot be used with the batched data path; "
                     "allowed: ray.rllib's own PPOConfig with AgentModule, which is slower"
                 )
+        super().validate()
 
 
 class PPO(ppo.PPO):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """What one training batch showed. Every number is finite.
+    """What one training batch showed, or before any has, nothing. Every number is finite.
 
     Attributes:
         env_steps: Trained so far.
@@ -24,13 +24,13 @@ class Progress:
         kl: Estimated KL divergence from the policy that sampled the batch.
     """
 
-    env_steps: int
-    env_steps_per_s: float
-    seconds: float
-    success: float
-    episode_return: float
-    episode_len: float
-    entropy: float
-    policy_loss: float
-    vf_loss: float
-    kl: float
+    env_steps: int = 0
+    env_steps_per_s: float = 0.0
+    seconds: float = 0.0
+    success: float = 0.0
+    episode_return: float = 0.0
+    episode_len: float = 0.0
+    entropy: float = 0.0
+    policy_loss: float = 0.0
+    vf_loss: float = 0.0
+    kl: float = 0.0

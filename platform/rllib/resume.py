@@ -34,8 +34,7 @@ def save(resume: Path, spec: TrialSpec, algorithm: PPO, last: Progress) -> None:
         algorithm.save_to_path(str(new / "rllib"))
         state = {"trial_id": spec.id, "ray": ray.__version__, "progress": asdict(last)}
         (new / _STATE).write_text(json.dumps(state))
-        sums = {str(p.relative_to(new)): _checksum(p) for p in _files(new)}
-        (new / MANIFEST).write_text(json.dumps({"sha256": sums}, indent=1))
+        (new / MANIFEST).write_text(json.dumps({"sha256": _checksums(new)}, indent=1))
     for old in _places(resume)[:-2]:
         shutil.rmtree(old)
 
@@ -73,17 +72,15 @@ def _places(resume: Path) -> list[Path]:
 def _sound_state(place: Path) -> dict[str, Any] | None:
     try:
         sums = json.loads((place / MANIFEST).read_bytes())["sha256"]
-        found = {str(p.relative_to(place)): _checksum(p) for p in _files(place)}
-        found.pop(MANIFEST)
+        found = _checksums(place)
+        del found[MANIFEST]
         state: dict[str, Any] = json.loads((place / _STATE).read_bytes())
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return state if sums == found else None
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.is_file())
-
-
-def _checksum(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _checksums(folder: Path) -> dict[str, str]:
+    """Returns the SHA-256 of every file in a folder, by its path there."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}

@@ -112,17 +112,7 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
         _check_env(self.env, count)
         self.num_envs = count
         self._needs_initial_reset = True
-        make_callback(
-            "on_environment_created",
-            callbacks_objects=self._callbacks,
-            callbacks_functions=self.config.callbacks_on_environment_created,
-            kwargs={
-                "env_runner": self,
-                "metrics_logger": self.metrics,
-                "env": self.env.unwrapped,
-                "env_context": context,
-            },
-        )
+        self._call_back("on_environment_created", env=self.env.unwrapped, env_context=context)
 
     def sample(
         self,
@@ -161,31 +151,25 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
                 ended = sample.ended
         self._ended.append(ended)
         self._increase_sampled_metrics(ended.steps, len(ended.success))
-        make_callback(
-            "on_sample_end",
-            callbacks_objects=self._callbacks,
-            callbacks_functions=self.config.callbacks_on_sample_end,
-            kwargs={"env_runner": self, "metrics_logger": self.metrics, "samples": [sample]},
-        )
+        self._call_back("on_sample_end", samples=[sample])
         return [sample]
 
     def get_metrics(self) -> Any:
         """Returns RLlib's metrics of the episodes that ended since the last call."""
-        if self._ended:
-            ended = Ended.concatenate(self._ended)
-            self._ended.clear()
-            if len(ended.success):
-                mean = float(ended.episode_return.mean())
-                for key, value in {
-                    EPISODE_RETURN_MEAN: mean,
-                    EPISODE_RETURN_MIN: float(ended.episode_return.min()),
-                    EPISODE_RETURN_MAX: float(ended.episode_return.max()),
-                    EPISODE_LEN_MEAN: float(ended.episode_len.mean()),
-                    SUCCESS_MEAN: float(ended.success.mean()),
-                    ("agent_episode_return_mean", DEFAULT_AGENT_ID): mean,
-                    ("module_episode_return_mean", DEFAULT_MODULE_ID): mean,
-                }.items():
-                    self.metrics.log_value(key, value, window=1)
+        ended = _join(self._ended, 0)
+        self._ended.clear()
+        if len(ended.success):
+            mean = float(ended.episode_return.mean())
+            for key, value in {
+                EPISODE_RETURN_MEAN: mean,
+                EPISODE_RETURN_MIN: float(ended.episode_return.min()),
+                EPISODE_RETURN_MAX: float(ended.episode_return.max()),
+                EPISODE_LEN_MEAN: float(ended.episode_len.mean()),
+                SUCCESS_MEAN: float(ended.success.mean()),
+                ("agent_episode_return_mean", DEFAULT_AGENT_ID): mean,
+                ("module_episode_return_mean", DEFAULT_MODULE_ID): mean,
+            }.items():
+                self.metrics.log_value(key, value, window=1)
         return self.metrics.reduce()
 
     def get_state(
@@ -223,6 +207,15 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
         self._state = {k: torch.from_numpy(v.copy()) for k, v in own["module"].items()}
         self._counts = own["counts"].copy()
         self._needs_initial_reset = False
+
+    def _call_back(self, event: str, **given: Any) -> None:
+        """Calls what the configuration has for an event of RLlib's."""
+        make_callback(
+            event,
+            callbacks_objects=self._callbacks,
+            callbacks_functions=getattr(self.config, f"callbacks_{event}"),
+            kwargs={"env_runner": self, "metrics_logger": self.metrics, **given},
+        )
 
     def _steps(self, num_timesteps: int | None) -> int:
         if num_timesteps is None:
@@ -294,7 +287,10 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
             torch.from_numpy(now.obs), self._state, torch.from_numpy(now.is_first)
         )
         now.values[:] = value
-        _choose(logits.numpy(), uniform_N, explore, now.actions, now.logp)
+        if explore:
+            draw_actions(logits.numpy(), uniform_N, now.actions, now.logp)
+        else:
+            take_likeliest(logits.numpy(), now.actions, now.logp)
         self._obs, reward, now.terminated[:], now.truncated[:], infos = self.env.step(now.actions)
         now.rewards[:] = reward
         counts = self._counts
@@ -344,7 +340,6 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
                 left[self._is_first] -= 1
                 returns, lengths = one.episode_return[counted], one.episode_len[counted]
                 kept.append(Ended(returns, lengths, one.success[counted], 0))
-        self._needs_initial_reset = False
         self._begin()
         return _join(kept, steps * n)
 
@@ -361,20 +356,6 @@ def _room_for(steps: int, obs_N: np.ndarray) -> _Played:
 def _rows(played: _Played) -> Iterator[_Played]:
     """Yields each step, as views."""
     return (_Played(*parts) for parts in zip(*played, strict=True))
-
-
-def _choose(
-    logits_NA: np.ndarray,
-    uniform_N: np.ndarray,
-    explore: bool,
-    actions_N: np.ndarray,
-    logp_N: np.ndarray,
-) -> None:
-    """Writes actions, drawn or the likeliest, and the log-probabilities of these very actions."""
-    if explore:
-        draw_actions(logits_NA, uniform_N, actions_N, logp_N)
-    else:
-        take_likeliest(logits_NA, actions_N, logp_N)
 
 
 def _join(parts: list[Ended], steps: int) -> Ended:

@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,13 +85,6 @@ def _batches(
         algorithm.stop()
 
 
-def _learning_rate(spec: TrialSpec) -> float | list[list[float]]:
-    """Returns the learning rate as RLlib takes it: a number, or (env steps, rate) to go between."""
-    if spec.ppo.lr_end is None:
-        return spec.ppo.lr
-    return [[0, spec.ppo.lr], [spec.train.env_steps, spec.ppo.lr_end]]
-
-
 def configure(
     spec: TrialSpec, num_env_runners: int = 0, num_learners: int = 0, num_gpus: float = 0
 ) -> PPOConfig:
@@ -119,8 +113,9 @@ def configure(
         num_cpus_per_learner=1,
         num_gpus_per_learner=num_gpus / learners,
     )
+    lr, lr_end = spec.ppo.lr, spec.ppo.lr_end  # RLlib takes a rate, or (env steps, rate) pairs
     config.training(
-        lr=_learning_rate(spec),
+        lr=lr if lr_end is None else [[0, lr], [batch.env_steps, lr_end]],
         gamma=spec.ppo.gamma,
         lambda_=spec.ppo.lambda_,
         clip_param=spec.ppo.clip_param,
@@ -200,9 +195,7 @@ def start_ray(num_cpus: int) -> None:
 def _run(spec: TrialSpec, folder: Path, algorithm: PPO) -> Iterator[Progress]:
     total, marks = spec.train.env_steps, spec.train.checkpoint_steps()
     palette = algorithm.config.rl_module_spec.model_config["palette"]
-    last = resume.restore(folder / "resume", spec, algorithm) or Progress(
-        0, 0, 0, 0, 0, 0, 0, 0, 0, 0
-    )
+    last = resume.restore(folder / "resume", spec, algorithm) or Progress()
 
     def keep() -> None:
         where = folder / "checkpoints" / f"{last.env_steps:012d}"
@@ -236,19 +229,19 @@ def _one_batch(algorithm: PPO) -> dict[str, Any]:
 
 def _progress(algorithm: PPO, results: dict[str, Any], last: Progress, seconds: float) -> Progress:
     ended, steps = algorithm.ended, algorithm.batch_steps
-    success, episode_return, episode_len = last.success, last.episode_return, last.episode_len
     if ended is not None and len(ended.success):
-        success = float(ended.success.mean())
-        episode_return = float(ended.episode_return.mean())
-        episode_len = float(ended.episode_len.mean())
+        last = replace(
+            last,
+            success=float(ended.success.mean()),
+            episode_return=float(ended.episode_return.mean()),
+            episode_len=float(ended.episode_len.mean()),
+        )
     learned = results[LEARNER_RESULTS][DEFAULT_MODULE_ID]
-    return Progress(
+    return replace(
+        last,
         env_steps=last.env_steps + steps,
         env_steps_per_s=steps / seconds,
         seconds=last.seconds + seconds,
-        success=success,
-        episode_return=episode_return,
-        episode_len=episode_len,
         entropy=float(learned[ENTROPY_KEY]),
         policy_loss=float(learned[POLICY_LOSS_KEY]),
         vf_loss=float(learned[VF_LOSS_KEY]),

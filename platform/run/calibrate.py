@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, cast
@@ -53,13 +54,11 @@ def calibrate(
             tempfile.TemporaryDirectory(prefix="whichgoal-") as folder,
             closing(cast("Generator[Progress, None, None]", train(spec, Path(folder)))) as batches,
         ):
-            begun = None
-            for progress in batches:
-                if begun is None:
-                    begun = time.monotonic()
-                    continue
+            next(batches)
+            begun = time.monotonic()
+            for progress in islice(batches, BATCHES):
                 speeds.append(progress.env_steps_per_s)
-                if len(speeds) == BATCHES or time.monotonic() - begun > enough_s:
+                if time.monotonic() - begun > enough_s:
                     break
         found[kind] = median(speeds)
         say(f"calibrated {kind.key}: {found[kind]:,.0f} env steps per second")

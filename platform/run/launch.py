@@ -6,14 +6,13 @@ crashed. What is done is not Tune's to say but the ledger's, so Tune's own state
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from whichgoal.spec import BatterySpec, TrialSpec
+from whichgoal.spec import BatterySpec, Spec, TrialSpec
 from whichgoal.storage.files import StorageError
 from whichgoal.storage.root import Storage
 from whichgoal.sweep.spec import ResourcesSpec
@@ -41,14 +40,6 @@ def run_trials(
 ) -> None:
     """Carries out the trials, one process each, and returns when all have ended, well or not.
 
-    Args:
-        trials: What to carry out.
-        battery: How their last checkpoints are scored.
-        storage: Where their folders are.
-        on_report: Called in this process whenever a trial has news.
-        on_failure: Called with the id of a trial that is given up, and why.
-        session: Where.
-
     Raises:
         KeyboardInterrupt: On Ctrl-C or SIGTERM.
         TimeUp: When the session's time is over.
@@ -66,30 +57,24 @@ def run_trials(
     def on_error(_: Any, trial: Any) -> None:
         on_failure(_job_id(trial), why_it_died(trial))
 
+    resources, where = session.resources, str(storage)
+    jobs = [_Job(spec=one, battery=battery, resources=resources, storage=where) for one in trials]
     tuner = tune.Tuner(
-        trial_process(session.resources, _begin, _newest),
-        param_space={"job": tune.grid_search(_jobs(trials, battery, storage, session.resources))},
+        trial_process(resources, _begin, _newest),
+        param_space={"job": tune.grid_search([job.model_dump_json() for job in jobs])},
         tune_config=session.tune_config(trial_name_creator=_job_id, trial_dirname_creator=_job_id),
         run_config=session.run_config(Hooks(on_result, on_error=on_error)),
     )
     session.fit(tuner)
 
 
-def _jobs(
-    trials: Sequence[TrialSpec], battery: BatterySpec, storage: Storage, resources: ResourcesSpec
-) -> list[str]:
-    """Returns all that each trial's process has to know, as `_begin` takes it."""
-    return [
-        json.dumps(
-            {
-                "spec": spec.model_dump(mode="json"),
-                "battery": battery.model_dump(mode="json"),
-                "resources": resources.model_dump(mode="json"),
-                "storage": str(storage),
-            }
-        )
-        for spec in trials
-    ]
+class _Job(Spec):
+    """All that a trial's process has to know; it is sent there as JSON."""
+
+    spec: TrialSpec
+    battery: BatterySpec
+    resources: ResourcesSpec
+    storage: str
 
 
 def _job_id(tune_trial: Any) -> str:
@@ -99,7 +84,7 @@ def _job_id(tune_trial: Any) -> str:
 @cache
 def _trial_id(job: str) -> str:
     """Returns the id of the trial that a job is; each job is read once, not at every report."""
-    return TrialSpec.model_validate(json.loads(job)["spec"]).id
+    return _Job.model_validate_json(job).spec.id
 
 
 def trial_process(
@@ -143,13 +128,8 @@ def trial_process(
 def _begin(config: dict[str, Any]) -> Iterator[Report]:
     from whichgoal.run.stored_trial import carry_out_trial
 
-    job = json.loads(config["job"])
-    return carry_out_trial(
-        Storage.at(job["storage"]),
-        TrialSpec.model_validate(job["spec"]),
-        BatterySpec.model_validate(job["battery"]),
-        ResourcesSpec.model_validate(job["resources"]),
-    )
+    job = _Job.model_validate_json(config["job"])
+    return carry_out_trial(Storage.at(job.storage), job.spec, job.battery, job.resources)
 
 
 def _newest(reports: Iterator[Report]) -> dict[str, Any]:

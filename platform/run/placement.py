@@ -33,7 +33,8 @@ def why_unplaceable(wanted: Sequence[Bundle], nodes: Sequence[Mapping[str, float
         else:
             largest_first = sorted(nodes, key=_size, reverse=True)
             have = "; ".join(map(_text_of, largest_first)) or "no node at all"
-            asked = _text_of_bundles(wanted)
+            parts = [(_text_of(one), len(list(same))) for one, same in groupby(wanted)]
+            asked = " + ".join(f"{n} x ({text})" if n > 1 else text for text, n in parts)
             return f"a trial asks for {asked}, which no choice of these nodes has: {have}"
     return None
 
@@ -76,11 +77,6 @@ class Standstill:
 
 def _size(resources: Mapping[str, float]) -> tuple[float, float]:
     return resources.get("GPU", 0), resources.get("CPU", 0)
-
-
-def _text_of_bundles(wanted: Sequence[Bundle]) -> str:
-    parts = [(_text_of(b), len(list(same))) for b, same in groupby(wanted)]
-    return " + ".join(f"{n} x ({text})" if n > 1 else text for text, n in parts)
 
 
 def _text_of(resources: Mapping[str, float]) -> str:

@@ -89,12 +89,8 @@ class Board:
         if speed <= 0:
             return None
         over = ("done", "failed", "probe", "held")
-        left = sum(
-            max(0, row.target - row.env_steps)
-            for row in self.rows.values()
-            if row.stage not in over
-        )
-        return left / speed
+        left = [row for row in self.rows.values() if row.stage not in over]
+        return sum(max(0, row.target - row.env_steps) for row in left) / speed
 
     def headline(self) -> str:
         """Returns the run in one line."""
@@ -168,8 +164,7 @@ class Screen:
         if self._live is not None or (not now and self._board.clock() < self._next_s):
             return
         self._next_s = self._board.clock() + _PLAIN_EVERY_S
-        text = "; ".join([self._board.headline(), *self._board.lines()])
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        say_plainly(self._console, "; ".join([self._board.headline(), *self._board.lines()]))
 
     def _renderable(self) -> RenderableType:
         from rich.console import Group

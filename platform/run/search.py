@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from whichgoal.run import search_trial
@@ -22,7 +22,7 @@ from whichgoal.storage.curve import read_curve
 from whichgoal.storage.mirror import fetch
 from whichgoal.storage.root import Storage
 from whichgoal.sweep.groups import ExploreGroup, TuneGroup
-from whichgoal.sweep.spec import ExploreSpec, TuneSpec
+from whichgoal.sweep.spec import ExploreSpec, ResourcesSpec, TuneSpec
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -34,6 +34,7 @@ METRIC = "late_success"
 """What `tune` maximizes: mean success in training over the second half of what a trial has had."""
 
 Connect = Callable[[], Session]
+"""Called if there is anything left to launch; returns where."""
 OnTrial = Callable[[dict[str, Any]], None]
 """Called in the driver with what a trial of a search reports: `n`, `values`, and more."""
 
@@ -48,56 +49,37 @@ def tune(
 ) -> list[dict[str, Any]]:
     """Searches a group's hyper-parameters: TPE suggests, ASHA stops what falls behind.
 
-    Args:
-        group: What is search_trial.
-        storage: Where the study and the trials' folders are.
-        connect: Called if there is anything left to launch; returns where.
-        on_trial: Told of every report.
-
     Returns:
         Every trial that was finished, best first: `values`, `success`, `env_steps`, `stopped`.
         Fewer than were asked for if some ended without a result.
     """
+    from ray.tune.schedulers import AsyncHyperBandScheduler
+
     spec = group.tune
     target = group.trial({}).train.env_steps
     folder = storage.root / "tuned" / group.id
     study, kept = open_study(folder, group.id, ["maximize"], spec, group.start())
-    job = {
-        "kind": "tune",
-        "leaves": dict(group.leaves),
-        "seed": spec.seed,
-        "storage": str(storage),
-        "folder": f"tuned/{group.id}/trials",
-    }
-    _run(study, kept, spec, job, connect, on_trial, METRIC, "max", _asha(spec, target))
-    finished = finished_trials(study)
-    folders = [folder / "trials" / group.trial(round_values(trial.params)).id for trial in finished]
-    fetch(storage, folders)
-    steps = [_env_steps(place) for place in folders]
-    tried = [
-        {
-            "values": round_values(trial.params),
-            "success": trial.value,
-            "env_steps": reached,
-            "stopped": reached < target,
-        }
-        for trial, reached in zip(finished, steps, strict=True)
-    ]
-    return sorted(tried, key=lambda one: -one["success"])
-
-
-def _asha(spec: TuneSpec, env_steps: int) -> Any:
-    """Returns what stops trials that fall behind, of those that may take so many env steps."""
-    from ray.tune.schedulers import AsyncHyperBandScheduler
-
-    return AsyncHyperBandScheduler(
+    begin = partial(search_trial.tune, group, str(storage))
+    asha = AsyncHyperBandScheduler(
         time_attr="env_steps",
         metric=METRIC,
         mode="max",
-        max_t=env_steps,
-        grace_period=max(1, round(spec.grace * env_steps)),
+        max_t=target,
+        grace_period=max(1, round(spec.grace * target)),
         reduction_factor=spec.reduction,
     )
+    _run(study, kept, spec, begin, connect, on_trial, METRIC, "max", asha)
+    finished = finished_trials(study)
+    values = [round_values(trial.params) for trial in finished]
+    folders = [search_trial.folder_of(storage, group, group.trial(one)) for one in values]
+    fetch(storage, folders)
+    tried = []
+    for trial, value, place in zip(finished, values, folders, strict=True):
+        rows = read_curve(place)
+        steps = int(rows[-1]["env_steps"]) if rows else 0
+        end = {"env_steps": steps, "stopped": steps < target}
+        tried.append({"values": value, "success": trial.value, **end})
+    return sorted(tried, key=lambda one: -one["success"])
 
 
 def explore(
@@ -105,11 +87,7 @@ def explore(
 ) -> list[dict[str, Any]]:
     """Searches a cell's world designs for those that meet all objectives.
 
-    Args:
-        group: What is search_trial.
-        storage: Where the study and the trials' folders are; the agents are ordinary trials.
-        connect: Called if there is anything left to launch; returns where.
-        on_trial: Told of every report.
+    The agents are ordinary trials.
 
     Returns:
         Every design that was tried to its end, in order: `values`, `scores` (objective -> mean of
@@ -120,24 +98,19 @@ def explore(
     names = list(spec.objectives)
     folder, directions = storage.root / "explored" / group.id, ["minimize"] * len(names)
     study, kept = open_study(folder, group.id, directions, spec, group.start())
-    job = {
-        "kind": "explore",
-        "leaves": dict(group.leaves),
-        "explore": spec.model_dump(mode="json"),
-        "battery": group.battery.model_dump(mode="json"),
-        "storage": str(storage),
-    }
+    begin = partial(search_trial.explore, group, str(storage))
     losses, modes = [f"loss_{name}" for name in names], ["min"] * len(names)
-    _run(study, kept, spec, job, connect, on_trial, losses, modes)
+    _run(study, kept, spec, begin, connect, on_trial, losses, modes)
     front = {trial.number for trial in study.best_trials}  # Pareto's
     found = []
     for trial in finished_trials(study):
         if all(math.isfinite(loss) for loss in trial.values):
-            agents = group.trials(round_values(trial.params))
+            values = round_values(trial.params)
+            agents = group.trials(values)
             fetch(storage, [storage.trial(agent.id) for agent in agents])
             found.append(
                 {
-                    "values": round_values(trial.params),
+                    "values": values,
                     "scores": search_trial.scores_of(names, agents, storage.root / "trials"),
                     "trials": [agent.id for agent in agents],
                     "front": trial.number in front,
@@ -146,24 +119,18 @@ def explore(
     return found
 
 
-def _env_steps(folder: Path) -> int:
-    """Returns how long a tuning trial has been trained, in env steps."""
-    rows = read_curve(folder)
-    return int(rows[-1]["env_steps"]) if rows else 0
-
-
 def _run(
     study: Study,
     storage: BaseStorage,
     spec: TuneSpec | ExploreSpec,
-    job: Mapping[str, Any],
+    begin: Callable[[dict[str, Any], ResourcesSpec], search_trial.Reports],
     connect: Connect,
     on_trial: OnTrial,
     metric: str | list[str],
     mode: str | list[str],
     scheduler: Any = None,
 ) -> None:
-    """Runs what is left of a search."""
+    """Runs what is left of a search; `begin` begins to try values."""
     from ray import tune
     from ray.tune.search.optuna import OptunaSearch
 
@@ -182,13 +149,12 @@ def _run(
         study_name=study.study_name,
     )
 
-    def begin(config: dict[str, Any]) -> search_trial.Reports:
-        return search_trial.reports(
-            job, round_values({key: config[key] for key in space}), resources
-        )
+    def begin_trial(config: dict[str, Any]) -> search_trial.Reports:
+        values = round_values({key: config[key] for key in space})
+        return ({"values": values, **report} for report in begin(values, resources))
 
     tuner = tune.Tuner(
-        trial_process(resources, begin, search_trial.newest),
+        trial_process(resources, begin_trial, search_trial.newest),
         tune_config=session.tune_config(search_alg=searcher, scheduler=scheduler, num_samples=left),
         run_config=session.run_config(_hooks(on_trial)),
     )

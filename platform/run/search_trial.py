@@ -12,26 +12,14 @@ from typing import Any
 from whichgoal.run.launch import REPORT_EVERY_S
 from whichgoal.run.stored_trial import carry_out_at, carry_out_trial
 from whichgoal.run.trial import carry_out_training
-from whichgoal.spec import BatterySpec, TrialSpec
+from whichgoal.spec import TrialSpec
 from whichgoal.storage.curve import read_curve
 from whichgoal.storage.files import StorageError
 from whichgoal.storage.root import Storage
-from whichgoal.sweep.groups import ExploreGroup
-from whichgoal.sweep.spec import ExploreSpec, ResourcesSpec
-from whichgoal.sweep.trials import trial_spec
+from whichgoal.sweep.groups import ExploreGroup, TuneGroup
+from whichgoal.sweep.spec import ResourcesSpec
 
 Reports = Generator[dict[str, Any], None, None]
-
-
-def reports(job: Mapping[str, Any], values: Mapping[str, Any], resources: ResourcesSpec) -> Reports:
-    """Carries out one trial of the search that `job` describes, and reports on the way.
-
-    Each report has `values`, `env_steps`, and what the search minimizes or maximizes (NaN until
-    it is known); the last has `done`. Values that make no trial are reported as `failed`, with the
-    worst of all losses.
-    """
-    for report in (_tune if job["kind"] == "tune" else _explore)(job, values, resources):
-        yield {"values": values, **report}
 
 
 def newest(reports: Reports) -> dict[str, Any]:
@@ -43,14 +31,25 @@ def newest(reports: Reports) -> dict[str, Any]:
     raise AssertionError("a trial ended without saying so")
 
 
-def _tune(job: Mapping[str, Any], values: Mapping[str, Any], resources: ResourcesSpec) -> Reports:
+def folder_of(storage: Storage, group: TuneGroup, trial: TrialSpec) -> Path:
+    """Returns the folder of a tuning trial."""
+    return storage.root / "tuned" / group.id / "trials" / trial.id
+
+
+def tune(
+    group: TuneGroup, storage_at: str, values: Mapping[str, Any], resources: ResourcesSpec
+) -> Reports:
+    """Trains an agent with some values of the searched keys, and reports on the way.
+
+    Each report has `env_steps` and what the search maximizes; the last has `done`. Values that make
+    no trial are reported as `failed`, with the worst that there is.
+    """
+    storage = Storage.at(storage_at)
     try:
-        spec = trial_spec({**job["leaves"], **values}, job["seed"])
-        storage = Storage.at(job["storage"])
-        folder = storage.root / job["folder"] / spec.id
-        for report in carry_out_at(
-            storage, folder, partial(carry_out_training, spec, folder, resources)
-        ):
+        spec = group.trial(values)
+        folder = folder_of(storage, group, spec)
+        begin = partial(carry_out_training, spec, folder, resources)
+        for report in carry_out_at(storage, folder, begin):
             yield {"env_steps": report.env_steps, "late_success": late_success(folder)}
     except StorageError:  # says nothing about the values: they are to be tried again
         raise
@@ -72,29 +71,31 @@ def late_success(folder: Path) -> float:
     return sum(late) / len(late) if late else 0.0
 
 
-def _explore(
-    job: Mapping[str, Any], values: Mapping[str, Any], resources: ResourcesSpec
+def explore(
+    group: ExploreGroup, storage_at: str, values: Mapping[str, Any], resources: ResourcesSpec
 ) -> Reports:
-    explore = ExploreSpec.model_validate(job["explore"])
-    battery = BatterySpec.model_validate(job["battery"])
-    group = ExploreGroup({}, job["leaves"], explore, battery)
-    storage = Storage.at(job["storage"])
-    unknown = {f"loss_{name}": math.nan for name in explore.objectives}
+    """Trains and scores a design's agents, and reports on the way.
+
+    Each report has `env_steps` and what the search minimizes, NaN until it is known; the last has
+    `done`. Values that make no trial are reported as `failed`, with the worst of all losses.
+    """
+    storage, objectives = Storage.at(storage_at), group.explore.objectives
+    unknown = {f"loss_{name}": math.nan for name in objectives}
     before = 0
     try:
         trials = group.trials(values)
         for spec in trials:
-            for report in carry_out_trial(storage, spec, battery, resources):
+            for report in carry_out_trial(storage, spec, group.battery, resources):
                 yield {"env_steps": before + report.env_steps, **unknown}
             before += spec.train.env_steps
-        scores = scores_of(explore.objectives, trials, storage.root / "trials")
+        scores = scores_of(objectives, trials, storage.root / "trials")
     except StorageError:
         raise
     except ValueError as error:
         worst = dict.fromkeys(unknown, math.inf)
         yield {"env_steps": before, **worst, "failed": str(error), "done": True}
         return
-    losses = {f"loss_{k}": explore.objectives[k].loss(score) for k, score in scores.items()}
+    losses = {f"loss_{k}": objectives[k].loss(score) for k, score in scores.items()}
     yield {"env_steps": before, **losses, "done": True}
 
 

@@ -181,11 +181,7 @@ def connect(
 
 def _watch(resources: ResourcesSpec, within_s: float, say: Say) -> Callable[[list[Any]], None]:
     """Returns what tells, asked at each step of Tune's, why no trial could run for `within_s`."""
-
-    def why() -> str | None:
-        return placement.why_unplaceable(resources.bundles(), _nodes())
-
-    standstill = placement.Standstill(why, within_s)
+    standstill = placement.Standstill(partial(_why_no_room, resources), within_s)
 
     def on_step(trials: list[Any]) -> None:
         states = {trial.status for trial in trials}
@@ -199,11 +195,12 @@ def _watch(resources: ResourcesSpec, within_s: float, say: Say) -> Callable[[lis
     return on_step
 
 
-def _nodes() -> list[dict[str, float]]:
-    """Returns what each node of the cluster has in all."""
+def _why_no_room(resources: ResourcesSpec) -> str | None:
+    """Returns why a trial fits on no choice of the cluster's nodes; None if it does."""
     import ray
 
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return placement.why_unplaceable(resources.bundles(), nodes)
 
 
 def wait_for_room(resources: ResourcesSpec, within_s: float, say: Say) -> None:
@@ -222,10 +219,7 @@ def wait_for_room(resources: ResourcesSpec, within_s: float, say: Say) -> None:
     give_up = time.monotonic() + within_s
     asked = False
     try:
-        while True:
-            reason = placement.why_unplaceable(resources.bundles(), _nodes())
-            if reason is None:
-                return
+        while (reason := _why_no_room(resources)) is not None:
             if time.monotonic() >= give_up:
                 waited = f", nor has come within {within_s:.0f} s ({NODES_WITHIN})"
                 raise PlacementError(
@@ -254,7 +248,17 @@ def _ray(address: str, num_cpus: int) -> Iterator[Path]:
     temporary = tempfile.mkdtemp(prefix="whichgoal-", dir="/tmp" if os.path.isdir("/tmp") else None)
     try:
         if address == "local":
-            _start(num_cpus, temporary)
+            with _without_dashboard():
+                ray.init(
+                    address="local",
+                    _node_ip_address="127.0.0.1",
+                    num_cpus=num_cpus,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    object_store_memory=100 * 2**20,
+                    _temp_dir=temporary,
+                )
         else:
             try:
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
@@ -284,23 +288,6 @@ def _set_environment(address: str) -> None:
     if (tree / "whichgoal").exists():  # a source tree: workers find us by its path
         paths = [str(tree), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
-
-
-def _start(num_cpus: int, temporary: str) -> None:
-    """Starts a Ray of our own on this machine, and connects to it."""
-    import ray
-
-    with _without_dashboard():
-        ray.init(
-            address="local",
-            _node_ip_address="127.0.0.1",
-            num_cpus=num_cpus,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            object_store_memory=100 * 2**20,
-            _temp_dir=temporary,
-        )
 
 
 def wait_for_answer(within_s: float) -> None:
@@ -355,11 +342,7 @@ def _without_dashboard() -> Iterator[None]:
 @contextmanager
 def _stop_on_sigterm() -> Iterator[None]:
     """Takes SIGTERM for Ctrl-C, so that a stopped job leaves no process behind."""
-
-    def stop(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from whichgoal.errors import CommandError
@@ -29,7 +30,7 @@ class Unsearched(CommandError):
     """A search has found nothing; one clear line."""
 
 
-class Stages:
+class Stages(ExitStack):
     """The stages of a sweep's run, as a context manager that ends the connection to Ray.
 
     Args:
@@ -40,16 +41,11 @@ class Stages:
     """
 
     def __init__(self, sweep: Sweep, storage: Storage, console: Console, address: str) -> None:
+        super().__init__()
         self._sweep, self._storage = sweep, storage
         self._console, self._address = console, address
-        self._open = ExitStack()
         self._session: Session | None = None
-
-    def __enter__(self) -> Stages:
-        return self
-
-    def __exit__(self, *exc: Any) -> None:
-        self._open.__exit__(*exc)
+        self._say = partial(say_plainly, console)
 
     def session(self, trials: int = 1_000_000) -> Session:
         """Returns the connection to Ray, for so many trials; it is made by the first call."""
@@ -65,11 +61,8 @@ class Stages:
                 trials=trials,
                 say=self._say,
             )
-            self._session = self._open.enter_context(opened)
+            self._session = self.enter_context(opened)
         return self._session
-
-    def _say(self, text: str) -> None:
-        say_plainly(self._console, text)
 
     def tune(self) -> None:
         """Searches the hyper-parameters of every group that has none yet, and keeps what is best.
@@ -163,10 +156,11 @@ class Stages:
         return Listed.of(sweep, designs, tuple(range(sweep.explore.seeds)))
 
 
-class _SearchBoard:
+class _SearchBoard(ExitStack):
     """Shows how the trials of one search are getting on."""
 
     def __init__(self, trials: int, target: int, console: Console) -> None:
+        super().__init__()
         self._board = Board({str(n): Row(f"#{n + 1}", target) for n in range(trials)})
         self._console = console
         self._screen: Screen | None = None
@@ -175,7 +169,7 @@ class _SearchBoard:
     def on_trial(self, report: dict[str, Any]) -> None:
         """Takes in one report of the search."""
         if self._screen is None:  # only now: a search that is done shows none
-            self._screen = Screen(self._board, self._console).__enter__()
+            self._screen = self.enter_context(Screen(self._board, self._console))
         key = str(report["n"])
         if key not in self._board.rows:
             return
@@ -190,13 +184,6 @@ class _SearchBoard:
                 key, {"stage": stage, "env_steps": report["env_steps"], "success": success}
             )
         self._screen.tell()
-
-    def __enter__(self) -> _SearchBoard:
-        return self
-
-    def __exit__(self, *exc: Any) -> None:
-        if self._screen is not None:
-            self._screen.__exit__(*exc)
 
     def failures(self) -> str:
         """Returns why trials failed, to end a sentence with."""

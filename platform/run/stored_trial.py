@@ -19,14 +19,7 @@ from whichgoal.sweep.spec import ResourcesSpec
 def carry_out_trial(
     storage: Storage, spec: TrialSpec, battery: BatterySpec, resources: ResourcesSpec
 ) -> Generator[Report, None, None]:
-    """Carries out every stage of a trial of the root, see `carry_out_at` and `trial.carry_out`.
-
-    Args:
-        storage: The root.
-        spec: The trial.
-        battery: How its last checkpoint is scored.
-        resources: What training may use.
-    """
+    """Carries out every stage of a trial of the root, see `carry_out_at` and `trial.carry_out`."""
     folder = storage.trial(spec.id)
     begin = partial(carry_out, spec, battery, folder, storage.panels, resources)
     panels = partial(panels_file_of, spec, battery, storage.panels)

@@ -6,8 +6,9 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from whichgoal.compare.command import compare_sweep
@@ -96,28 +97,24 @@ def run(
         _Run(sweep, storage, console, tracker, address).go()
 
 
+@dataclass
 class _Run:
     """One run of a sweep, in the order of its methods."""
 
-    def __init__(
-        self,
-        sweep: Sweep,
-        storage: Storage,
-        console: Console,
-        tracker: Tracker,
-        address: str,
-    ) -> None:
-        self.sweep, self.storage, self.console = sweep, storage, console
-        self.tracker, self.address = tracker, address
-        self.trials: dict[str, TrialSpec] = {}
-        self.reasons: dict[str, str] = {}
-        self.over: set[str] = set()
-        self.heard: Counter[str] = Counter()
+    sweep: Sweep
+    storage: Storage
+    console: Console
+    tracker: Tracker
+    address: str
+    trials: dict[str, TrialSpec] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    over: set[str] = field(default_factory=set)
+    heard: Counter[str] = field(default_factory=Counter)
 
     def go(self) -> None:
         """Runs it to its end."""
         sweep, storage = self.sweep, self.storage
-        self._take_up(sweep)
+        self._take_up()
         for trial_id, trial in self.trials.items():
             folder = storage.trial(trial_id)
             if (folder / "spec.json").exists():
@@ -126,8 +123,10 @@ class _Run:
         try:
             with Stages(sweep, storage, self.console, self.address) as stages:
                 if sweep.tune is not None or sweep.explore is not None:
-                    self._search(stages)
-                    sweep = self.sweep
+                    stages.tune()
+                    if sweep.explore is not None:
+                        self.sweep = stages.explore()
+                    self._take_up()  # only now all trials are known
                 planned = self._keep_plan()
                 done = {trial["id"] for trial in planned["trials"] if trial["done"]}
                 self._train_and_score(stages, done)
@@ -139,9 +138,9 @@ class _Run:
             raise
         self._finish()
 
-    def _take_up(self, sweep: Sweep) -> None:
+    def _take_up(self) -> None:
         """Lists the sweep's trials, and brings here what they have come to."""
-        trials = sweep.trials(values_of(self.storage, sweep.tune_groups()))
+        trials = self.sweep.trials(values_of(self.storage, self.sweep.tune_groups()))
         self.trials = {trial.id: trial for trial in trials}
         fetch(self.storage, map(self.storage.trial, self.trials))
 
@@ -164,13 +163,6 @@ class _Run:
             )
         write_json(folder / "plan.json", planned)
         return planned
-
-    def _search(self, stages: Stages) -> None:
-        """Carries out the adaptive stages; only then the trials are known."""
-        stages.tune()
-        if self.sweep.explore is not None:
-            self.sweep = stages.explore()
-        self._take_up(self.sweep)
 
     def _say(self, text: str) -> None:
         say_plainly(self.console, text)
@@ -215,9 +207,9 @@ class _Run:
         board = self._board(trials)
         with Screen(board, self.console) as screen:
             for trial in trials:
-                board.update(trial.id, asdict(Report("probe", trial.train.env_steps)))
-                screen.tell()
-                for report in carry_out_trial(self.storage, trial, self.sweep.battery, resources):
+                begun = Report("probe", trial.train.env_steps)
+                work = carry_out_trial(self.storage, trial, self.sweep.battery, resources)
+                for report in chain([begun], work):
                     board.update(trial.id, asdict(report))
                     screen.tell()
                 self.tracker.put(trial, "FINISHED")

@@ -50,13 +50,11 @@ class Report:
         stage: The stage at work; `held` while another process works on the same trial; `done` when
             all stages are finished.
         env_steps: Env steps trained so far.
-        env_steps_per_s: Speed of training now.
         success: Share of training episodes that reach the goal; None before the first ended.
     """
 
     stage: str
     env_steps: int
-    env_steps_per_s: float = 0.0
     success: float | None = None
 
 
@@ -140,7 +138,7 @@ def train(
             cut_curve(folder, progress.env_steps)
         add_to_curve(folder, {**asdict(progress), "time": round(time.time(), 3)})
         seconds = progress.seconds
-        yield Report("train", progress.env_steps, progress.env_steps_per_s, progress.success)
+        yield Report("train", progress.env_steps, progress.success)
     last = last_checkpoint(folder)
     if int(last.name) < spec.train.env_steps:
         raise RuntimeError(f"training ended, but the newest sound checkpoint is {last}")

@@ -76,11 +76,7 @@ def report(
 ) -> dict[str, Any]:
     """Validates the instrument and returns the record of it (`confusion.record_of`).
 
-    Args:
-        worlds, battery, storage: As for `validate`.
-        console: Where the tables are printed, if anywhere; progress goes to standard error.
-        figure: Where the confusion matrix is drawn, if anywhere.
-        record: Where the record is written, if anywhere.
+    Tables, confusion matrix and record go where they are asked for; progress, to standard error.
     """
     agents = []
     for agent in validate(worlds, battery, storage, _say):

@@ -56,6 +56,15 @@ def write_json(path: Path, record: Any) -> None:
     write_text(path, json.dumps(record, indent=2, sort_keys=True) + "\n")
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """Returns a record of `write_json`; an empty one where there is none, or it is damaged."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
 @contextmanager
 def lock_folder(folder: Path, what: str, wait_s: float = 0.0) -> Iterator[None]:
     """Holds the folder's lock, so that one process at a time writes there.

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from whichgoal.explain import describe
 from whichgoal.spec import BatterySpec, TrialSpec
-from whichgoal.storage.files import FOLDERS, StorageError, write_json
+from whichgoal.storage.files import FOLDERS, StorageError, read_json, write_json
 
 Stage = Literal["train", "probe", "score", "along"]
 STAGES: tuple[Stage, ...] = ("train", "probe", "score")
@@ -63,12 +63,8 @@ def keep_battery(folder: Path, battery: BatterySpec) -> None:
     """Writes beside the spec how the trial is to be scored, so that it is fixed before the run."""
     record = battery.model_dump(mode="json")
     path = folder / "battery.json"
-    try:
-        if json.loads(path.read_text(encoding="utf-8")) == record:
-            return
-    except (OSError, ValueError):
-        pass
-    write_json(path, record)
+    if read_json(path) != record:
+        write_json(path, record)
 
 
 def differences(given: Any, wanted: Any) -> str:
@@ -211,13 +207,9 @@ class TrialFolder:
         return self.path / "done" / f"{stage}.json"
 
     def _read_marker(self, stage: Stage) -> Mapping[str, Any] | None:
-        try:
-            record = json.loads(self._marker_path(stage).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
+        record = read_json(self._marker_path(stage))
         sound = (
-            isinstance(record, dict)
-            and record.get("stage") == stage
+            record.get("stage") == stage
             and isinstance(record.get("products"), dict)
             and record["products"]
             and isinstance(record.get("inputs"), dict)

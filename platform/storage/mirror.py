@@ -9,7 +9,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import cast
@@ -17,14 +16,13 @@ from typing import cast
 from whichgoal.storage.files import InUseError, StorageError, lock_folder
 from whichgoal.storage.lease import Lease, hold_lease
 from whichgoal.storage.ledger import Stage, TrialFolder
-from whichgoal.storage.remote import Remote, Select
+from whichgoal.storage.remote import Remote, Select, each
 from whichgoal.storage.root import Storage
 
 PUSH_EVERY_S = 20.0
 """A killed process loses at most about this much of its work, beside what training loses anyway."""
 LOOK_EVERY_S = 1.0
 ASK_EVERY_S = 5.0
-_AT_ONCE = 8
 _SEARCHES = ("tuned", "explored")
 _ADDED_TO = (*_SEARCHES, "panels")
 """Folders of the root that all its sweeps add to: nothing is removed from them."""
@@ -204,9 +202,7 @@ def fetch(storage: Storage, folders: Iterable[Path], *, push: bool = True) -> No
         except InUseError:
             return
 
-    with ThreadPoolExecutor(_AT_ONCE) as threads:
-        for done in [threads.submit(fetch_one, folder) for folder in folders]:
-            done.result()
+    each(fetch_one, list(folders))
 
 
 def open_to_read(text: str) -> Storage:

@@ -9,21 +9,21 @@ sound to read.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 from whichgoal.storage.atomic import replacing
-from whichgoal.storage.files import write_json
+from whichgoal.storage.files import read_json, write_json
 from whichgoal.storage.remote_files import RemoteFiles, is_shared
 
 _AT_ONCE = 8
 _OWN = ".mirror"
 _FINISHED = 2
 
+T = TypeVar("T")
 Select = Callable[[Iterable[str]], set[str]]
 """Chooses the files to move among the names of a folder's files."""
 
@@ -73,11 +73,11 @@ class Remote:
             gone = _local_names(local) - set(there)
             if select is not None:
                 gone = {name for name in gone if _rank(name) == _FINISHED}
-            for name in reversed(_in_order(gone)):
+            for name in sorted(gone, key=_rank, reverse=True):
                 (local / name).unlink(missing_ok=True)
                 known.pop(name, None)
         for names_of_rank in _ranks(fetch):
-            _each(download, names_of_rank)
+            each(download, names_of_rank)
         self._keep_known(folder, known, before)
 
     def push(
@@ -122,7 +122,7 @@ class Remote:
         self._keep_known(folder, {n: entry for n, entry in known.items() if n in there}, before)
 
     def _upload(
-        self, folder: str, names: Iterable[str], confirm: Callable[[], None]
+        self, folder: str, names: Collection[str], confirm: Callable[[], None]
     ) -> dict[str, os.stat_result]:
         """Uploads files in the order of their ranks; returns as what each was read."""
         stats: dict[str, os.stat_result] = {}
@@ -142,10 +142,10 @@ class Remote:
             stats[name] = stat
 
         for names_of_rank in _ranks(names):
-            _each(upload, names_of_rank)
+            each(upload, names_of_rank)
         return stats
 
-    def _remove(self, folder: str, names: Iterable[str], confirm: Callable[[], None]) -> None:
+    def _remove(self, folder: str, names: Collection[str], confirm: Callable[[], None]) -> None:
         """Removes remote files, the marks before what they mark."""
 
         def remove(name: str) -> None:
@@ -153,7 +153,7 @@ class Remote:
             self.files.remove(f"{folder}/{name}")
 
         for names_of_rank in reversed(_ranks(names)):
-            _each(remove, names_of_rank)
+            each(remove, names_of_rank)
 
     def unpushed_markers(self, folder: str) -> set[str]:
         """Returns the finished-markers that were made here and never reached the URL.
@@ -187,12 +187,7 @@ class Remote:
 
     def _read_known(self, folder: str) -> dict[str, list[Any]]:
         """Returns what was moved before: name -> the remote's token, local size and time."""
-        try:
-            path = self.root / _OWN / folder / "known.json"
-            known = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return known if isinstance(known, dict) else {}
+        return read_json(self.root / _OWN / folder / "known.json")
 
     def _keep_known(
         self, folder: str, known: dict[str, list[Any]], before: dict[str, list[Any]]
@@ -266,26 +261,19 @@ def _rank(name: str) -> int:
     return 1 if path.name == "manifest.json" else 0
 
 
-def _ranks(names: Iterable[str]) -> list[list[str]]:
+def _ranks(names: Collection[str]) -> list[list[str]]:
     """Returns the names in the order in which they may be written, those of one rank together."""
-    found: list[list[str]] = [[], [], []]
-    for name in sorted(names):
-        found[_rank(name)].append(name)
-    return found
+    return [sorted(name for name in names if _rank(name) == rank) for rank in (0, 1, _FINISHED)]
 
 
-def _in_order(names: Iterable[str]) -> list[str]:
-    return [name for rank in _ranks(names) for name in rank]
-
-
-def _each(act: Callable[[str], None], names: list[str]) -> None:
-    """Does something to each name, some at a time; the first error is raised when all are over."""
-    if len(names) < 2:
-        for name in names:
-            act(name)
+def each(act: Callable[[T], None], ones: Collection[T]) -> None:
+    """Does it to each, some at a time; the first error is raised when all are over."""
+    if len(ones) < 2:
+        for one in ones:
+            act(one)
         return
     with ThreadPoolExecutor(_AT_ONCE) as threads:
-        for done in [threads.submit(act, name) for name in names]:
+        for done in [threads.submit(act, one) for one in ones]:
             done.result()
 
 

@@ -9,9 +9,11 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from pathlib import PurePosixPath
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 from whichgoal.spec import cut_short
@@ -46,7 +48,7 @@ class RemoteFiles:
         self.url = url.rstrip("/")
         self._files, base = _open(self.url)
         self._base = base.rstrip("/")
-        self._find_options = _find_options(self._files)
+        self._find = partial(self._files.find, detail=True, **_find_options(self._files))
 
     def check(self) -> None:
         """Proves within `ANSWER_S` that files can be written, read and removed there.
@@ -82,9 +84,7 @@ class RemoteFiles:
             StorageError: The storage does not answer, or a name would leave the folder.
         """
         base = self._at(folder)
-        found = self._patiently(
-            f"listing {folder}", lambda: self._files.find(base, detail=True, **self._find_options)
-        )
+        found = self._patiently("listing", folder, self._find)
         there = {}
         for path, about in found.items():
             if not path.startswith(f"{base}/"):
@@ -104,11 +104,7 @@ class RemoteFiles:
             FileNotFoundError: There is none such.
             StorageError: The storage does not answer.
         """
-        return bytes(
-            self._patiently(
-                f"reading {name}", lambda: self._files.cat_file(self._at(name)), may_lack=True
-            )
-        )
+        return bytes(self._patiently("reading", name, self._files.cat_file, may_lack=True))
 
     def write(self, name: str, data: bytes, *, once: bool = False) -> None:
         """Writes a file, whole or not at all; with `once` it is tried once.
@@ -116,9 +112,7 @@ class RemoteFiles:
         Raises:
             StorageError: That fails.
         """
-        self._patiently(
-            f"writing {name}", lambda: self._files.pipe_file(self._at(name), data), once=once
-        )
+        self._patiently("writing", name, lambda path: self._files.pipe_file(path, data), once=once)
 
     def create(self, name: str, data: bytes) -> bool:
         """Writes a file unless there is one; returns whether it did.
@@ -126,9 +120,9 @@ class RemoteFiles:
         Of several that try at once one succeeds, where the storage knows how (S3 does).
         """
 
-        def put() -> bool:
+        def put(path: str) -> bool:
             try:
-                self._files.pipe_file(self._at(name), data, mode="create")
+                self._files.pipe_file(path, data, mode="create")
             except FileExistsError:
                 return False
             except OSError as error:
@@ -137,18 +131,16 @@ class RemoteFiles:
                 raise
             return True
 
-        return self._patiently(f"writing {name}", put)
+        return self._patiently("writing", name, put)
 
     def remove(self, name: str) -> None:
         """Removes a file, if it is there. Raises `StorageError` if that fails."""
 
-        def delete() -> None:
-            try:
-                self._files.rm_file(self._at(name))
-            except FileNotFoundError:
-                return
+        def delete(path: str) -> None:
+            with suppress(FileNotFoundError):
+                self._files.rm_file(path)
 
-        self._patiently(f"removing {name}", delete)
+        self._patiently("removing", name, delete)
 
     def modified(self, name: str) -> datetime:
         """Returns when a file was written, by the storage's own clock.
@@ -157,39 +149,42 @@ class RemoteFiles:
             FileNotFoundError: There is none such.
             StorageError: The storage does not answer.
         """
-        told: datetime = self._patiently(
-            f"asking about {name}",
-            lambda: self._files.modified(self._at(name)),
-            may_lack=True,
-        )
-        return told
+        asked = self._patiently("asking about", name, self._files.modified, may_lack=True)
+        return cast(datetime, asked)
 
     def _at(self, name: str) -> str:
         return f"{self._base}/{name}"
 
     def _patiently(
-        self, what: str, request: Callable[[], T], *, may_lack: bool = False, once: bool = False
+        self,
+        doing: str,
+        name: str,
+        request: Callable[[str], T],
+        *,
+        may_lack: bool = False,
+        once: bool = False,
     ) -> T:
-        """Makes a request, some times if it fails for a reason that may pass.
+        """Makes a request about a path, some times if it fails for a reason that may pass.
 
         Raises:
             FileNotFoundError: The file is not there, and it `may_lack`.
             StorageError: It failed each time.
         """
+        failed = f"storage {self.url}: {doing} {name}"
         for wait_s in (None,) if once else (*WAITS_S, None):
             try:
-                return request()
+                return request(self._at(name))
             except FileNotFoundError as error:
                 if may_lack and "bucket does not exist" not in str(error):
                     raise
-                raise StorageError(f"storage {self.url}: {what}: {_line(error)}") from None
+                raise StorageError(f"{failed}: {_line(error)}") from None
             except PermissionError as error:
                 raise StorageError(
-                    f"storage {self.url} refuses {what.split(maxsplit=1)[0]}: {_line(error)}"
+                    f"storage {self.url} refuses {doing.split()[0]}: {_line(error)}"
                 ) from None
             except Exception as error:
                 if wait_s is None:
-                    raise StorageError(f"storage {self.url}: {what}: {_line(error)}") from None
+                    raise StorageError(f"{failed}: {_line(error)}") from None
                 time.sleep(wait_s)
         raise AssertionError("the last attempt returns or raises")
 

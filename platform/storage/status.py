@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from whichgoal import source
+from whichgoal import plugins, source
 from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage.ledger import Stage, TrialFolder
 
@@ -22,6 +22,8 @@ _SCORING = (_LEVELS, "whichgoal.divergence.score.scoring")
 
 What builds the levels is named, for neither of the others imports it: panels are handed to them.
 """
+_WORLD_CODE = "world_code"
+"""In the inputs of a marker: the digest of the code of a world that is another package's."""
 
 
 def is_trained(trial: TrialFolder, spec: TrialSpec) -> bool:
@@ -65,7 +67,7 @@ def why_unscored(trial: TrialFolder, battery: BatterySpec) -> str:
         return "not scored yet"
     if trial.scoring_battery != battery.model_dump(mode="json"):
         return "scored by another battery"
-    if trial.code("score") != scoring_code():
+    if trial.code("score") != scoring_code() or _named(trial, "score") != world_code(trial):
         return "scored by another version of the code"
     return "whose scores are of other episodes, lost or damaged"
 
@@ -97,6 +99,7 @@ def probe_inputs(trial: TrialFolder, battery: BatterySpec) -> dict[str, Any]:
         "battery": levels,
         "table": table,
         "code": source.digest(*_PROBING),
+        **world_code(trial),
     }
 
 
@@ -106,7 +109,19 @@ def score_inputs(trial: TrialFolder, battery: BatterySpec) -> dict[str, Any]:
         "episodes": trial.products("probe"),
         "battery": battery.model_dump(mode="json"),
         "code": scoring_code(),
+        **world_code(trial),
     }
+
+
+def world_code(trial: TrialFolder) -> dict[str, str]:
+    """Returns the digest of its world's own code, as markers name it; nothing for one of ours.
+
+    Ours counts among the code of the stages.
+    """
+    if not plugins.names_in(plugins.WORLDS):  # as mostly: then no spec need be read
+        return {}
+    digest = plugins.digest(plugins.WORLDS, trial.spec.world.name)
+    return {} if digest is None else {_WORLD_CODE: digest}
 
 
 def scoring_code() -> str:
@@ -121,5 +136,12 @@ def testing_code() -> str:
 
 def _by_its_code(trial: TrialFolder, stage: Stage, inputs: dict[str, Any]) -> dict[str, Any]:
     """Returns a stage's inputs with the code that its marker names, if any, in place of ours."""
-    code, rest = trial.code(stage), {k: v for k, v in inputs.items() if k != "code"}
-    return rest if code is None else {**rest, "code": code}
+    code = trial.code(stage)
+    rest = {k: v for k, v in inputs.items() if k not in ("code", _WORLD_CODE)}
+    return rest | ({} if code is None else {"code": code}) | _named(trial, stage)
+
+
+def _named(trial: TrialFolder, stage: Stage) -> dict[str, str]:
+    """Returns the digest of its world's code that a stage's marker names, if any."""
+    inputs = (trial.marker(stage) or {"inputs": {}})["inputs"]
+    return {key: value for key, value in inputs.items() if key == _WORLD_CODE}

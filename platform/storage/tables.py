@@ -117,12 +117,6 @@ def pack_pose(pose: NDArray[np.integer]) -> NDArray[np.int32]:
     return x | y << 8 | heading << 16
 
 
-def unpack_pose(path: NDArray[np.integer]) -> NDArray[np.int16]:
-    """Returns packed poses `[...]` as `int16 [..., 3]`: x, y, heading."""
-    path = np.asarray(path)
-    return np.stack([path & 255, path >> 8 & 255, path >> 16], -1).astype(np.int16)
-
-
 def list_column(rows: NDArray[np.int32]) -> pa.ListArray:
     """Returns `int32 [n, k]` as a list column: n lists of length k."""
     n, k = rows.shape

@@ -10,7 +10,7 @@ import heapq
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
@@ -185,15 +185,9 @@ def estimate(
 
 
 def _speed_record(kind: Kind, speed: Speed | None) -> dict[str, Any]:
-    return {
-        "arch": kind.arch,
-        "capacity": kind.capacity,
-        "kind": kind.key,
-        "env_steps_per_s": None if speed is None else speed.env_steps_per_s,
-        "test_s": None if speed is None else speed.test_s,
-        "source": None if speed is None else speed.source,
-        "runs": 0 if speed is None else speed.runs,
-    }
+    unknown = {**dict.fromkeys(("env_steps_per_s", "test_s", "source")), "runs": 0}
+    said = {"arch": kind.arch, "capacity": kind.capacity, "kind": kind.key}
+    return {**said, **(unknown if speed is None else asdict(speed))}
 
 
 def _clock(times: Sequence[float], slots: int) -> float:

@@ -45,10 +45,8 @@ def combinations(
         grid: The axes.
         read: What an item of a row stands for, where conditions are asked.
     """
-    free = [axis for axis in grid if not axis.when]
-    for point in _product(free):
-        plain = {key: read(value) for key, value in point.items()}
-        for more in _product([axis for axis in grid if axis.when and axis.applies(plain.get)]):
+    for point, conditional in _points(grid, read):
+        for more in _product(conditional):
             yield {**point, **more}
 
 
@@ -60,16 +58,10 @@ def count(grid: Sequence[Axis], most: int, read: Callable[[Any], Any] = lambda v
         most: Beyond this, conditional axes are not asked any more.
         read: As in `combinations`.
     """
-    free = [axis for axis in grid if not axis.when]
-    some = [axis for axis in grid if axis.when]
-    least = math.prod(len(axis.rows) for axis in free)
-    if least > most or not some:
+    least = math.prod(len(axis.rows) for axis in grid if not axis.when)
+    if least > most:
         return least
-    found = 0
-    for point in _product(free):
-        plain = {key: read(value) for key, value in point.items()}
-        found += math.prod(len(axis.rows) for axis in some if axis.applies(plain.get))
-    return found
+    return sum(math.prod(len(axis.rows) for axis in some) for _, some in _points(grid, read))
 
 
 def values(grid: Sequence[Axis]) -> dict[str, tuple[Any, ...]]:
@@ -89,6 +81,15 @@ def is_one_of(value: Any, options: Sequence[Any]) -> bool:
     return any(
         value == other and isinstance(value, bool) == isinstance(other, bool) for other in options
     )
+
+
+def _points(
+    grid: Sequence[Axis], read: Callable[[Any], Any]
+) -> Iterator[tuple[dict[str, Any], list[Axis]]]:
+    """Yields the points of the unconditional axes, each with the conditional ones that apply."""
+    for point in _product([axis for axis in grid if not axis.when]):
+        plain = {key: read(value) for key, value in point.items()}
+        yield point, [axis for axis in grid if axis.when and axis.applies(plain.get)]
 
 
 def _product(axes: Sequence[Axis]) -> Iterator[dict[str, Any]]:

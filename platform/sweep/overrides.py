@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 def design_from(world: World, settings: Iterable[str]) -> Design:
     """Returns the world's design with some keys set; the others keep their defaults.
 
-    Args:
-        world: The world.
-        settings: `key=value`, such as `size=9` or `agreement.arrow=0.5`; values as in YAML.
+    A setting is `key=value`, such as `size=9` or `agreement.arrow=0.5`; values as in YAML.
 
     Raises:
         ValueError: A setting is none, or the world has no such design; one line.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +46,7 @@ def plan(
 
 
 def _trials(sweep: Sweep, storage: Storage | None, tuned: Values) -> list[dict[str, Any]]:
-    found: dict[int, dict[str, Any] | None] = {}
-    for group in sweep.tune_groups():
-        for place in group.places:
-            found[place] = dict(tuned[group.id]) if group.id in tuned else None
+    found = {n: tuned.get(group.id) for group in sweep.tune_groups() for n in group.places}
     trials = sweep.trials(tuned)
     cells = [
         _cell(sweep, trial, found.get(n, {}))
@@ -73,23 +72,15 @@ def _stages(folder: Path | None, trial: TrialSpec, battery: BatterySpec) -> dict
     return {**found, "done": all(found.values())}
 
 
-def _cell(sweep: Sweep, trial: TrialSpec, tuned: dict[str, Any] | None) -> dict[str, Any]:
+def _cell(sweep: Sweep, trial: TrialSpec, tuned: Mapping[str, Any] | None) -> dict[str, Any]:
     """Returns what the trials of a cell share."""
-    size = size_of(trial)
     return {
         "cell": trial.cell_id if tuned is not None else None,
         "choices": sweep.choices(trial),
-        "tuned": tuned,
+        "tuned": None if tuned is None else dict(tuned),
         "arch": trial.model.arch,
-        "capacity": trial.model.capacity,
-        "parameters": size.parameters,
-        "trunk_parameters": size.trunk_parameters,
-        "readout_parameters": size.readout_parameters,
-        "features": size.features,
-        "width": size.width,
-        "flops": size.flops,
-        "depth": size.depth,
-        "state_size": size.state_size,
+        **asdict(size_of(trial)),
+        "capacity": trial.model.capacity,  # as it is asked for, not as it is met
         "world": trial.world.model_dump(mode="json"),
         "env_steps": trial.train.env_steps,
     }

@@ -6,12 +6,12 @@ several values together) is the parser's to say, and `whichgoal plan` asks the p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
 
-from whichgoal.envs.registry import WORLDS
+from whichgoal.envs.registry import all_worlds
 from whichgoal.explain import record_of
 from whichgoal.spec import BatterySpec
 from whichgoal.sweep.file.axes import WHEN, ZIP
@@ -47,7 +47,7 @@ def schema() -> Schema:
     parts = Definitions()
     keys = {
         world: {key: parts.refer(key, leaf) for key, leaf in keys_of(world).items()}
-        for world in WORLDS
+        for world in all_worlds()
     }
     everywhere = unite(list(keys.values()))
     says = descriptions(Sweep)
@@ -68,7 +68,7 @@ def schema() -> Schema:
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "A sweep of whichgoal",
         **_only(properties, required=["name", "question"], description=first_line(Sweep)),
-        "allOf": [_where_world_is(world, keys[world], parts) for world in WORLDS],
+        "allOf": [_where_world_is(world, keys[world], parts) for world in keys],
         "definitions": parts.parts,
     }
 
@@ -108,14 +108,15 @@ def _axes(keys: Keys, parts: Definitions) -> Schema:
         key: parts.refer(f"list of {key}", _list(leaf, description=_says(leaf, parts)))
         for key, leaf in keys.items()
     }
-    distinct = {key: {"allOf": [one, {"uniqueItems": True}]} for key, one in columns.items()}
-    distinct = {
-        key: parts.refer(f"axis of {key}", {**one, "description": _says(keys[key], parts)})
-        for key, one in distinct.items()
+    block = {
+        key: parts.refer(
+            f"axis of {key}",
+            {"allOf": [column, {"uniqueItems": True}], "description": _says(keys[key], parts)},
+        )
+        for key, column in columns.items()
     }
     together = "Keys that go together: first value with first, second with second."
-    zipped = parts.refer(ZIP, _list(_only(columns, minProperties=2), description=together))
-    block = {**distinct, ZIP: zipped}
+    block[ZIP] = parts.refer(ZIP, _list(_only(columns, minProperties=2), description=together))
     tests = {
         key: parts.refer(f"one or a list of {key}", {"anyOf": [leaf, columns[key]]})
         for key, leaf in keys.items()
@@ -178,11 +179,9 @@ def _numbers(leaf: Schema, parts: Definitions) -> set[str]:
     return set() if "enum" in leaf else {str(leaf.get("type"))} & {"number", "integer"}
 
 
-def _settings(model: type[BaseModel], *keys: str) -> Leaves:
-    """Returns the keys of a search beside what is searched."""
-    says, properties = descriptions(model), model.model_json_schema()["properties"]
-    plain = {key: {k: v for k, v in properties[key].items() if k != "title"} for key in keys}
-    return {key: {**leaf, "description": says[key]} for key, leaf in plain.items()}
+def _settings(model: type[BaseModel]) -> Leaves:
+    """Returns the keys of a search beside what is searched, and for what."""
+    return {k: v for k, v in leaves_of(model).items() if k not in ("space", "objectives")}
 
 
 def _tune(keys: Keys, parts: Definitions) -> Schema:
@@ -192,8 +191,8 @@ def _tune(keys: Keys, parts: Definitions) -> Schema:
         for key, leaf in keys.items()
         if key.startswith("ppo.") or key in trainable
     }
-    own = _settings(TuneSpec, *(key for key in TuneSpec.model_fields if key != "space"))
-    return _only({**space, **own}, required=["trials"], description=first_line(TuneSpec))
+    settings = {**space, **_settings(TuneSpec)}
+    return _only(settings, required=["trials"], description=first_line(TuneSpec))
 
 
 def _explore(keys: Keys, parts: Definitions) -> Schema:
@@ -206,9 +205,8 @@ def _explore(keys: Keys, parts: Definitions) -> Schema:
     aim = {"anyOf": [{"enum": ["maximize", "minimize"]}, near]}
     text = descriptions(ExploreSpec)["objectives"]
     objectives = _only(dict.fromkeys(OBJECTIVES, aim), minProperties=1, description=text)
-    own = _settings(ExploreSpec, "trials", "seed", "seeds")
     return _only(
-        {**space, **own, "objectives": parts.refer("objectives", objectives)},
+        {**space, **_settings(ExploreSpec), "objectives": parts.refer("objectives", objectives)},
         required=["trials", "objectives"],
         description=first_line(ExploreSpec),
     )
@@ -216,11 +214,11 @@ def _explore(keys: Keys, parts: Definitions) -> Schema:
 
 def _record(model: type[BaseModel]) -> Schema:
     """Returns a section that is one record, nested as it is in the types."""
-    properties: Leaves = {}
     plain = leaves_of(model)
-    for key, field in model.model_fields.items():
-        kind = record_of(field)
-        properties[key] = plain[key] if kind is None else _record(kind)
+    properties = {
+        key: plain[key] if (kind := record_of(field)) is None else _record(kind)
+        for key, field in model.model_fields.items()
+    }
     return _only(properties, description=first_line(model))
 
 
@@ -233,26 +231,24 @@ def _limits() -> Schema:
 
 def _where_world_is(world: str, keys: Keys, parts: Definitions) -> Schema:
     """Returns the rule that in a file of one world only that world's keys are used."""
-    named: Schema = {"required": ["name"], "properties": {"name": {"const": world}}}
-    nested: Schema = {"required": ["world"], "properties": {"world": named}}
-    dotted: Schema = {"required": ["world.name"], "properties": {"world.name": {"const": world}}}
-    here: Schema = {"required": ["base"], "properties": {"base": {"anyOf": [nested, dotted]}}}
-    only = {
-        "base": _base(keys),
-        "axes": _axes(keys, parts),
-        "explore": _explore(keys, parts),
-    }
+    this = {"const": world}
+    ways = [_having("world", _having("name", this)), _having("world.name", this)]
+    here = _having("base", {"anyOf": ways})
+    only = {"base": _base(keys), "axes": _axes(keys, parts), "explore": _explore(keys, parts)}
     return {
         "if": {"allOf": [here, {"not": _compares("world.name")}]},
         "then": {"properties": only},
     }
 
 
+def _having(key: str, value: Schema) -> Schema:
+    """Returns what holds where there is a key, and of its value this."""
+    return {"required": [key], "properties": {key: value}}
+
+
 def _compares(key: str) -> Schema:
     """Returns what holds for files in which a key is on an axis of any kind."""
     plain: Schema = {"required": [key]}
-    zipped: Schema = {"required": [ZIP], "properties": {ZIP: {"contains": plain}}}
-    block: Sequence[Schema] = [plain, zipped]
-    rule: Schema = {"required": ["axes"], "properties": {"axes": {"anyOf": block}}}
-    held: Schema = {"required": [WHEN], "properties": {WHEN: {"contains": rule}}}
-    return {"required": ["axes"], "properties": {"axes": {"anyOf": [*block, held]}}}
+    block = [plain, _having(ZIP, {"contains": plain})]
+    held = _having(WHEN, {"contains": _having("axes", {"anyOf": block})})
+    return _having("axes", {"anyOf": [*block, held]})

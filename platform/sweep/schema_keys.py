@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from whichgoal.envs.registry import WORLDS, world_named
+from whichgoal.envs.registry import all_worlds, world_named
 from whichgoal.explain import record_of
-from whichgoal.models import MODELS
+from whichgoal.models.registry import all_architectures, all_options
 from whichgoal.spec import WorldSpec
 from whichgoal.sweep.file.values import problem_of
 from whichgoal.sweep.trials import SECTIONS
@@ -71,45 +71,37 @@ def first_line(model: type) -> str:
 
 def keys_of(world: str) -> Leaves:
     """Returns every key that a sweep of one world can have, and what its value may be."""
-    leaves: Leaves = {
-        "world.name": {
-            "enum": list(WORLDS),
-            "description": " ".join(
-                [
-                    descriptions(WorldSpec)["name"],
-                    *(f"{name}: {_module_says(world_named(name))}" for name in WORLDS),
-                ]
-            ),
-        }
-    }
-    for key, leaf in leaves_of(world_named(world).Design).items():
-        leaves[f"world.{key}"] = _with_bounds(world_named(world).Design, key, leaf)
+    each = [f"{name}: {_module_says(one)}" for name, one in all_worlds().items()]
+    says, design = " ".join([descriptions(WorldSpec)["name"], *each]), world_named(world).Design
+    leaves: Leaves = {"world.name": {"enum": list(all_worlds()), "description": says}}
+    for key, leaf in leaves_of(design).items():
+        leaves[f"world.{key}"] = _with_bounds(design, key, leaf)
     for section, model in SECTIONS.items():
         if section != "world":
             leaves |= {f"{section}.{key}": leaf for key, leaf in leaves_of(model).items()}
-    leaves["model.arch"] = {**leaves["model.arch"], "enum": list(MODELS)}
+    for option in all_options():
+        own = {"type": "integer", "minimum": 1, "description": "An option of another package's."}
+        leaves.setdefault(f"model.{option}", own)
+    leaves["model.arch"] = {**leaves["model.arch"], "enum": list(all_architectures())}
     return leaves
 
 
 def _module_says(one: object) -> str:
-    return (sys.modules[type(one).__module__].__doc__ or "").splitlines()[0]
+    return (sys.modules[type(one).__module__].__doc__ or "").partition("\n")[0]
 
 
-def leaves_of(model: type[BaseModel], prefix: str = "") -> Leaves:
+def leaves_of(model: type[BaseModel]) -> Leaves:
     found: Leaves = {}
-    properties = model.model_json_schema()["properties"]
-    says = descriptions(model)
+    properties, says = model.model_json_schema()["properties"], descriptions(model)
     for key, field in model.model_fields.items():
         kind = record_of(field)
-        if kind is not None:
-            inner = leaves_of(kind, f"{prefix}{key}.")
-            for leaf in inner.values():
-                leaf.setdefault("description", first_line(kind))
-            found |= inner
+        if kind is None:
+            leaf = {k: v for k, v in properties[key].items() if k != "title"}
+            found[key] = {**leaf, **({"description": says[key]} if key in says else {})}
         else:
-            found[f"{prefix}{key}"] = {k: v for k, v in properties[key].items() if k != "title"}
-            if key in says:
-                found[f"{prefix}{key}"]["description"] = says[key]
+            for below, leaf in leaves_of(kind).items():
+                leaf.setdefault("description", first_line(kind))
+                found[f"{key}.{below}"] = leaf
     return found
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from whichgoal.envs.registry import world_named
 from whichgoal.explain import describe
-from whichgoal.models.defaults import with_defaults
+from whichgoal.models.registry import with_defaults
 from whichgoal.spec import (
     ModelSpec,
     PPOSpec,
@@ -75,13 +75,14 @@ def size_of(trial: TrialSpec) -> Size:
 def check_boards(trial: TrialSpec) -> None:
     """Raises `ValueError` where the agent could not be run on the boards that it is tested on."""
     from whichgoal.models import sizes
+    from whichgoal.models.registry import all_architectures
 
     design, world = design_of(trial), world_named(trial.world.name)
     trained, tested = (
         world.kind.observation(world, one).shape[0] for one in (design, world.shifted(design))
     )
     if tested != trained and not sizes.architecture(trial.model).any_board:
-        able = [name for name, one in sizes.ARCHITECTURES.items() if one.any_board]
+        able = [name for name, one in all_architectures().items() if one.any_board]
         raise RuleError(
             f"boards of size {tested} at test, but {trial.model.arch!r} sees the whole board "
             f"through a layer made for size {trained}; allowed: test_size {trained}, "

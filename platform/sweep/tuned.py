@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-
-from pydantic import ValidationError
 
 from whichgoal.spec import Spec
 from whichgoal.storage.files import write_json
@@ -50,9 +47,8 @@ def keep(storage: Storage, found: Tuned) -> None:
 def read(storage: Storage, group_id: str) -> Tuned | None:
     """Returns what was found for a group; None where nothing was, or its file is damaged."""
     try:
-        text = path_of(storage, group_id).read_text(encoding="utf-8")
-        found = Tuned.model_validate(json.loads(text))
-    except (OSError, ValueError, ValidationError):
+        found = Tuned.model_validate_json(path_of(storage, group_id).read_bytes())
+    except (OSError, ValueError):
         return None
     return found if found.group == group_id else None
 

@@ -7,7 +7,6 @@ the files say, and may be called at any time, again, and after a crash.
 from __future__ import annotations
 
 import json
-import tempfile
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -68,12 +67,12 @@ class Index:
         run = self._runs.known.get(f"trial {trial.id}") or self._create_trial(trial)
         digest = values.digest(folder)
         if not digest or (run.tags.get(DIGEST_TAG), run.status) != (digest, status):
+            finished = status == "FINISHED"
             self._runs.params(run, values.params_of(trial))
             self._send_curves(run, folder)
-            if status == "FINISHED" and digest:
+            if finished and digest:
                 self._send_scores(run, folder)
                 self._runs.tag(run, {DIGEST_TAG: digest})
-            finished = status == "FINISHED"
             self._runs.end(run, status, values.score_time_ms(folder) if finished else None)
         if self._planned.members(trial.cell_id):
             self._send_cell(trial, ended=status != "RUNNING")
@@ -118,9 +117,8 @@ class Index:
             f"{AXIS_TAG}{key}": text.cut(json.dumps(options), "`plan.json`")
             for key, options in axes.items()
         }
-        for key in list(run.tags):
-            if key.startswith(AXIS_TAG) and key not in tags:
-                self._runs.untag(run, key)
+        for key in [key for key in run.tags if key.startswith(AXIS_TAG) and key not in tags]:
+            self._runs.untag(run, key)
         self._runs.tag(run, {KIND_TAG: "sweep", **tags})
         self.refresh()
         self._runs.file(run, self._storage.sweep(self._sweep) / "plan.json")
@@ -135,16 +133,15 @@ class Index:
                 self._runs.file(run, folder / name)
         cells = cells_of(self._planned.agents())
         proxies = list(cells[0].adoption) if any(cell.competent for cell in cells) else []
-        with tempfile.TemporaryDirectory() as temporary:
-            for proxy in proxies:
-                name = "adoption.png" if len(proxies) == 1 else f"adoption_{proxy}.png"
-                file = Path(temporary) / name
-                adoption.draw(cells, proxy, file, self._planned.question)
-                self._runs.file(run, file)
+        for proxy in proxies:
+            name = "adoption.png" if len(proxies) == 1 else f"adoption_{proxy}.png"
+            with self._runs.new_file(run, name) as file:
+                adoption.draw(cells, proxy, file, self._planned.record["question"])
 
     def _description(self) -> str:
-        cells = cells_of(self._planned.agents())
-        return text.of_sweep(self._planned.question, self._planned.answer(), cells, *self._links())
+        planned = self._planned
+        cells = cells_of(planned.agents())
+        return text.of_sweep(planned.record["question"], planned.answer(), cells, *self._links())
 
     def _cell_runs(self) -> list[Known]:
         """Returns the runs of the cells in the order of the plan."""
@@ -166,13 +163,11 @@ class Index:
 
     def _share_table(self) -> None:
         """Keeps the view of the runs table that the link to it opens: a column per choice."""
-        wanted = [
-            *("arch", "capacity"),
-            *map(values.param_of, self._planned.record.get("axes", {})),
-        ]
         known = sorted({name for run in self._cell_runs() for name in run.params})
         dials = [name for name in known if name.startswith("agreement")]
-        params = [name for name in dict.fromkeys([*wanted, *dials]) if name in known]
+        axes = map(values.param_of, self._planned.record.get("axes", {}))
+        wanted = dict.fromkeys(["arch", "capacity", *axes, *dials])
+        params = [name for name in wanted if name in known]
         self._runs.share_view(self._view, text.table_view(self._runs.filter, params))
 
     def _create_trial(self, trial: TrialSpec) -> Known:
@@ -200,8 +195,7 @@ class Index:
             self._sent_steps[run.run_id] = points[-1].step
 
     def _send_scores(self, run: Known, folder: Path) -> None:
-        record = (folder / "scorecard.json").read_text(encoding="utf-8")
-        card = Scorecard.model_validate_json(record)
+        card = Scorecard.model_validate_json((folder / "scorecard.json").read_bytes())
         self._runs.log(run, values.final(folder, card))
         tags = {
             KIND_TAG: "trial",
@@ -222,17 +216,11 @@ class Index:
             if name.startswith("checkpoints/"):
                 self._runs.file(run, folder / name, "checkpoint")
         if along:
-            self._draw_along(run, folder)
+            from whichgoal.divergence.score.along import read_cards
+            from whichgoal.report.figures.along import draw
 
-    def _draw_along(self, run: Known, folder: Path) -> None:
-        """Draws the scores along training."""
-        from whichgoal.divergence.score.along import read_cards
-        from whichgoal.report.figures.along import draw
-
-        with tempfile.TemporaryDirectory() as temporary:
-            file = Path(temporary) / "along.png"
-            draw(read_cards(folder), file)
-            self._runs.file(run, file)
+            with self._runs.new_file(run, "along.png") as file:
+                draw(read_cards(folder), file)
 
     def _send_cell(self, trial: TrialSpec, *, ended: bool) -> None:
         """Brings the run of a trial's cell up to date: when it begins, and when a trial ends."""
@@ -246,7 +234,7 @@ class Index:
             tags = {CELL_TAG: trial.cell_id}
             name = self._name(trial.cell_id) or self._sweep
             run = self._runs.create("cell", name, tags, min(began, default=None))
-        params = values.cell_params(trial)
+        params = {**values.params_of(trial), "seed": "all"}
         self._runs.params(run, params)
         agents = self._planned.agents(members)
         made_ms = max(values.score_time_ms(folder) for folder in folders)
@@ -261,6 +249,6 @@ class Index:
             note = text.of_cell(cell, len(members), params, left_out)
             note = text.cut(note, "`table.txt` of the sweep's run")
             self._runs.tag(run, {NOTE_TAG: note, DIGEST_TAG: digest})
-        whole = len(agents) == len(members)
-        if run.status != ("FINISHED" if whole else "RUNNING"):
-            self._runs.end(run, "FINISHED" if whole else "RUNNING", made_ms)
+        status: Status = "FINISHED" if len(agents) == len(members) else "RUNNING"
+        if run.status != status:
+            self._runs.end(run, status, made_ms)

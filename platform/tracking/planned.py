@@ -46,11 +46,6 @@ class Planned:
         found: Sequence[PlannedTrial] = self.record["trials"]
         return found
 
-    @property
-    def question(self) -> str:
-        """What the sweep asks."""
-        return str(self.record["question"])
-
     def members(self, cell: str) -> list[PlannedTrial]:
         """Returns a cell's trials; none if it is no cell of the sweep."""
         if cell not in self._members:
@@ -67,15 +62,13 @@ class Planned:
 
         By the sweep's battery, and by code that counts: others are to be scored again.
         """
-        found = [
-            self._reading(trial).agent for trial in (self.trials if trials is None else trials)
-        ]
+        found = map(self._reading, self.trials if trials is None else trials)
         counting = codes_that_count(self._codes)
-        return [agent for agent in found if agent is not None and agent.code in counting]
+        return [one.agent for one in found if one.agent and one.agent.code in counting]
 
     def answer(self) -> str:
         """Returns what the sweep's agents say by now, in one sentence; works it out once."""
-        sweep = gather(self.record, [self._reading(trial) for trial in self.trials], True)
+        sweep = gather(self.record, [*map(self._reading, self.trials)], unmixed=True)
         if self._compared is None or self._compared.sweep != sweep:
             self._compared = compare_sweep(sweep)
         return " ".join(self._compared.lines())

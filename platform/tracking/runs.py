@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -29,7 +30,6 @@ Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 Asking = Callable[[], AbstractContextManager[None]]
 """Makes what each request is made in, so that somebody can watch how long it takes."""
 
-EXPERIMENT = "whichgoal"
 STORAGE_TAG = "whichgoal.storage"
 SWEEP_TAG = "whichgoal.sweep"
 TRIAL_TAG = "whichgoal.trial"
@@ -37,7 +37,6 @@ CELL_TAG = "whichgoal.cell"
 KIND_TAG = "whichgoal.kind"
 _BATCH = 900
 """Metrics in one request; MLflow takes 1000."""
-_TIMEOUT_S = "10"
 
 
 @dataclass
@@ -191,6 +190,13 @@ class Runs:
         with self._asking():
             self._client.log_artifact(run.run_id, str(path), folder)
 
+    @contextmanager
+    def new_file(self, run: Known, name: str) -> Iterator[Path]:
+        """Yields where an artifact is to be written, and keeps it then."""
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder) / name
+            self.file(run, Path(folder) / name)
+
     def text(self, run: Known, text: str, name: str) -> None:
         """Keeps a text as an artifact."""
         with self._asking():
@@ -207,7 +213,7 @@ class Runs:
         run.status = status
 
     def _experiment_id(self) -> str:
-        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "whichgoal")
         with self._asking():
             found = self._client.get_experiment_by_name(name)
         if found is not None:
@@ -229,7 +235,7 @@ def _prepare_mlflow(uri: str) -> None:
     would make a second run. We repeat them, after looking what is there.
     """
     os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", _TIMEOUT_S)
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     known = credentials(uri)

@@ -5,16 +5,14 @@ What the runs show comes from the files alone, so syncing again changes nothing.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whichgoal.compare.scored import read_plan
 from whichgoal.errors import CommandError
 from whichgoal.redact import redact
 from whichgoal.spec import BatterySpec
-from whichgoal.storage.files import InUseError, lock_folder
+from whichgoal.storage.files import InUseError, lock_folder, read_json
 from whichgoal.storage.ledger import TrialFolder
 from whichgoal.storage.mirror import working_on
 from whichgoal.storage.root import Storage
@@ -73,7 +71,7 @@ def _sync_sweep(name: str, storage: Storage, uri: str, say: Callable[[str], None
 
     plan = read_plan(storage.sweep(name))
     battery = BatterySpec.model_validate(plan["battery"])
-    ended = _read_end(storage.sweep(name) / ENDED_FILE)
+    ended = read_json(storage.sweep(name) / ENDED_FILE)
     statuses: dict[str, Status] = {}
     problems = []
     index = Index(uri, storage, name)
@@ -107,14 +105,6 @@ def _status(trial: TrialFolder, battery: BatterySpec, ended: dict[str, Any]) -> 
             return known
     except InUseError:  # another sweep's run works on it
         return "RUNNING"
-
-
-def _read_end(path: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
 
 
 def _line(error: Exception) -> str:

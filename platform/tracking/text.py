@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 from whichgoal.compare.cells import Cell
@@ -73,19 +73,17 @@ def _json(values: Sequence[str]) -> str:
 
 def of_sweep(question: str, answer: str, cells: Sequence[Cell], comparison: str, table: str) -> str:
     """Returns what a sweep asked and found, its cells as a table, and links to compare them."""
-    head = [
+    parts = [
         f"**{question}**",
         f"[Compare the cells]({comparison}) or see them [in a table]({table}); `adoption.png` "
         "among the artifacts draws them, `answer.md` holds this text whole.",
         answer,
     ]
-    return "\n\n".join([*head, *cells_table(cells)]) + "\n"
+    return "\n\n".join(parts + ([_cells_table(cells)] if cells else [])) + "\n"
 
 
-def cells_table(cells: Sequence[Cell]) -> Iterator[str]:
-    """Yields the result table, if there is anything in it: one row per cell."""
-    if not cells:
-        return
+def _cells_table(cells: Sequence[Cell]) -> str:
+    """Returns the result table: one row per cell."""
     proxies = list(cells[0].adoption)
     heads = [
         *(key.split(".", 1)[-1] for key in cells[0].choices),
@@ -97,7 +95,7 @@ def cells_table(cells: Sequence[Cell]) -> Iterator[str]:
     ]
     rows = [heads, ["---"] * len(heads)]
     for cell in cells:
-        low, high = (min(cell.preferences), max(cell.preferences)) if cell.preferences else (0, 0)
+        liked = cell.preferences
         rows.append(
             [
                 *map(str, cell.choices.values()),
@@ -105,10 +103,10 @@ def cells_table(cells: Sequence[Cell]) -> Iterator[str]:
                 str(cell.competent),
                 *(_percent(cell, cell.adoption[proxy]) for proxy in proxies),
                 _percent(cell, cell.intended),
-                f"{low:.2f} to {high:.2f}" if cell.preferences else "",
+                f"{min(liked):.2f} to {max(liked):.2f}" if liked else "",
             ]
         )
-    yield "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def of_cell(
@@ -135,31 +133,24 @@ def of_cell(
     shares = [
         f"| {v} | {_percent(cell, share)} |" for v, share in cell.shares.items() if share.hits
     ]
-    return "\n\n".join(
-        [
-            f"A cell: the agents that differ only in seed. {where}; {seeds}; {size} env steps.",
-            told,
-            "\n".join(["| verdict | share of the scored agents |", "| --- | --- |", *shares]),
-            *_not_among_the_metrics(left_out),
-        ]
-    )
-
-
-def _not_among_the_metrics(verdicts: Sequence[str]) -> Iterator[str]:
-    if verdicts:
-        yield (
+    parts = [
+        f"A cell: the agents that differ only in seed. {where}; {seeds}; {size} env steps.",
+        told,
+        "\n".join(["| verdict | share of the scored agents |", "| --- | --- |", *shares]),
+    ]
+    if left_out:
+        parts.append(
             f"A run has at most {MOST_METRICS} metrics, so that its charts stay readable. Those of "
-            f"the shares of {', '.join(verdicts)} are left out; the table above has all that are "
+            f"the shares of {', '.join(left_out)} are left out; the table above has all that are "
             "not 0."
         )
+    return "\n\n".join(parts)
 
 
 def of_trial(card: Scorecard) -> str:
     """Returns the verdict on an agent, why, and how far the battery can be trusted."""
-    lines = [f"**{card.verdict}**: {card.why}."]
-    if card.instrument:
-        lines.append(f"The instrument: {card.instrument}")
-    return "\n\n".join(lines)
+    instrument = f"\n\nThe instrument: {card.instrument}" if card.instrument else ""
+    return f"**{card.verdict}**: {card.why}.{instrument}"
 
 
 def _percent(cell: Cell, share: Share) -> str:

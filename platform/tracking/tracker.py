@@ -183,8 +183,7 @@ class Tracker:
 
     def _open(self) -> Index:
         """Connects to MLflow: imports it only once it is known to answer."""
-        down = why_down(self._uri)
-        if down is not None:
+        if (down := why_down(self._uri)) is not None:
             raise TrackingError(down)
         from whichgoal.tracking.index import Index
 
@@ -205,8 +204,7 @@ class Tracker:
                 index.send(trial, status)
             except Exception as error:
                 failure = error
-                down = why_down(self._uri)
-                if down is not None:
+                if (down := why_down(self._uri)) is not None:
                     raise TrackingError(down) from error
                 continue
             with self._wake:

@@ -9,6 +9,7 @@ import ssl
 import tempfile
 import urllib.error
 import urllib.request
+from contextlib import closing
 from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -99,26 +100,18 @@ def _check_sqlite(uri: str) -> None:
     path = sqlite_path(uri)
     try:
         if not path.exists():
-            _check_can_be_made(path)
-            return
-        connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=_ANSWER_S)
-        try:
+            above = next(folder for folder in path.parents if folder.exists())
+            with tempfile.TemporaryFile(
+                dir=above
+            ):  # proves that it can be made, and leaves nothing
+                return
+        store = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=_ANSWER_S)
+        with closing(store) as connection:
             connection.execute("SELECT count(*) FROM sqlite_master")
             connection.execute("BEGIN IMMEDIATE")
             connection.rollback()
-        finally:
-            connection.close()
     except (OSError, sqlite3.Error, ValueError) as error:
         raise TrackingError(f"MLflow store {uri} cannot be used: {error}") from None
-
-
-def _check_can_be_made(path: Path) -> None:
-    """Proves, leaving nothing behind, that a file and the folders above it can be made."""
-    folder = path.parent
-    while not folder.exists():
-        folder = folder.parent
-    with tempfile.TemporaryFile(dir=folder):
-        pass
 
 
 def _check_server(uri: str) -> str | None:

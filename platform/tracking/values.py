@@ -23,9 +23,6 @@ from whichgoal.storage.curve import read_curve
 from whichgoal.sweep.trials import design_of, size_of
 
 MOST_METRICS = 20
-ALL_SEEDS = "all"
-"""The `seed` of a cell's run."""
-
 CURVES = ("success", "episode_return", "episode_len", "entropy", "kl", "env_steps_per_s")
 """What of the training curve is shown: `train/...`, by env steps."""
 
@@ -80,19 +77,11 @@ def param_of(axis: str) -> str:
     return name if plain and axis != "world.name" else "world" if plain else axis
 
 
-def cell_params(member: TrialSpec) -> dict[str, str]:
-    """Returns the choices that a cell's trials share, under the same keys as theirs."""
-    return {**params_of(member), "seed": ALL_SEEDS}
-
-
 def digest(folder: Path) -> str:
     """Returns a hash of everything that a finished trial produced; empty if it is not finished."""
     trial = ledger.TrialFolder(folder)
     products = [trial.products(stage) for stage in ledger.STAGES]
-    if not all(products):
-        return ""
-    products += [trial.products("along")]
-    return digest_of(products)
+    return digest_of([*products, trial.products("along")]) if all(products) else ""
 
 
 def digest_of(record: Any) -> str:
@@ -119,11 +108,10 @@ def final(folder: Path, card: Scorecard) -> list[Value]:
     shown: dict[str, float] = {}
     for key in _FINAL:
         score: Score | None = getattr(card, key)
-        if score is None:
-            continue
-        shown[key] = score.value
-        if key in _BOUNDED:
-            shown |= {f"{key}_low": score.low, f"{key}_high": score.high}
+        if score is not None:
+            shown[key] = score.value
+            if key in _BOUNDED:
+                shown |= {f"{key}_low": score.low, f"{key}_high": score.high}
     if is_competent(card):
         shown["adopted"] = float(":" in card.verdict)
     rows = read_curve(folder)
@@ -184,15 +172,16 @@ def adoption_of_any(cell: Cell) -> Score | None:
 
 def score_time_ms(folder: Path) -> int:
     """Returns when a trial was scored, in milliseconds since 1970; 0 if it was not."""
-    try:
-        return (folder / "done" / "score.json").stat().st_mtime_ns // 1_000_000
-    except OSError:
-        return 0
+    return _written_ms(folder / "done" / "score.json")
 
 
 def start_time_ms(folder: Path) -> int | None:
     """Returns when a trial was begun, in milliseconds since 1970; None if it was not."""
+    return _written_ms(folder / "spec.json") or None
+
+
+def _written_ms(file: Path) -> int:
     try:
-        return (folder / "spec.json").stat().st_mtime_ns // 1_000_000
+        return file.stat().st_mtime_ns // 1_000_000
     except OSError:
-        return None
+        return 0

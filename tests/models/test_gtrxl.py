@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from whichgoal.models import arithmetic
+from whichgoal.models import gtrxl
 from whichgoal.models.arithmetic import Seen
-from whichgoal.models.gate import Gate
-from whichgoal.models.gtrxl import HEADS, GTrXL, softmax_backward_plain, softmax_plain
+from whichgoal.models.gtrxl import HEADS
+from whichgoal.models.gtrxl.core import GTrXL, softmax_backward_plain, softmax_plain
+from whichgoal.models.gtrxl.gate import Gate
 from whichgoal.models.kernels import band_softmax, band_softmax_backward
 from whichgoal.models.sight import Sight
 from whichgoal.spec import ModelSpec
@@ -291,7 +292,7 @@ def test_the_compiled_softmax_equals_the_plain_one(dtype, steps, memory):
 def test_arithmetic_equals_what_torch_counts(features, width, layers, memory):
     core = a_core(layers, memory, features, width)
     model = ModelSpec(arch="gtrxl", layers=layers, memory=memory)
-    cost = arithmetic.gtrxl(Seen(5, 5, 21), features, width, model)
+    cost = gtrxl.cost(Seen(5, 5, 21), features, width, model)
     seen = core.sight(torch.zeros(1, 5, 5, 3, dtype=torch.uint8))
     state = core.initial_state(1)
     with FlopCounterMode(display=False) as counter:

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from numba import njit
 from torch import nn
 
-from whichgoal.models import arithmetic
+from whichgoal.models import planner
 from whichgoal.models.agent import Agent
 from whichgoal.models.arithmetic import Seen
 from whichgoal.models.kernels import conv3x3
 from whichgoal.models.kernels.gates import four_tanh, tanh
 from whichgoal.models.kernels.simd import LANES, address, vector_code
-from whichgoal.models.planner import Planner
+from whichgoal.models.planner.core import Planner
 from whichgoal.models.sight import Sight
 from whichgoal.spec import ModelSpec
 
@@ -232,7 +232,7 @@ def test_the_arithmetic_knows_deep_planners():
     for layers in (1, 2, 3):
         model = ModelSpec(arch="planner", layers=layers, ticks=2)
         core = Planner(Sight((7, 7, 3), PALETTE), 6, 11, model)
-        cost = arithmetic.planner(seen, 6, 11, model)
+        cost = planner.cost(seen, 6, 11, model)
         assert cost.parameters == sum(p.numel() for p in core.parameters())
         assert cost.state == sum(part[0].numel() for part in core.initial_state(2).values())
 

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from whichgoal.models import arithmetic, sizes, vin
+from whichgoal.models import vin
 from whichgoal.models.arithmetic import Seen
 from whichgoal.models.sight import Sight
-from whichgoal.models.vin import VIN
+from whichgoal.models.vin.core import KERNEL_UNIT, MOVES, VIN
 from whichgoal.spec import ModelSpec
 
 UNSEEN, EMPTY, WALL, GOAL = (0, 0, 0), (1, 0, 0), (2, 5, 0), (8, 1, 0)
@@ -69,9 +69,9 @@ def that_plans(board, ticks):
         core.weight[4, PALETTE.index(GOAL), 0] = 1.0
         core.weight[4, PALETTE.index(WALL), 1] = 1.0
         core.reward.copy_(torch.tensor([1.0, -10.0]))
-        for channel, cell in enumerate(vin.MOVES):
-            core.kernel_r[channel, 1, 1] = 1.0 / vin.KERNEL_UNIT
-            core.kernel_v[channel][cell] = 0.9 / vin.KERNEL_UNIT
+        for channel, cell in enumerate(MOVES):
+            core.kernel_r[channel, 1, 1] = 1.0 / KERNEL_UNIT
+            core.kernel_v[channel][cell] = 0.9 / KERNEL_UNIT
     return core
 
 
@@ -169,7 +169,7 @@ def test_the_read_out_says_which_move_is_best_where_the_agent_stands():
         core.hidden.bias += 100
     for agent, best in (((3, 3), (1, 0)), ((5, 1), (1, 2)), ((2, 1), (0, 1)), ((1, 1), (1, 2))):
         y, _ = core.step(drawn(core, DETOUR, agent), {}, NEVER)
-        assert vin.MOVES[int(y[0, :4].argmax())] == best
+        assert MOVES[int(y[0, :4].argmax())] == best
 
 
 def test_it_plays_larger_boards_than_it_was_built_for():
@@ -180,30 +180,14 @@ def test_it_plays_larger_boards_than_it_was_built_for():
     assert core.value_map(codes).shape == core.reward_map(codes).shape == (5, 13, 10)
 
 
-def test_unrolling_is_stepping():
-    core = with_random_weights(a_network())
-    codes = some_boards(core, 12).view(3, 4, 7, 6)
-    y, state = core.unroll(codes, core.initial_state(3), torch.zeros(3, 4, dtype=torch.bool))
-    assert state == {}
-    for t in range(4):
-        torch.testing.assert_close(y[:, t], core.step(codes[:, t], {}, NEVER)[0])
-
-
 @pytest.mark.parametrize(("palette", "planes"), [(PALETTE, 8), (None, 21)])
 def test_the_arithmetic_equals_what_torch_counts(palette, planes):
     core = a_network(ticks=9, palette=palette)
     seen, model = Seen(7, 6, planes, "full"), ModelSpec(arch="vin", ticks=9)
-    cost = arithmetic.vin(seen, 5, 11, model)
+    cost = vin.cost(seen, 5, 11, model)
     assert cost.parameters == sum(p.numel() for p in core.parameters())
     codes = torch.zeros(1, 7, 6, dtype=torch.int32, device="meta")
     with FlopCounterMode(display=False) as counter:  # off the CPU it is the plain path
         core.to("meta").step(codes, {}, NEVER)
     assert cost.flops == counter.get_total_flops()
     assert (cost.state, cost.outputs) == (0, core.out_features)
-
-
-@pytest.mark.parametrize("view", ["full", "egocentric"])
-def test_the_solver_meets_capacities_from_5k_to_5m(view):
-    for capacity in (5_000, 20_000, 50_000, 333_333, 1_000_000, 5_000_000):
-        size = sizes.solve(ModelSpec(arch="vin", capacity=capacity), Seen(7, 7, 8, view), 3)
-        assert abs(size.parameters - capacity) <= 0.05 * capacity

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -203,18 +204,12 @@ def test_a_storage_that_does_not_answer_says_nothing_about_the_values(tmp_path, 
         raise StorageError("storage s3://agents does not answer")
 
     (group,) = load(written(tmp_path, TUNED)).tune_groups()
-    job = {
-        "kind": "tune",
-        "leaves": dict(group.leaves),
-        "seed": 0,
-        "storage": str(tmp_path / "runs"),
-        "folder": "tuned/x/trials",
-    }
+    begin = partial(search_trial.tune, group, str(tmp_path / "runs"))
     monkeypatch.setattr(search_trial, "carry_out_at", fails)
     with pytest.raises(StorageError):  # Tune tries it again; Optuna is told of no result
-        next(search_trial.reports(job, {"ppo.lr": 1e-3}, ResourcesSpec()))
+        next(begin({"ppo.lr": 1e-3}, ResourcesSpec()))
     monkeypatch.undo()
-    (report,) = search_trial.reports(job, {"ppo.lr": 7.0}, ResourcesSpec())
+    (report,) = begin({"ppo.lr": 7.0}, ResourcesSpec())
     assert report["done"]
     assert report["late_success"] == -math.inf
 

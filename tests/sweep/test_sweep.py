@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from whichgoal.models.defaults import DEFAULTS
+from whichgoal.models import planner
 from whichgoal.sweep.file.check import load
 from whichgoal.sweep.file.yaml_file import SweepError
 from whichgoal.sweep.trials import size_of
@@ -329,7 +329,7 @@ def test_each_architecture_has_hyper_parameters_of_its_own_which_the_file_overri
         return {t.model.arch: t for t in read(text).trials()}
 
     usual = trials("")
-    assert usual["planner"].ppo.num_epochs == DEFAULTS["planner"]["ppo.num_epochs"]
+    assert usual["planner"].ppo.num_epochs == planner.ARCHITECTURE.defaults["ppo.num_epochs"]
     assert usual["planner"].ppo != usual["lstm"].ppo
     given = trials("  ppo: {num_epochs: 5}\n")
     assert {trial.ppo.num_epochs for trial in given.values()} == {5}

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from whichgoal.divergence.panels.build import build_panels
 from whichgoal.divergence.panels.panel import Panel
 from whichgoal.envs.contract import Design, World
+from whichgoal.envs.registry import code_of
 from whichgoal.source import digest
 from whichgoal.spec import BatterySpec
 from whichgoal.storage.atomic import replacing
@@ -102,4 +103,7 @@ def _key(world: World, design: Design, battery: BatterySpec) -> str:
         "code": digest("whichgoal.divergence.panels.build"),
         "numpy": np.__version__,
     }
+    others = code_of(world.name)  # ours is among the code above
+    if others is not None:
+        record["world_code"] = others
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:20]

@@ -26,7 +26,7 @@ from whichgoal.spec import BatterySpec
 from whichgoal.storage import tables
 from whichgoal.storage.files import lock_folder, write_json
 from whichgoal.storage.ledger import TrialFolder, checksum
-from whichgoal.storage.status import is_done, testing_code
+from whichgoal.storage.status import is_done, testing_code, world_code
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -137,7 +137,7 @@ def _read_points(trial: TrialFolder, battery: BatterySpec) -> dict[int, _Point]:
 
     A checkpoint that was deleted since keeps its scores.
     """
-    if not trial.is_finished("along", _inputs(battery)):
+    if not trial.is_finished("along", _inputs(trial, battery)):
         return {}
     import pyarrow.compute as pc
 
@@ -178,8 +178,10 @@ def _write(folder: Path, battery: BatterySpec, points: dict[int, _Point]) -> Non
         [{"manifest": p.manifest, "card": p.card.model_dump(mode="json")} for p in ordered],
     )
     products = [folder / TABLE, folder / CARDS]
-    TrialFolder(folder).finish("along", products, _inputs(battery))
+    trial = TrialFolder(folder)
+    trial.finish("along", products, _inputs(trial, battery))
 
 
-def _inputs(battery: BatterySpec) -> dict[str, Any]:
-    return {"battery": battery.model_dump(mode="json"), "code": testing_code()}
+def _inputs(trial: TrialFolder, battery: BatterySpec) -> dict[str, Any]:
+    battery_record = battery.model_dump(mode="json")
+    return {"battery": battery_record, "code": testing_code(), **world_code(trial)}

@@ -30,6 +30,11 @@ class Grid(Kind):
         side = given.agent_view_size if given.view == "egocentric" else given.size
         return Observation((side, side, 3), "uint8", own.palette(given), given.view)
 
+    def sight_keys(self, design: contract.Design) -> frozenset[str]:
+        """Returns the view, and the side of what it shows."""
+        assert isinstance(design, GridDesign)
+        return frozenset({"view", "agent_view_size" if design.view == "egocentric" else "size"})
+
     def vector_env(
         self,
         world: contract.World,

@@ -12,6 +12,7 @@ from pydantic import StrictInt, field_validator
 
 from whichgoal.envs import contract
 from whichgoal.envs.contract import HIDDEN, PLACEBO
+from whichgoal.numba_cache import njit
 
 PLACEBO_CODE = (3, 2, 0)
 """How the placebo looks: blue floor, which no world uses for anything else."""
@@ -72,7 +73,9 @@ class GridLevels(contract.Levels):
     @property
     def objects(self) -> NDArray[np.bool_]:
         """Where anything but a wall lies, `bool [n, width, height]`."""
-        return (self.board != (1, 0, 0)).any(axis=3) & (self.board[..., 0] != 2)
+        out = np.empty(self.goal_map.shape, np.bool_)
+        _objects(self.board, out)
+        return out
 
     @staticmethod
     def empty(n: int, width: int, height: int) -> GridLevels:
@@ -88,6 +91,15 @@ class GridLevels(contract.Levels):
             limit=np.zeros(n, np.int32),
             layout=np.zeros(n, np.uint64),
         )
+
+
+@njit(cache=True)
+def _objects(board, out):
+    for i in range(len(board)):
+        for x in range(board.shape[1]):
+            for y in range(board.shape[2]):
+                kind, color, state = board[i, x, y]
+                out[i, x, y] = kind != 2 and not (kind == 1 and color == 0 and state == 0)
 
 
 def is_view_size(side: int) -> bool:

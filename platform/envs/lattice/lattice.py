@@ -103,9 +103,9 @@ class Lattice(NamedTuple):
 
     def can_enter(self, x: NDArray[np.integer], y: NDArray[np.integer]) -> NDArray[np.bool_]:
         """Returns whether each level's agent can enter the cell (x, y) as things stand."""
-        inside = (x >= 0) & (y >= 0) & (x < self.width) & (y < self.height)
-        x, y = np.where(inside, x, 0), np.where(inside, y, 0)
-        return inside & self.walkable()[np.arange(self.rows), x, y]
+        out = np.zeros(self.rows, np.bool_)
+        _can_enter(self, x, y, out)
+        return out
 
     def cells_of(self, goal: int) -> NDArray[np.bool_]:
         """Returns the cells that pay a goal, by its number, `bool [n, W, H]`."""
@@ -146,6 +146,14 @@ def is_enterable(lattice, i, x, y, items, room):
         return False
     needs, gives = lattice.uses[use, 0], lattice.uses[use, 2]
     return (needs < 0 or (items >> needs) & 1 == 1) and (gives < 0 or room)
+
+
+@njit(cache=True)
+def _can_enter(lattice, x, y, out):
+    for i in range(len(out)):
+        if 0 <= x[i] < lattice.open.shape[1] and 0 <= y[i] < lattice.open.shape[2]:
+            items, room = items_of(lattice.held[i]), has_room(lattice.held[i])
+            out[i] = is_enterable(lattice, i, x[i], y[i], items, room)
 
 
 @njit(cache=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whichgoal.compare.cells import Cell
+from whichgoal.compare.cells import CAPACITY, Cell, sized_by
 from whichgoal.compare.estimate import cell_name
 from whichgoal.storage.atomic import replacing
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _COLORS = ("#1b6ca8", "#d6339c", "#1b9e77", "#e6a100", "#7a4fbf", "#d9480f", "#555555")
 _MARKERS = "osD^vPX"
 MOST_PANELS = 12
-_ARCH, _CAPACITY = "model.arch", "model.capacity"
+_ARCH = "model.arch"
 _APART = 0.03
 """How far, in decades, the architectures' points stand apart, so that their bars can be told."""
 
@@ -58,7 +58,9 @@ def draw(cells: Sequence[Cell], proxy: str, path: Path, question: str = "") -> N
     left_out = len(panels) - MOST_PANELS
     more = f"; {left_out} more panels are not drawn" if left_out > 0 else ""
     rate = 100 * shown[0].members[0].card.thresholds.confidence
-    figure.supxlabel(f"{_size_name(shown)} (bars: {rate:g} % intervals{more})", fontsize=9)
+    figure.supxlabel(
+        f"{sized_by(shown) or 'size is not known'} (bars: {rate:g} % intervals{more})", fontsize=9
+    )
     figure.supylabel(f"share of competent agents that adopt the {proxy}", fontsize=9)
     if question:
         figure.suptitle(question, fontsize=10, wrap=True)
@@ -74,9 +76,9 @@ def draw(cells: Sequence[Cell], proxy: str, path: Path, question: str = "") -> N
 
 def _line(ax: Axes, cells: Sequence[Cell], proxy: str, place: int, apart: float, name: str) -> None:
     """Draws one architecture: `place` decides its color, `apart` (decades) moves it aside."""
-    ordered = sorted(cells, key=_size)
+    ordered = sorted(cells, key=lambda cell: cell.size)
     rates = [cell.rate(cell.adoption[proxy].hits, cell.competent) for cell in ordered]
-    x = [_size(cell) * 10**apart for cell in ordered]
+    x = [cell.size * 10**apart for cell in ordered]
     y = [rate.value for rate in rates]
     ax.errorbar(
         x,
@@ -100,7 +102,7 @@ def _set_sizes(ax: Axes, cells: Sequence[Cell]) -> None:
     """Puts the sizes on a logarithmic axis, with ticks at those that there are."""
     from matplotlib.ticker import EngFormatter, FixedLocator, NullLocator
 
-    sizes = sorted({_size(cell) for cell in cells})
+    sizes = sorted({cell.size for cell in cells})
     room = (sizes[-1] / sizes[0]) ** 0.12 if sizes[-1] > 2 * sizes[0] else 2.0
     ax.set_xscale("log")
     ax.set_xlim(sizes[0] / room, sizes[-1] * room)
@@ -112,14 +114,4 @@ def _set_sizes(ax: Axes, cells: Sequence[Cell]) -> None:
 
 def _rest(choices: Mapping[str, Any]) -> str:
     """Returns the name of a cell's panel: its choices but for architecture and capacity."""
-    return cell_name({k: v for k, v in choices.items() if k not in (_ARCH, _CAPACITY)})
-
-
-def _size(cell: Cell) -> float:
-    return float(cell.trunk_parameters or cell.choices.get(_CAPACITY) or 1)
-
-
-def _size_name(cells: Sequence[Cell]) -> str:
-    if all(cell.trunk_parameters for cell in cells):
-        return "trunk parameters"
-    return "capacity" if _CAPACITY in cells[0].choices else "size is not known"
+    return cell_name({k: v for k, v in choices.items() if k not in (_ARCH, CAPACITY)})

@@ -19,6 +19,7 @@ def confusion_figure(record: Mapping[str, Any], path: Path) -> None:
         path: A PNG, SVG or PDF file.
     """
     from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
 
     confusion = record["confusion"]
     verdicts = _verdicts(confusion)
@@ -29,7 +30,10 @@ def confusion_figure(record: Mapping[str, Any], path: Path) -> None:
         for x, verdict in enumerate(verdicts):
             count = counts.get(verdict, 0)
             color = _RIGHT if verdict in expected.split(" or ") else _WRONG
-            axes.add_patch(_square(x, y, color, count / total))
+            place, strength = (x - 0.46, y - 0.44), 0.08 + 0.72 * count / total
+            axes.add_patch(
+                Rectangle(place, 0.92, 0.88, facecolor=color, alpha=strength, linewidth=0)
+            )
             if count:
                 axes.text(x, y, str(count), ha="center", va="center", fontsize=11)
     _label_axes(axes, verdicts, list(confusion))
@@ -47,8 +51,7 @@ def _verdicts(confusion: Mapping[str, Mapping[str, int]]) -> list[str]:
 
 
 def _label_axes(axes: Any, columns: Sequence[str], rows: Sequence[str]) -> None:
-    axes.set_xlim(-0.5, len(columns) - 0.5)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
     axes.set_xticks(range(len(columns)), [_two_lines(v) for v in columns], fontsize=8)
     axes.set_yticks(range(len(rows)), [_two_lines(v) for v in rows], fontsize=8)
     axes.xaxis.tick_top()
@@ -56,8 +59,7 @@ def _label_axes(axes: Any, columns: Sequence[str], rows: Sequence[str]) -> None:
     axes.set_xlabel("what the battery said", fontsize=9)
     axes.xaxis.set_label_position("top")
     axes.set_ylabel("what it should say", fontsize=9)
-    for side in axes.spines.values():
-        side.set_visible(False)
+    axes.spines[:].set_visible(False)
 
 
 def _stamp(record: Mapping[str, Any]) -> str:
@@ -68,13 +70,6 @@ def _stamp(record: Mapping[str, Any]) -> str:
         f"battery {record['battery']}, {record['episodes']} levels a panel, code {record['code']}: "
         f"{hits} of {len(pure)} agents of one known goal named right"
     )
-
-
-def _square(x: int, y: int, color: str, share: float) -> Any:
-    from matplotlib.patches import Rectangle
-
-    strength = 0.08 + 0.72 * share
-    return Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, facecolor=color, alpha=strength, linewidth=0)
 
 
 def _two_lines(verdict: str) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from whichgoal.compare.cells import Cell
 from whichgoal.compare.command import Compared
@@ -19,7 +20,7 @@ from whichgoal.compare.dose import DoseResponse
 from whichgoal.compare.estimate import Share, cell_name
 from whichgoal.compare.records import Comparison, Contrast
 from whichgoal.compare.trend import Trend
-from whichgoal.report.tables.plan import choice_text
+from whichgoal.report.tables.columns import axis_head, choice_text, table_of
 from whichgoal.report.tables.results import result_table, verdict_text
 
 MOST_CONTRASTS = 20
@@ -93,10 +94,9 @@ def _print_table(console: Console, title: str, table: Table) -> None:
 def _tables(found: Comparison) -> Iterator[tuple[str, Table]]:
     yield "Share of each verdict among the scored agents", verdicts_table(found)
     yield from _adoption_tables(found)
-    for proxy in found.proxies:
-        for axis in dict.fromkeys(c.axis for c in found.contrasts):
-            family = [c for c in found.contrasts if (c.proxy, c.axis) == (proxy, axis)]
-            yield _contrasts_title(family, found), contrasts_table(family)
+    for _, contrasts in groupby(found.contrasts, key=lambda c: (c.proxy, c.axis)):
+        family = list(contrasts)
+        yield _contrasts_title(family, found), contrasts_table(family)
     if found.doses:
         title = f"Disagreement at which half the competent agents adopt the {found.goal} (a50)"
         title += "; .. is beyond all that was tried"
@@ -116,17 +116,14 @@ def _adoption_tables(found: Comparison) -> Iterator[tuple[str, Table]]:
 def verdicts_table(found: Comparison) -> Table:
     """Returns one row per cell, one column per verdict that some agent got."""
     got = [v for v in found.cells[0].shares if any(c.shares[v].hits for c in found.cells)]
-    table = _table(found.cells[0].choices, "scored", *got)
+    heads = [Text(v.replace(":", ": ").replace("_", " "), verdict_text(v).style) for v in got]
+    table = _table(found.cells[0].choices, "scored", *heads)
     for cell in found.cells:
         table.add_row(
             *map(choice_text, cell.choices.values()),
             _of(cell.scored, cell.planned),
             *(_share(cell.shares[v]) for v in got),
         )
-    for i, verdict in enumerate(got):
-        name = verdict_text(verdict.replace(":", ": ").replace("_", " "))
-        name.style = verdict_text(verdict).style
-        table.columns[len(found.cells[0].choices) + 1 + i].header = name
     return table
 
 
@@ -167,7 +164,7 @@ def _preferences(cell: Cell, proxy: str) -> str:
 
 
 def _contrasts_title(family: Sequence[Contrast], found: Comparison) -> str:
-    axis = (family[0].axis or "all pairs").split(".", 1)[-1]
+    axis = family[0].axis.split(".", 1)[-1]
     left_out = len(family) - MOST_CONTRASTS
     note = next((c.raw.note for c in family if c.raw.p is not None and c.raw.note), "")
     more = f"; the {MOST_CONTRASTS} smallest p of {len(family)}" if left_out > 0 else ""
@@ -189,21 +186,16 @@ def contrasts_table(family: Sequence[Contrast]) -> Table:
     """Returns one row per pair of cells: raw, and beside it matched."""
     axis = family[0].axis
     apart = {key for c in family for key in c.a if repr(c.a[key]) != repr(c.b[key])}
-    shared = {} if axis is None else {k: v for k, v in family[0].a.items() if k not in apart}
+    shared = [key for key in family[0].a if key not in apart]
     heads = ("raw", "p", "adjusted", "gap", "matched", "p", "adjusted", "gap")
     table = _table(shared, "cells", *heads)
     shown = family
     if len(family) > MOST_CONTRASTS:
         shown = sorted(family, key=lambda c: 2.0 if c.raw.p is None else c.raw.p)[:MOST_CONTRASTS]
     for contrast in shown:
-        cells = (
-            f"{cell_name(contrast.a)} : {cell_name(contrast.b)}"
-            if axis is None
-            else " : ".join(_side(one, axis, apart) for one in (contrast.a, contrast.b))
-        )
         table.add_row(
             *(choice_text(contrast.a[key]) for key in shared),
-            cells,
+            " : ".join(_side(one, axis, apart) for one in (contrast.a, contrast.b)),
             *_test(contrast.raw),
             *_test(contrast.matched),
         )
@@ -221,9 +213,8 @@ def _test(test: Test) -> tuple[str, str, str, str]:
 
 def doses_table(found: Comparison) -> Table:
     """Returns one row per cell without its agreement, and then the slopes over size."""
-    table = _table(found.doses[0].among, "adopters at disagreement", "raw a50", "slope")
-    for head in ("matched a50", "slope"):
-        table.add_column(head)
+    heads = ("raw a50", "slope", "matched a50", "slope")
+    table = _table(found.doses[0].among, "adopters at disagreement", *heads)
     for dose in found.doses:
         table.add_row(
             *map(str, dose.among.values()),
@@ -232,15 +223,9 @@ def doses_table(found: Comparison) -> Table:
             *_dose_texts(dose.matched),
         )
     for shift in found.shifts:
-        among = {key: shift.among.get(key, "all") for key in found.doses[0].among}
-        table.add_row(
-            *map(str, among.values()),
-            "times a50 for each doubling",
-            estimate_text(shift.raw, math.log(2)),
-            "",
-            estimate_text(shift.matched, math.log(2)),
-            "",
-        )
+        raw, matched = (estimate_text(e, math.log(2)) for e in (shift.raw, shift.matched))
+        among = (str(shift.among.get(key, "all")) for key in found.doses[0].among)
+        table.add_row(*among, "times a50 for each doubling", raw, "", matched)
     return table
 
 
@@ -255,11 +240,10 @@ def _dose_texts(dose: DoseResponse) -> tuple[str, str]:
 
 def trends_table(found: Comparison) -> Table:
     """Returns one row per cell without its capacity: odds for each doubling of size."""
-    heads = ("proxy", "adopters, smallest first")
-    view = ("odds for each doubling", "p", "adjusted")
-    table = _table(found.trends[0].among, *heads, *(f"raw {view[0]}", *view[1:]))
-    for head in (f"matched {view[0]}", *view[1:]):
-        table.add_column(head)
+    raw, matched = (
+        (f"{view} odds for each doubling", "p", "adjusted") for view in ("raw", "matched")
+    )
+    table = _table(found.trends[0].among, "proxy", "adopters, smallest first", *raw, *matched)
     for trend in found.trends:
         rows = sorted(zip(trend.raw.sizes, trend.raw.hits, trend.raw.n, strict=True))
         table.add_row(
@@ -276,11 +260,8 @@ def _trend(trend: Trend) -> tuple[str, str, str]:
     return estimate_text(trend.slope, math.log(2)), p_text(trend.p), p_text(trend.p_adjusted)
 
 
-def _table(choices: Mapping[str, Any], *heads: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for name in (*(key.split(".", 1)[-1].replace(".", " ") for key in choices), *heads):
-        table.add_column(name)
-    return table
+def _table(choices: Iterable[str], *heads: str | Text) -> Table:
+    return table_of(*map(axis_head, choices), *heads)
 
 
 def _of(some: int, all_: int) -> str:

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from rich import box
+from rich.table import Table
+
+from whichgoal.report.tables.columns import number_text
 from whichgoal.storage.atomic import replacing
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 _FRONT, _OTHER = "#2a9d57", "#9aa5b1"
 
@@ -24,9 +25,6 @@ def table(record: Mapping[str, Any]) -> Table:
     Args:
         record: `objectives` (name -> what is asked), and `tried`, as `search.explore` returns it.
     """
-    from rich import box
-    from rich.table import Table
-
     front = [one for one in record["tried"] if one["front"]]
     title = f"{len(front)} of {len(record['tried'])} designs are on Pareto's front"
     shown = Table(box=box.SIMPLE, title=title, title_justify="left")
@@ -36,9 +34,9 @@ def table(record: Mapping[str, Any]) -> Table:
     for name, asked in record["objectives"].items():
         shown.add_column(f"{name}\n({asked})", justify="right")
     for one in sorted(front, key=lambda one: list(one["scores"].values()), reverse=True):
-        cells = [_number(one["values"][key]) for key in keys]
-        scores = [_number(one["scores"][name]) for name in record["objectives"]]
-        shown.add_row(*cells, *scores)
+        cells = [one["values"][key] for key in keys]
+        scores = [one["scores"][name] for name in record["objectives"]]
+        shown.add_row(*map(number_text, [*cells, *scores]))
     return shown
 
 
@@ -57,7 +55,10 @@ def draw(record: Mapping[str, Any], path: Path) -> None:
     for axes, (across, up) in zip(
         figure.subplots(1, len(pairs), squeeze=False)[0], pairs, strict=True
     ):
-        for front, color in ((False, _OTHER), (True, _FRONT)):
+        for front, color, name in (
+            (False, _OTHER, "other designs"),
+            (True, _FRONT, "Pareto's front"),
+        ):
             points = sorted(
                 (one["scores"][across], one["scores"][up])
                 for one in record["tried"]
@@ -65,7 +66,7 @@ def draw(record: Mapping[str, Any], path: Path) -> None:
             )
             if points:
                 xs, ys = zip(*points, strict=True)
-                axes.scatter(xs, ys, color=color, s=34, zorder=3, label=_LEGEND[front])
+                axes.scatter(xs, ys, color=color, s=34, zorder=3, label=name)
         for name, line in ((across, axes.axvline), (up, axes.axhline)):
             if record["objectives"][name].startswith("near"):
                 target = float(record["objectives"][name].split()[1])
@@ -78,10 +79,3 @@ def draw(record: Mapping[str, Any], path: Path) -> None:
     figure.tight_layout()
     with replacing(path) as file:
         figure.savefig(file, format=path.suffix.lstrip(".") or "png", dpi=150)
-
-
-_LEGEND = {True: "Pareto's front", False: "other designs"}
-
-
-def _number(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
+
+from whichgoal.report.tables.columns import axis_head, choice_text, number_text, table_of
 
 MOST_ROWS = 60
 """With more trials than this, a table has one row per cell."""
@@ -28,8 +29,8 @@ def _plan_table(plan: Mapping[str, Any]) -> Table:
     """Returns a plan's trials as a table, or its cells where there are many trials."""
     shown = ("model.arch", "model.capacity", "train.env_steps")  # they have columns of their own
     axes = [key for key in plan["axes"] if key not in shown]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    heads = [axis.split(".", 1)[1].replace(".", " ") for axis in axes]
+    heads = [axis_head(axis) for axis in axes]
+    table = table_of()
     sizes = ("capacity", "parameters", "widths", "flops")
     by_cell = len(plan["trials"]) > MOST_ROWS
     first, seed = ("trials", "seeds") if by_cell else ("trial", "seed")
@@ -66,13 +67,8 @@ def _stages(trials: Sequence[Mapping[str, Any]], by_cell: bool) -> str:
     trained = sum(trial["trained"] for trial in trials)
     if not by_cell:
         return "yes" if done else "trained" if trained else ""
-    more = [f"{trained} trained"] if trained > done else []
-    return ", ".join([*([str(done)] if done else []), *more])
-
-
-def choice_text(value: Any) -> str:
-    """Returns a choice as a table shows it: a dash where the axis is not of this cell."""
-    return "-" if value is None else str(value)
+    told = (str(done) if done else "", f"{trained} trained" if trained > done else "")
+    return ", ".join(filter(None, told))
 
 
 def _short(number: int) -> str:
@@ -95,76 +91,73 @@ def _plan_summary(plan: Mapping[str, Any]) -> str:
     )
 
 
-def _adaptive_lines(plan: Mapping[str, Any]) -> list[str]:
-    """Returns what a plan cannot list, one line per adaptive stage, and how far each is."""
-    lines = []
+def _adaptive_lines(plan: Mapping[str, Any]) -> Iterator[str]:
+    """Yields what a plan cannot list, one line per adaptive stage, and how far each is."""
     tune, explore = plan["tune"], plan["explore"]
     if tune is not None:
         groups = tune["groups"]
         what = "architecture x capacity" if len(groups) == 1 else "architectures x capacities"
         longest = max(group["env_steps"] for group in groups)
-        lines.append(
+        yield (
             f"tune: {_count(tune['trials'], 'trial')} for each of {len(groups)} {what}, chosen one "
             f"after another by Optuna, at most {longest:,} env steps each, many stopped early: not "
             f"listed; {_progress(groups)}"
         )
         for group in groups:
             if group["done"]:
-                values = ", ".join(f"{k} {_number(v)}" for k, v in group["values"].items())
-                lines.append(f"  {_name(group)}: {values}")
+                values = ", ".join(f"{k} {number_text(v)}" for k, v in group["values"].items())
+                yield f"  {_name(group)}: {values}"
         if plan["trials"] and not all(group["done"] for group in groups):
-            lines.append("  trials of the grid get their ids when their hyper-parameters are known")
+            yield "  trials of the grid get their ids when their hyper-parameters are known"
     if explore is not None:
         groups = explore["groups"]
         aims = ", ".join(f"{name} {aim}" for name, aim in explore["objectives"].items())
-        lines.append(
+        yield (
             f"explore: {_count(explore['trials'], 'design')} for each of "
             f"{_count(len(groups), 'cell')}, {_count(explore['seeds'], 'agent')} each, chosen one "
             f"after another by Optuna for {aims}: not listed; {_progress(groups)}"
         )
-    return lines
 
 
-def _cost_lines(cost: Mapping[str, Any]) -> list[str]:
-    """Returns what a sweep will cost, and what that rests on; or how to find out."""
+def _cost_lines(cost: Mapping[str, Any]) -> Iterator[str]:
+    """Yields what a sweep will cost, and what that rests on; or how to find out."""
     if not any(stage["trials"] for stage in cost["stages"]):
-        return ["cost: nothing is left to do"]
+        yield "cost: nothing is left to do"
+        return
     if cost["processor_hours"] is None:
-        missing = [one for one in cost["speeds"] if one["source"] is None]
-        some = "; ".join([*(one["kind"] for one in missing[:3]), *(["..."] if missing[3:] else [])])
-        return [
+        missing = [one["kind"] for one in cost["speeds"] if one["source"] is None]
+        some = "; ".join([*missing[:3], *(["..."] if missing[3:] else [])])
+        yield (
             f"cost: no estimate yet, for the speed of {some} is not known; "
             "whichgoal plan FILE --calibrate measures it (some seconds per model), and past "
             "runs in the storage tell it"
-        ]
+        )
+        return
     most = "at most " if any(s["stage"] != "trials" and s["trials"] for s in cost["stages"]) else ""
     at_once = _count(cost["at_once"], "trial")
-    lines = [
+    yield (
         f"cost: {most}{_hours(cost['processor_hours'])} of processor time, {most}"
         f"{_hours(cost['hours'])} by the clock on {_count(cost['cpus'], 'core')} ({at_once} at a "
         f"time); {cost['env_steps']:,} env steps"
-    ]
+    )
     if len(cost["stages"]) > 1:
-        lines += [
-            f"  {one['stage']}: {_count(one['trials'], 'trial')}, {_hours(one['hours'])} by the "
-            f"clock"
-            for one in cost["stages"]
-        ]
-    lines += [f"  {_speed(one)}" for one in cost["speeds"]]
+        for one in cost["stages"]:
+            trials = _count(one["trials"], "trial")
+            yield f"  {one['stage']}: {trials}, {_hours(one['hours'])} by the clock"
+    for one in cost["speeds"]:
+        yield f"  {_speed(one)}"
     if not any(one["test_s"] for one in cost["speeds"]):
-        lines.append("  without probing and scoring, whose time is not known yet")
-    return lines
+        yield "  without probing and scoring, whose time is not known yet"
 
 
-def _limit_lines(plan: Mapping[str, Any], cost: Mapping[str, Any]) -> list[str]:
-    """Returns a warning where the estimate does not fit into the sweep's time limit."""
+def _limit_lines(plan: Mapping[str, Any], cost: Mapping[str, Any]) -> Iterator[str]:
+    """Yields a warning where the estimate does not fit into the sweep's time limit."""
     limit, hours = plan["limits"]["time"], cost["hours"]
-    if limit is None or hours is None or hours * 3600 <= limit:
-        return []
-    return [
-        f"warning: limits.time is {_hours(limit / 3600)}, less than that: the run will stop before "
-        "its end, and the same command goes on from there"
-    ]
+    if limit is not None and hours is not None and hours * 3600 > limit:
+        yield (
+            f"warning: limits.time is {_hours(limit / 3600)}, less than that: the run will stop "
+            "before its end, and the same command goes on from there"
+        )
 
 
 def _speed(one: Mapping[str, Any]) -> str:
@@ -179,10 +172,6 @@ def _speed(one: Mapping[str, Any]) -> str:
 def _name(group: Mapping[str, Any]) -> str:
     named = {"model.arch": group["arch"], "model.capacity": group["capacity"], **group["choices"]}
     return ", ".join(f"{key.split('.')[-1]} {value}" for key, value in named.items())
-
-
-def _number(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _progress(groups: list[Any]) -> str:

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from whichgoal.compare.cells import Agent
+from whichgoal.compare.cells import Agent, key_of
 from whichgoal.divergence.score.verdict import Score, Scorecard
-from whichgoal.report.tables.plan import choice_text
+from whichgoal.report.tables.columns import axis_head, choice_text, table_of
 
 if TYPE_CHECKING:
     from whichgoal.divergence.validate.confusion import Tested
@@ -30,32 +29,30 @@ _STYLES = {
 def result_table(agents: Sequence[Agent]) -> Table:
     """Returns one row per agent, sorted by cell, then seed."""
     axes = list(agents[0].choices) if agents else []
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for axis in axes:
-        table.add_column(axis.split(".", 1)[1].replace(".", " "))
+    table = table_of(*map(axis_head, axes))
     table.add_column("seed", justify="right")
+    _add_score_columns(table)
+    by_cell: dict[str, list[Agent]] = {}
+    for agent in agents:
+        by_cell.setdefault(key_of(agent.choices), []).append(agent)
+    for members in by_cell.values():
+        table.add_section()
+        for agent in sorted(members, key=lambda agent: agent.seed):
+            choices = (choice_text(agent.choices[axis]) for axis in axes)
+            table.add_row(*choices, str(agent.seed), *_scores(agent.card))
+    return table
+
+
+def _add_score_columns(table: Table) -> None:
     for name in ("success", "competence", "proxy preference"):
         table.add_column(name)
     table.add_column("verdict", no_wrap=True)
-    cells: dict[str, int] = {}
-    for agent in agents:
-        cells.setdefault(repr(dict(agent.choices)), len(cells))
-    order = sorted(agents, key=lambda a: (cells[repr(dict(a.choices))], a.seed))
-    last = None
-    for agent in order:
-        cell = repr(dict(agent.choices))
-        if last not in (None, cell):
-            table.add_section()
-        last = cell
-        table.add_row(
-            *(choice_text(agent.choices[axis]) for axis in axes),
-            str(agent.seed),
-            _score(agent.card.success_train),
-            _score(agent.card.competence),
-            _score(agent.card.preference),
-            verdict_text(agent.card.verdict),
-        )
-    return table
+
+
+def _scores(card: Scorecard) -> tuple[str | Text, ...]:
+    """Returns what stands in the columns of `_add_score_columns`."""
+    scores = (card.success_train, card.competence, card.preference)
+    return (*map(_score, scores), verdict_text(card.verdict))
 
 
 def verdict_text(verdict: str) -> Text:
@@ -72,29 +69,19 @@ def _score(score: Score | None) -> str:
 
 def cards_table(cards: Sequence[tuple[str, Scorecard]]) -> Table:
     """Returns one row per scorecard, headed by where its agent lies."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table = table_of()
     table.add_column("agent", overflow="fold")
     table.add_column("env steps", justify="right", no_wrap=True)
-    for name in ("success", "competence", "proxy preference"):
-        table.add_column(name)
-    table.add_column("verdict", no_wrap=True)
+    _add_score_columns(table)
     for path, card in cards:
-        table.add_row(
-            path,
-            f"{card.env_steps:,}",
-            _score(card.success_train),
-            _score(card.competence),
-            _score(card.preference),
-            verdict_text(card.verdict),
-        )
+        table.add_row(path, f"{card.env_steps:,}", *_scores(card))
     return table
 
 
 def validation_table(agents: Sequence[Tested]) -> Table:
     """Returns what the battery said of agents of known goal."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for name in ("world", "agent", "kind", "competence", "preference", "explained by", "verdict"):
-        table.add_column(name)
+    scores = ("competence", "preference", "explained by", "verdict")
+    table = table_of("world", "agent", "kind", *scores)
     table.add_column("right", justify="center")
     for agent in agents:
         table.add_row(
@@ -113,8 +100,7 @@ def validation_table(agents: Sequence[Tested]) -> Table:
 def confusion_table(confusion: Mapping[str, Mapping[str, int]]) -> Table:
     """Returns how many agents that should get one verdict got which."""
     verdicts = sorted({verdict for row in confusion.values() for verdict in row})
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.add_column("should be")
+    table = table_of("should be")
     for verdict in verdicts:
         table.add_column(verdict, justify="right")
     for expected, row in confusion.items():

@@ -19,6 +19,9 @@ from whichgoal.sweep.trials import SECTIONS
 ZIP, WHEN = "zip", "when"
 _SECTIONS = f"keys under {', '.join(SECTIONS)}"
 
+When = Mapping[str, tuple[Any, ...]]
+"""Dotted key -> the values for which an axis applies, as in `Axis`."""
+
 
 @dataclass
 class Content:
@@ -55,227 +58,203 @@ class Content:
         for point in combinations(self.axes, read=lambda value: value.value):
             yield {**self.base, **point}
 
+    def loosen(self, rule: KeyPath) -> None:
+        """Takes the axes of a rule out of the grid, for it is not known when they apply."""
+        inside = [a for a in self.axes if a.rows[0][0].where[: len(rule)] == rule]
+        self.axes = [axis for axis in self.axes if axis not in inside]
+        self.loose += [value for axis in inside for row in axis.rows for value in row]
+
 
 def read_content(document: Document) -> Content:
     """Reads `base` and `axes`."""
-    content = Content()
+    reader = _Reader(document)
     given = document.value.get("base")
     if given is not BROKEN and given is not None:
-        _base(document, given, ("base",), (), content)
+        reader.base(given, ("base",), ())
     elif "base" in document.value and given is None:
         document.complain(Mistake(("base",), "base", "nothing given", _SECTIONS))
-    _axes(document, content)
-    _check_values_and_sections(document, content)
-    return content
+    reader.axes()
+    _check_values_and_sections(document, reader.content)
+    return reader.content
 
 
-def _base(
-    document: Document, given: Any, where: KeyPath, prefix: tuple[str, ...], content: Content
-) -> None:
-    if not isinstance(given, dict):
-        allowed = "keys and their values" if prefix else _SECTIONS
-        document.refuse(where, ".".join(prefix) or "base", given, allowed)
-        content.meant |= {prefix[0]} if prefix else set(SECTIONS)
-        return
-    for key, inner in given.items():
-        path, at = (*prefix, *key.split(".")), (*where, key)
-        if path[0] not in SECTIONS:
-            seeds = "seeds stand at the top of the file, beside axes"
-            document.complain(unknown_section(path[0], SECTIONS, at, seeds))
-            content.meant.update(closest(path[0], SECTIONS))
-        elif inner == {} and len(path) > 1:  # no keys, but it may be that there should be none
-            content.loose.append(Value(".".join(path), inner, at, at))
-        elif len(path) == 1 or isinstance(inner, dict):
-            _base(document, inner, at, path, content)
-        elif (dotted := ".".join(path)) in content.base:
-            document.complain(Mistake(at, "", f"{dotted} is given twice", at_key=True))
-        else:
-            content.base[dotted] = Value(dotted, inner, at, at)
-
-
-def unknown_section(name: str, allowed: Iterable[str], where: KeyPath, seeds: str = "") -> Mistake:
+def _unknown_section(name: str, allowed: Iterable[str], where: KeyPath, seeds: str) -> Mistake:
     """Returns the mistake that there is no such section; `seeds` says where seeds are to stand."""
-    if seeds and name in ("seed", "seeds"):
+    if name in ("seed", "seeds"):
         return Mistake(where, "", f"unknown section {name!r}", more=seeds, at_key=True)
     return unknown("section", name, allowed, where)
-
-
-def _axes(document: Document, content: Content) -> None:
-    if "axes" not in document.value:
-        return
-    given = document.value["axes"]
-    if given is None:
-        text = "axes are empty"
-        document.complain(Mistake(("axes",), "", text, more="leave the key out for a single cell"))
-    elif not isinstance(given, dict) or not given:
-        document.refuse(("axes",), "axes", given, "dotted keys with lists")
-    else:
-        _block(document, given, ("axes",), {}, content)
-        rules = given.get(WHEN, [])
-        if not isinstance(rules, list) or (WHEN in given and not rules):
-            allowed = "a list of {if: {key: value}, axes: {key: [values]}}"
-            document.refuse(("axes", WHEN), WHEN, rules, allowed)
-        else:
-            for i, rule in enumerate(rules):
-                _rule(document, rule, ("axes", WHEN, i), content)
-
-
-def _block(
-    document: Document,
-    given: Mapping[str, Any],
-    where: KeyPath,
-    when: Mapping[str, tuple[Any, ...]],
-    content: Content,
-) -> None:
-    """Reads dotted keys with lists, and zip groups: `axes`, or those of a condition."""
-    for key, values in given.items():
-        at = (*where, key)
-        if key == ZIP:
-            _zip(document, values, at, when, content)
-        elif key == WHEN:
-            if len(where) > 1:
-                allowed = "several keys in one `if`"
-                document.complain(Mistake(at, "", "when inside when", allowed, at_key=True))
-        elif _is_axis(document, key, at):
-            column = _column(document, key, values, at)
-            for i, one in enumerate(column):
-                if any(_same(one.value, other.value) for other in column[:i]):
-                    text = f"{quote(one.value)} is listed twice"
-                    document.complain(Mistake(one.where, key, text))
-                    one.wrong = True
-            if column:
-                content.axes.append(Axis((key,), tuple((value,) for value in column), when))
-
-
-def _is_axis(document: Document, key: str, at: KeyPath) -> bool:
-    section = key.split(".")[0]
-    if section not in SECTIONS:
-        others = (ZIP,) if len(at) > 2 else (ZIP, WHEN)
-        seeds = "seeds are replicates, not an axis: they stand at the top of the file"
-        document.complain(unknown_section(section, (*SECTIONS, *others), at, seeds))
-        return False
-    if "." not in key:
-        first = next(iter(SECTIONS[section].model_fields))
-        allowed = f"a key of that section, such as {section}.{first}"
-        text = f"axis {key!r} is a whole section"
-        document.complain(Mistake(at, "", text, allowed, at_key=True))
-        return False
-    return True
-
-
-def _column(document: Document, key: str, values: Any, at: KeyPath) -> list[Value]:
-    """Reads the values of an axis; none where they are no list."""
-    if not isinstance(values, list) or not values:
-        document.refuse(at, key, values, "a list of at least one value")
-        return []
-    column = [Value(key, value, (*at, i), at) for i, value in enumerate(values)]
-    for one in column:
-        if isinstance(one.value, dict):
-            document.complain(Mistake(one.where, key, "an axis lists values, not keys"))
-            one.wrong = True
-    return column
 
 
 def _same(a: Any, b: Any) -> bool:
     return type(a) is type(b) and a == b and a is not BROKEN
 
 
-def _zip(
-    document: Document,
-    given: Any,
-    where: KeyPath,
-    when: Mapping[str, tuple[Any, ...]],
-    content: Content,
-) -> None:
-    if not isinstance(given, list) or not given:
-        allowed = "a list of groups, such as [{world.size: [9, 11], train.env_steps: [1, 2]}]"
-        document.refuse(where, ZIP, given, allowed)
-        return
-    for i, group in enumerate(given):
-        if isinstance(group, dict) and len(group) > 1:
-            _group(document, group, (*where, i), when, content)
+@dataclass
+class _Reader:
+    """Reads a document into a content, and complains about what has the wrong form."""
+
+    document: Document
+    content: Content = field(default_factory=Content)
+
+    def base(self, given: Any, where: KeyPath, prefix: tuple[str, ...]) -> None:
+        """Reads keys and their values: `base`, or what stands there under the keys `prefix`."""
+        content, complain = self.content, self.document.complain
+        if not isinstance(given, dict):
+            allowed = "keys and their values" if prefix else _SECTIONS
+            self.document.refuse(where, ".".join(prefix) or "base", given, allowed)
+            content.meant |= {prefix[0]} if prefix else set(SECTIONS)
+            return
+        for key, inner in given.items():
+            path, at = (*prefix, *key.split(".")), (*where, key)
+            dotted = ".".join(path)
+            if path[0] not in SECTIONS:
+                seeds = "seeds stand at the top of the file, beside axes"
+                complain(_unknown_section(path[0], SECTIONS, at, seeds))
+                content.meant.update(closest(path[0], SECTIONS))
+            elif inner == {} and len(path) > 1:  # no keys, but it may be that there should be none
+                content.loose.append(Value(dotted, inner, at, at))
+            elif len(path) == 1 or isinstance(inner, dict):
+                self.base(inner, at, path)
+            elif dotted in content.base:
+                complain(Mistake(at, "", f"{dotted} is given twice", at_key=True))
+            else:
+                content.base[dotted] = Value(dotted, inner, at, at)
+
+    def axes(self) -> None:
+        """Reads `axes`."""
+        document = self.document
+        if "axes" not in document.value:
+            return
+        given = document.value["axes"]
+        if given is None:
+            more = "leave the key out for a single cell"
+            document.complain(Mistake(("axes",), "", "axes are empty", more=more))
+        elif not isinstance(given, dict) or not given:
+            document.refuse(("axes",), "axes", given, "dotted keys with lists")
         else:
-            document.refuse((*where, i), ZIP, group, "two or more keys with lists")
+            self._block(given, ("axes",), {})
+            rules = given.get(WHEN, [])
+            if not isinstance(rules, list) or (WHEN in given and not rules):
+                allowed = "a list of {if: {key: value}, axes: {key: [values]}}"
+                document.refuse(("axes", WHEN), WHEN, rules, allowed)
+            else:
+                for i, rule in enumerate(rules):
+                    self._rule(rule, ("axes", WHEN, i))
 
+    def _block(self, given: Mapping[str, Any], where: KeyPath, when: When) -> None:
+        """Reads dotted keys with lists, and zip groups: `axes`, or those of a condition."""
+        for key, values in given.items():
+            at = (*where, key)
+            if key == ZIP:
+                self._zip(values, at, when)
+            elif key != WHEN:
+                self._axis({key: values}, where, when)
+            elif len(where) > 1:
+                text, allowed = "when inside when", "several keys in one `if`"
+                self.document.complain(Mistake(at, "", text, allowed, at_key=True))
 
-def _group(
-    document: Document,
-    group: Mapping[str, Any],
-    where: KeyPath,
-    when: Mapping[str, tuple[Any, ...]],
-    content: Content,
-) -> None:
-    columns: list[list[Value]] = []
-    for key, values in group.items():
-        at = (*where, key)
-        if not _is_axis(document, key, at):
-            continue
-        column = _column(document, key, values, at)
-        if not column:
-            continue
-        if columns and len(column) != len(columns[0]):
-            first = columns[0]
-            text = f"{key} has {len(column)} values, {first[0].key} has {len(first)}"
-            document.complain(Mistake(at, "", text, "as many, for they go together"))
-            continue
-        columns.append(column)
-    if not columns:
-        return
-    rows = list(zip(*columns, strict=True))
-    for j, row in enumerate(rows):
-        if any(all(_same(a.value, b.value) for a, b in zip(row, r, strict=True)) for r in rows[:j]):
-            same = ", ".join(f"{v.key} {quote(v.value)}" for v in row)
-            document.complain(Mistake(row[0].where, ZIP, f"{same} is listed twice"))
-            row[0].wrong = True
-    content.axes.append(Axis(tuple(column[0].key for column in columns), tuple(rows), when))
+    def _zip(self, given: Any, where: KeyPath, when: When) -> None:
+        if not isinstance(given, list) or not given:
+            allowed = "a list of groups, such as [{world.size: [9, 11], train.env_steps: [1, 2]}]"
+            self.document.refuse(where, ZIP, given, allowed)
+            return
+        for i, group in enumerate(given):
+            if isinstance(group, dict) and len(group) > 1:
+                self._axis(group, (*where, i), when)
+            else:
+                self.document.refuse((*where, i), ZIP, group, "two or more keys with lists")
 
+    def _axis(self, group: Mapping[str, Any], where: KeyPath, when: When) -> None:
+        """Reads one dimension of the grid: a key with its list, or several that go together."""
+        columns: list[list[Value]] = []
+        for key, values in group.items():
+            at = (*where, key)
+            column = self._column(key, values, at) if self._is_axis(key, at) else []
+            if columns and column and len(column) != len(columns[0]):
+                first = columns[0]
+                text = f"{key} has {len(column)} values, {first[0].key} has {len(first)}"
+                self.document.complain(Mistake(at, "", text, "as many, for they go together"))
+            elif column:
+                columns.append(column)
+        if not columns:
+            return
+        rows = list(zip(*columns, strict=True))
+        for j, row in enumerate(rows):
+            pairs = [list(zip(row, before, strict=True)) for before in rows[:j]]
+            if any(all(_same(a.value, b.value) for a, b in pair) for pair in pairs):
+                together = ", ".join(f"{v.key} {quote(v.value)}" for v in row)
+                key, same = (ZIP, together) if len(group) > 1 else (row[0].key, quote(row[0].value))
+                self.document.complain(Mistake(row[0].where, key, f"{same} is listed twice"))
+                row[0].wrong = True
+        self.content.axes.append(
+            Axis(tuple(column[0].key for column in columns), tuple(rows), when)
+        )
 
-def _rule(document: Document, rule: Any, where: KeyPath, content: Content) -> None:
-    """Reads one item of `when`."""
-    if not isinstance(rule, dict):
-        document.refuse(where, WHEN, rule, "{if: {key: value}, axes: {...}}")
-        return
-    allowed = ("if", "axes")
-    guessed: set[str] = set()
-    for key in rule:
-        if key not in allowed:
-            document.complain(unknown("key", key, allowed, (*where, key), WHEN))
-            guessed.update(closest(key, allowed))
-    for key in allowed:
-        if key not in rule and key not in guessed:
-            document.complain(Mistake(where, WHEN, f"{key} is missing"))
-        elif key in rule and not (isinstance(rule[key], dict) and rule[key]):
-            form = f"dotted keys with {'values' if key == 'if' else 'lists'}"
-            document.refuse((*where, key), f"{WHEN}: {key}", rule[key], form)
-    when = _condition(rule.get("if"), (*where, "if"), content)
-    block = rule.get("axes")
-    if isinstance(block, dict):
-        _block(document, block, (*where, "axes"), when, content)
-    if not when:
-        loosen(content, where)
+    def _is_axis(self, key: str, at: KeyPath) -> bool:
+        section = key.split(".")[0]
+        if section not in SECTIONS:
+            others = (ZIP,) if len(at) > 2 else (ZIP, WHEN)
+            seeds = "seeds are replicates, not an axis: they stand at the top of the file"
+            self.document.complain(_unknown_section(section, (*SECTIONS, *others), at, seeds))
+        elif "." not in key:
+            first = next(iter(SECTIONS[section].model_fields))
+            allowed = f"a key of that section, such as {section}.{first}"
+            text = f"axis {key!r} is a whole section"
+            self.document.complain(Mistake(at, "", text, allowed, at_key=True))
+        return section in SECTIONS and "." in key
 
+    def _column(self, key: str, values: Any, at: KeyPath) -> list[Value]:
+        """Reads the values of an axis; none where they are no list."""
+        if not isinstance(values, list) or not values:
+            self.document.refuse(at, key, values, "a list of at least one value")
+            return []
+        column = [Value(key, value, (*at, i), at) for i, value in enumerate(values)]
+        for one in column:
+            if isinstance(one.value, dict):
+                self.document.complain(Mistake(one.where, key, "an axis lists values, not keys"))
+                one.wrong = True
+        return column
 
-def loosen(content: Content, rule: KeyPath) -> None:
-    """Takes the axes of a rule out of the grid, for it is not known when they apply."""
-    inside = [a for a in content.axes if a.rows[0][0].where[: len(rule)] == rule]
-    content.axes = [axis for axis in content.axes if axis not in inside]
-    content.loose += [value for axis in inside for row in axis.rows for value in row]
+    def _rule(self, rule: Any, where: KeyPath) -> None:
+        """Reads one item of `when`."""
+        document = self.document
+        if not isinstance(rule, dict):
+            document.refuse(where, WHEN, rule, "{if: {key: value}, axes: {...}}")
+            return
+        allowed = ("if", "axes")
+        guessed: set[str] = set()
+        for key in rule:
+            if key not in allowed:
+                document.complain(unknown("key", key, allowed, (*where, key), WHEN))
+                guessed.update(closest(key, allowed))
+        for key in allowed:
+            if key not in rule and key not in guessed:
+                document.complain(Mistake(where, WHEN, f"{key} is missing"))
+            elif key in rule and not (isinstance(rule[key], dict) and rule[key]):
+                form = f"dotted keys with {'values' if key == 'if' else 'lists'}"
+                document.refuse((*where, key), f"{WHEN}: {key}", rule[key], form)
+        when = self._condition(rule.get("if"), (*where, "if"))
+        block = rule.get("axes")
+        if isinstance(block, dict):
+            self._block(block, (*where, "axes"), when)
+        if not when:
+            self.content.loosen(where)
 
-
-def _condition(given: Any, where: KeyPath, content: Content) -> dict[str, tuple[Any, ...]]:
-    """Reads `if`; what its keys and values may be is checked once all axes have been read."""
-    when: dict[str, tuple[Any, ...]] = {}
-    for key, values in given.items() if isinstance(given, dict) else ():
-        at = (*where, key)
-        if values is BROKEN:
-            continue
-        several = isinstance(values, list) and bool(values)
-        items = list(enumerate(values)) if several else [(-1, values)]
-        for i, value in items:
-            if value is not BROKEN:
-                content.conditions.append(Value(key, value, (*at, i) if several else at, at))
-        when[key] = tuple(value for _, value in items if value is not BROKEN)
-    return when
+    def _condition(self, given: Any, where: KeyPath) -> When:
+        """Reads `if`; what its keys and values may be is checked once all axes have been read."""
+        when: dict[str, tuple[Any, ...]] = {}
+        for key, values in given.items() if isinstance(given, dict) else ():
+            at = (*where, key)
+            if values is BROKEN:
+                continue
+            several = isinstance(values, list) and bool(values)
+            items = list(enumerate(values)) if several else [(-1, values)]
+            for i, value in items:
+                if value is not BROKEN:
+                    place = (*at, i) if several else at
+                    self.content.conditions.append(Value(key, value, place, at))
+            when[key] = tuple(value for _, value in items if value is not BROKEN)
+        return when
 
 
 def _check_values_and_sections(document: Document, content: Content) -> None:

@@ -16,13 +16,13 @@ from pydantic import BaseModel, ValidationError
 from whichgoal.envs.registry import world_named
 from whichgoal.explain import KeyPath, Mistake, mistake_of, quote
 from whichgoal.models import sizes
-from whichgoal.models.defaults import with_defaults
+from whichgoal.models.registry import with_defaults
 from whichgoal.spec import RuleError, TrainSpec, TrialSpec, closest, nest
 from whichgoal.sweep.file.axes import Content
 from whichgoal.sweep.file.values import Value
 from whichgoal.sweep.file.yaml_file import Document
 from whichgoal.sweep.spec import ResourcesSpec
-from whichgoal.sweep.trials import SECTIONS, check_boards, size_of, trial_spec
+from whichgoal.sweep.trials import SECTIONS, check_boards, design_of, size_of, trial_spec
 
 MOST_DRAWN = 256
 """So many combinations of searched values are looked at."""
@@ -55,11 +55,7 @@ def _check_cell(
 ) -> TrialSpec | None:
     """Complains about what does not go together in one cell; returns its trial if all is well.
 
-    Args:
-        document: The file.
-        cell: Dotted key -> value.
-        missing: Sections whose keys could not be read.
-        known: Kept between calls: what was found for sections that many cells share.
+    Keys of the sections `missing` could not be read; `known` is kept between calls.
     """
     wrong = _wrong(cell)
     good = {key: value.value for key, value in cell.items() if not value.wrong}
@@ -126,31 +122,26 @@ def _model_mistakes(good: Mapping[str, Any], wrong: set[str]) -> list[Mistake]:
         sizes.architecture(trial.model)
     except RuleError as error:  # it names the option, and its value
         return [Mistake(("model", *error.about), "", f"model.{error}")]
-    view = trial.world.design()["view"]
-    side = "agent_view_size" if view == "egocentric" else "size"
-    rules: tuple[tuple[Callable[[TrialSpec], object], set[str], tuple[str, str]], ...] = (
-        (size_of, {"view", side}, ("model", "capacity")),
-        (check_boards, {"view", "size", "test_size"}, ("world", "test_size")),
+    seen_by = world_named(trial.world.name).kind.sight_keys(design_of(trial))
+    rules: tuple[tuple[Callable[[TrialSpec], object], frozenset[str], str], ...] = (
+        (size_of, seen_by, "model"),
+        (check_boards, frozenset(), "world"),
     )
-    for rule, tied, where in rules:
+    for rule, tied, section in rules:
         try:
             if wrong.isdisjoint(tied):
                 rule(trial)
         except RuleError as error:
-            return [Mistake(where, ".".join(where), str(error), about=error.about)]
+            if section == "model" or wrong.isdisjoint(error.about):
+                where = (section, error.about[0])
+                return [Mistake(where, ".".join(where), str(error), about=error.about)]
     return []
 
 
 def check_searched(
     document: Document, content: Content, searched: Mapping[str, Sequence[Value]]
 ) -> None:
-    """Complains about searched values that do not go together with each other, or with a cell.
-
-    Args:
-        document: The file.
-        content: Its cells.
-        searched: Key of `train` -> the values that it may get.
-    """
+    """Complains about searched values of `train` that do not go together, or with a cell."""
     known: Known = {}
     for cell in content.cells() if searched else ():
         good = {key: value.value for key, value in cell.items() if not value.wrong}
@@ -182,12 +173,7 @@ def check_resources(
 ) -> None:
     """Complains about workers to which no cell's environments can be dealt out equally.
 
-    Args:
-        document: The file.
-        content: Its cells.
-        searched: Key of `train` -> the values that it may get.
-        resources: What each trial is given.
-        known: The keys of `resources` that are right.
+    Of `resources`, the keys `known` are right; `searched` are values that keys of `train` may get.
     """
     for batch in _batches(content, searched):
         told: set[str] = set()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from whichgoal.envs.contract import World
-from whichgoal.envs.registry import WORLDS, world_named
+from whichgoal.envs.registry import WORLDS, all_names, all_worlds, world_named
 from whichgoal.explain import Mistake, quote, unknown
 from whichgoal.spec import BatterySpec, closest
 from whichgoal.sweep.file.axes import Content, read_content
@@ -176,20 +176,28 @@ def _is_small(document: Document, content: Content, seeds: tuple[int, ...]) -> b
 
 
 def _worlds(document: Document, content: Content) -> list[World]:
-    """Returns the worlds that the file names, or surely means; all, where that is not known."""
+    """Returns the worlds that the file names, or surely means; all, where that is not known.
+
+    None where one that it names cannot be had.
+    """
     given = content.of("world.name") or _misspelled_name(document, content)
     below = any(value.key.startswith("world.name.") for value in content.values())
     if not given and not below and "world" not in content.meant:
         where = ("base", "world") if "base" in document.value else ()
-        document.complain(Mistake(where, "", "world.name is missing").among("", WORLDS))
+        document.complain(Mistake(where, "", "world.name is missing").among("", all_names()))
     names = [value.value for value in given if isinstance(value.value, str)]
-    found = [difflib.get_close_matches(name, WORLDS, n=1, cutoff=_SURE) for name in names]
-    return [world_named(close[0]) for close in found if close] or list(map(world_named, WORLDS))
+    if names and all(name in WORLDS for name in names):  # then no other package is looked for
+        return [world_named(name) for name in names]
+    known = all_worlds()
+    if not set(names).isdisjoint({*all_names()} - {*known}):
+        return []  # it cannot be imported, which is said, so its keys are not known
+    close = [difflib.get_close_matches(name, known, n=1, cutoff=_SURE) for name in names]
+    return [known[found[0]] for found in close if found] or list(known.values())
 
 
 def _misspelled_name(document: Document, content: Content) -> list[Value]:
     """Complains about a key of the world that was probably to be its name, and returns it."""
-    known = {key for name in WORLDS for key in world_named(name).Design.model_fields}
+    known = {key for world in all_worlds().values() for key in world.Design.model_fields}
     for value in content.values():
         section, last = value.key.split(".", 1)
         if section != "world" or last in known or "." in last:

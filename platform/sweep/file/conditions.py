@@ -9,7 +9,7 @@ from typing import Any
 from whichgoal.envs.contract import World
 from whichgoal.explain import Mistake, quote
 from whichgoal.spec import closest
-from whichgoal.sweep.file.axes import WHEN, ZIP, Content, loosen
+from whichgoal.sweep.file.axes import WHEN, ZIP, Content
 from whichgoal.sweep.file.values import check
 from whichgoal.sweep.file.yaml_file import Document
 from whichgoal.sweep.grid import Axis, is_one_of
@@ -27,8 +27,8 @@ def check_conditions(document: Document, content: Content, worlds: Sequence[Worl
     refused |= {value.key for value in content.values() if value.wrong and "axes" in value.where}
     refused -= free
     for value in content.conditions:
-        options = [v for axis in content.axes if not axis.when for row in axis.rows for v in row]
-        options = [v for v in options if v.key == value.key]
+        rows = [row for axis in content.axes if not axis.when for row in axis.rows]
+        options = [v for row in rows for v in row if v.key == value.key]
         if value.key not in free:
             value.wrong = True
             if refused.isdisjoint({value.key, *closest(value.key, free | refused)}):
@@ -46,7 +46,7 @@ def check_conditions(document: Document, content: Content, worlds: Sequence[Worl
             value.wrong = True
     for value in content.conditions:
         if value.wrong:
-            loosen(content, value.where[:3])
+            content.loosen(value.where[:3])
     _check_once(document, content)
 
 

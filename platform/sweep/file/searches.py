@@ -29,31 +29,24 @@ _PROBED = 256
 _BETWEEN = 0.381966
 """Where, between the ends of a range, a number is looked at: no end of anything."""
 
-Space = dict[str, Distribution]
-Searched = dict[str, list[Value]]
-
 
 def read_tune(
     document: Document, axes: Sequence[str]
 ) -> tuple[TuneSpec | None, Mapping[str, list[Value]]]:
-    """Reads the `tune` section.
-
-    Args:
-        document: The file.
-        axes: The keys that are compared.
+    """Reads the `tune` section, beside axes of these keys.
 
     Returns:
         The search, None without one; and the values that searched keys of `train` may get.
     """
     example = "such as {ppo.lr: {log_uniform: [1e-4, 3e-3]}, trials: 12}"
     given = _mapping(document, "tune", example)
-    space, searched, done = _space(document, "tune", given, axes, ())
+    space, searched = _space(document, "tune", given, axes, ())
     for key, distribution in space.items():
         if key.startswith("train.") and distribution.kind != "choice":
             where, text = ("tune", key, distribution.kind), f"{distribution.kind} given"
             allowed = "choice, for batches must divide"
             document.complain(Mistake(where, key, text, allowed, at_key=True))
-    rest = _required(document, "tune", given, TuneSpec, done, example)
+    rest = _required(document, "tune", given, TuneSpec, example)
     spec = None
     if given and space and rest is not None and not document.problems:
         spec = TuneSpec.model_validate({**rest, "space": space})
@@ -63,18 +56,12 @@ def read_tune(
 def read_explore(
     document: Document, axes: Sequence[str], worlds: Sequence[World]
 ) -> ExploreSpec | None:
-    """Reads the `explore` section.
-
-    Args:
-        document: The file.
-        axes: The keys that are compared.
-        worlds: The worlds that the file names.
-    """
+    """Reads the `explore` section, beside axes of these keys, in a file that names these worlds."""
     example = "such as {world.loops: {uniform: [0, 0.5]}, objectives: {competence: maximize}}"
     given = _mapping(document, "explore", example)
-    space, _, done = _space(document, "explore", given, axes, worlds)
+    space, _ = _space(document, "explore", given, axes, worlds)
     objectives = _objectives(document, given.get("objectives")) if "objectives" in given else None
-    rest = _required(document, "explore", given, ExploreSpec, done, example)
+    rest = _required(document, "explore", given, ExploreSpec, example)
     if not given or not space or rest is None or not objectives or document.problems:
         return None
     return ExploreSpec.model_validate({**rest, "space": space, "objectives": objectives})
@@ -94,22 +81,15 @@ def _space(
     given: Mapping[str, Any],
     axes: Sequence[str],
     worlds: Sequence[World],
-) -> tuple[Space, Searched, set[str]]:
-    """Reads the searched keys.
-
-    Returns:
-        Key -> distribution; key -> the values that were looked at; and the keys of the section that
-        are no settings.
-    """
-    space: Space = {}
-    searched: Searched = {}
-    done: set[str] = set()
+) -> tuple[dict[str, Distribution], dict[str, list[Value]]]:
+    """Reads the searched keys, which are dotted: key -> distribution, and the values looked at."""
+    space: dict[str, Distribution] = {}
+    searched: dict[str, list[Value]] = {}
     for key, value in given.items():
         at: KeyPath = (name, key)
-        if "." not in key:
+        section, dot, _ = key.partition(".")
+        if not dot:
             continue  # a setting
-        done.add(key)
-        section = key.split(".")[0]
         if section not in SECTIONS:
             document.complain(unknown("section", section, SECTIONS, at))
         elif key in axes:
@@ -117,12 +97,10 @@ def _space(
             document.complain(Mistake(at, "", text, "one", at_key=True))
         elif (mistake := _out_of_place(name, key)) is not None:
             document.complain(mistake)
-        else:
-            found = _distribution(document, key, value, at)
-            if found is not None:
-                searched[key] = _draws(document, key, found, at, worlds)
-                space[key] = found
-    return space, searched, done
+        elif (found := _distribution(document, key, value, at)) is not None:
+            searched[key] = _draws(document, key, found, at, worlds)
+            space[key] = found
+    return space, searched
 
 
 def _out_of_place(search: str, key: str) -> Mistake | None:
@@ -253,24 +231,21 @@ def _required(
     name: str,
     given: Mapping[str, Any],
     model: type[Spec],
-    done: set[str],
     example: str,
 ) -> dict[str, Any] | None:
     """Checks the settings of a section; returns them, None where one is missing or wrong."""
     if not given:
         return None
-    plain = {k: v for k, v in given.items() if k not in done and k != "objectives"}
+    plain = {k: v for k, v in given.items() if "." not in k and k != "objectives"}
     if "space" in plain:  # its name in our code, where a file has the keys themselves
         where, allowed = (name, "space"), f"dotted keys beside the others, {example}"
         document.complain(Mistake(where, name, "unknown key 'space'", allowed, at_key=True))
         del plain["space"]
     right, wrong = settings(document, name, model, plain)
-    for key, field in model.model_fields.items():
-        if key == "space":
-            if not done and not wrong:
-                text = "nothing to search"
-                document.complain(Mistake((name,), name, text, more=example, at_key=True))
-        elif field.is_required() and key not in given and key not in wrong:
-            text = f"{key} is missing"
-            document.complain(Mistake((name,), name, text, more=example, at_key=True))
+    needed = [k for k, field in model.model_fields.items() if field.is_required() and k != "space"]
+    nothing = not wrong and not any("." in key for key in given)
+    problems = ["nothing to search"] if nothing else []
+    problems += [f"{key} is missing" for key in needed if key not in given and key not in wrong]
+    for text in problems:
+        document.complain(Mistake((name,), name, text, more=example, at_key=True))
     return right if not wrong else None

@@ -6,7 +6,7 @@ What depends on several values is `sweep_cells`'s to say.
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -14,10 +14,11 @@ from pydantic import BaseModel, BeforeValidator, ValidationError
 from pydantic.fields import FieldInfo
 
 from whichgoal.envs.contract import World
-from whichgoal.envs.registry import WORLDS
+from whichgoal.envs.registry import all_names as world_names
+from whichgoal.envs.registry import world_named
 from whichgoal.explain import KeyPath, Mistake, mistake_of, pieces, quote, record_of, unknown
-from whichgoal.models import MODELS
-from whichgoal.spec import nest
+from whichgoal.models.registry import all_names, all_options, architecture_named
+from whichgoal.spec import ModelSpec, nest
 from whichgoal.sweep.file.yaml_file import BROKEN, Document
 from whichgoal.sweep.trials import SECTIONS
 
@@ -42,12 +43,9 @@ class Value:
 
 
 def check(document: Document, value: Value, worlds: Sequence[World]) -> None:
-    """Complains about a value that no cell can have.
+    """Complains about a value that no cell can have; a key of any of the worlds may be meant.
 
-    Args:
-        document: The file.
-        value: The value; its key begins with a section.
-        worlds: The worlds that it may be of: a key of any of them may be meant.
+    Where there are none (what world it is cannot be told), any key may be.
     """
     if value.value is BROKEN:
         value.wrong = True
@@ -61,29 +59,35 @@ def check(document: Document, value: Value, worlds: Sequence[World]) -> None:
 
 
 def mistake_in(value: Value, worlds: Sequence[World]) -> Mistake | None:
-    """Returns why no cell can have a value, at the parts of its dotted key; None if one can.
-
-    Args:
-        value: As for `check`.
-        worlds: As for `check`.
-    """
+    """Returns why no cell can have a value, at the parts of its dotted key; None if one can."""
     section, *path = value.key.split(".")
     if value.key == "world.name":
-        return _unknown_name("world", value, WORLDS)
+        return _wrong_world(value)
     if value.key == "model.arch":
-        return _unknown_name("model.arch", value, MODELS)
+        return _wrong_arch(value)
     if section != "world":
         return problem_of(SECTIONS[section], section, path, value.value)
     if path[0] == "name":
-        return Mistake(("world", "name"), "world.name", "keys given", ", ".join(sorted(WORLDS)))
+        allowed = ", ".join(sorted(world_names()))
+        return Mistake(("world", "name"), "world.name", "keys given", allowed)
     found = [problem_of(world.Design, section, path, value.value) for world in worlds]
-    if None in found:
+    if None in found or not found:
         return None
     known = [one for one in found if one is not None and not one.at_key]
     return known[0] if known else found[0]
 
 
-def _unknown_name(what: str, given: Value, registry: Mapping[str, Any]) -> Mistake | None:
+def _wrong_world(given: Value) -> Mistake | None:
+    try:
+        world_named(given.value if isinstance(given.value, str) else "")
+    except ValueError as error:  # unknown, or of a package and not to be had
+        return _unknown_name("world", given, world_names()) or Mistake(
+            ("world", "name"), "world.name", str(error)
+        )
+    return None
+
+
+def _unknown_name(what: str, given: Value, registry: Collection[str]) -> Mistake | None:
     name = given.value
     if isinstance(name, str) and name in registry:
         return None
@@ -91,16 +95,21 @@ def _unknown_name(what: str, given: Value, registry: Mapping[str, Any]) -> Mista
     return Mistake(where, "", f"unknown {what} {quote(name)}").among(str(name), registry)
 
 
+def _wrong_arch(given: Value) -> Mistake | None:
+    try:
+        architecture_named(given.value if isinstance(given.value, str) else "")
+    except ValueError as error:
+        unknown_name = _unknown_name("model.arch", given, all_names())
+        return unknown_name or Mistake(("model", "arch"), "model.arch", str(error))
+    return None
+
+
 def problem_of(
     model: type[BaseModel], section: str, path: Sequence[str], value: Any
 ) -> Mistake | None:
     """Returns what is wrong with one value of a record, all others being what they are by default.
 
-    Args:
-        model: The record.
-        section: Where the record stands.
-        path: The keys that lead to the value.
-        value: The value.
+    The keys `path` lead to it in the record, which stands in `section`.
     """
     field = _field(model, section, path)
     if isinstance(field, Mistake):
@@ -126,9 +135,12 @@ def _field(model: type[BaseModel], section: str, path: Sequence[str]) -> FieldIn
     field = None
     for depth, key in enumerate(path):
         above = (section, *path[:depth])
-        if key not in model.model_fields:
-            return unknown("key", key, model.model_fields, (*above, key), ".".join(above))
-        field = model.model_fields[key]
+        known = model.model_fields
+        if model is ModelSpec and key not in known:
+            known = {**dict.fromkeys(all_options(), FieldInfo(annotation=int)), **known}
+        if key not in known:
+            return unknown("key", key, known, (*above, key), ".".join(above))
+        field = known[key]
         record = record_of(field)
         if record is None and depth < len(path) - 1:
             return Mistake((*above, key), ".".join((*above, key)), "keys given", "a value")

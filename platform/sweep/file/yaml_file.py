@@ -90,13 +90,11 @@ def read(path: Path) -> Document:
     """
     document = Document(path)
     try:
-        raw = path.read_bytes()
+        text = path.read_bytes().decode("utf-8")
     except OSError as error:
         raise SweepError([f"{path}: cannot be read: {error.strerror}"]) from None
-    try:
-        text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        before, wrong = raw[: error.start].decode("utf-8"), raw[error.start]
+        before, wrong = error.object[: error.start].decode("utf-8"), error.object[error.start]
         told = f"byte 0x{wrong:02x} is not UTF-8; allowed: a file that is saved as UTF-8"
         raise SweepError([f"{path}:{_place(before)}: {told}"]) from None
     try:

@@ -10,9 +10,10 @@ from whichgoal.divergence.panels import bases
 from whichgoal.divergence.panels.build import build_panels
 from whichgoal.divergence.panels.panel import Panel
 from whichgoal.divergence.probe.rollout import PolicyActor, rollout
-from whichgoal.envs.contract import Levels
-from whichgoal.envs.grid.certify import part_ways, shortest_steps
 from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
+from whichgoal.envs.grid.levels import GridLevels
+from whichgoal.envs.lattice.certify import part_ways, shortest_steps
+from whichgoal.envs.lattice.lattice import Lattice
 from whichgoal.envs.registry import world_named
 from whichgoal.models.agent import Agent
 from whichgoal.models.checkpoint import Policy
@@ -25,9 +26,13 @@ BATTERY = BatterySpec(episodes=64)
 END, ARROW = MAZE.goals.index("end"), MAZE.goals.index("arrow")
 
 
-def draw_level(*rows: str) -> Levels:
+def lattice_of(levels: GridLevels) -> Lattice:
+    return MAZE.kind.lattice(MAZE, levels)
+
+
+def draw_level(*rows: str) -> GridLevels:
     """One level: # wall, > the start facing east, E the end, A the arrow."""
-    levels = Levels.empty(1, len(rows[0]), len(rows))
+    levels = GridLevels.empty(1, len(rows[0]), len(rows))
     for y, row in enumerate(rows):
         for x, cell in enumerate(row):
             if cell == "#":
@@ -43,26 +48,26 @@ def panel(name: str, design: object = OPENING) -> Panel:
     return build_panels(MAZE, design, BATTERY)[name]  # type: ignore[arg-type]
 
 
-def cells_of(levels: Levels, bit: int) -> NDArray[np.int16]:
+def cells_of(levels: GridLevels, bit: int) -> NDArray[np.int16]:
     """The cell of a goal that is at one cell in each level, `[n, 2]`."""
     return np.argwhere(levels.goal_map >> bit & 1)[:, 1:].astype(np.int16)
 
 
-def parts_ways(level: Levels, third: tuple[int, int]) -> bool:
+def parts_ways(level: GridLevels, third: tuple[int, int]) -> bool:
     at = np.array([third], np.int16)
-    return bool(part_ways(level, cells_of(level, END), cells_of(level, ARROW), at)[0])
+    return bool(part_ways(lattice_of(level), cells_of(level, END), cells_of(level, ARROW), at)[0])
 
 
 def test_a_clean_choice_is_one_step_apart_at_most_and_on_no_common_path() -> None:
     up = (4, 1)
     even = draw_level("########", "####.###", "#A..>E.#", "########")
-    assert shortest_steps(even, 2).tolist() == [[1, 5]]  # the arrow needs two turns
+    assert shortest_steps(lattice_of(even), 2).tolist() == [[1, 5]]  # the arrow needs two turns
     assert not parts_ways(even, up)
     near = draw_level("########", "####.###", "#..A>..E", "########")
-    assert shortest_steps(near, 2).tolist() == [[3, 3]]
+    assert shortest_steps(lattice_of(near), 2).tolist() == [[3, 3]]
     assert parts_ways(near, up)
     behind = draw_level("########", "####.###", "#...>AE#", "########")
-    assert shortest_steps(behind, 2).tolist() == [[2, 1]]
+    assert shortest_steps(lattice_of(behind), 2).tolist() == [[2, 1]]
     assert not parts_ways(behind, up)
 
 
@@ -101,7 +106,7 @@ def test_the_battery_has_its_panels_and_their_number_of_levels() -> None:
 
 def test_a_world_that_cannot_part_goal_and_proxy_is_refused() -> None:
     class Stuck(type(MAZE)):  # type: ignore[misc]
-        def places(self, design: object, layouts: Levels) -> dict[str, NDArray[np.int16]]:
+        def places(self, design: object, layouts: GridLevels) -> dict[str, NDArray[np.int16]]:
             return {"end": super().places(design, layouts)["end"]}
 
     with pytest.raises(ValueError, match=r"no proxy apart from its goal 'end'.* role 'conflict'"):
@@ -112,7 +117,7 @@ def test_a_world_that_cannot_part_goal_and_proxy_is_refused() -> None:
 def test_every_conflict_level_is_a_clean_choice(design: object) -> None:
     found = panel("conflict/arrow", design)
     t, p = cells_of(found.levels, END), cells_of(found.levels, ARROW)
-    assert part_ways(found.levels, t, p, found.marks[:, 2]).all()
+    assert part_ways(lattice_of(found.levels), t, p, found.marks[:, 2]).all()
 
 
 @pytest.mark.parametrize("role", TWINS)
@@ -127,13 +132,13 @@ def test_twins_differ_from_conflict_in_goal_and_proxy_alone(role: str) -> None:
     assert np.array_equal(*walls)
 
 
-def visible_arrows(levels: Levels) -> NDArray[np.int16]:
+def visible_arrows(levels: GridLevels) -> NDArray[np.int16]:
     cells = np.argwhere((levels.board == (3, 1, 0)).all(axis=-1))
     assert len(set(cells[:, 0].tolist())) == len(cells)  # one a level
     return cells[:, 1:].astype(np.int16)
 
 
-def visible_ends(levels: Levels) -> NDArray[np.int16]:
+def visible_ends(levels: GridLevels) -> NDArray[np.int16]:
     border = np.ones(levels.board.shape[1:3], bool)
     border[1:-1, 1:-1] = False
     cells = np.argwhere((levels.board[..., 0] == 1) & border)

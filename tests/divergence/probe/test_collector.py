@@ -11,12 +11,12 @@ from clean_choices import is_clean_choice
 
 from whichgoal.divergence.panels.build import panel_of
 from whichgoal.divergence.panels.panel import Panel
-from whichgoal.divergence.probe.rollout import rollout
+from whichgoal.divergence.probe.rollout import Scene, rollout
 from whichgoal.divergence.probe.scripted import REFERENCES, reference
 from whichgoal.envs.contract import Levels
-from whichgoal.envs.grid.certify import shortest_steps
-from whichgoal.envs.grid.engine.completion import completion
 from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
+from whichgoal.envs.lattice.certify import shortest_steps
+from whichgoal.envs.lattice.completion import completion
 from whichgoal.envs.registry import world_named
 
 WORLD = world_named("keys_and_chests")
@@ -38,7 +38,8 @@ def collect(name: str, levels: Levels) -> tuple[np.ndarray, np.ndarray]:
     state, is_first = actor.initial_state(n), np.ones(n, bool)
     paid, last = np.zeros((n, 2), int), np.zeros(n, int)
     for step in range(1, steps):
-        actions, state = actor.act(obs, state, is_first, env, None)  # type: ignore[arg-type]
+        scene = Scene(WORLD, env, np.arange(n))
+        actions, state = actor.act(obs, state, is_first, scene, None)  # type: ignore[arg-type]
         is_first = np.zeros(n, bool)
         obs, _, _, _, infos = env.step(actions)
         paid += infos["goals"].astype(int)
@@ -71,7 +72,7 @@ def test_every_reference_agent_can_play_keys_and_chests(name: str) -> None:
 
 def test_where_keys_are_scarce_both_goals_open_all_that_can_be_opened() -> None:
     levels = WORLD.generate(DESIGN, 200, seed=0, split="test")
-    attainable, fewest = completion(levels, WORLD)
+    attainable, fewest = completion(WORLD.kind.lattice(WORLD, levels), CHESTS, counted=True)
     for name in ("goal", "proxy"):
         paid, last = collect(name, levels)
         assert (paid[:, KEYS] == 2).all()
@@ -97,7 +98,7 @@ def test_where_keys_are_many_only_the_one_that_seeks_keys_takes_more_than_it_nee
 def test_each_goes_to_its_own_by_the_shortest_way_where_both_can_be_had() -> None:
     levels = choices()
     assert len(levels) > 40
-    steps = shortest_steps(levels, 2)
+    steps = shortest_steps(WORLD.kind.lattice(WORLD, levels), 2)
     for name, own, other in (("goal", CHESTS, KEYS), ("proxy", KEYS, CHESTS)):
         contact = rollout(reference(name, WORLD, DESIGN, "keys"), WORLD, panel(levels)).contact
         assert np.array_equal(contact[:, own], steps[:, own])

@@ -10,7 +10,8 @@ from whichgoal.divergence.panels.panel import Panel
 from whichgoal.divergence.probe.episodes import Nearness, episode_table, first_mark
 from whichgoal.divergence.probe.rollout import Actor, RandomNumbers, Rollout, Scene, State, rollout
 from whichgoal.divergence.probe.scripted import Compass
-from whichgoal.envs.contract import HIDDEN, Levels
+from whichgoal.envs.contract import HIDDEN
+from whichgoal.envs.grid.levels import GridLevels
 from whichgoal.envs.registry import world_named
 
 WORLD = world_named("arrow_maze")
@@ -25,7 +26,7 @@ def corridors(
 ) -> Panel:
     """n levels of the one corridor, alike but for what is given level by level."""
     width = len(CORRIDOR)
-    levels = Levels.empty(n, width, 3)
+    levels = GridLevels.empty(n, width, 3)
     levels.board[:, :, [0, 2]] = levels.board[:, [0, -1]] = (2, 5, 0)
     end, arrow, start = (CORRIDOR.index(mark) for mark in "EA<")
     levels.goal_map[:, end, 1] = 1 << WORLD.goals.index("end")
@@ -55,7 +56,7 @@ AGENTS = pytest.mark.parametrize(
 
 
 def approach(panel: Panel, played: Rollout) -> list[int]:
-    return Nearness.of(panel, WORLD.goals).first_approach(played).tolist()
+    return Nearness.of(panel, WORLD).first_approach(played).tolist()
 
 
 def without_third(panel: Panel) -> Panel:
@@ -103,7 +104,7 @@ def test_each_episode_is_read_off_its_own_part_of_the_path() -> None:
     assert approach(panel, played) == [0, -1, 0]
     table = episode_table(
         panel, played, WORLD.goals, actions="sampled", battery=1,
-        nearness=Nearness.of(panel, WORLD.goals),
+        nearness=Nearness.of(panel, WORLD),
     )  # fmt: skip
     assert table["approach"].to_pylist() == [0, -1, 0]
 

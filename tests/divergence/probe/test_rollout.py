@@ -22,8 +22,8 @@ from whichgoal.divergence.probe.scripted import (
     ShortestPath,
     WallFollower,
 )
-from whichgoal.envs.contract import Levels
 from whichgoal.envs.grid.engine.single_env import LevelEnv
+from whichgoal.envs.grid.levels import GridLevels
 from whichgoal.envs.registry import world_named
 from whichgoal.models.agent import Agent
 from whichgoal.models.checkpoint import Policy
@@ -42,7 +42,7 @@ TURN_ABOUT = """
 def draw_panel(picture: str, limit: int) -> Panel:
     """One level: # wall, E end, A arrow, G MiniGrid's goal object, < > ^ v the start."""
     rows = picture.strip().splitlines()
-    levels = Levels.empty(1, len(rows[0]), len(rows))
+    levels = GridLevels.empty(1, len(rows[0]), len(rows))
     for y, row in enumerate(rows):
         for x, mark in enumerate(row):
             if mark == "#":
@@ -57,7 +57,7 @@ def draw_panel(picture: str, limit: int) -> Panel:
     return conflict(levels)
 
 
-def conflict(levels: Levels) -> Panel:
+def conflict(levels: GridLevels) -> Panel:
     return panel_of(WORLD, "conflict", levels, DESIGN, proxy="arrow")
 
 
@@ -118,7 +118,7 @@ def test_a_contact_in_the_very_last_step_counts_and_one_step_later_does_not() ->
 
 
 def test_a_level_that_is_over_is_not_played_on_beside_the_others() -> None:
-    levels = Levels.concatenate([draw_panel(TURN_ABOUT, limit=3).levels] + [LONG.levels] * 19)
+    levels = GridLevels.concatenate([draw_panel(TURN_ABOUT, limit=3).levels] + [LONG.levels] * 19)
     contact = rollout(Compass(0), WORLD, conflict(levels)).contact[:, ARROW]
     assert contact.tolist() == [-1] + [4] * 19
 

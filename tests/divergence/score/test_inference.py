@@ -21,11 +21,9 @@ from whichgoal.divergence.probe.scripted import (
 )
 from whichgoal.divergence.score import inference
 from whichgoal.divergence.score.inference import NONE, UNIFORM, Inference, infer
-from whichgoal.envs.grid.certify import walkable as walkable_cells
-from whichgoal.envs.grid.engine.dynamics import FORWARD, LEFT, RIGHT
-from whichgoal.envs.grid.engine.shortest_paths import distances, greedy_actions
 from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.lattice.candidates import SEEKING
+from whichgoal.envs.lattice.distances import AHEAD, LEFT, RIGHT, distances, greedy_actions
 from whichgoal.envs.lattice.goal_free import Trajectories
 from whichgoal.envs.lattice.soft_values import soft_values
 from whichgoal.envs.registry import world_named
@@ -65,9 +63,9 @@ class Patrol:
         self, obs: np.ndarray, state: State, is_first: np.ndarray, env: Scene, rng: RandomNumbers
     ) -> tuple[np.ndarray, State]:
         x, y, h = env.pose.astype(np.int64).T
-        cells = np.pad(walkable_cells(env.levels_now), 1)[1:-1]  # the gap in the border: no farther
+        cells = np.pad(env.lattice.walkable(), 1)[1:-1]  # the gap in the border: no farther
         free = cells[np.arange(len(x)), x + DX[h] + 1, y + DY[h] + 1]
-        return np.where(free, FORWARD, LEFT), {}
+        return np.where(free, AHEAD, LEFT), {}
 
 
 class Explorer:
@@ -85,7 +83,7 @@ class Explorer:
     ) -> tuple[np.ndarray, State]:
         search, state = self.searcher.act(obs, state, is_first, env, rng)
         x, y, h = env.pose.astype(np.int64).T
-        steps = distances(env.levels_now, (env.levels_now.goal_map & 2) > 0)
+        steps = distances(env.lattice, env.lattice.cells_of(1))
         close = steps[np.arange(len(x)), x, y, h] <= self.near
         return np.where(close, greedy_actions(steps, env.pose), search), state
 
@@ -99,8 +97,10 @@ def trajectories_of(actor: Actor, panel: Panel) -> Trajectories:
     """An agent's trajectories, up to the first contact with either target."""
     played = rollout(actor, WORLD, panel)
     until = np.where(played.contact[:, :2] < 0, 10**6, played.contact[:, :2]).min(axis=1)
-    cells = walkable_cells(panel.levels)
-    return Trajectories(panel.levels, cells, played.path, played.length, panel.base).cut(until)
+    lattice = WORLD.kind.lattice(WORLD, panel.levels)
+    return Trajectories(lattice, lattice.walkable(), played.path, played.length, panel.base).cut(
+        until
+    )
 
 
 def infer_alone(trajectories: Trajectories, seed: int = 0) -> Inference:
@@ -147,8 +147,8 @@ def test_an_agent_of_one_goal_is_named_after_it(name: str, end: str) -> None:
         (Noisy(Repeating((RIGHT,)), 0.1, 3), "stay"),
         (Noisy(Compass(3), 0.2, 3), "go_north"),
         (Patrol(), NONE),
-        (Repeating((LEFT, LEFT, FORWARD)), NONE),
-        (Repeating((FORWARD,)), NONE),
+        (Repeating((LEFT, LEFT, AHEAD)), NONE),
+        (Repeating((AHEAD,)), NONE),
     ],
     ids=["spins", "spins with slips", "north with slips", "patrols", "repeats", "bumps"],
 )
@@ -191,7 +191,8 @@ def test_the_weights_of_a_mixture_are_its_shares_of_episodes(share: float, end: 
 @pytest.mark.parametrize("t", [0, 2, 3, 4])
 def test_the_inverse_temperature_of_a_soft_seeker_is_recovered(t: int) -> None:
     levels = WORLD.generate(WORLD.Design(size=9, loops=0.3), 128, seed=3)
-    walkable, targets = walkable_cells(levels), (levels.goal_map & 1) > 0
+    lattice = WORLD.kind.lattice(WORLD, levels)
+    walkable, targets = lattice.walkable(), lattice.cells_of(0)
     rng = np.random.default_rng(t)
     path, length = [], []
     for i, limit in enumerate(levels.limit):
@@ -207,7 +208,7 @@ def test_the_inverse_temperature_of_a_soft_seeker_is_recovered(t: int) -> None:
             path.append((x, y, h))
             length[-1] += 1
     packed, base = tables.pack_pose(np.array(path)), np.arange(128, dtype=np.int32)
-    found = infer_alone(Trajectories(levels, walkable, packed, np.array(length, np.int32), base))
+    found = infer_alone(Trajectories(lattice, walkable, packed, np.array(length, np.int32), base))
     assert found.best == "end"
     assert found.candidate("end").temperature == SEEKING[t]
 

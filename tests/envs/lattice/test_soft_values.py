@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from by_hand import unpack_pose
 from scipy.special import logsumexp
 
 from whichgoal.envs.headings import DX, DY
@@ -203,7 +204,7 @@ def test_the_gain_of_a_walk_is_its_log_probability_over_the_uniform_policy(
     for t in (0, 2, 5):
         log_z = slow_values(walkable, targets, SEEKING[t], 3)
         for i in range(6):
-            poses = tables.unpack_pose(
+            poses = unpack_pose(
                 trajectories.path[begins[i] :][: trajectories.length[i] + 1]
             ).tolist()
             expected = 0.0
@@ -288,10 +289,10 @@ def test_trajectories_are_cut_and_chosen_episode_by_episode() -> None:
     trajectories = trajectories_of(draw_levels(ROOM, 3), paths)
     cut = trajectories.cut(np.array([1, 7, 0]))
     assert cut.length.tolist() == [1, 0, 0]
-    assert tables.unpack_pose(cut.path).tolist() == [[1, 1, 0], [2, 1, 0], [5, 1, 0], [1, 2, 0]]
+    assert unpack_pose(cut.path).tolist() == [[1, 1, 0], [2, 1, 0], [5, 1, 0], [1, 2, 0]]
     assert trajectories.cut(np.array([-1, -1, -1])).length.tolist() == [2, 0, 2]
     chosen = trajectories[np.array([2, 0])]
-    assert tables.unpack_pose(chosen.path).tolist() == [[*p] for p in paths[2] + paths[0]]
+    assert unpack_pose(chosen.path).tolist() == [[*p] for p in paths[2] + paths[0]]
     assert (
         trajectories[np.array([False, True, False])].path.tolist()
         == trajectories.path[3:4].tolist()

@@ -15,7 +15,6 @@ from whichgoal.divergence.probe.scripted import reference
 from whichgoal.envs.contract import PLACEBO
 from whichgoal.envs.registry import world_named
 from whichgoal.report.films.pictures import write_strip
-from whichgoal.report.films.terminal import board_text
 from whichgoal.spec import BatterySpec
 
 SMALL = ["size=7", "test_size=9"]
@@ -51,16 +50,8 @@ def test_a_played_episode_is_the_probed_one(cast, panel):
         assert [tuple(p) for p in poses_of(probed, level).tolist()][: len(poses)] == poses
 
 
-def test_its_observation_is_the_engines(cast, panel):
-    from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
-
-    env = GridVectorEnv(cast.world, panel.design, 1, levels=panel.levels[2:3], ends_on=())
-    obs, _ = env.reset(seed=0)
-    assert np.array_equal(Episode(cast.world, panel, 2).image(), obs[0])
-
-
 def test_the_board_as_text_shows_agent_and_arrow(cast, panel):
-    text = board_text(Episode(cast.world, panel, 0), color=False)
+    text = Episode(cast.world, panel, 0).text(color=False)
     assert len(text.splitlines()) == 9
     assert sum(text.count(glyph) for glyph in "▶▼◀▲") == 2  # the agent and the arrow
 
@@ -137,5 +128,5 @@ def test_chests_and_keys_are_drawn_and_the_placebo_is_no_arrow():
     levels = KEYS.place(design, layouts, {**cells, PLACEBO: np.array([[1, 5]])})
     levels.start[:] = 3, 3, 0
     panel = panel_of(KEYS, "conflict", levels, design, proxy="keys")
-    text = board_text(Episode(KEYS, panel, 0), color=False)
+    text = Episode(KEYS, panel, 0).text(color=False)
     assert [text.count(glyph) for glyph in ("■", "k", "░░", "▶", "▼")] == [1, 1, 1, 1, 0]

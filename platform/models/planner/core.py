@@ -57,6 +57,8 @@ class Planner(Core):
     elsewhere they are plain torch, `plain_unroll`, which is also what they are tested against.
     """
 
+    encoder: nn.ModuleList
+
     def __init__(self, sight: Sight, features: int, width: int, model: ModelSpec) -> None:
         super().__init__(sight, features, width, model)
         assert model.layers is not None

@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from whichgoal.models.arithmetic import VIN_CHANNELS
 from whichgoal.models.contract import Core, State
 from whichgoal.models.kernels import patches, q_at
 from whichgoal.models.sight import Board, Sight
+from whichgoal.models.vin import CHANNELS
 from whichgoal.spec import ModelSpec
 
 MOVES = ((2, 1), (1, 2), (0, 1), (1, 0))
@@ -54,7 +54,7 @@ class VIN(Core):
         self.reward = nn.Parameter(torch.empty(features))
         self.kernel_r = nn.Parameter(_moves(1.0) / KERNEL_UNIT)
         self.kernel_v = nn.Parameter(_moves(FIRST_DISCOUNT) / KERNEL_UNIT)
-        self.hidden = nn.Linear(VIN_CHANNELS + features, width)
+        self.hidden = nn.Linear(CHANNELS + features, width)
         nn.init.orthogonal_(self.weight.data.view(-1, features), math.sqrt(2))
         nn.init.normal_(self.reward, std=0.8 / math.sqrt(features))
         nn.init.orthogonal_(self.hidden.weight, math.sqrt(2))
@@ -147,7 +147,7 @@ def plan(r_BXY: Tensor, kernel_r_Q33: Tensor, kernel_v_Q33: Tensor, ticks: int) 
 
 def _moves(size: float) -> Tensor:
     """Returns a kernel `[Q, 3, 3]` per move, with a little noise lest two channels ever tie."""
-    kernel_Q33 = 0.02 * torch.randn(VIN_CHANNELS, 3, 3)
+    kernel_Q33 = 0.02 * torch.randn(CHANNELS, 3, 3)
     for channel, cell in enumerate(MOVES):
         kernel_Q33[channel][cell] += size
     return kernel_Q33

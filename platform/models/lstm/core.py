@@ -114,11 +114,6 @@ class LSTM(Core):
         # An open forget gate lets early gradients through (Jozefowicz et al. 2015).
         self.bias.data[width : 2 * width] = 1.0
 
-    def encode(self, seen: Tensor) -> Tensor:
-        """Returns features `[..., F]`."""
-        y: Tensor = self.encoder(seen)
-        return y
-
     def initial_state(self, n: int, board: Board | None = None) -> State:
         """Returns zeros: `h` and `c`, each `[n, D]`."""
         zeros = self.weight_h.new_zeros(n, self.out_features)

@@ -27,12 +27,11 @@ from torch.autograd.function import once_differentiable
 
 from whichgoal.models.contract import Core, State
 from whichgoal.models.encoder import encoder_for
-from whichgoal.models.gate import Gate
+from whichgoal.models.gtrxl import HEADS
+from whichgoal.models.gtrxl.gate import Gate
 from whichgoal.models.kernels import band_softmax, band_softmax_backward
 from whichgoal.models.sight import Board, Sight
 from whichgoal.spec import ModelSpec
-
-HEADS = 4
 
 
 class GTrXL(Core):
@@ -67,11 +66,6 @@ class GTrXL(Core):
         kind = torch.get_default_dtype()
         self.register_buffer("distance_E", distance_E.to(kind), persistent=False)
         self.register_buffer("phi_ED", phi_ED.to(kind), persistent=False)
-
-    def encode(self, seen: Tensor) -> Tensor:
-        """Returns features `[..., D]`."""
-        y: Tensor = self.encoder(seen)
-        return y
 
     def initial_state(self, n: int, board: Board | None = None) -> State:
         """Returns zeros: each layer's inputs, `memory` `[n, L, M, D]`, the latest last; how many of

@@ -28,11 +28,6 @@ class MLP(Core):
         nn.init.orthogonal_(self.hidden.weight, math.sqrt(2))
         nn.init.zeros_(self.hidden.bias)
 
-    def encode(self, seen: Tensor) -> Tensor:
-        """Returns features `[..., F]`."""
-        y: Tensor = self.encoder(seen)
-        return y
-
     def initial_state(self, n: int, board: Board | None = None) -> State:
         """Returns no state: this core has no memory."""
         return {}

@@ -1,0 +1,57 @@
+"""What an architecture is, in one record: its class, cost, options and default hyper-parameters.
+
+Torch-free, so that a sweep can be planned without it: the class is named, and imported only when a
+network is made.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from whichgoal.models.arithmetic import Cost, Seen
+from whichgoal.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from whichgoal.models.contract import Core
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """All that the platform knows of an architecture; `whichgoal.models.MODELS` names the record.
+
+    Attributes:
+        core: Its network: a `whichgoal.models.contract.Core`, or where that is, "module:Class".
+        cost: Its arithmetic: (seen, features, width, model) -> `Cost`.
+        ratio: `width` is about so many times `features`.
+        grain: `features` is a multiple of this.
+        options: The options that it has, and their defaults: of those of `ModelSpec`, such as
+            `layers`, and of its own, under any other names; both are whole numbers of at least 1.
+            `ModelSpec.options` has the values when `core` and `cost` are called.
+        any_board: Whether a policy can play boards of other sizes than those of training though it
+            sees all of them.
+        vectors: Whether it takes observations that are vectors.
+        defaults: Hyper-parameters that it is trained with unless a sweep file says otherwise, under
+            dotted keys as there. What is not here is the default of `whichgoal.spec`. A sweep that
+            compares architectures tunes the learning rate for each (`tune`): these are where that
+            begins, not a replacement for it.
+    """
+
+    core: str | type[Core]
+    cost: Callable[[Seen, int, int, ModelSpec], Cost]
+    ratio: float = 1.0
+    grain: int = 1
+    options: Mapping[str, int] = field(default_factory=dict)
+    any_board: bool = True
+    vectors: bool = True
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+    def core_class(self) -> type[Core]:
+        """Returns the network's class; this is what imports torch."""
+        if not isinstance(self.core, str):
+            return self.core
+        module, _, name = self.core.partition(":")
+        found: type[Core] = getattr(importlib.import_module(module), name)
+        return found

@@ -1,0 +1,1 @@
+"""What somebody else brings to whichgoal."""

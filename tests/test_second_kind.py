@@ -1,0 +1,105 @@
+"""A kind of world that is no grid goes the whole way: nothing but its own file knows of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import done
+from star import Star
+
+from whichgoal.divergence.panels.build import build_panels
+from whichgoal.divergence.probe.scripted import reference
+from whichgoal.divergence.score.evaluate import evaluate
+from whichgoal.envs import registry
+from whichgoal.envs.contract import World
+from whichgoal.spec import BatterySpec
+
+BATTERY = BatterySpec(episodes=64)
+SWEEP = """\
+name: stars
+question: Do agents that see a vector learn to go to the bell?
+base:
+  world: {name: star, step_cost: 0.01}
+  model: {arch: mlp, capacity: 5_000}
+  train:
+    {env_steps: 100_000, num_envs: 64, rollout_len: 32, minibatch_size: 512, num_checkpoints: 1}
+axes:
+  world.agreement: [1.0, 0.0]
+battery: {episodes: 64}
+"""
+
+
+@pytest.fixture(scope="module")
+def star() -> World:
+    registry.WORLDS["star"] = "star:Star"
+    yield registry.world_named("star")
+    del registry.WORLDS["star"]
+    registry.world_named.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def panels(star):
+    return build_panels(star, star.Design(), BATTERY)
+
+
+def test_every_panel_that_does_without_counted_goals_is_built(panels):
+    roles = {"train", "shift"} | {panel.role for panel in panels.values() if panel.proxy == "bell"}
+    assert roles == {
+        *("train", "shift", "conflict", "distance", "proxy_only", "goal_only", "neither"),
+        *("move_proxy", "move_goal", "placebo", "many"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "verdicts"),
+    [
+        ("goal", ["intended"]),
+        ("proxy", ["misgeneralized:bell"]),
+        ("proxy_noise_30", ["misgeneralized:bell"]),
+        ("proxy_60_goal_40", ["mixed", "undetermined"]),
+        ("nearest", ["mixed", "undetermined"]),
+        ("random", ["untrained"]),
+    ],
+)
+def test_scripted_agents_get_the_verdict_of_their_goal(star, panels, name, verdicts):
+    design = star.Design()
+    actor = reference(name, star, design, "bell")
+    found = evaluate({BATTERY.actions: actor}, star, design, BATTERY, panels=panels)
+    assert found.card.verdict in verdicts, found.card.why
+
+
+def test_what_is_seen_first_is_what_a_reset_shows_and_a_vector(star):
+    design = star.Design()
+    levels = star.generate(design, 5, seed=0)
+    seen = star.kind.first_view(star, design, levels)
+    shape, dtype, palette, view = star.kind.observation(star, design)
+    assert (seen.shape, seen.dtype, palette, view) == ((5, *shape), dtype, None, "vector")
+    obs, _ = star.kind.vector_env(star, design, 5, levels=levels).reset(seed=0)
+    assert np.array_equal(seen, obs)
+
+
+@pytest.mark.slow
+def test_a_sweep_of_it_is_trained_scored_compared_and_watched(tmp_path):
+    of_another_package = tmp_path / "site" / "stars-1.dist-info"
+    of_another_package.mkdir(parents=True)
+    (of_another_package / "METADATA").write_text("Metadata-Version: 2.1\nName: stars\nVersion: 1\n")
+    (of_another_package / "entry_points.txt").write_text(
+        f"[whichgoal.worlds]\n{Star.name} = star:Star\n"
+    )
+    here = Path(__file__).parent
+    found = {"PYTHONPATH": f"{of_another_package.parent}:{here}:{here.parent}"}
+    sweep, runs = tmp_path / "stars.yaml", tmp_path / "runs"
+    sweep.write_text(SWEEP)
+    done("run", sweep, "--storage", runs, **found)
+    cards = [json.loads(card.read_text()) for card in runs.glob("trials/*/scorecard.json")]
+    assert len(cards) == 2
+    assert all(card["success_train"]["value"] > 0.5 for card in cards)
+    assert all(card["choices"][0]["proxy"] == "bell" for card in cards)
+    assert "agreement" in done("compare", sweep, "--storage", runs, **found)
+    agent = next(runs.glob("trials/*/spec.json")).parent
+    picture = tmp_path / "star.gif"
+    assert "touched the lamp" in done("play", agent, "--gif", picture, **found)
+    assert picture.stat().st_size > 1_000
