@@ -180,3 +180,14 @@ def test_stone_is_no_thing_to_take_where_a_pick_is_never_lost() -> None:
     level = chain.draw_level(">" + "s" * 20 + "g", hand=[chain.PICK])
     found = completion(lattice_of(level, chain.USES), chain.GEMS, counted=True)
     assert [int(part[0]) for part in found] == [1, 21]
+
+
+@pytest.mark.parametrize(("wood", "found"), [(1, [1, 2]), (2, [2, 7]), (3, [2, 7])])
+def test_what_stays_is_in_the_way_again_once_what_it_needs_is_spent(
+    wood: int, found: list[int]
+) -> None:
+    level = chain.draw_level("g>bg", hand=[chain.WOOD] * wood)
+    own = completion(lattice_of(level, chain.USES), chain.GEMS, counted=True)
+    assert [int(part[0]) for part in own] == found
+    steps = chain.PlainRules(level, chain.USES).steps()
+    assert max(len(state.paid) for state in steps) == found[0]
