@@ -1,7 +1,7 @@
 """What entering a cell takes and gives: a grid world's own rule, as a table.
 
 The engine plays it, and the lattice that distances, certification and scripted agents work on is
-cast by it: keys open chests because a world's table says so, and for no other reason.
+cast by it. Nothing else knows what a world's things are for.
 """
 
 from __future__ import annotations

@@ -7,12 +7,11 @@ import pytest
 from minigrid.core.grid import Grid
 from minigrid.minigrid_env import MiniGridEnv
 
-from whichgoal.envs.contract import Design, Levels, pack_object
-from whichgoal.envs.grid.engine import dynamics
-from whichgoal.envs.grid.engine.dynamics import (
+from whichgoal.envs.grid.engine.codes import (
     BALL,
     BLUE,
     BOX,
+    CLOSED,
     DOOR,
     FLOOR,
     GOAL,
@@ -27,6 +26,8 @@ from whichgoal.envs.grid.engine.dynamics import (
 )
 from whichgoal.envs.grid.engine.from_minigrid import MiniGridTask, MiniGridVectorEnv, levels_from
 from whichgoal.envs.grid.engine.single_env import unpack_object
+from whichgoal.envs.grid.engine.view import visible_row
+from whichgoal.envs.grid.levels import GridDesign, GridLevels, pack_object
 
 L, R, F, PICK, DROP, TOGGLE, DONE = range(7)
 BALL_IN_BOX = pack_object(BOX, BLUE, 0, pack_object(BALL, RED, 0))
@@ -43,7 +44,7 @@ DRAWN = {
     "B": BALL_IN_BOX,
     "N": pack_object(BOX, GREEN, 0, pack_object(BOX, RED, 0, pack_object(KEY, YELLOW, 0))),
     "D": pack_object(DOOR, YELLOW, LOCKED),
-    "d": pack_object(DOOR, YELLOW, dynamics.CLOSED),
+    "d": pack_object(DOOR, YELLOW, CLOSED),
 }
 
 
@@ -71,11 +72,11 @@ class Drawn(MiniGridEnv):
                     self.grid.set(x, y, unpack_object(DRAWN[sign]))
 
 
-def play(text: str, actions: list[int]) -> tuple[Levels, dict[str, np.ndarray]]:
+def play(text: str, actions: list[int]) -> tuple[GridLevels, dict[str, np.ndarray]]:
     """Plays a drawing in both engines, compares every step, returns how it stands at the end."""
     theirs = Drawn(text)
     theirs.reset()
-    ours = MiniGridVectorEnv(MiniGridTask(), Design(), 1, levels=levels_from(theirs))
+    ours = MiniGridVectorEnv(MiniGridTask(), GridDesign(), 1, levels=levels_from(theirs))
     ours.reset()
     for action in actions:
         seen, reward, terminated, truncated, _ = MiniGridEnv.step(theirs, action)
@@ -91,7 +92,7 @@ def play(text: str, actions: list[int]) -> tuple[Levels, dict[str, np.ndarray]]:
     return there, {"reward": rewards, "terminated": ended, "pose": theirs.agent_pos}
 
 
-def cell(levels: Levels, x: int, y: int) -> int:
+def cell(levels: GridLevels, x: int, y: int) -> int:
     return pack_object(*levels.board[0, x, y].tolist(), levels.contents[0, x, y])
 
 
@@ -153,9 +154,9 @@ def test_a_goal_object_pays_what_minigrid_pays() -> None:
 
 
 def test_outside_the_board_is_wall_for_an_agent_that_faces_it() -> None:
-    levels = Levels.empty(1, 3, 3)
+    levels = GridLevels.empty(1, 3, 3)
     levels.start[0], levels.limit[0] = (0, 1, 2), 9
-    env = MiniGridVectorEnv(MiniGridTask(), Design(), 1, levels=levels)
+    env = MiniGridVectorEnv(MiniGridTask(), GridDesign(), 1, levels=levels)
     images, _ = env.reset()
     assert (images[0, 1:6, 5] == (WALL, GREY, 0)).all()
     for action in (F, PICK, DROP, TOGGLE):
@@ -179,7 +180,7 @@ def reference_rows(seen: int, clear: int, view: int) -> tuple[int, int]:
 def test_sight_spreads_along_a_row_as_in_minigrid_for_every_row_there_is(view: int) -> None:
     for seen in range(1 << view):
         for clear in range(1 << view):
-            assert dynamics.visible_row(seen, clear, view) == reference_rows(seen, clear, view)
+            assert visible_row(seen, clear, view) == reference_rows(seen, clear, view)
 
 
 @pytest.mark.parametrize("view", [9, 17, 33, 61])
@@ -188,4 +189,4 @@ def test_sight_spreads_along_a_row_as_in_minigrid_in_wide_views(view: int) -> No
     for share in rng.uniform(size=300):
         bits = rng.uniform(size=(2, view)) < [[share], [0.9]]
         seen, clear = (int("".join("01"[int(bit)] for bit in row), 2) for row in bits)
-        assert dynamics.visible_row(seen, clear, view) == reference_rows(seen, clear, view)
+        assert visible_row(seen, clear, view) == reference_rows(seen, clear, view)

@@ -12,8 +12,7 @@ import pytest
 from minigrid.minigrid_env import MiniGridEnv
 from minigrid.wrappers import FullyObsWrapper, ImgObsWrapper, ViewSizeWrapper
 
-from whichgoal.envs.contract import Design, Levels
-from whichgoal.envs.grid.engine.dynamics import GREY, WALL
+from whichgoal.envs.grid.engine.codes import GREY, WALL
 from whichgoal.envs.grid.engine.from_minigrid import (
     MiniGridTask,
     MiniGridVectorEnv,
@@ -22,6 +21,7 @@ from whichgoal.envs.grid.engine.from_minigrid import (
     pack,
 )
 from whichgoal.envs.grid.engine.single_env import LevelEnv, WalledGrid
+from whichgoal.envs.grid.levels import GridDesign, GridLevels
 from whichgoal.envs.registry import world_named
 
 IDS = sorted(name for name in gym.registry if name.startswith(("MiniGrid-", "BabyAI-")))
@@ -53,7 +53,7 @@ def compare(env_id: str, steps: int, *, views: tuple[int, ...] = (7,), full: boo
         seen = theirs.gen_obs()  # some put an object in the agent's hand after their first one
         theirs.max_steps = int(min(theirs.max_steps, rng.integers(20, 400)))
         drawn = FullyObsWrapper(theirs)
-        design = Design(
+        design = GridDesign(
             view="full" if full else "egocentric",
             agent_view_size=theirs.agent_view_size,
             see_through_walls=theirs.see_through_walls,
@@ -186,7 +186,7 @@ def test_from_minigrid_over_our_own_env_equals_it_step_for_step(
 def test_what_was_touched_before_from_minigrid_pays_again() -> None:
     world = world_named("arrow_maze")
     arrow = world.goals.index("arrow")
-    level = Levels.empty(1, 7, 7)
+    level = GridLevels.empty(1, 7, 7)
     level.board[:, [0, -1]] = level.board[:, :, [0, -1]] = (WALL, GREY, 0)
     level.start[0] = (2, 1, 0)
     level.goal_map[0, 3, 1] = 1 << arrow

@@ -5,29 +5,32 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import both_engines
 import numpy as np
 import pytest
 from clean_choices import is_clean_choice
 
-from whichgoal.envs.contract import HIDDEN, Levels, pack_object
-from whichgoal.envs.grid.certify import shortest_steps
-from whichgoal.envs.grid.engine.dynamics import BOX, GREY, KEY, MAX_HELD, PURPLE, WALL, YELLOW
-from whichgoal.envs.grid.engine.from_minigrid import from_minigrid, pack
-from whichgoal.envs.grid.engine.single_env import LevelEnv, WholeBoard
+from whichgoal.envs.contract import HIDDEN
+from whichgoal.envs.grid.casting import lattice_of
+from whichgoal.envs.grid.engine.codes import BOX, GREY, KEY, PURPLE, WALL, YELLOW
+from whichgoal.envs.grid.engine.from_minigrid import from_minigrid
+from whichgoal.envs.grid.engine.single_env import LevelEnv
 from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
-from whichgoal.envs.grid.keys_and_chests import CHEST_PAYS, KEYS
-from whichgoal.envs.registry import world_named
+from whichgoal.envs.grid.keys_and_chests import CHEST_PAYS, KEYS, KeysAndChests
+from whichgoal.envs.grid.levels import GridLevels, pack_object
+from whichgoal.envs.lattice.certify import shortest_steps
+from whichgoal.envs.lattice.lattice import MAX_HELD
 
-WORLD = world_named("keys_and_chests")
+WORLD = KeysAndChests()
 DESIGN = WORLD.Design()
 L, R, F = range(3)
 SIGNS = {"#": (WALL, GREY, 0), "c": (BOX, PURPLE, 0), "k": (KEY, YELLOW, 0)}
 A_KEY = pack_object(KEY, YELLOW, 0)
 
 
-def draw_level(*rows: str, keys: int = 0) -> Levels:
+def draw_level(*rows: str, keys: int = 0) -> GridLevels:
     """One level: # wall, > the start facing east, c chest, k key, C and K hidden ones."""
-    levels = Levels.empty(1, len(rows[0]), len(rows))
+    levels = GridLevels.empty(1, len(rows[0]), len(rows))
     for y, row in enumerate(rows):
         for x, sign in enumerate(row):
             if sign in SIGNS:
@@ -43,42 +46,13 @@ def draw_level(*rows: str, keys: int = 0) -> Levels:
 
 
 def play(
-    levels: Levels, actions: Sequence[int], ends_on: tuple[str, ...] | None = ()
+    levels: GridLevels, actions: Sequence[int], ends_on: tuple[str, ...] | None = ()
 ) -> tuple[list[list[int]], list[bool], GridVectorEnv]:
     """Plays one level in both engines and compares every step.
 
     Returns what (chests, keys) paid in each step, where the episode ended, and our engine.
     """
-    design = DESIGN.model_copy(update={"agent_view_size": 5})
-    theirs = LevelEnv(WORLD, design, levels=levels, ends_on=ends_on)
-    whole = WholeBoard(theirs)
-    batch = GridVectorEnv(WORLD, design, 1, levels=levels, ends_on=ends_on)
-    full = design.model_copy(update={"view": "full"})
-    wide = GridVectorEnv(WORLD, full, 1, levels=levels, ends_on=ends_on)
-    seen, _ = theirs.reset()
-    assert np.array_equal(batch.reset()[0][0], seen["image"])
-    assert np.array_equal(wide.reset()[0][0], whole.observation(seen)["image"])
-    paid, ended = [], []
-    for action in actions:
-        seen, reward, terminated, truncated, info = theirs.step(action)
-        images, rewards, ends, cuts, infos = batch.step(np.array([action]))
-        wides, *_, wide_infos = wide.step(np.array([action]))
-        over = terminated or truncated
-        image = infos["final_obs"][0] if over else images[0]
-        board = wide_infos["final_obs"][0] if over else wides[0]
-        assert np.array_equal(image, seen["image"])
-        assert np.array_equal(board, whole.observation(seen)["image"])
-        assert np.array_equal(infos["goals"][0], info["goals"])
-        assert (rewards[0], ends[0], cuts[0]) == (np.float32(reward), terminated, truncated)
-        if not over:
-            assert np.array_equal(batch.levels_now.board[0], theirs.grid.encode())
-            assert np.array_equal(batch.levels_now.goal_map[0], theirs.goal_map)
-            assert batch.levels_now.carrying[0] == pack(theirs.carrying)
-        paid.append(info["goals"].astype(int).tolist())
-        ended.append(terminated)
-        if over:
-            break
-    return paid, ended, batch
+    return both_engines.play(WORLD, DESIGN, levels, actions, ends_on)
 
 
 def test_entering_a_keys_cell_takes_the_key_and_shows_it_in_the_hand() -> None:
@@ -232,7 +206,7 @@ def test_one_chest_and_one_key_can_be_had_at_once_for_a_key_is_in_hand() -> None
     away = (levels.start[:, :2] != cells["chests"]).any(1) & (
         levels.start[:, :2] != cells["keys"]
     ).any(1)
-    assert (shortest_steps(levels, 2)[away] > 0).all()
+    assert (shortest_steps(lattice_of(levels, WORLD.uses), 2)[away] > 0).all()
     assert is_clean_choice(levels, cells).any()
     hidden = WORLD.place(DESIGN, layouts, cells, {"chests": False})
     assert (hidden.carrying == A_KEY).all()
@@ -262,9 +236,11 @@ def test_an_impossible_design_is_refused_with_what_is_allowed(design: dict, said
 
 def test_a_chest_needs_a_key_from_the_board_before_it_counts_as_near() -> None:
     level = draw_level("########", "#c>  k #", "########")
-    assert shortest_steps(level, 2).tolist() == [[9, 3]]  # to the key, about turn, and back
+    assert shortest_steps(lattice_of(level, WORLD.uses), 2).tolist() == [
+        [9, 3]
+    ]  # to the key, about turn, and back
     level.carrying[0] = A_KEY
-    assert shortest_steps(level, 2).tolist() == [[3, 3]]
+    assert shortest_steps(lattice_of(level, WORLD.uses), 2).tolist() == [[3, 3]]
     cells = {"chests": np.array([[1, 1]]), "keys": np.array([[5, 1]])}
     assert is_clean_choice(level, cells)[0]
 

@@ -8,10 +8,8 @@ import networkx as nx
 import numpy as np
 import pytest
 
+from whichgoal.envs.grid.engine.codes import EMPTY, GREY, WALL
 from whichgoal.envs.grid.engine.mazes import (
-    EMPTY,
-    GREY,
-    WALL,
     carve,
     is_dead_end,
     is_test_layout,

@@ -13,16 +13,11 @@ from minigrid.core.constants import COLORS
 from minigrid.core.world_object import Floor
 from minigrid.minigrid_env import MiniGridEnv
 
-from whichgoal.envs.contract import Levels
-from whichgoal.envs.grid.engine.single_env import (
-    Arrow,
-    LevelEnv,
-    WholeBoard,
-    make_single,
-    make_vector,
-)
+from whichgoal.envs.grid.engine.single_env import Arrow, LevelEnv, WholeBoard
 from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
+from whichgoal.envs.grid.levels import GridLevels
 from whichgoal.envs.registry import WORLDS, world_named
+from whichgoal.envs.single_env import make_single, make_vector
 
 
 @pytest.mark.parametrize("name", WORLDS)
@@ -81,7 +76,7 @@ def test_an_unseeded_first_reset_is_random() -> None:
 
 def test_an_agent_in_an_opening_of_the_border_faces_a_wall_outside() -> None:
     world = world_named("arrow_maze")
-    levels = Levels.empty(1, 5, 6)
+    levels = GridLevels.empty(1, 5, 6)
     levels.start[0], levels.limit[0] = (0, 2, 2), 10
     env = LevelEnv(world, world.Design(), levels=levels, render_mode="rgb_array")
     env.reset()
@@ -116,7 +111,7 @@ def test_rows_are_played_in_turn_or_by_choice() -> None:
 
 def test_the_rewarded_goal_pays_and_ends_the_episode_and_the_intended_one_does_neither() -> None:
     world = world_named("arrow_maze")
-    levels = Levels.empty(1, 5, 6)
+    levels = GridLevels.empty(1, 5, 6)
     levels.start[0], levels.limit[0] = (1, 2, 0), 10
     levels.goal_map[0, 2, 2] = 1 << world.goals.index("end")
     levels.goal_map[0, 3, 2] = 1 << world.goals.index("arrow")
@@ -140,7 +135,7 @@ def test_a_goal_to_reward_that_is_none_is_refused_with_the_likely_meant() -> Non
 
 def test_an_agent_can_begin_with_an_object_in_its_hand() -> None:
     world = world_named("arrow_maze")
-    levels = Levels.empty(1, 5, 6)
+    levels = GridLevels.empty(1, 5, 6)
     levels.start[0], levels.limit[0] = (2, 2, 0), 10
     levels.carrying[0] = 5 | 4 << 4
     env = LevelEnv(world, world.Design(), levels=levels)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from whichgoal.envs.contract import Levels
 from whichgoal.envs.grid.engine.single_env import LevelEnv
 from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
+from whichgoal.envs.grid.levels import GridLevels
 from whichgoal.envs.registry import WORLDS, world_named
 
 WORLD = world_named("arrow_maze")
@@ -91,7 +91,7 @@ def test_full_view_draws_the_whole_board_with_the_agent() -> None:
 
 
 def test_a_goal_pays_at_first_contact_only_and_need_not_end_the_episode() -> None:
-    levels = Levels.empty(1, 5, 5)
+    levels = GridLevels.empty(1, 5, 5)
     levels.start[0], levels.limit[0] = (0, 0, 0), 100
     levels.goal_map[0, 1, 0] = 0b01
     levels.goal_map[0, 2, 0] = 0b11
@@ -110,7 +110,7 @@ def test_a_goal_pays_at_first_contact_only_and_need_not_end_the_episode() -> Non
 
 
 def test_the_rewarded_goal_pays_and_ends_the_episode_and_the_intended_one_does_neither() -> None:
-    levels = Levels.empty(1, 5, 5)
+    levels = GridLevels.empty(1, 5, 5)
     levels.start[0], levels.limit[0] = (0, 0, 0), 100
     levels.goal_map[0, 1, 0] = 1 << WORLD.goals.index("end")
     levels.goal_map[0, 2, 0] = 1 << WORLD.goals.index("arrow")
@@ -129,7 +129,7 @@ def test_the_rewarded_goal_pays_and_ends_the_episode_and_the_intended_one_does_n
 @pytest.mark.parametrize("name", WORLDS)
 def test_rewarding_any_goal_equals_the_single_environment_that_rewards_it(name: str) -> None:
     world = world_named(name)
-    levels = Levels.empty(1, 5, 5)
+    levels = GridLevels.empty(1, 5, 5)
     levels.start[0], levels.limit[0] = (0, 0, 0), 40
     for number in range(len(world.goals)):
         levels.goal_map[0, 1 + number // 2, 1 + 2 * (number % 2)] = 1 << number
@@ -289,7 +289,7 @@ def test_bad_arguments_say_what_is_allowed() -> None:
     with pytest.raises(ValueError, match="agent_view_size is 4"):
         GridVectorEnv(WORLD, DESIGN.model_copy(update={"agent_view_size": 4}), 1)
     with pytest.raises(ValueError, match="no rows"):
-        GridVectorEnv(WORLD, DESIGN, 1, levels=Levels.empty(0, 7, 7))
+        GridVectorEnv(WORLD, DESIGN, 1, levels=GridLevels.empty(0, 7, 7))
     with pytest.raises(ValueError, match="seed is -1"):
         GridVectorEnv(WORLD, DESIGN, 1).reset(seed=-1)
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whichgoal.envs.contract import Levels, pack_object
-from whichgoal.envs.grid.engine.dynamics import (
+from whichgoal.envs.grid.casting import lattice_of
+from whichgoal.envs.grid.engine.codes import (
     BOX,
     DOOR,
     EMPTY,
@@ -20,8 +20,9 @@ from whichgoal.envs.grid.engine.dynamics import (
     WALL,
     YELLOW,
 )
-from whichgoal.envs.grid.engine.shortest_paths import distances, greedy_actions
 from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
+from whichgoal.envs.grid.levels import GridLevels, pack_object
+from whichgoal.envs.lattice.distances import distances, greedy_actions
 from whichgoal.envs.registry import WORLDS, world_named
 
 A_KEY = pack_object(KEY, YELLOW, 0)
@@ -74,7 +75,7 @@ def test_distances_agree_with_networkx_on_random_boards(
     seed: int, walls: float, width: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    levels = Levels.empty(2, width, 6)
+    levels = GridLevels.empty(2, width, 6)
     kinds = rng.choice([FLOOR, GOAL, LAVA, DOOR, KEY, EMPTY], levels.board.shape[:3])
     levels.board[..., 0] = np.where(rng.uniform(size=kinds.shape) < 0.3, kinds, EMPTY)
     levels.board[..., 2] = np.where(
@@ -82,7 +83,7 @@ def test_distances_agree_with_networkx_on_random_boards(
     )
     levels.board[rng.uniform(size=kinds.shape) < walls, 0] = WALL
     targets = rng.uniform(size=kinds.shape) < 0.1
-    found = distances(levels, targets)
+    found = distances(lattice_of(levels, ()), targets)
     for i in range(2):
         assert np.array_equal(found[i], reference(levels.board[i], targets[i]))
 
@@ -91,13 +92,13 @@ def test_distances_agree_with_networkx_on_random_boards(
 def test_distances_agree_with_networkx_on_the_levels_of_every_world(name: str) -> None:
     world = world_named(name)
     levels = world.generate(world.Design(), 6, seed=3)
-    for hand in (0, A_KEY) if world.collects else (0,):
+    for hand in (0, A_KEY) if world.uses else (0,):
         levels.carrying[:] = hand
         kinds = (KEY, BOX) if hand else (KEY,)
-        taken = np.isin(levels.board[..., 0], kinds) & world.collects
+        taken = np.isin(levels.board[..., 0], kinds) & bool(world.uses)
         for goal in range(len(world.goals)):
             targets = (levels.goal_map >> goal & 1).astype(bool)
-            found = distances(levels, targets)
+            found = distances(lattice_of(levels, world.uses), targets)
             for i in range(len(levels)):
                 assert np.array_equal(found[i], reference(levels.board[i], targets[i], taken[i]))
 
@@ -106,7 +107,7 @@ def test_distances_agree_with_networkx_on_the_levels_of_every_world(name: str) -
 def test_greedy_actions_reach_the_goal_in_exactly_the_distance(name: str) -> None:
     world = world_named(name)
     levels = world.generate(world.Design(), 50, seed=4)
-    distance = distances(levels, (levels.goal_map & 1).astype(bool))
+    distance = distances(lattice_of(levels, ()), (levels.goal_map & 1).astype(bool))
     fewest = distance[np.arange(50), *levels.start.T]
     env = GridVectorEnv(world, world.Design(), 50, levels=levels)
     env.reset()
@@ -121,23 +122,27 @@ def test_greedy_actions_reach_the_goal_in_exactly_the_distance(name: str) -> Non
 
 
 def test_there_is_no_way_through_lava_but_into_it() -> None:
-    levels = Levels.empty(1, 5, 1)
+    levels = GridLevels.empty(1, 5, 1)
     levels.board[0, 2, 0] = LAVA, 0, 0
     targets = np.zeros((1, 5, 1), bool)
     targets[0, 4, 0] = True
-    assert distances(levels, targets)[0, 0, 0, 0] == -1
+    assert distances(lattice_of(levels, ()), targets)[0, 0, 0, 0] == -1
     targets[0, 2, 0] = True
-    assert distances(levels, targets)[0, 0, 0, 0] == 2
+    assert distances(lattice_of(levels, ()), targets)[0, 0, 0, 0] == 2
 
 
 def test_greedy_actions_turn_on_the_spot_where_nothing_brings_nearer() -> None:
-    levels = Levels.empty(1, 3, 3)
-    targets = np.zeros((1, 3, 3), bool)
-    assert greedy_actions(distances(levels, targets), np.array([[1, 1, 0]])).tolist() == [0]
+    levels = GridLevels.empty(1, 3, 3)
+    lattice, targets, here = (
+        lattice_of(levels, ()),
+        np.zeros((1, 3, 3), bool),
+        np.array([[1, 1, 0]]),
+    )
+    assert greedy_actions(distances(lattice, targets), here).tolist() == [0]
     targets[0, 1, 1] = True
-    assert greedy_actions(distances(levels, targets), np.array([[1, 1, 0]])).tolist() == [0]
+    assert greedy_actions(distances(lattice, targets), here).tolist() == [0]
 
 
 def test_targets_of_another_shape_are_refused() -> None:
     with pytest.raises(ValueError, match="allowed: \\(2, 4, 5\\)"):
-        distances(Levels.empty(2, 4, 5), np.zeros((2, 5, 4), bool))
+        distances(lattice_of(GridLevels.empty(2, 4, 5), ()), np.zeros((2, 5, 4), bool))

@@ -10,12 +10,9 @@ import pytest
 from by_hand import unpack_pose
 from scipy.special import logsumexp
 
-from whichgoal.envs.contract import Levels
-from whichgoal.envs.grid.certify import walkable as walkable_cells
-from whichgoal.envs.grid.engine.dynamics import WALL
-from whichgoal.envs.grid.engine.shortest_paths import distances
 from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.lattice.candidates import FOLLOWING, SEEKING, Gains, library, measure
+from whichgoal.envs.lattice.distances import distances
 from whichgoal.envs.lattice.goal_free import (
     CONTEXTS,
     FOLDS,
@@ -23,6 +20,7 @@ from whichgoal.envs.lattice.goal_free import (
     decisions_of,
     goal_free_policy,
 )
+from whichgoal.envs.lattice.lattice import Lattice
 from whichgoal.envs.lattice.soft_values import soft_values
 from whichgoal.storage import tables
 
@@ -68,16 +66,13 @@ TWO = """
 DRAWN = {"room": ROOM, "loops": LOOPS, "tree": TREE, "cut off": CUT_OFF, "two": TWO}
 
 
-def draw_levels(picture: str, copies: int = 1) -> Levels:
-    """Levels as drawn: # wall; T is goal 0, P goal 1, both a floor without any mark."""
-    rows = picture.strip().splitlines()
-    levels = Levels.empty(copies, len(rows[0]), len(rows))
-    for y, row in enumerate(rows):
-        for x, character in enumerate(row):
-            if character == "#":
-                levels.board[:, x, y] = (WALL, 5, 0)
-            levels.goal_map[:, x, y] = {"T": 1, "P": 2}.get(character, 0)
-    return levels
+def draw_levels(picture: str, copies: int = 1) -> Lattice:
+    """Levels as drawn: # wall; T is goal 0, P goal 1, both without any mark."""
+    drawn = np.array([list(row) for row in picture.strip().splitlines()]).T
+    goal_map = np.where(drawn == "T", 1, np.where(drawn == "P", 2, 0)).astype(np.uint16)
+    walkable, goal_map = (np.repeat(part[None], copies, 0) for part in (drawn != "#", goal_map))
+    start = np.zeros((copies, 3), np.int16)
+    return Lattice.plain(walkable, goal_map, np.zeros_like(walkable), start)
 
 
 def after(walkable: np.ndarray, x: int, y: int, h: int) -> list[tuple[int, int, int]]:
@@ -125,7 +120,7 @@ def policy(log_z: np.ndarray, walkable: np.ndarray, pose: tuple[int, int, int]) 
 @pytest.mark.parametrize("name", DRAWN)
 def test_soft_values_equal_value_iteration_in_log_space(name: str, actions: int) -> None:
     levels = draw_levels(DRAWN[name])
-    walkable, targets = walkable_cells(levels)[0], levels.goal_map[0] == 1
+    walkable, targets = levels.walkable()[0], levels.goal_map[0] == 1
     temperatures = np.array([6.0, 1.5, 0.3, 0.05])
     found = soft_values(walkable, targets, temperatures, actions, tolerance=1e-12)
     for b, log_z in zip(temperatures, found, strict=True):
@@ -137,14 +132,14 @@ def test_soft_values_equal_value_iteration_in_log_space(name: str, actions: int)
 
 def test_nothing_leads_to_a_target_behind_walls() -> None:
     levels = draw_levels(CUT_OFF)
-    log_z = soft_values(walkable_cells(levels)[0], levels.goal_map[0] == 1, np.ones(1), 3)[0]
+    log_z = soft_values(levels.walkable()[0], levels.goal_map[0] == 1, np.ones(1), 3)[0]
     assert (log_z[5] == -np.inf).all()
     assert np.isfinite(log_z[1:4, 1:3]).all()
 
 
 def test_a_cold_seeker_walks_shortest_paths_and_a_hot_one_anywhere() -> None:
     levels = draw_levels(LOOPS)
-    walkable, targets = walkable_cells(levels)[0], levels.goal_map[0] == 1
+    walkable, targets = levels.walkable()[0], levels.goal_map[0] == 1
     steps = distances(levels, targets[None])[0]
     cold, hot = soft_values(walkable, targets, np.array([20.0, 1e-4]), 3)
     for x, y in np.argwhere(walkable & ~targets):
@@ -166,19 +161,19 @@ def test_a_long_corridor_does_not_underflow() -> None:
     assert policy(log_z, walkable, (1, 1, 0))[2] > 0.999
 
 
-def trajectories_of(levels: Levels, paths: list[list[tuple[int, int, int]]]) -> Trajectories:
+def trajectories_of(levels: Lattice, paths: list[list[tuple[int, int, int]]]) -> Trajectories:
     length = np.array([len(path) - 1 for path in paths], np.int32)
     packed = tables.pack_pose(np.concatenate([np.array(p, np.int64).reshape(-1, 3) for p in paths]))
     base = np.arange(len(paths), dtype=np.int32)
-    return Trajectories(levels, walkable_cells(levels), packed, length, base)
+    return Trajectories(levels, levels.walkable(), packed, length, base)
 
 
-def wander(levels: Levels, seed: int, steps: int) -> list[list[tuple[int, int, int]]]:
+def wander(levels: Lattice, seed: int, steps: int) -> list[list[tuple[int, int, int]]]:
     """Random walks from random poses."""
     rng = np.random.default_rng(seed)
-    walkable = walkable_cells(levels)
+    walkable = levels.walkable()
     paths = []
-    for i in range(len(levels)):
+    for i in range(levels.rows):
         x, y = rng.choice(np.argwhere(walkable[i]))
         path = [(int(x), int(y), int(rng.integers(4)))]
         for _ in range(steps):
@@ -190,7 +185,7 @@ def wander(levels: Levels, seed: int, steps: int) -> list[list[tuple[int, int, i
 def gains_of(trajectories: Trajectories, goals: tuple[str, ...], actions: int = 3) -> Gains:
     decisions = decisions_of(trajectories, actions)
     fold = trajectories.base % FOLDS
-    found = library(trajectories.levels, trajectories.walkable, goals, 3)
+    found = library(trajectories.lattice, trajectories.walkable, goals, 3)
     policy = goal_free_policy(decisions, fold, actions)
     return measure(found, trajectories.walkable, [decisions], fold, [policy], actions)[0]
 
@@ -223,10 +218,10 @@ def test_the_gain_of_a_walk_is_its_log_probability_over_the_uniform_policy(
 def test_idle_actions_and_bumps_are_one_event_where_they_cannot_be_told_apart() -> None:
     """Of five actions three leave an agent that faces a wall as it is, and two do elsewhere."""
     levels = draw_levels(ROOM)
-    log_z = slow_values(walkable_cells(levels)[0], levels.goal_map[0] == 1, SEEKING[3], 5)
+    log_z = slow_values(levels.walkable()[0], levels.goal_map[0] == 1, SEEKING[3], 5)
     for pose, idle in (((1, 1, 2), 3), ((1, 1, 0), 2)):
         gains = gains_of(trajectories_of(levels, [[pose, pose]]), ("end",), 5)
-        values = [log_z[s] for s in after(walkable_cells(levels)[0], *pose)] + [log_z[pose]] * 2
+        values = [log_z[s] for s in after(levels.walkable()[0], *pose)] + [log_z[pose]] * 2
         share = idle * np.exp(log_z[pose] - logsumexp(values))
         assert gains.over_uniform[0, 0, 3] == pytest.approx(np.log(share / (idle / 5)), abs=1e-4)
 
@@ -305,21 +300,21 @@ def test_trajectories_are_cut_and_chosen_episode_by_episode() -> None:
 
 
 def test_the_library_has_each_set_of_cells_once_under_its_first_name() -> None:
-    found = library(draw_levels(TWO), walkable_cells(draw_levels(TWO)), ("ends", "nowhere"), 2)
+    found = library(draw_levels(TWO), draw_levels(TWO).walkable(), ("ends", "nowhere"), 2)
     assert found.names[0] == "ends"
     assert "nowhere" not in found.names
     assert "nearest_object" not in found.names  # nothing lies there
     assert {"east_edge", "south_edge", "west_edge", "north_edge"} < set(found.names)
     assert "region_0_0" in found.names
     east = draw_levels("#####\n#..T#\n#..T#\n#####")
-    found = library(east, walkable_cells(east), ("east",), 1)
+    found = library(east, east.walkable(), ("east",), 1)
     assert "east_edge" not in found.names
     assert found.targets[0, 0].sum() == 2
 
 
 def test_regions_part_the_walkable_cells() -> None:
     levels = draw_levels(TREE)
-    found = library(levels, walkable_cells(levels), ("end",), 3)
+    found = library(levels, levels.walkable(), ("end",), 3)
     pairs = zip(found.names, found.targets, strict=True)
     parts = [cells for name, cells in pairs if name.startswith("region")]
-    np.testing.assert_array_equal(np.sum(parts, axis=0), walkable_cells(levels))
+    np.testing.assert_array_equal(np.sum(parts, axis=0), levels.walkable())
