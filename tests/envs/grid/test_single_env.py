@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import warnings
 
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.utils.env_checker import check_env
 from minigrid.core.constants import COLORS
 from minigrid.core.world_object import Floor
 from minigrid.minigrid_env import MiniGridEnv
@@ -23,13 +21,6 @@ from whichgoal.envs.grid.engine.single_env import (
 )
 from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
 from whichgoal.envs.registry import WORLDS, world_named
-
-
-@pytest.mark.parametrize("name", WORLDS)
-def test_gymnasiums_checker_passes(name: str) -> None:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*environment not having a spec.*")
-        check_env(make_single(name, render_mode="rgb_array"))
 
 
 @pytest.mark.parametrize("name", WORLDS)
