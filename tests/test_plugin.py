@@ -25,12 +25,26 @@ axes:
 battery: {episodes: 16}
 limits: {max_concurrent: 1}
 """
-SUITE = """\
+OF_A_MODEL = """\
 from whichgoal.models.testing import ModelConformance
 
 
 class TestTinyGRU(ModelConformance):
     arch = "tiny_gru"
+"""
+OF_A_WORLD = """\
+from whichgoal.envs.testing import WorldConformance
+from whichgoal_tiny.coin import Coin
+
+
+class TestCoin(WorldConformance):
+    world = Coin()
+"""
+GYMNASIUM = """\
+import gymnasium
+
+env = gymnasium.make("whichgoal.envs:whichgoal/Coin-v0", size=9)
+print(env.reset(seed=0)[0]["mission"], env.unwrapped.world.name)
 """
 
 
@@ -66,8 +80,11 @@ def test_a_model_is_planned_trained_and_scored_and_missed_where_it_is_not_instal
 
 
 @pytest.mark.slow
-def test_a_model_passes_the_suite_that_is_shipped(theirs: dict[str, str], tmp_path: Path) -> None:
-    (tmp_path / "test_theirs.py").write_text(SUITE)
+@pytest.mark.parametrize("suite", [OF_A_MODEL, OF_A_WORLD], ids=["model", "world"])
+def test_what_is_brought_in_passes_the_suite_that_is_shipped(
+    suite: str, theirs: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "test_theirs.py").write_text(suite)
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_theirs.py"],
         cwd=tmp_path,
@@ -78,3 +95,29 @@ def test_a_model_passes_the_suite_that_is_shipped(theirs: dict[str, str], tmp_pa
     )
     assert ran.returncode == 0, ran.stdout
     assert " passed" in ran.stdout
+
+
+@pytest.mark.slow
+def test_a_world_is_made_planned_and_played_as_ours_are(
+    theirs: dict[str, str], tmp_path: Path
+) -> None:
+    made = [sys.executable, "-c", GYMNASIUM]
+    env = {**os.environ, **theirs}
+    said = subprocess.run(made, env=env, capture_output=True, text=True, check=True).stdout
+    assert said == "get the coin coin\n"
+    sweep = tmp_path / "theirs.yaml"
+    sweep.write_text(
+        SWEEP.replace("name: arrow_maze, size: 7, test_size: 9", "name: coin").replace(
+            "world.agreement.arrow", "world.agreement.end"
+        )
+    )
+    (planned,) = json.loads(done("plan", sweep, "--storage", tmp_path, "--json", **theirs))[
+        "trials"
+    ]
+    assert planned["arch"] == "tiny_gru"
+    code, _, err = ended(whichgoal("plan", sweep, "--storage", tmp_path, PYTHONPATH=str(ROOT)))
+    assert code != 0
+    assert "unknown world 'coin'; allowed: arrow_maze, keys_and_chests" in err
+    play = ("play", "--reference", "goal", "--world", "coin", "--gif", tmp_path / "coin.gif")
+    done(*play, **theirs)
+    assert (tmp_path / "coin.gif").stat().st_size > 1000

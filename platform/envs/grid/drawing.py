@@ -45,8 +45,8 @@ def text(levels: GridLevels, *, color: bool) -> str:
         for x in range(board.shape[0]):
             kind, shade = IDX_TO_OBJECT[int(board[x, y, 0])], IDX_TO_COLOR[int(board[x, y, 1])]
             glyph, code = _GLYPHS.get(kind, "  "), _ANSI.get(shade, 37)
-            if kind == "wall":
-                code = 90
+            if kind == "wall":  # a colored one means something
+                glyph, code = ("██", 90) if shade == "grey" else ("▓▓", code)
             if kind == "floor" and shade != "green":  # only green floor is an arrow
                 glyph = "░░"
             if (x, y) == (x0, y0):

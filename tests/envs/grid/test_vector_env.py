@@ -178,21 +178,6 @@ def test_levels_given_are_played_by_row_and_then_by_stride() -> None:
     assert env.row.tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize("name", WORLDS)
-def test_same_seed_same_levels_whatever_the_number_of_environments(name: str) -> None:
-    world = world_named(name)
-    small = GridVectorEnv(world, world.Design(), 3, ends_on=())
-    large = GridVectorEnv(world, world.Design(), 8, ends_on=())
-    small.reset(seed=7), large.reset(seed=7)
-    for row in actions_of(8, 600):
-        images, *_ = large.step(row)
-        assert np.array_equal(small.step(row[:3])[0], images[:3])
-    boards = large.levels_now.board.copy()
-    assert len({board.tobytes() for board in boards}) > 1
-    large.reset(seed=8)
-    assert not np.array_equal(large.levels_now.board, boards)
-
-
 def test_a_reset_without_a_seed_goes_on_and_the_constructors_seed_is_the_first() -> None:
     first = GridVectorEnv(WORLD, DESIGN, 4, seed=5)
     second = GridVectorEnv(WORLD, DESIGN, 4)
