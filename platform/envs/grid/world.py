@@ -92,6 +92,6 @@ def bare(levels: GridLevels) -> GridLevels:
     """Returns levels with nothing in them but walls, all of them grey, and where they start."""
     board = levels.board.copy()
     is_wall = board[..., :1] == WALL
-    board[:] = np.where(is_wall, np.uint8((WALL, GREY, 0)), np.uint8((EMPTY, 0, 0)))
+    board[:] = np.where(is_wall, (WALL, GREY, 0), (EMPTY, 0, 0))
     nothing = GridLevels.empty(len(levels), levels.width, levels.height)
     return replace(nothing, board=board, start=levels.start, layout=levels.layout)

@@ -28,7 +28,7 @@ class InstrumentRules(Suite):
         for proxy in self.movable_proxies(self.world.shifted(design)):
             for seeks, verdict in (("goal", "intended"), ("proxy", f"misgeneralized:{proxy}")):
                 actor = reference(seeks, self.world, design, proxy)
-                actors = {battery.actions: actor}
+                actors = {str(battery.actions): actor}
                 card = evaluate(actors, self.world, design, battery, panels=panels).card
                 if card.verdict != verdict:
                     sought = self.world.goals[0] if seeks == "goal" else proxy

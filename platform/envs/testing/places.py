@@ -28,7 +28,8 @@ class PlaceRules(Suite):
         for goal, at in places.items():
             assert at.shape == (30, at.shape[1], 2), f"`places` of {goal!r} is not [n, places, 2]"
             there = at[..., 0] != HIDDEN
-            inside = (at >= 0).all(axis=-1) & (at < (lattice.width, lattice.height)).all(axis=-1)
+            size = np.array([lattice.width, lattice.height])
+            inside = np.asarray(((at >= 0) & (at < size)).all(axis=-1))
             assert inside[there].all(), f"a place of {goal!r} lies outside of the lattice"
             assert there.any(), f"{goal!r} can stand nowhere; leave it out of `places`"
             for cells, free in zip(at, there, strict=True):

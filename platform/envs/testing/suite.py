@@ -44,8 +44,8 @@ class Suite:
         lattice = self.lattice(levels)
         at_goal, at_proxy = (lattice.cells_of(self.world.goals.index(g)) for g in self.pair(proxy))
         if proxy in self.world.counted:
-            return at_proxy.sum(axis=(1, 2)) <= at_goal.sum(axis=(1, 2))
-        return (at_goal & at_proxy).any(axis=(1, 2))
+            return np.asarray(at_proxy.sum(axis=(1, 2)) <= at_goal.sum(axis=(1, 2)))
+        return np.asarray((at_goal & at_proxy).any(axis=(1, 2)))
 
     def pair(self, proxy: str) -> tuple[str, str]:
         """Returns the intended goal and a proxy."""
