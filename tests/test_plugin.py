@@ -15,13 +15,13 @@ from commands import done, ended, whichgoal
 ROOT = Path(__file__).parent.parent
 SWEEP = """\
 name: theirs
-question: Is a model of another package trained as ours are?
+question: Are a world and a model of another package used as ours are?
 base:
-  world: {name: arrow_maze, size: 7, test_size: 9}
+  world: {name: coin, size: 9, test_size: 11}
   model: {arch: tiny_gru, capacity: 10_000, runs: 2}
   train: {env_steps: 512, num_envs: 16, rollout_len: 32, minibatch_size: 256, num_checkpoints: 1}
 axes:
-  world.agreement.arrow: [1.0]
+  world.agreement.end: [1.0]
 battery: {episodes: 16}
 limits: {max_concurrent: 1}
 """
@@ -60,7 +60,7 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_a_model_is_planned_trained_and_scored_and_missed_where_it_is_not_installed(
+def test_a_world_and_a_model_are_planned_trained_and_scored_and_missed_where_it_is_not_installed(
     theirs: dict[str, str], tmp_path: Path
 ) -> None:
     sweep, runs = tmp_path / "theirs.yaml", tmp_path / "runs"
@@ -71,6 +71,9 @@ def test_a_model_is_planned_trained_and_scored_and_missed_where_it_is_not_instal
     (trial,) = (runs / "trials").iterdir()
     assert json.loads((trial / "scorecard.json").read_text())["verdict"] == "untrained"
     spec = json.loads((trial / "spec.json").read_text())
+    for stage in ("probe", "score"):
+        marker = json.loads((trial / "done" / f"{stage}.json").read_text())
+        assert "world_code" in marker["inputs"]
     assert (spec["model"]["runs"], spec["ppo"]["lr"]) == (2, 5e-4)
     anew = ("score", trial / "checkpoints" / "000000000512", "--episodes", 16)
     code, _, err = ended(whichgoal(*anew, PYTHONPATH=str(ROOT)))
@@ -98,7 +101,7 @@ def test_what_is_brought_in_passes_the_suite_that_is_shipped(
 
 
 @pytest.mark.slow
-def test_a_world_is_made_planned_and_played_as_ours_are(
+def test_a_world_is_made_and_played_as_ours_are_and_missed_where_it_is_not_installed(
     theirs: dict[str, str], tmp_path: Path
 ) -> None:
     made = [sys.executable, "-c", GYMNASIUM]
@@ -106,15 +109,7 @@ def test_a_world_is_made_planned_and_played_as_ours_are(
     said = subprocess.run(made, env=env, capture_output=True, text=True, check=True).stdout
     assert said == "get the coin coin\n"
     sweep = tmp_path / "theirs.yaml"
-    sweep.write_text(
-        SWEEP.replace("name: arrow_maze, size: 7, test_size: 9", "name: coin").replace(
-            "world.agreement.arrow", "world.agreement.end"
-        )
-    )
-    (planned,) = json.loads(done("plan", sweep, "--storage", tmp_path, "--json", **theirs))[
-        "trials"
-    ]
-    assert planned["arch"] == "tiny_gru"
+    sweep.write_text(SWEEP)
     code, _, err = ended(whichgoal("plan", sweep, "--storage", tmp_path, PYTHONPATH=str(ROOT)))
     assert code != 0
     assert "unknown world 'coin'; allowed: arrow_maze, keys_and_chests" in err
