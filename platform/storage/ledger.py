@@ -136,7 +136,15 @@ class TrialFolder:
     def marker(self, stage: Stage) -> Mapping[str, Any] | None:
         """Returns a stage's marker, None without a sound one; its products are not looked at."""
         if stage not in self._markers:
-            self._markers[stage] = self._read_marker(stage)
+            record = read_json(self._marker_path(stage))
+            sound = (
+                record.get("stage") == stage
+                and isinstance(record.get("products"), dict)
+                and record["products"]
+                and isinstance(record.get("inputs"), dict)
+                and all(map(self._is_inside, record["products"]))
+            )
+            self._markers[stage] = record if sound else None
         return self._markers[stage]
 
     def products(self, stage: Stage) -> Mapping[str, str] | None:
@@ -205,17 +213,6 @@ class TrialFolder:
 
     def _marker_path(self, stage: Stage) -> Path:
         return self.path / "done" / f"{stage}.json"
-
-    def _read_marker(self, stage: Stage) -> Mapping[str, Any] | None:
-        record = read_json(self._marker_path(stage))
-        sound = (
-            record.get("stage") == stage
-            and isinstance(record.get("products"), dict)
-            and record["products"]
-            and isinstance(record.get("inputs"), dict)
-            and all(map(self._is_inside, record["products"]))
-        )
-        return record if sound else None
 
     @cached_property
     def _resolved(self) -> str:

@@ -198,10 +198,8 @@ class Remote:
 
 def _token(about: dict[str, Any]) -> str:
     """Returns what changes when a remote file does."""
-    for key in ("ETag", "etag", "md5Hash", "content_md5"):
-        if about.get(key):
-            return str(about[key]).strip('"')
-    return str(about.get("LastModified") or about.get("mtime") or about.get("updated"))
+    keys = ("ETag", "etag", "md5Hash", "content_md5", "LastModified", "mtime", "updated")
+    return str(next((about[key] for key in keys if about.get(key)), None)).strip('"')
 
 
 def _entry(about: dict[str, Any], stat: os.stat_result) -> list[Any]:

@@ -88,8 +88,6 @@ class Storage:
 
 def cache_folder() -> Path:
     """Returns where this machine's copies of remote storages lie: `WHICHGOAL_CACHE`, if set."""
-    given = os.environ.get("WHICHGOAL_CACHE")
-    if given:
-        return Path(given).expanduser().absolute()
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser().absolute() / "whichgoal"
+    folder = os.environ.get("WHICHGOAL_CACHE") or f"{base}/whichgoal"
+    return Path(folder).expanduser().absolute()

@@ -27,6 +27,8 @@ def _list_of(kind: pa.DataType) -> pa.DataType:
     return pa.list_(pa.field("element", kind, nullable=False))
 
 
+_INTEGERS = _list_of(pa.int32())
+
 _CHECKPOINT = (
     _field("trial", pa.string(), "id of the trial; empty for an agent that was not trained by one"),
     _field("env_steps", pa.int64(), "env steps that the checkpoint was trained for"),
@@ -54,19 +56,19 @@ EPISODES = pa.schema(
         _field("goals", _list_of(pa.string()), "names of the world's goals; the first is intended"),
         _field(
             "first_contact",
-            _list_of(pa.int32()),
+            _INTEGERS,
             "per goal: env steps taken when it was first touched (1: first action); -1 never",
         ),
         _field(
             "shortest",
-            _list_of(pa.int32()),
+            _INTEGERS,
             "per goal: fewest env steps in which it can be touched from the start; -1 not at all",
         ),
-        _field("last_contact", _list_of(pa.int32()), "per goal: env steps at its last payment"),
-        _field("paid", _list_of(pa.int32()), "per goal: how often it was paid"),
+        _field("last_contact", _INTEGERS, "per goal: env steps at its last payment"),
+        _field("paid", _INTEGERS, "per goal: how often it was paid"),
         _field(
             "surplus",
-            _list_of(pa.int32()),
+            _INTEGERS,
             "per goal: how often it was paid after the intended goal's last payment",
         ),
         _field("attainable", pa.int32(), "how often the intended goal can be paid at most"),
@@ -89,7 +91,7 @@ EPISODES = pa.schema(
         ),
         _field(
             "path",
-            _list_of(pa.int32()),
+            _INTEGERS,
             "pose before each step and after the last: x + 256 * y + 65536 * heading",
         ),
     ],
@@ -120,16 +122,14 @@ def pack_pose(pose: NDArray[np.integer]) -> NDArray[np.int32]:
 def list_column(rows: NDArray[np.int32]) -> pa.ListArray:
     """Returns `int32 [n, k]` as a list column: n lists of length k."""
     n, k = rows.shape
-    return ragged_column(np.ascontiguousarray(rows).reshape(-1), np.full(n, k))
+    return ragged_column(rows.reshape(-1), np.full(n, k))
 
 
 def ragged_column(values: NDArray[np.int32], lengths: NDArray[np.integer]) -> pa.ListArray:
     """Returns a list column whose row i holds the next `lengths[i]` of `values`."""
     offsets = np.zeros(len(lengths) + 1, np.int32)
     np.cumsum(lengths, out=offsets[1:])
-    return pa.ListArray.from_arrays(
-        pa.array(offsets), pa.array(values, pa.int32()), type=_list_of(pa.int32())
-    )
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values, pa.int32()), type=_INTEGERS)
 
 
 def check(table: pa.Table, schema: pa.Schema, source: str = "the table") -> pa.Table:
@@ -139,14 +139,12 @@ def check(table: pa.Table, schema: pa.Schema, source: str = "the table") -> pa.T
         ValueError: A column is missing, unknown or of another type; says which and what is allowed.
     """
     what = schema.metadata[b"table"].decode()
-    missing = [name for name in schema.names if name not in table.schema.names]
-    unknown = [name for name in table.schema.names if name not in schema.names]
-    if missing or unknown:
-        parts = [
-            f"{kind} columns: {', '.join(names)}"
-            for kind, names in (("missing", missing), ("unknown", unknown))
-            if names
-        ]
+    wrong = {
+        "missing": [name for name in schema.names if name not in table.schema.names],
+        "unknown": [name for name in table.schema.names if name not in schema.names],
+    }
+    parts = [f"{kind} columns: {', '.join(names)}" for kind, names in wrong.items() if names]
+    if parts:
         raise ValueError(f"{source} is not a table of {what}; {'; '.join(parts)}")
     for field in schema:
         given = table.schema.field(field.name)

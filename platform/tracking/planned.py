@@ -62,8 +62,8 @@ class Planned:
 
         By the sweep's battery, and by code that counts: others are to be scored again.
         """
-        found = map(self._reading, self.trials if trials is None else trials)
-        counting = codes_that_count(self._codes)
+        found = [self._reading(one) for one in (self.trials if trials is None else trials)]
+        counting = codes_that_count(self._codes)  # also of those that were read just now
         return [one.agent for one in found if one.agent and one.agent.code in counting]
 
     def answer(self) -> str:

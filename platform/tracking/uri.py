@@ -101,9 +101,7 @@ def _check_sqlite(uri: str) -> None:
     try:
         if not path.exists():
             above = next(folder for folder in path.parents if folder.exists())
-            with tempfile.TemporaryFile(
-                dir=above
-            ):  # proves that it can be made, and leaves nothing
+            with tempfile.TemporaryFile(dir=above):  # it can be made; nothing is left behind
                 return
         store = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=_ANSWER_S)
         with closing(store) as connection:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from whichgoal.compare.cells import CAPACITY, Cell, sized_by
 from whichgoal.compare.estimate import cell_name
@@ -38,7 +38,8 @@ def draw(cells: Sequence[Cell], proxy: str, path: Path, question: str = "") -> N
     shown = [cell for cell in cells if cell.competent]
     panels: dict[str, list[Cell]] = {}
     for cell in shown:
-        panels.setdefault(_rest(cell.choices), []).append(cell)
+        rest = {k: v for k, v in cell.choices.items() if k not in (_ARCH, CAPACITY)}
+        panels.setdefault(cell_name(rest), []).append(cell)
     names = list(dict.fromkeys(str(cell.choices.get(_ARCH, "")) for cell in shown))
     columns = min(len(panels), MOST_PANELS, 4)
     rows = -(-min(len(panels), MOST_PANELS) // columns)
@@ -65,11 +66,8 @@ def draw(cells: Sequence[Cell], proxy: str, path: Path, question: str = "") -> N
     if question:
         figure.suptitle(question, fontsize=10, wrap=True)
     if names != [""]:
-        handles = grid.flat[0].get_legend_handles_labels()
-        by_name = dict(zip(handles[1], handles[0], strict=True))
-        figure.legend(
-            by_name.values(), by_name, loc="outside right center", frameon=False, fontsize=9
-        )
+        lines = grid.flat[0].get_legend_handles_labels()
+        figure.legend(*lines, loc="outside right center", frameon=False, fontsize=9)
     with replacing(path) as file:
         figure.savefig(file, format=path.suffix.lstrip(".") or "png", dpi=130)
 
@@ -79,10 +77,9 @@ def _line(ax: Axes, cells: Sequence[Cell], proxy: str, place: int, apart: float,
     ordered = sorted(cells, key=lambda cell: cell.size)
     rates = [cell.rate(cell.adoption[proxy].hits, cell.competent) for cell in ordered]
     x = [cell.size * 10**apart for cell in ordered]
-    y = [rate.value for rate in rates]
     ax.errorbar(
         x,
-        y,
+        [rate.value for rate in rates],
         yerr=[
             [max(0.0, rate.value - rate.low) for rate in rates],
             [max(0.0, rate.high - rate.value) for rate in rates],
@@ -110,8 +107,3 @@ def _set_sizes(ax: Axes, cells: Sequence[Cell]) -> None:
     ax.xaxis.set_major_locator(FixedLocator(ticks))
     ax.xaxis.set_major_formatter(EngFormatter(places=0, sep=""))
     ax.xaxis.set_minor_locator(NullLocator())
-
-
-def _rest(choices: Mapping[str, Any]) -> str:
-    """Returns the name of a cell's panel: its choices but for architecture and capacity."""
-    return cell_name({k: v for k, v in choices.items() if k not in (_ARCH, CAPACITY)})
