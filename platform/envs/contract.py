@@ -336,6 +336,10 @@ class World(ABC):
 
         goal -> `int16 [n, places, 2]`, the goal's cell (x, y) when it stands at that place, or
         `HIDDEN` where it cannot. Two goals swap by swapping their place numbers.
+
+        At least one proxy can be moved, in most layouts to one of three places or more: where it is
+        told from the goal, and where it is moved to. What cannot be moved (a side of the board) is
+        a goal that is logged, and no proxy that the battery tells from the goal; give it a mark.
         """
 
     @abstractmethod

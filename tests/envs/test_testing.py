@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from gap_maze import GapMaze, UntoldGapMaze
 
-from whichgoal.envs.contract import PLACEBO
+from whichgoal.envs.contract import HIDDEN, PLACEBO
 from whichgoal.envs.grid.arrow_maze import ArrowMaze, ArrowMazeDesign
 from whichgoal.envs.grid.kind import Grid
 from whichgoal.envs.grid.levels import GridLevels
@@ -88,6 +88,12 @@ def at_each_cell_twice(self, design, layouts):
     return {goal: np.concatenate([at, at], axis=1) for goal, at in found.items()}
 
 
+def at_two_places(self, design, layouts):
+    found = ArrowMaze.places(self, design, layouts)
+    there = np.cumsum(found["arrow"][..., :1] != HIDDEN, axis=1)
+    return {**found, "arrow": np.where(there <= 2, found["arrow"], HIDDEN)}
+
+
 class Unfollowed(Grid):
     """A kind whose lattice knows no walls."""
 
@@ -131,6 +137,7 @@ BROKEN = [
     ),
     (broken(agreeing=lambda self, design: design), "a_proxy_agrees", "`agreeing`"),
     (broken(places=at_each_cell_twice), "places_are_cells", "two places of 'end' are one cell"),
+    (broken(places=at_two_places), "places_are_cells", "'arrow' can stand at fewer than three"),
     (broken(place=in_the_layouts_themselves), "a_goal_is_logged", "copy what you change"),
     (broken(place=placed(paid_twice)), "a_goal_is_logged", "'arrow' pays elsewhere, too"),
     (broken(place=seen_though_hidden), "a_goal_is_marked", "from nowhere does a view change"),

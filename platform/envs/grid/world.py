@@ -46,7 +46,8 @@ class GridWorld(contract.World):
         `streams` is `uint64 [N]` (one random stream per row, see `whichgoal.envs.rng`), `rows` is
         `int64 [m]`, the rows to write, and `levels` is `LevelArrays` of N rows. It overwrites the
         given rows entirely. It is compiled by `whichgoal.numba_cache.njit`; a plain Python function
-        does it, too, slowly.
+        does it, too, slowly. With `cache=True` let all compiled functions of your own that it calls
+        be in its file: numba does not notice a change in another.
         """
 
     def generate(

@@ -140,12 +140,12 @@ class LevelRules(Suite):
         for other in (design, world.shifted(design), world.surplus(design)):
             if other is None:
                 continue
-            levels = world.generate(other, 300, 1)
+            levels = world.generate(other, 100, 1)
             lattice = self.lattice(levels)
             counted = world.goals[0] in world.counted
             attainable, fewest = completion(lattice, 0, counted=counted)
             assert (attainable > 0).all(), (
-                f"in {(attainable == 0).sum()} of 300 levels the intended goal cannot be reached "
+                f"in {(attainable == 0).sum()} of 100 levels the intended goal cannot be reached "
                 "by the moves of the lattice"
             )
             steps = shortest_steps(lattice, len(world.goals))[:, 0]
@@ -155,7 +155,7 @@ class LevelRules(Suite):
             )
             short = 2 * fewest > levels.limit
             assert short.mean() <= 0.05, (
-                f"in {short.sum()} of 300 levels `limit` is less than twice the fewest steps to "
+                f"in {short.sum()} of 100 levels `limit` is less than twice the fewest steps to "
                 f"the goal ({fewest[short][:3].tolist()} steps, limits "
                 f"{levels.limit[short][:3].tolist()}); leave time to search"
             )

@@ -32,6 +32,10 @@ class PlaceRules(Suite):
             inside = np.asarray(((at >= 0) & (at < size)).all(axis=-1))
             assert inside[there].all(), f"a place of {goal!r} lies outside of the lattice"
             assert there.any(), f"{goal!r} can stand nowhere; leave it out of `places`"
+            assert goal == world.goals[0] or (there.sum(axis=1) >= 3).mean() > 0.5, (
+                f"in most layouts {goal!r} can stand at fewer than three places: the goal's, its "
+                "own, and one that it is moved to. Give it more, or leave it out of `places`"
+            )
             for cells, free in zip(at, there, strict=True):
                 assert len({tuple(cell) for cell in cells[free].tolist()}) == free.sum(), (
                     f"two places of {goal!r} are one cell"

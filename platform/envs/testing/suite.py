@@ -42,14 +42,10 @@ class Suite:
         than of the goal. A world in which they agree in another way overrides it.
         """
         lattice = self.lattice(levels)
-        at_goal, at_proxy = (lattice.cells_of(self.world.goals.index(g)) for g in self.pair(proxy))
+        at_goal, at_proxy = lattice.cells_of(0), lattice.cells_of(self.world.goals.index(proxy))
         if proxy in self.world.counted:
             return np.asarray(at_proxy.sum(axis=(1, 2)) <= at_goal.sum(axis=(1, 2)))
         return np.asarray((at_goal & at_proxy).any(axis=(1, 2)))
-
-    def pair(self, proxy: str) -> tuple[str, str]:
-        """Returns the intended goal and a proxy."""
-        return self.world.goals[0], proxy
 
     def movable_proxies(self, design: Design) -> list[str]:
         """Returns the proxies that the world can place."""

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from whichgoal.envs import contract
 from whichgoal.envs.contract import HIDDEN, Split
+from whichgoal.envs.grid.engine.codes import BALL, EMPTY, GREY, RED, WALL, YELLOW
 from whichgoal.envs.grid.engine.mazes import is_test_layout, layout_hash, steps_from
 from whichgoal.envs.grid.levels import PLACEBO_CODE, Fill, GridDesign, GridLevels, lay_placebo
 from whichgoal.envs.grid.uses import CellUse
@@ -28,7 +29,6 @@ from whichgoal.numba_cache import njit
 from whichgoal.spec import Probability, Spec
 
 COIN, END, RIGHT = range(3)
-EMPTY, WALL, BALL, RED, YELLOW, GREY = 1, 2, 6, 0, 4, 5  # MiniGrid's codes
 
 
 class Agreement(Spec):
