@@ -26,7 +26,9 @@ class OurOwn(WorldConformance):
     test_the_battery_names_the_goals_of_scripted_agents = None
 
     def designs(self):
-        return {**super().designs(), "whole board": self.world.Design(view="full")}
+        first, *others = super().designs().items()
+        whole = first[1].model_copy(update={"view": "full"})
+        return {first[0]: first[1], **dict(others), "whole board": whole}
 
 
 class TestArrowMaze(OurOwn):
