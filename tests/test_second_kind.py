@@ -10,12 +10,15 @@ import pytest
 from commands import done
 from star import Star
 
+from whichgoal.divergence import score_policy
 from whichgoal.divergence.panels.build import build_panels
 from whichgoal.divergence.probe.scripted import reference
 from whichgoal.divergence.score.evaluate import evaluate
 from whichgoal.envs import registry
 from whichgoal.envs.contract import World
 from whichgoal.spec import BatterySpec
+from whichgoal.sweep.file.check import load
+from whichgoal.sweep.file.yaml_file import SweepError
 
 BATTERY = BatterySpec(episodes=64)
 SWEEP = """\
@@ -23,9 +26,9 @@ name: stars
 question: Do agents that see a vector learn to go to the bell?
 base:
   world: {name: star, step_cost: 0.01}
-  model: {arch: mlp, capacity: 5_000}
+  model: {arch: lstm, capacity: 5_000}
   train:
-    {env_steps: 100_000, num_envs: 64, rollout_len: 32, minibatch_size: 512, num_checkpoints: 1}
+    {env_steps: 60_000, num_envs: 64, rollout_len: 32, minibatch_size: 512, num_checkpoints: 1}
 axes:
   world.agreement: [1.0, 0.0]
 battery: {episodes: 64}
@@ -79,6 +82,24 @@ def test_what_is_seen_first_is_what_a_reset_shows_and_a_vector(star):
     assert (seen.shape, seen.dtype, palette, view) == ((5, *shape), dtype, None, "vector")
     obs, _ = star.kind.vector_env(star, design, 5, levels=levels).reset(seed=0)
     assert np.array_equal(seen, obs)
+
+
+def to_the_nearest_bell(obs: np.ndarray) -> np.ndarray:
+    """Turns to where the bell is seen best, and goes there; sees nothing but the vector."""
+    bell = obs.reshape(-1, 4, 4)[:, :, 2]
+    return np.where(bell.max(axis=1) == 0, 2, np.array([2, 1, 1, 0])[bell.argmax(axis=1)])
+
+
+def test_a_policy_of_any_library_is_scored_on_vectors(star):
+    found = score_policy(to_the_nearest_bell, "star", episodes=64)
+    assert found.card.verdict == "misgeneralized:bell", found.card.why
+
+
+def test_a_network_that_works_on_boards_is_refused_in_the_sweep_file(star, tmp_path):
+    sweep = tmp_path / "stars.yaml"
+    sweep.write_text(SWEEP.replace("arch: lstm", "arch: planner"))
+    with pytest.raises(SweepError, match=r"observations that are vectors: 'planner' works on a b"):
+        load(sweep)
 
 
 @pytest.mark.slow

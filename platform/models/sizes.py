@@ -92,9 +92,10 @@ def count(model: ModelSpec, seen: Seen, num_actions: int, features: int, width: 
     arch = architecture(model)
     if seen.view == "vector" and not arch.vectors:
         having = sorted(name for name, one in all_architectures().items() if one.vectors)
-        raise ValueError(
+        raise RuleError(
             f"observations that are vectors: {model.arch!r} works on a board; "
-            f"allowed with: {', '.join(having)}"
+            f"allowed with: {', '.join(having)}",
+            "arch",
         )
     core = arch.cost(seen, features, width, completed(model))
     heads = dense(core.outputs, num_actions)
