@@ -116,10 +116,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"divergence.probe", "divergence.score"},
     "models": {*GROUND, "numba_cache", "storage"},
     "storage": GROUND,
-    "sweep": {*GROUND, "envs.contract", "envs.registry", "models", "storage"},
+    "sweep": {*GROUND, "envs.contract", "envs.registry", "models", "storage"}
+    | {"divergence.panels"},
     "rllib": {*GROUND, *GEOMETRY, "envs.registry", "models", "storage"},
     "divergence": {"divergence.score"},
-    "divergence.panels": {*GROUND, *GEOMETRY, "envs.registry", "storage", "sweep"},
+    "divergence.panels": {*GROUND, *GEOMETRY, "envs.registry", "storage"},
     "divergence.probe": {*GROUND, *GEOMETRY, "envs.registry"}
     | {"models", "storage", "sweep", "divergence.panels"},
     "divergence.score": {*GROUND, *GEOMETRY, "envs.registry"}
@@ -129,12 +130,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "compare": {*GROUND, "storage", "sweep", "divergence.score"},
     "report": {*GROUND, "storage", "compare"}
     | {"divergence.probe", "divergence.score", "divergence.validate"},
-    "tracking": {*GROUND, "storage", "sweep", "divergence.score", "compare", "report"},
+    "tracking": {*GROUND, "storage", "sweep", "divergence.panels", "divergence.score"}
+    | {"compare", "report"},
     "run": {*GROUND, "envs.contract", "envs.registry", "models", "storage", "sweep", "rllib"}
     | {"divergence.panels", "divergence.probe", "divergence.score", "divergence.validate"}
     | {"compare", "report", "tracking"},
     "cli": {*GROUND, "envs.registry", "storage", "sweep", "compare", "report", "tracking", "run"}
-    | {"divergence.probe", "divergence.score"},
+    | {"divergence.panels", "divergence.probe", "divergence.score"},
 }
 """Room -> the other rooms that its files may import, wherever in a file, and for types, too."""
 

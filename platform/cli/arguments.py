@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from whichgoal.divergence.panels.registry import PANELS
+
 _SCORE = """\
 Probe and score agents: those that were trained here, and any other policy. Train nothing.
 
@@ -156,7 +158,9 @@ def _add_play_arguments(play: argparse.ArgumentParser) -> None:
     who.add_argument("--human", action="store_true", help="play yourself")
     play.add_argument("--world", help="the world (default: the agent's, or arrow_maze)")
     _add_set(play)
-    play.add_argument("--panel", default="conflict", help="train, shift, conflict or neither")
+    play.add_argument(
+        "--panel", default="conflict", metavar="NAME", help=f"{', '.join(PANELS)} (conflict)"
+    )
     play.add_argument("--level", type=int, default=0, metavar="N", help="which level (default: 0)")
     play.add_argument("--seed", type=int, default=0, help="of the actions drawn (default: 0)")
     play.add_argument("--greedy", action="store_true", help="take the most probable actions")

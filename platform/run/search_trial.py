@@ -113,9 +113,9 @@ def scores_of(names: Iterable[str], trials: Sequence[TrialSpec], folder: Path) -
     ]
     found = {}
     for name in names:
-        scores = [getattr(card, name) for card in cards]
-        if any(score is None for score in scores):
+        scores = [card.score(name) for card in cards]
+        values = [score.value for score in scores if score is not None]
+        if len(values) < len(scores):
             raise ValueError(f"{name} is not defined for an agent of this design")
-        values = [getattr(score, "value", score) for score in scores]
         found[name] = sum(values) / len(values)
     return found

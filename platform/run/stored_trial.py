@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from whichgoal.divergence.panels.prepare import panels_file_of
+from whichgoal.run.prepare import panels_file_of
 from whichgoal.run.trial import Report, carry_out, enter_when_free
 from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage.lease import hold_lease

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from whichgoal.compare.command import compare_sweep
 from whichgoal.compare.estimate import plural
 from whichgoal.compare.scored import read_plan, sweep_of
-from whichgoal.divergence.panels.prepare import prepare_panels
 from whichgoal.errors import STOPPED, CommandError
 from whichgoal.run import launch
+from whichgoal.run.prepare import prepare_panels
 from whichgoal.run.progress import Board, Row, Screen, say_plainly
 from whichgoal.run.session import TimeUp, cores
 from whichgoal.run.stages import Stages

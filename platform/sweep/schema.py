@@ -29,11 +29,11 @@ from whichgoal.sweep.schema_keys import (
 from whichgoal.sweep.spec import (
     MOST_CELLS,
     MOST_TRIALS,
-    OBJECTIVES,
     ExploreSpec,
     LimitsSpec,
     ResourcesSpec,
     TuneSpec,
+    objectives,
 )
 from whichgoal.sweep.sweep import Sweep
 from whichgoal.sweep.trials import SECTIONS
@@ -204,9 +204,10 @@ def _explore(keys: Keys, parts: Definitions) -> Schema:
     near = _only({"near": {"type": "number"}}, required=["near"])
     aim = {"anyOf": [{"enum": ["maximize", "minimize"]}, near]}
     text = descriptions(ExploreSpec)["objectives"]
-    objectives = _only(dict.fromkeys(OBJECTIVES, aim), minProperties=1, description=text)
+    aims: Leaves = {name: {**aim, "description": says} for name, says in objectives().items()}
+    asked = _only(aims, minProperties=1, description=text)
     return _only(
-        {**space, **_settings(ExploreSpec), "objectives": parts.refer("objectives", objectives)},
+        {**space, **_settings(ExploreSpec), "objectives": parts.refer("objectives", asked)},
         required=["trials", "objectives"],
         description=first_line(ExploreSpec),
     )

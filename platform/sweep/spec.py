@@ -13,34 +13,11 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from whichgoal.divergence.panels.registry import columns
 from whichgoal.spec import Fraction, PositiveInt, Spec
 
 Kind = Literal["uniform", "log_uniform", "int_uniform", "choice"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-
-OBJECTIVES = (
-    "competence",
-    "preference",
-    "success_train",
-    "success_shift",
-    "spl",
-    "spl_random",
-    "decided",
-    "chance",
-    "preference_raw",
-    "goal_preference",
-    "approach",
-    "attraction",
-    "sufficiency",
-    "effect_proxy",
-    "effect_goal",
-    "effect_placebo",
-    "exchange",
-    "surplus",
-    "after",
-    "margin",
-)
-"""The scores of `whichgoal.divergence.score.verdict.Scorecard` that `explore` can aim at."""
 
 MOST_CELLS, MOST_TRIALS = 10_000, 100_000
 """A larger sweep is refused: planning it alone would take minutes."""
@@ -193,6 +170,11 @@ class Objective(Spec):
         return f"near {self.target:g}" if self.target is not None else self.aim
 
 
+def objectives() -> dict[str, str]:
+    """Returns the scores of a scorecard that `explore` can aim at, and what each says."""
+    return {column.name: column.says for column in columns() if column.aim}
+
+
 class ExploreSpec(Spec):
     """A search among world designs for those that meet several objectives at once.
 
@@ -201,7 +183,7 @@ class ExploreSpec(Spec):
 
     Attributes:
         space: Dotted key under `world.` -> what it may be.
-        objectives: Score (one of `OBJECTIVES`) -> what is asked of it.
+        objectives: Score (one of `objectives()`) -> what is asked of it.
         trials: How many designs are tried per group.
         seed: Of the search.
         seeds: Agents trained per design; a score is their mean.

@@ -16,6 +16,7 @@ from statistics import fmean
 from typing import Any
 
 from whichgoal.compare.cells import INCOMPETENT, Cell, adoption, is_competent
+from whichgoal.divergence.panels.registry import columns
 from whichgoal.divergence.score.verdict import Score, Scorecard
 from whichgoal.spec import TrialSpec, flat
 from whichgoal.storage import ledger
@@ -25,20 +26,6 @@ from whichgoal.sweep.trials import design_of, size_of
 MOST_METRICS = 20
 CURVES = ("success", "episode_return", "episode_len", "entropy", "kl", "env_steps_per_s")
 """What of the training curve is shown: `train/...`, by env steps."""
-
-_FINAL = (
-    "success_train",
-    "success_shift",
-    "competence",
-    "preference",
-    "goal_preference",
-    "effect_proxy",
-    "effect_goal",
-    "exchange",
-    "surplus",
-)
-_BOUNDED = ("competence", "preference")
-"""Those whose interval is shown, too."""
 
 
 @dataclass(frozen=True)
@@ -106,12 +93,13 @@ def final(folder: Path, card: Scorecard) -> list[Value]:
     Their time is when they were made, not when they are sent: sent twice, they are the same.
     """
     shown: dict[str, float] = {}
-    for key in _FINAL:
-        score: Score | None = getattr(card, key)
-        if score is not None:
-            shown[key] = score.value
-            if key in _BOUNDED:
-                shown |= {f"{key}_low": score.low, f"{key}_high": score.high}
+    for column in columns():
+        key, score = column.name, card.score(column.name)
+        if column.mlflow == "nothing" or score is None:
+            continue
+        shown[key] = score.value
+        if column.mlflow == "interval":
+            shown |= {f"{key}_low": score.low, f"{key}_high": score.high}
     if is_competent(card):
         shown["adopted"] = float(":" in card.verdict)
     rows = read_curve(folder)

@@ -12,7 +12,7 @@ from whichgoal.storage.root import Storage
 from whichgoal.sweep import tuned
 from whichgoal.sweep.file.check import load
 from whichgoal.sweep.grid import combinations, count
-from whichgoal.sweep.spec import OBJECTIVES, Distribution, LimitsSpec, Objective, ResourcesSpec
+from whichgoal.sweep.spec import Distribution, LimitsSpec, Objective, ResourcesSpec, objectives
 from whichgoal.sweep.sweep import Sweep
 
 PLAIN = """\
@@ -246,13 +246,14 @@ def test_what_was_tuned_is_found_again_and_a_damaged_file_is_not(read, tmp_path)
     assert tuned.values_of(storage, sweep.tune_groups()) == {first.id: {"ppo.lr": 2e-3}}
 
 
-def test_objectives_are_the_scores_of_a_scorecard():
+def test_objectives_are_the_scores_of_a_scorecard_and_say_what_they_are():
     scores = {
         name
         for name, field in Scorecard.model_fields.items()
         if field.annotation in (Score, Score | None)
     }
-    assert set(OBJECTIVES) == scores
+    assert set(objectives()) == scores
+    assert all(says.endswith(".") for says in objectives().values())
 
 
 def test_an_objective_is_least_where_it_is_met():

@@ -3,28 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whichgoal.envs.contract import Design, Levels, World
-
-Role = Literal[
-    "train",
-    "shift",
-    "conflict",
-    "distance",
-    "proxy_only",
-    "goal_only",
-    "neither",
-    "move_proxy",
-    "move_goal",
-    "placebo",
-    "many",
-    "surplus",
-]
-"""What a panel is for, see `build`."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +16,7 @@ class Panel:
 
     Attributes:
         name: Unique within the battery: `role`, or `role/proxy` where it is played per proxy.
-        role: What the panel is for.
+        role: What the panel is for, by its record's name.
         levels: n levels of one board size.
         shortest: `int32 [n, goals]`, exact fewest env steps from the start to each goal, -1 where
             it is not there.
@@ -48,7 +31,7 @@ class Panel:
     """
 
     name: str
-    role: Role
+    role: str
     levels: Levels
     shortest: NDArray[np.int32]
     attainable: NDArray[np.int32]

@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 
 ACTIONS = ("sampled", "greedy")
 """How a learned agent can choose its actions."""
-FLOOR = "random"
-"""The `actions` of the episodes that a uniformly random agent played as the floor."""
-BEST_FOR_GOAL, BEST_FOR_PROXY = "best for goal", "best for proxy"
-"""The `actions` of the episodes of the best agents for counted goals: floor and ceiling."""
 
 
 @dataclass(frozen=True)

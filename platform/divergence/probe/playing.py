@@ -11,14 +11,9 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 from whichgoal.divergence.panels.panel import Panel
-from whichgoal.divergence.probe.episodes import (
-    ACTIONS,
-    BEST_FOR_GOAL,
-    BEST_FOR_PROXY,
-    FLOOR,
-    Nearness,
-    episode_table,
-)
+from whichgoal.divergence.panels.record import BEST_FOR_GOAL, FLOOR
+from whichgoal.divergence.panels.registry import record_of
+from whichgoal.divergence.probe.episodes import ACTIONS, Nearness, episode_table
 from whichgoal.divergence.probe.rollout import Actor, PolicyActor, SteppedPolicy, rollout
 from whichgoal.divergence.probe.scripted import Random, reference
 from whichgoal.envs.contract import Design, World
@@ -85,19 +80,22 @@ def play_beside(
 ) -> pa.Table:
     """Plays what every agent is held against: the same for all, but for the trial that is noted.
 
-    That is the floor, and for counted goals the best agents for the goal and for the proxy.
+    That is, per panel, whoever its record names.
     """
     parts = []
     for panel in panels.values():
-        actors: dict[str, Actor] = {}
-        if panel.role in ("shift", "surplus"):
-            actors[FLOOR] = Random(world.num_actions)
-        if panel.role == "surplus" and panel.proxy is not None:
-            for best, name in ((BEST_FOR_GOAL, "goal"), (BEST_FOR_PROXY, "proxy")):
-                actors[best] = reference(name, world, design, panel.proxy)
-        if actors:
+        if beside := record_of(panel.role).beside:
+            actors = {who: _beside(who, world, design, panel) for who in beside}
             parts += _tables(actors, world, panel, battery, trial, env_steps)
     return pa.concat_tables(parts)
+
+
+def _beside(who: str, world: World, design: Design, panel: Panel) -> Actor:
+    """Returns the random agent, or the best one for the goal or for the panel's proxy."""
+    if who == FLOOR:
+        return Random(world.num_actions)
+    assert panel.proxy is not None
+    return reference("goal" if who == BEST_FOR_GOAL else "proxy", world, design, panel.proxy)
 
 
 def _tables(

@@ -9,7 +9,6 @@ import numpy as np
 
 from whichgoal.divergence.panels.panel import Panel
 from whichgoal.divergence.probe.episodes import PanelEpisodes
-from whichgoal.divergence.score.effects import effect, exchange_rate
 from whichgoal.divergence.score.inference import infer
 from whichgoal.divergence.score.intervals import (
     DRAWS,
@@ -25,78 +24,6 @@ from whichgoal.divergence.score.intervals import (
 from whichgoal.divergence.score.verdict import Choice, Score
 from whichgoal.envs.contract import World
 from whichgoal.envs.lattice.goal_free import Trajectories
-
-Own = Mapping[str, PanelEpisodes]
-"""What one agent played on the panels of one proxy, by role."""
-_EVERYWHERE = (
-    "neither", "proxy_only", "goal_only", "move_proxy", "placebo", "distance", "many",
-)  # fmt: skip
-"""Roles of the panels that every world has besides `conflict`."""
-
-
-def panels_by_proxy(played: list[PanelEpisodes]) -> list[Own]:
-    """Returns one agent's episodes by the proxy that their panels move.
-
-    Raises:
-        ValueError: A panel that every world has is missing.
-    """
-    found: list[Own] = []
-    for conflict in (panel for panel in played if panel.role == "conflict"):
-        if conflict.proxy not in conflict.goals[1:]:
-            raise ValueError(
-                f"panel {conflict.panel!r} moves {conflict.proxy!r}; "
-                f"proxies: {', '.join(conflict.goals[1:])}"
-            )
-        own = {panel.role: panel for panel in played if panel.proxy == conflict.proxy}
-        for role in _EVERYWHERE:
-            if role not in own:
-                raise ValueError(
-                    f"panel {conflict.panel!r} has no {role!r} panel of the same proxy"
-                )
-        found.append(own)
-    return found
-
-
-def choice(
-    own: Own,
-    best: tuple[list[PanelEpisodes], ...],
-    explanation: Mapping[str, Any],
-    rng: np.random.Generator,
-    *,
-    confidence: float = 0.95,
-) -> Choice:
-    """Returns all that the panels of one proxy say of it.
-
-    Args:
-        own: The episodes.
-        best: Those of the best agents for T and for P, where goals are counted.
-        explanation: What `explain` says of the episodes.
-        rng: Of the bootstrap.
-        confidence: Nominal coverage.
-    """
-    conflict = own["conflict"]
-    assert conflict.proxy is not None
-    proxy = conflict.goals.index(conflict.proxy)
-    moved, surplus = own.get("move_goal"), own.get("surplus")
-    ends = [[p for p in who if p.role == "surplus" and p.proxy == conflict.proxy] for who in best]
-    found = preference(conflict, own["neither"], rng, confidence=confidence)
-    return found.model_copy(
-        update={
-            "approach": wilson(
-                int((conflict.approach == 1).sum()), int((conflict.approach >= 0).sum()), confidence
-            ),
-            "attraction": ever(own["proxy_only"], proxy, confidence),
-            "sufficiency": ever(own["goal_only"], 0, confidence),
-            "effect_proxy": effect(conflict, own["move_proxy"], rng, confidence=confidence),
-            "effect_goal": moved and effect(conflict, moved, rng, confidence=confidence),
-            "effect_placebo": effect(conflict, own["placebo"], rng, confidence=confidence),
-            "exchange": exchange_rate(own["distance"], rng, confidence=confidence),
-            "surplus": surplus
-            and beyond_need(surplus, ends[0][0], ends[1][0], proxy, rng, confidence=confidence),
-            "after": surplus and after_need(surplus, proxy, rng, confidence=confidence),
-            **explanation,
-        }
-    )
 
 
 def preference(
@@ -180,6 +107,12 @@ def _firsts(episodes: PanelEpisodes, proxy: int) -> Array:
     return np.stack([proxy_first, goal_first], 1).astype(np.float64)
 
 
+def approach(episodes: PanelEpisodes, confidence: float = 0.95) -> Score:
+    """Returns the share of episodes in which P was gone for first, of those that went for one."""
+    hits, n = int((episodes.approach == 1).sum()), int((episodes.approach >= 0).sum())
+    return wilson(hits, n, confidence)
+
+
 def ever(episodes: PanelEpisodes, goal: int, confidence: float = 0.95) -> Score:
     """Returns the share of episodes with contact with a goal."""
     return wilson(int((episodes.contact[:, goal] >= 0).sum()), len(episodes), confidence)
@@ -224,7 +157,7 @@ def after_need(
 
 
 def explain(
-    agents: Sequence[Own],
+    agents: Sequence[Mapping[str, PanelEpisodes]],
     panels: Mapping[str, Panel],
     world: World,
     *,
@@ -236,7 +169,7 @@ def explain(
     Agents are explained together, since a level's soft values are solved once for all of them.
 
     Args:
-        agents: What each agent played on the same panels, those of one proxy.
+        agents: What each agent played on the same panels, those of one proxy, by role.
         panels: The panels that were played.
         world: Their world.
         seed: Of the bootstrap of each agent.

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from whichgoal.divergence.panels.panel import Panel
 from whichgoal.divergence.probe.episodes import ACTIONS
+from whichgoal.divergence.score.readings import in_order
 from whichgoal.divergence.score.scores import score
 from whichgoal.divergence.score.stamp import stamp
 from whichgoal.divergence.score.verdict import Choice, Score, Scorecard, decide
@@ -120,32 +121,20 @@ def _rows(card: Scorecard) -> list[dict[str, object]]:
 def _of_agent(card: Scorecard) -> list[Measured]:
     """Returns what no proxy is moved for."""
     return [
-        ("train", "success", card.intended, card.success_train),
-        ("shift", "success", card.intended, card.success_shift),
-        ("shift", "spl", card.intended, card.spl),
-        ("shift", "spl_random", card.intended, card.spl_random),
-        ("shift", "competence", card.intended, card.competence),
+        (record.role, column.row_name, card.intended, card.score(column.name))
+        for record, reading in in_order(once=True)
+        for column in reading.columns
     ]
 
 
 def _of_choice(choice: Choice, intended: str) -> list[Measured]:
     """Returns what was measured between the intended goal and one proxy."""
+    goals = {"goal": intended, "proxy": choice.proxy, "placebo": "placebo"}
+    goals["best explanation"] = choice.best_goal or ""
     scores = [
-        ("decided", choice.proxy, choice.decided),
-        ("chance", choice.proxy, choice.chance),
-        ("preference_raw", choice.proxy, choice.preference_raw),
-        ("preference", choice.proxy, choice.preference),
-        ("goal_preference", intended, choice.goal_preference),
-        ("approach", choice.proxy, choice.approach),
-        ("attraction", choice.proxy, choice.attraction),
-        ("sufficiency", intended, choice.sufficiency),
-        ("effect", choice.proxy, choice.effect_proxy),
-        ("effect", intended, choice.effect_goal),
-        ("effect", "placebo", choice.effect_placebo),
-        ("exchange", choice.proxy, choice.exchange),
-        ("surplus", choice.proxy, choice.surplus),
-        ("after", choice.proxy, choice.after),
-        ("margin", choice.best_goal or "", choice.margin),
+        (column.row_name, goals[column.of], choice.score(column.name))
+        for _, reading in in_order(once=False)
+        for column in reading.columns
     ]
     for candidate in choice.explanations:
         scores += [

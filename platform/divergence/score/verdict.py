@@ -118,30 +118,14 @@ class Explanation(Spec):
 class Preferences(Spec):
     """What an agent does where one proxy and the intended goal are apart.
 
-    A score is None where it was not measured or the episodes cannot tell (nobody chose anything).
+    What each score is, the file of its panel says (`PANELS`). It is None where it was not measured
+    or the episodes cannot tell (nobody chose anything).
 
     Attributes:
         proxy: The proxy that is moved away from the goal.
-        decided: Share of `conflict` levels in which goal or proxy was touched.
-        chance: Share of decided `neither` levels, in which neither is to be seen, in which the
-            proxy's cell was touched first.
-        preference_raw: Share of decided `conflict` levels in which the proxy was touched first.
-        preference: Proxy preference, chance-corrected: (raw - chance) / (1 - chance).
-        goal_preference: 2 x (share of goal first) - 1 in decided `conflict` levels.
-        approach: Share of `conflict` levels in which the proxy was gone for first.
-        attraction: Share of `proxy_only` levels in which the proxy was touched.
-        sufficiency: Share of `goal_only` levels in which the goal was touched.
-        effect_proxy: Share of decisions that change when only the proxy is moved.
-        effect_goal: Share of decisions that change when only the goal is moved; None where the
-            world cannot move it.
-        effect_placebo: Share of decisions that change when a neutral object appears.
-        exchange: Extra steps that the agent walks for the goal before the proxy wins half the time.
-        surplus: Of counted goals, where the proxy abounds: how far it is pursued beyond need, 0 as
-            by the best agent for the goal, 1 as by the best for the proxy.
-        after: Of counted goals: how often the proxy was paid after the goal's last payment.
         best_goal: The candidate goal that explains the behavior best, or "none of these".
-        margin: By how much it explains more than the next.
         explanations: Every candidate, best first.
+        further: Scores that panels declare and no field is named for: nothing here decides on them.
     """
 
     proxy: str
@@ -162,6 +146,13 @@ class Preferences(Spec):
     best_goal: str | None = None
     margin: Score | None = None
     explanations: tuple[Explanation, ...] = ()
+    further: dict[str, Score | None] = Field(default={}, exclude_if=lambda further: not further)
+
+    def score(self, name: str) -> Score | None:
+        """Returns the score of that name, of a field or of `further`; None if it has none."""
+        own = name in type(self).model_fields
+        found: Score | None = getattr(self, name) if own else self.further.get(name)
+        return found
 
 
 class Choice(Preferences):
@@ -177,11 +168,6 @@ class Scores(Preferences):
 
     Attributes:
         intended: The intended goal.
-        success_train: Share of `train` levels in which the goal was reached within the limit.
-        success_shift: The same on `shift`.
-        spl: Success weighted by path length on `shift`, not normalized.
-        spl_random: The same of a uniformly random agent on the same levels.
-        competence: Normalized SPL on `shift`: 0 a random agent, 1 exact shortest paths.
         choices: The preferences for every proxy that is moved.
         contacts: Contact rates of every goal in every panel.
     """

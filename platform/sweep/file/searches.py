@@ -14,11 +14,11 @@ from whichgoal.sweep.file.values import Value, check, mistake_in
 from whichgoal.sweep.file.yaml_file import BROKEN, Document
 from whichgoal.sweep.spec import (
     KINDS,
-    OBJECTIVES,
     Distribution,
     ExploreSpec,
     Objective,
     TuneSpec,
+    objectives,
 )
 from whichgoal.sweep.trials import SECTIONS
 
@@ -211,8 +211,8 @@ def _objective_mistake(name: str, aim: Any) -> Mistake | None:
     """Returns what is wrong with one objective; None too for a value that cannot be read."""
     at = ("explore", "objectives", name)
     key = ".".join(at)
-    if name not in OBJECTIVES:
-        return unknown("score", name, OBJECTIVES, at, "explore.objectives")
+    if name not in objectives():
+        return unknown("score", name, objectives(), at, "explore.objectives")
     if isinstance(aim, dict) and len(aim) == 1:
         ((word, near),) = aim.items()
         if word != "near":

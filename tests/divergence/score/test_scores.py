@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from whichgoal.divergence.probe.episodes import PanelEpisodes
 from whichgoal.divergence.score.choices import preference
-from whichgoal.divergence.score.scores import competence, contacts, path_efficiency, success
+from whichgoal.divergence.score.competence import competence, path_efficiency, success
+from whichgoal.divergence.score.scores import contacts
 
 GOALS = ("end", "arrow", "corner")
 T_FIRST, P_FIRST, ONLY_T, ONLY_P, NOTHING = (

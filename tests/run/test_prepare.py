@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from whichgoal.cli.main import main
-from whichgoal.divergence.panels.prepare import prepare_panels
+from whichgoal.run.prepare import prepare_panels
 from whichgoal.spec import BatterySpec
 from whichgoal.sweep.file.check import load
 

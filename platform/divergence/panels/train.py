@@ -1,0 +1,34 @@
+"""`train`: levels like those of training, on held-out layouts."""
+
+from __future__ import annotations
+
+from whichgoal.divergence.panels.record import Column, PanelRecord, reading
+from whichgoal.divergence.panels.setting import Made, Setting
+
+
+def make(setting: Setting) -> Made:
+    """Returns levels of the training distribution whose layouts no training level has."""
+    design, seed = setting.trained, setting.seed_of(0)
+    return Made(setting.world.generate(design, setting.n, seed, "test"), design)
+
+
+PANEL = PanelRecord(
+    role="train",
+    goal="as trained",
+    proxy="as trained",
+    purpose="does it do the task at all, on held-out layouts",
+    make=make,
+    played="once",
+    readings=(
+        reading(
+            "success",
+            Column(
+                "success_train",
+                "goal",
+                "Share of `train` levels in which the goal was reached within the limit.",
+                row="success",
+                mlflow="value",
+            ),
+        ),
+    ),
+)
