@@ -214,6 +214,7 @@ def test_a_package_imports_nothing_when_it_is_only_passed_through() -> None:
             "mlflow",
             ["tracking/runs.py"],
         ),  # the others: what to send, when
+        ("pytest", ["envs/testing/", "models/testing.py"]),
         ("numba", ["numba_cache.py"]),
         ("fsspec", ["storage/remote_files.py"]),
     ],

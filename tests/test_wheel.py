@@ -135,8 +135,8 @@ def test_every_package_that_it_imports_is_named_as_one_that_it_needs() -> None:
     Suites for tests of other packages say themselves that they need pytest.
     """
     named = {Requirement(line).name for line in PROJECT["dependencies"]}
-    files = [file for file in SOURCE.rglob("*.py") if file.name != "testing.py"]
-    text = "".join(file.read_text() for file in files)
+    modules = {file: file.relative_to(SOURCE).with_suffix("") for file in SOURCE.rglob("*.py")}
+    text = "".join(file.read_text() for file, way in modules.items() if "testing" not in way.parts)
     imported = set(re.findall(r"(?m)^ *(?:import|from) (\w+)", text)) - {"whichgoal"}
     for module, packages in packages_distributions().items():
         if module in imported and module != "pydantic_core":  # which is a part of pydantic

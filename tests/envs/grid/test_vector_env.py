@@ -56,7 +56,7 @@ def test_steps_equal_gymnasiums_own_same_step_vector_env_over_minigrid(
     seen, _ = theirs.reset(seed=0)
     assert np.array_equal(ours.reset(seed=0)[0], seen["image"])
     ended = 0
-    for row in actions_of(n, 450):
+    for row in actions_of(n, 700):
         images, rewards, terminated, truncated, infos = ours.step(row)
         seen, paid, ends, cuts, theirs_infos = theirs.step(row)
         assert np.array_equal(images, seen["image"])
