@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from whichgoal.divergence.panels import train
+from whichgoal.divergence.panels import shift
 from whichgoal.divergence.panels.record import FLOOR, Column, PanelRecord, reading
 from whichgoal.divergence.panels.setting import Made, Paired
 
@@ -36,12 +36,14 @@ PANEL = PanelRecord(
 )
 
 ONCE = replace(
-    train.PANEL,
-    role="train_again",
+    shift.PANEL,
+    role="shift_again",
     readings=(
         reading(
-            "success",
-            Column("success_again", "goal", "Share of levels with success.", row="success"),
+            "competence",
+            Column("spl_again", "goal", "SPL.", row="spl"),
+            Column("spl_random_again", "goal", "SPL of a random agent.", row="spl_random"),
+            Column("competence_again", "goal", "Normalized SPL.", row="competence"),
         ),
     ),
 )

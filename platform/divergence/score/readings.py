@@ -160,7 +160,9 @@ def read(
     for record, reading in in_order(once=once):
         scores: tuple[Score | None, ...] = (None,) * len(reading.columns)
         if record.role in own:
-            evidence = Evidence(record, reading, own, beside, margin, rng, confidence)
+            # What has no field has random numbers of its own, so a new panel moves no other score.
+            drawn = rng if reading.columns[0].name in Scores.model_fields else rng.spawn(1)[0]
+            evidence = Evidence(record, reading, own, beside, margin, drawn, confidence)
             scores = READINGS[reading.name](evidence)
         names = [column.name for column in reading.columns]
         found |= zip(names, scores, strict=True)
