@@ -144,20 +144,13 @@ def load(path: Path | str) -> Checkpoint:
     """
     path = Path(path)
     files = read_folder(path, (WEIGHTS, TRIAL))
+    record = _record(path, files[TRIAL])
     try:
-        record: dict[str, Any] = json.loads(files[TRIAL])
-        if record["format"] != FORMAT or record["version"] != VERSION:
-            raise CheckpointError(
-                f"{path}/{TRIAL}: format {record['format']!r} version {record['version']!r}; "
-                f"allowed: {FORMAT!r} version {VERSION}"
-            )
         spec = TrialSpec.model_validate(record["spec"])
         palette = record["palette"]
         shape, actions = record["obs_shape"], record["num_actions"]
         agent = Agent(shape, actions, palette, spec.model, record["view"])
         env_steps, parameters = int(record["env_steps"]), int(record["parameters"])
-    except CheckpointError:
-        raise
     except (KeyError, TypeError, ValueError, IndexError) as error:
         package = record.get("package")
         what = f"its model needs package {package}" if package else "not a trial of ours"
@@ -178,6 +171,21 @@ def load(path: Path | str) -> Checkpoint:
         )
     agent.load_state_dict(weights)
     return Checkpoint(path, spec, env_steps, parameters, record, Policy(agent))
+
+
+def _record(path: Path, data: bytes) -> dict[str, Any]:
+    """Returns what `trial.json` holds; `CheckpointError` where it is not of our format."""
+    try:
+        record: dict[str, Any] = json.loads(data)
+        given = record["format"], record["version"]
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise CheckpointError(f"{path}/{TRIAL}: not a trial of ours: {_line(error)}") from error
+    if given != (FORMAT, VERSION):
+        raise CheckpointError(
+            f"{path}/{TRIAL}: format {given[0]!r} version {given[1]!r}; "
+            f"allowed: {FORMAT!r} version {VERSION}"
+        )
+    return record
 
 
 def newest(folder: Path | str) -> Checkpoint | None:
