@@ -40,7 +40,7 @@ def names_besides(group: str, ours: Collection[str]) -> tuple[str, ...]:
     for name in ours:
         if name in names_in(group):
             packages = ["whichgoal", *map(package_of, names_in(group)[name])]
-            warnings.warn(f"{clash(name, packages, group)}; whichgoal's is used", stacklevel=3)
+            warnings.warn(f"{clash(name, packages, group)}; whichgoal's is used", stacklevel=2)
     return tuple(name for name in names_in(group) if name not in ours)
 
 
@@ -72,7 +72,7 @@ def load(point: EntryPoint) -> object:
     """
     try:
         return point.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         why = cut_short(f"{type(error).__name__}: {error}")
         raise ValueError(f"{place_of(point)} cannot be imported: {why}") from error
 

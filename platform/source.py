@@ -22,6 +22,8 @@ _FOR_TYPES = re.compile(r"^if TYPE_CHECKING:\n(?:[ \t].*\n|\n)*", re.MULTILINE)
 _IMPORT = re.compile(
     rf"^[ \t]*(?:from {_PACKAGE}\b.* import (?:\([^)]*\)|.*)|import {_PACKAGE}\b.*)$", re.MULTILINE
 )
+DRAWS_ONLY = {f"{_PACKAGE}.envs.grid.drawing"}
+"""What only draws what is there: no result follows from it."""
 _LITERAL = re.compile(rf"""["']({_PACKAGE}(?:\.\w+)+)(?::[\w.]+)?["']""")
 """As registries name what they hold: `whichgoal.models.lstm:ARCHITECTURE`."""
 
@@ -31,7 +33,8 @@ def import_closure(*modules: str) -> tuple[str, ...]:
     """Returns these modules and all of ours that they import, directly or not, in order.
 
     Imports inside functions count, those for type checkers alone don't. The `__init__` of every
-    package on the way to a module counts, and so does a string that names a module of ours.
+    package on the way to a module counts, and so does a string that names a module of ours. What
+    only draws (`DRAWS_ONLY`) doesn't.
 
     Args:
         modules: Full names, such as `whichgoal.divergence.score.scoring`.
@@ -40,7 +43,7 @@ def import_closure(*modules: str) -> tuple[str, ...]:
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
-        if name in found:
+        if name in found or name in DRAWS_ONLY:
             continue
         assert _file(name) is not None, f"no module of ours: {name}"
         found.add(name)

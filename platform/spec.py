@@ -74,6 +74,9 @@ class ModelSpec(Spec):
         layers: Layers of a transformer or a planner.
         ticks: How often a planner thinks per env step: compute at fixed parameters.
         memory: How many past steps a transformer's layer attends to.
+
+    Further keys are options of other packages' architectures, whole numbers of at least 1. Whether
+    an architecture has them is asked where a network is sized (`models.sizes.architecture`).
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")

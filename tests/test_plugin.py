@@ -74,6 +74,7 @@ def test_a_world_and_a_model_are_planned_trained_and_scored_and_missed_where_it_
     for stage in ("probe", "score"):
         marker = json.loads((trial / "done" / f"{stage}.json").read_text())
         assert "world_code" in marker["inputs"]
+        assert ("model_code" in marker["inputs"]) == (stage == "probe")
     assert (spec["model"]["runs"], spec["ppo"]["lr"]) == (2, 5e-4)
     anew = ("score", trial / "checkpoints" / "000000000512", "--episodes", 16)
     code, _, err = ended(whichgoal(*anew, PYTHONPATH=str(ROOT)))

@@ -116,7 +116,8 @@ def test_no_import_of_any_file_of_ours_is_missed():
         while waiting:
             found |= waiting
             waiting = {other for one in waiting for other in named[one] & named.keys()} - found
-        assert set(source.import_closure(name)) == found, name
+            waiting -= source.DRAWS_ONLY  # no result follows from a drawing
+        assert set(source.import_closure(name)) == found - source.DRAWS_ONLY, name
 
 
 LEVELS = "whichgoal.divergence.panels.build"

@@ -69,17 +69,15 @@ def _plan(given: argparse.Namespace) -> int:
     trials = [trial for stage in left for trial in stage.trials]
     kinds = cost.kinds_of(trials)
     speeds = cost.speeds(kinds, storage)
-    wanted = [
-        trial
-        for trial, kind in zip(trials, kinds, strict=True)
-        if kind not in speeds or speeds[kind].source == "nearest"
-    ]
-    if given.calibrate and wanted:
+    if given.calibrate:
         from whichgoal.run.calibrate import calibrate
 
-        measured = calibrate(wanted, lambda text: print(text, file=sys.stderr))
-        cost.keep_calibration(storage, measured)
-        speeds = cost.speeds(kinds, storage)
+        pairs = zip(trials, kinds, strict=True)
+        known = {kind for kind, speed in speeds.items() if speed.source != "nearest"}
+        if wanted := [trial for trial, kind in pairs if kind not in known]:
+            measured = calibrate(wanted, lambda text: print(text, file=sys.stderr))
+            cost.keep_calibration(storage, measured)
+            speeds = cost.speeds(kinds, storage)
     record["cost"] = cost.estimate(sweep, left, speeds, given.cpus or cores())
     if given.json:
         print(json.dumps(record, indent=2))

@@ -94,7 +94,7 @@ def _of_package(point: EntryPoint) -> World:
     try:
         world = found()
         own = world.name
-    except Exception as error:  # whatever its class lacks or does
+    except (Exception, SystemExit) as error:  # whatever its class lacks or does
         why = cut_short(f"{type(error).__name__}: {error}")
         raise ValueError(f"{place} cannot be made: {why}") from error
     if own != point.name:

@@ -26,7 +26,8 @@ class Agent(nn.Module):
     Args:
         obs_shape: `(columns, rows, 3)`, or `(n,)` for vectors.
         num_actions: Discrete actions, A.
-        palette: The codes that can be seen (`World.palette`); `None`: MiniGrid's planes, factored.
+        palette: The codes that can be seen (of an environment's `Observation`); `None`: MiniGrid's
+            planes, factored.
         model: Architecture, capacity, options, and what the critic is.
         view: Whether a MiniGrid view moves with the agent or is the whole board.
         dimensions: `(features, width)` of the core; `None`: as `model.capacity` asks

@@ -59,7 +59,7 @@ class Architecture:
         module, _, name = self.core.partition(":")
         try:
             found: type[Core] = getattr(importlib.import_module(module), name)
-        except Exception as error:  # whatever a module does as it is imported
+        except (Exception, SystemExit) as error:  # whatever a module does as it is imported
             why = cut_short(f"{type(error).__name__}: {error}")
             raise ValueError(f"{self.core} cannot be imported: {why}") from error
         return found

@@ -24,7 +24,7 @@ from safetensors.torch import save as save_tensors
 from whichgoal import source
 from whichgoal.models.agent import Agent
 from whichgoal.models.contract import State
-from whichgoal.models.registry import package_of
+from whichgoal.models.registry import architecture_named, package_of
 from whichgoal.models.sight import Palette
 from whichgoal.spec import TrialSpec, cut_short
 from whichgoal.storage.atomic import locate, replacing_folder
@@ -37,6 +37,10 @@ _PACKAGES = ("torch", "numpy", "ray", "gymnasium", "minigrid", "numba", "safeten
 
 class CheckpointError(ValueError):
     """A checkpoint is damaged, or is not one of ours. The message is one line."""
+
+
+class MissingPackage(CheckpointError):
+    """A checkpoint is sound, but its network is of a package that is not installed here."""
 
 
 class Policy:
@@ -147,14 +151,15 @@ def load(path: Path | str) -> Checkpoint:
     record = _record(path, files[TRIAL])
     try:
         spec = TrialSpec.model_validate(record["spec"])
+        _check_package(path, record.get("package"), spec.model.arch)
         palette = record["palette"]
         shape, actions = record["obs_shape"], record["num_actions"]
         agent = Agent(shape, actions, palette, spec.model, record["view"])
         env_steps, parameters = int(record["env_steps"]), int(record["parameters"])
+    except MissingPackage:
+        raise
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        package = record.get("package")
-        what = f"its model needs package {package}" if package else "not a trial of ours"
-        raise CheckpointError(f"{path}/{TRIAL}: {what}: {_line(error)}") from error
+        raise CheckpointError(f"{path}/{TRIAL}: not a trial of ours: {_line(error)}") from error
     try:
         weights = load_tensors(files[WEIGHTS])
     except (SafetensorError, ValueError, KeyError) as error:
@@ -188,11 +193,28 @@ def _record(path: Path, data: bytes) -> dict[str, Any]:
     return record
 
 
+def _check_package(path: Path, package: str | None, arch: str) -> None:
+    """Raises `MissingPackage` where the network's package is recorded and not to be had."""
+    if package is None:
+        return
+    try:
+        architecture_named(arch)
+    except ValueError as error:
+        needed = f"its model needs package {package}: {_line(error)}"
+        raise MissingPackage(f"{path}/{TRIAL}: {needed}") from error
+
+
 def newest(folder: Path | str) -> Checkpoint | None:
-    """Returns the newest sound checkpoint under a trial's folder, or None; skips damaged ones."""
+    """Returns the newest sound checkpoint under a trial's folder, or None; skips damaged ones.
+
+    Raises:
+        MissingPackage: The newest sound one's network is of a package that is not installed here.
+    """
     for path in sorted((Path(folder) / "checkpoints").glob("[0-9]*"), reverse=True):
         try:
             return load(path)
+        except MissingPackage:
+            raise
         except CheckpointError:
             continue
     return None

@@ -152,7 +152,7 @@ def solve(model: ModelSpec, seen: Seen, num_actions: int) -> Size:
     if abs(best.capacity - model.capacity) > TOLERANCE * model.capacity:
         what = "vector" if seen.view == "vector" else f"{seen.view} view"
         raise RuleError(
-            f"capacity {model.capacity}: no {model.arch!r} network with {model.critic} critic on a "
+            f"capacity {model.capacity}: no {model.arch!r} network with {model.critic} critic on "
             f"{what} of {seen.columns}x{seen.rows}x{seen.planes} comes within {TOLERANCE:.0%}; "
             f"the nearest has {best.capacity} parameters",
             "capacity",

@@ -22,7 +22,7 @@ _SCORING = (_LEVELS, "whichgoal.divergence.score.scoring")
 
 What builds the levels is named, for neither of the others imports it: panels are handed to them.
 """
-_WORLD_CODE = "world_code"
+_WORLD_CODE, _MODEL_CODE = "world_code", "model_code"
 """In the inputs of a marker: the digest of the code of a world that is another package's."""
 
 
@@ -100,6 +100,7 @@ def probe_inputs(trial: TrialFolder, battery: BatterySpec) -> dict[str, Any]:
         "table": table,
         "code": source.digest(*_PROBING),
         **world_code(trial),
+        **model_code(trial),
     }
 
 
@@ -124,6 +125,14 @@ def world_code(trial: TrialFolder) -> dict[str, str]:
     return {} if digest is None else {_WORLD_CODE: digest}
 
 
+def model_code(trial: TrialFolder) -> dict[str, str]:
+    """Returns the digest of its network's own code, likewise."""
+    if not plugins.names_in(plugins.MODELS):
+        return {}
+    digest = plugins.digest(plugins.MODELS, trial.spec.model.arch)
+    return {} if digest is None else {_MODEL_CODE: digest}
+
+
 def scoring_code() -> str:
     """Returns the digest of the code that scores today, as the markers of its scores carry it."""
     return source.digest(*_SCORING)
@@ -137,11 +146,11 @@ def testing_code() -> str:
 def _by_its_code(trial: TrialFolder, stage: Stage, inputs: dict[str, Any]) -> dict[str, Any]:
     """Returns a stage's inputs with the code that its marker names, if any, in place of ours."""
     code = trial.code(stage)
-    rest = {k: v for k, v in inputs.items() if k not in ("code", _WORLD_CODE)}
+    rest = {k: v for k, v in inputs.items() if k not in ("code", _WORLD_CODE, _MODEL_CODE)}
     return rest | ({} if code is None else {"code": code}) | _named(trial, stage)
 
 
 def _named(trial: TrialFolder, stage: Stage) -> dict[str, str]:
-    """Returns the digest of its world's code that a stage's marker names, if any."""
+    """Returns the digests of other packages' code that a stage's marker names, if any."""
     inputs = (trial.marker(stage) or {"inputs": {}})["inputs"]
-    return {key: value for key, value in inputs.items() if key == _WORLD_CODE}
+    return {key: value for key, value in inputs.items() if key in (_WORLD_CODE, _MODEL_CODE)}

@@ -101,8 +101,7 @@ def kind_of(trial: TrialSpec) -> Kind:
     """Returns a trial's kind. Raises `ValueError` where its capacity cannot be met."""
     world, model = world_named(trial.world.name), trial.model
     seen = world.kind.observation(world, design_of(trial))
-    options = {name: getattr(model, name) for name in ("layers", "ticks", "memory")}
-    parts = [f"{name} {value}" for name, value in options.items() if value is not None]
+    parts = [f"{name} {value}" for name, value in model.options().items()]
     parts += [f"{model.critic} critic"] if model.critic != "shared" else []
     what = "vector" if seen.view == "vector" else f"{seen.view} view"
     rest = ", ".join([*parts, f"{what} of {seen.shape[0]}"])

@@ -50,11 +50,13 @@ class Distribution(Spec):
     @classmethod
     def _as_in_a_file(cls, given: Any) -> Any:
         """Takes a file's form; what is wrong with one is said where it is read, in `file`."""
-        if not isinstance(given, Mapping) or "kind" in given:
+        if not isinstance(given, Mapping) or "kind" in given or len(given) != 1:
             return given
         ((kind, values),) = given.items()
         if kind == "choice":
             return {"kind": kind, "options": values}
+        if not isinstance(values, list | tuple) or len(values) != 2:
+            raise ValueError(f"{kind}: {values!r} given; allowed: [low, high], low < high")
         low, high = values
         return {"kind": kind, "low": low, "high": high}
 

@@ -78,10 +78,15 @@ def check_boards(trial: TrialSpec) -> None:
     from whichgoal.models.registry import all_architectures
 
     design, world = design_of(trial), world_named(trial.world.name)
-    trained, tested = (
-        world.kind.observation(world, one).shape[0] for one in (design, world.shifted(design))
-    )
-    if tested != trained and not sizes.architecture(trial.model).any_board:
+    own, other = (world.kind.observation(world, one) for one in (design, world.shifted(design)))
+    if own.shape != other.shape and own.view == "vector":
+        raise RuleError(
+            f"vectors of {other.shape[0]} numbers at test, of {own.shape[0]} in training: world "
+            f"{world.name!r} must show as many in both",
+            "name",
+        )
+    trained, tested = own.shape[0], other.shape[0]
+    if own.shape != other.shape and not sizes.architecture(trial.model).any_board:
         able = [name for name, one in all_architectures().items() if one.any_board]
         raise RuleError(
             f"boards of size {tested} at test, but {trial.model.arch!r} sees the whole board "

@@ -15,6 +15,7 @@ from whichgoal.models.checkpoint import CheckpointError
 from whichgoal.models.registry import all_architectures, all_names, architecture_named
 from whichgoal.models.sizes import completed, solve
 from whichgoal.spec import ModelSpec, TrialSpec, WorldSpec
+from whichgoal.sweep.cost import kind_of
 from whichgoal.sweep.file.check import load
 from whichgoal.sweep.file.yaml_file import SweepError
 from whichgoal.sweep.schema import schema
@@ -95,6 +96,26 @@ def test_one_that_cannot_be_imported_costs_itself_only(install):
     assert tuple(all_architectures()) == (*MODELS, "well")
 
 
+def test_one_that_ends_the_process_as_it_is_imported_costs_itself_only(install):
+    install("theirs_n", text="raise SystemExit(3)", mine="MINE")
+    assert refused("mine").endswith("cannot be imported: SystemExit: 3")
+    assert tuple(all_architectures()) == tuple(MODELS)
+
+
+def test_trials_that_differ_in_an_option_of_theirs_are_of_different_speeds(install):
+    install("theirs_o", mine="MINE")
+    kinds = {
+        kind_of(
+            TrialSpec(
+                world=WorldSpec(name="arrow_maze"),
+                model=ModelSpec(arch="mine", capacity=8_000, bends=bends),
+            )
+        )
+        for bends in (1, 2)
+    }
+    assert len({kind.key for kind in kinds}) == 2
+
+
 def test_a_network_that_cannot_be_imported_is_told_in_one_line(install):
     install("theirs_l", mine="AFAR")
     with pytest.raises(ValueError) as caught:
@@ -134,7 +155,7 @@ def test_a_checkpoint_names_the_package_that_it_needs(install, tmp_path, monkeyp
         world=WorldSpec(name="arrow_maze"), model=ModelSpec(arch="mine", capacity=8_000)
     )
     agent = Agent((5, 5, 3), 3, None, spec.model)
-    path = checkpoint.save(tmp_path / "checkpoint", agent, spec, 512, None)
+    path = checkpoint.save(tmp_path / "checkpoints" / "000000000512", agent, spec, 512, None)
     kept = checkpoint.load(path).policy.agent
     assert torch.equal(kept.policy.weight, agent.policy.weight)
     assert json.loads((path / checkpoint.TRIAL).read_text())["package"] == "theirs_j 0.1"
@@ -146,6 +167,8 @@ def test_a_checkpoint_names_the_package_that_it_needs(install, tmp_path, monkeyp
         caught.value
     )
     assert "\n" not in str(caught.value)
+    with pytest.raises(CheckpointError, match="needs package theirs_j"):  # not: no sound checkpoint
+        checkpoint.newest(tmp_path)
 
 
 SWEEP = """\

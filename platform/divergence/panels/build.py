@@ -20,6 +20,7 @@ from whichgoal.divergence.panels.setting import Paired, Setting
 from whichgoal.envs.contract import HIDDEN, Design, Levels, World
 from whichgoal.envs.lattice.certify import shortest_steps
 from whichgoal.envs.lattice.completion import completion
+from whichgoal.envs.lattice.lattice import MAX_SIDE
 from whichgoal.spec import BatterySpec
 
 
@@ -28,8 +29,8 @@ def build_panels(world: World, design: Design, battery: BatterySpec) -> dict[str
     """Returns the panels of battery version 1, `battery.episodes` levels each.
 
     Raises:
-        ValueError: The world can play no conflict, or too few levels of this design qualify; says
-            how many were found.
+        ValueError: The world can play no conflict or breaks its contract, or too few levels of
+            this design qualify; says how many were found.
     """
     n, seed = battery.episodes, battery.seed
     shifted = world.shifted(design)
@@ -39,6 +40,7 @@ def build_panels(world: World, design: Design, battery: BatterySpec) -> dict[str
             f"world {world.name!r} can place no proxy apart from its goal {world.goals[0]!r}, and "
             "without the role 'conflict' there is no verdict"
         )
+    _check_world(world, shifted)
     panels: list[Panel] = []
     setting = Setting(world, design, shifted, n, seed)
     for record in records():
@@ -64,6 +66,24 @@ def _made(record: PanelRecord, setting: Setting, proxy: str | None) -> list[Pane
     levels, design, base, marks = made.levels, made.design, made.base, made.marks
     world, role = setting.world, record.role
     return [panel_of(world, role, levels, design, base=base, marks=marks, proxy=proxy)]
+
+
+def _check_world(world: World, design: Design) -> None:
+    """Raises `ValueError` where a world does not give what all panels rest on."""
+    levels = world.generate(design, 1, seed=0)
+    lattice, marks = world.kind.lattice(world, levels), world.marked(levels)
+    if max(lattice.width, lattice.height) > MAX_SIDE:
+        given = f"{lattice.width} x {lattice.height}"
+        raise ValueError(
+            f"world {world.name!r} has a lattice of {given}; allowed: {MAX_SIDE} x {MAX_SIDE}"
+        )
+    is_map = isinstance(marks, np.ndarray) and marks.dtype == np.uint16
+    if not is_map or marks.shape != lattice.goal_map.shape:
+        given = f"{marks.dtype} {marks.shape}" if isinstance(marks, np.ndarray) else repr(marks)
+        raise ValueError(
+            f"`marked` of world {world.name!r} returns {given}; allowed: uint16 "
+            f"{lattice.goal_map.shape}, like `Lattice.goal_map`"
+        )
 
 
 def panel_of(

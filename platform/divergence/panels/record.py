@@ -96,3 +96,18 @@ class PanelRecord:
     only: str = ""
     beside: tuple[str, ...] = ()
     readings: tuple[Reading, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.played != "once":
+            return
+        if BEST_FOR_PROXY in self.beside or BEST_FOR_GOAL in self.beside:
+            raise ValueError(
+                f"panel {self.role!r} is played once, without a proxy; allowed beside it: {FLOOR}"
+            )
+        columns = [column for reading in self.readings for column in reading.columns]
+        wrong = [column.name for column in columns if column.of != "goal"]
+        if wrong:
+            raise ValueError(
+                f"panel {self.role!r} is played once, so its scores are of the goal; given: "
+                f"{', '.join(wrong)}"
+            )

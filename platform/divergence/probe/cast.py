@@ -40,7 +40,7 @@ def cast_agent(path: Path, *, greedy: bool) -> Cast:
     """Returns the agent in a checkpoint folder, or the newest of a trial folder, in its world.
 
     Raises:
-        ValueError: There is no sound checkpoint at `path`, or its world is not one of ours.
+        ValueError: There is no sound checkpoint at `path`, or its world cannot be made.
     """
     if not path.exists():
         raise ValueError(f"{path} does not exist; allowed: a checkpoint or a trial folder")

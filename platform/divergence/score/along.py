@@ -26,7 +26,7 @@ from whichgoal.spec import BatterySpec
 from whichgoal.storage import tables
 from whichgoal.storage.files import lock_folder, write_json
 from whichgoal.storage.ledger import TrialFolder, checksum
-from whichgoal.storage.status import is_done, testing_code, world_code
+from whichgoal.storage.status import is_done, model_code, testing_code, world_code
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -184,4 +184,5 @@ def _write(folder: Path, battery: BatterySpec, points: dict[int, _Point]) -> Non
 
 def _inputs(trial: TrialFolder, battery: BatterySpec) -> dict[str, Any]:
     battery_record = battery.model_dump(mode="json")
-    return {"battery": battery_record, "code": testing_code(), **world_code(trial)}
+    foreign = world_code(trial) | model_code(trial)
+    return {"battery": battery_record, "code": testing_code(), **foreign}

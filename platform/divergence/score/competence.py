@@ -52,7 +52,7 @@ def competence(
     confidence: float = 0.95,
     draws: int = DRAWS,
 ) -> tuple[Score, Score, Score]:
-    """Returns SPL, the random agent's SPL, and competence; see the top of the file."""
+    """Returns SPL, the random agent's SPL, and competence; see `scores`."""
     if not np.array_equal(shift.level, random.level):
         raise ValueError("the random agent played other levels of the 'shift' panel")
     agent = path_efficiency(completion_steps(shift), shift.fewest)

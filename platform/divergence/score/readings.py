@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
+from zlib import crc32
 
 import numpy as np
 
@@ -137,6 +139,12 @@ def in_order(*, once: bool) -> list[tuple[PanelRecord, Reading]]:
     )
 
 
+def _own(rng: np.random.Generator, panel: str, column: str) -> np.random.Generator:
+    """Returns random numbers that follow from the seed of `rng` and from these names alone."""
+    seed: Any = rng.bit_generator.seed_seq
+    return np.random.default_rng([seed.entropy, crc32(f"{panel} {column}".encode())])
+
+
 def read(
     own: Own,
     beside: Beside,
@@ -161,7 +169,8 @@ def read(
         scores: tuple[Score | None, ...] = (None,) * len(reading.columns)
         if record.role in own:
             # What has no field has random numbers of its own, so a new panel moves no other score.
-            drawn = rng if reading.columns[0].name in Scores.model_fields else rng.spawn(1)[0]
+            name = reading.columns[0].name
+            drawn = rng if name in Scores.model_fields else _own(rng, own[record.role].panel, name)
             evidence = Evidence(record, reading, own, beside, margin, drawn, confidence)
             scores = READINGS[reading.name](evidence)
         names = [column.name for column in reading.columns]

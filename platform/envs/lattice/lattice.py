@@ -18,6 +18,10 @@ NOTHING = -1
 """No item, in `Use`."""
 MAX_HELD = 7
 """Most items in a hand."""
+MAX_ITEMS = 8
+"""Most sorts of items: searches double with each."""
+MAX_SIDE = 256
+"""Most columns, and rows, of a lattice: a pose is packed with a byte for each."""
 
 
 class Use(NamedTuple):
@@ -113,7 +117,14 @@ class Lattice(NamedTuple):
 
 
 def use_table(uses: tuple[Use, ...]) -> NDArray[np.int64]:
-    """Returns `Lattice.uses`: these uses, numbered from 1."""
+    """Returns `Lattice.uses`: these uses, numbered from 1.
+
+    Raises:
+        ValueError: There are more than `MAX_ITEMS` sorts of items.
+    """
+    items = 1 + max((max(use.needs, use.gives) for use in uses), default=NOTHING)
+    if items > MAX_ITEMS:
+        raise ValueError(f"{items} sorts of items to be carried; allowed: {MAX_ITEMS}")
     return np.array([Use(), *uses], np.int64)
 
 

@@ -1,6 +1,6 @@
 """The softmax of attention within a band, compiled: `gtrxl.softmax_plain` says what is computed.
 
-Shape suffixes: as in `gtrxl.py`.
+Shape suffixes: as in `gtrxl/core.py`.
 """
 
 from __future__ import annotations

@@ -17,7 +17,12 @@ _KEYS = {
     b"\x1b[D": 0, b"a": 0, b"\x1b[C": 1, b"d": 1, b"\x1b[A": 2, b"w": 2,
     b"p": 3, b"o": 4, b" ": 5, b"\r": 6,
 }  # fmt: skip
-HELP = "left and right turn, up goes on, p takes, o drops, space opens, q ends"
+_HELP = ("left and right turn", "up goes on", "p takes", "o drops", "space opens")
+
+
+def help_text(num_actions: int) -> str:
+    """Returns which keys do what in a world of so many actions."""
+    return ", ".join((*_HELP[: max(num_actions - 1, 2)], "q ends"))
 
 
 def watch(episode: Episode, actor: Actor, fps: int) -> Iterator[Moment]:
@@ -39,7 +44,7 @@ def steer(episode: Episode) -> Iterator[Moment]:
     allowed = episode.world.num_actions
     with _raw_keys():
         _redraw(episode, episode.now)
-        print(HELP, end="\r\n")
+        print(help_text(allowed), end="\r\n")
         yield episode.now
         while not episode.now.over:
             key = os.read(sys.stdin.fileno(), 8)
@@ -50,7 +55,7 @@ def steer(episode: Episode) -> Iterator[Moment]:
                 continue
             moment = episode.step(action)
             _redraw(episode, moment)
-            print(HELP, end="\r\n")
+            print(help_text(allowed), end="\r\n")
             yield moment
 
 

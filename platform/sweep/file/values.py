@@ -1,6 +1,6 @@
 """The values of a sweep file, each checked by itself: is there such a key, and may it be this?
 
-What depends on several values is `sweep_cells`'s to say.
+What depends on several values is `cells`'s to say.
 """
 
 from __future__ import annotations

@@ -270,3 +270,9 @@ def test_too_few_levels_say_how_many_were_found_and_what_to_change(
     design = MAZE.Design(size=9, agent_view_size=3)
     with pytest.raises(ValueError, match=r"\d+ of 512 levels qualify .* a larger test_size"):
         build_panels(MAZE, design, BatterySpec())
+
+
+def test_a_world_whose_marks_are_no_map_of_goals_is_refused_in_one_line(monkeypatch):
+    monkeypatch.setattr(type(MAZE), "marked", lambda self, levels: None)
+    with pytest.raises(ValueError, match="`marked` of world 'arrow_maze' returns None; allowed: u"):
+        build_panels(MAZE, MAZE.Design(size=7), BatterySpec(episodes=17))

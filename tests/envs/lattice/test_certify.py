@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import chain
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whichgoal.envs.grid.casting import lattice_of
 from whichgoal.envs.lattice.certify import part_ways, shortest_steps, steps_to
+from whichgoal.envs.lattice.lattice import Use, use_table
 
 
 @settings(max_examples=60, deadline=None)
@@ -51,3 +53,8 @@ def test_cells_to_either_side_are_a_clean_choice_and_one_behind_the_other_is_non
     left, right, far = (np.array([cell]) for cell in ((0, 1), (4, 1), (2, 0)))
     assert part_ways(lattice, left, right, far)[0]
     assert not part_ways(lattice, far, np.array([[2, 1]]), left)[0]
+
+
+def test_more_sorts_of_items_than_the_searches_can_tell_apart_are_refused() -> None:
+    with pytest.raises(ValueError, match="9 sorts of items to be carried; allowed: 8"):
+        use_table(tuple(Use(gives=item) for item in range(9)))
