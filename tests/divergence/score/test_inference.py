@@ -283,7 +283,8 @@ def test_a_candidate_that_is_not_there_explains_nothing() -> None:
     panel = conflict("opening")
     hidden = replace(panel.levels, goal_map=panel.levels.goal_map & ~np.uint16(2))
     trajectories = trajectories_of(reference("goal", WORLD, DESIGNS["opening"], "arrow"), panel)
-    found = infer_alone(replace(trajectories, levels=hidden))
+    lattice = WORLD.kind.lattice(WORLD, hidden)
+    found = infer_alone(replace(trajectories, lattice=lattice))
     assert found.best == "end"
     with pytest.raises(KeyError, match="no candidate 'arrow'"):
         found.candidate("arrow")
