@@ -66,6 +66,11 @@ class Agent(nn.Module):
         elif model.critic == "fixed":
             units = sizes.CRITIC_UNITS
             self.critic_core = lstm.ARCHITECTURE.core_class()(self.sight, units, units, ModelSpec())
+        if any(name.startswith(_CRITIC) for name in self.core.initial_state(1)):
+            raise ValueError(
+                f"a state of {model.arch!r} has a name that begins with {_CRITIC!r}, which is what "
+                "a critic's states are called; allowed: any other name"
+            )
         self.policy = nn.Linear(self.core.out_features, num_actions)
         self.value = nn.Linear((self.critic_core or self.core).out_features, 1)
         # A nearly uniform first policy (Andrychowicz et al. 2021, "What matters in on-policy RL").

@@ -50,7 +50,8 @@ class Core(nn.Module, ABC):
     def initial_state(self, n: int, board: Board | None = None) -> State:
         """Returns the state of n new episodes on boards of that size (by default `sight.board`).
 
-        Each tensor is `[n, ...]` and of a floating point type. A core without memory has none.
+        Each tensor is `[n, ...]` and of a floating point type, and no name begins with `critic_`. A
+        core without memory has none.
         """
         return {}
 

@@ -105,7 +105,13 @@ def _size(world_json: str, model: ModelSpec) -> Size:
 
     spec = WorldSpec.model_validate_json(world_json)
     world = world_named(spec.name)
-    shape, _, palette, view = world.kind.observation(world, world.Design(**spec.design()))
+    shape, dtype, palette, view = world.kind.observation(world, world.Design(**spec.design()))
+    if (dtype, len(shape)) not in (("uint8", 3), ("float32", 1)):
+        raise RuleError(
+            f"world {world.name!r} shows {dtype} {shape}; allowed: uint8 (columns, rows, 3), or "
+            "float32 (n,)",
+            "name",
+        )
     seen = Seen(1, 1, shape[0], "vector")
     if palette is not None:
         seen = Seen(shape[0], shape[1], len(palette), view)
