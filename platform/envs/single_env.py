@@ -43,15 +43,25 @@ class OneOfBatch(gymnasium.Env[NDArray[Any], np.int64]):
         self.observation_space = self._batch.single_observation_space
         self.action_space = self._batch.single_action_space
         self._over = True
+        self._seeded = False
+        self._next: NDArray[Any] | None = None
+        """What is seen first of a level that the batch has begun, as one ended, and none played."""
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[Any], dict[str, Any]]:
-        """Begins the next level; with a seed, the levels' random stream begins anew."""
+        """Begins the next level; with a seed, the levels' random stream begins anew.
+
+        The first reset draws a seed where none is given.
+        """
         super().reset(seed=seed)
-        obs, _ = self._batch.reset(seed=seed)
-        self._over = False
-        return obs[0], {}
+        first, self._next = self._next, None
+        if seed is not None or first is None:
+            if seed is None and not self._seeded:
+                seed = int(self.np_random.integers(2**31))
+            first = self._batch.reset(seed=seed)[0][0]
+        self._seeded, self._over = True, False
+        return first, {}
 
     def step(
         self, action: np.int64
@@ -65,6 +75,7 @@ class OneOfBatch(gymnasium.Env[NDArray[Any], np.int64]):
             raise RuntimeError("the episode is over; call reset() before step()")
         obs, reward, terminated, truncated, infos = self._batch.step(np.array([action]))
         self._over = bool(terminated[0] or truncated[0])
+        self._next = obs[0] if self._over else None
         seen = infos["final_obs"][0] if self._over else obs[0]
         goals = {"goals": infos["goals"][0]}
         return seen, float(reward[0]), bool(terminated[0]), bool(truncated[0]), goals
