@@ -286,7 +286,7 @@ def _without(obj: WorldObj | None, item: Code) -> WorldObj | None:
 
 
 def unpack_object(packed: int) -> WorldObj | None:
-    """Returns the MiniGrid object that `contract.pack_object` packed, contents included."""
+    """Returns the MiniGrid object that `levels.pack_object` packed, contents included."""
     kind, color, state = packed & 15, packed >> 4 & 7, packed >> 7 & 3
     if kind in (0, codes.EMPTY):
         return None
