@@ -20,6 +20,7 @@ from whichgoal.envs.grid.engine import codes
 from whichgoal.envs.grid.engine.task import (
     LevelMaker,
     check_levels,
+    check_uses,
     check_view,
     goal_bits,
     rewarded_goal,
@@ -84,6 +85,7 @@ class LevelEnv(MiniGridEnv):
         render_mode: str | None = None,
     ) -> None:
         check_view(design)
+        check_uses(world)
         if levels is not None:
             check_levels(levels)
         self.world, self.design = world, design
