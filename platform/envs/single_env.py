@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, SupportsFloat
+from typing import Any, SupportsFloat, get_args
 
 import gymnasium
 import numpy as np
@@ -96,8 +96,9 @@ def make_single(
     This is what `gymnasium.make` calls.
 
     Raises:
-        ValueError: If there is no such world, or its design has no such key or value.
+        ValueError: If there is no such world or split, or its design has no such key or value.
     """
+    _check_split(split)
     found = world_named(world)
     own = design_with(found, design)
     return one_env(found, own, split=split, render_mode=render_mode)
@@ -117,11 +118,21 @@ def make_vector(
     """Returns the vector environment of the world of this name; keywords as in `make_single`.
 
     This is what `gymnasium.make_vec(..., vectorization_mode="vector_entry_point")` calls.
+
+    Raises:
+        ValueError: As `make_single`.
     """
+    _check_split(split)
     found = world_named(world)
     return found.kind.vector_env(
         found, design_with(found, design), num_envs, split=split, seed=seed
     )
+
+
+def _check_split(split: object) -> None:
+    if split not in get_args(Split):
+        allowed = ", ".join(get_args(Split))
+        raise ValueError(f"split is {split!r}; allowed: {allowed}")
 
 
 def design_with(world: World, keys: dict[str, Any]) -> Design:

@@ -172,6 +172,12 @@ def test_an_environment_of_the_whole_board_shows_it() -> None:
     assert from_minigrid(env.unwrapped, 2).reset()[0].shape == (2, 7, 7, 3)
 
 
+def test_entry_points_refuse_a_split_that_is_none() -> None:
+    for make in (make_single, make_vector):
+        with pytest.raises(ValueError, match="split is 'tset'; allowed: train, test"):
+            make("arrow_maze", split="tset")
+
+
 def test_both_entry_points_are_registered_with_gymnasium() -> None:
     single = gym.make("whichgoal/ArrowMaze-v0", size=7)
     assert isinstance(single.unwrapped, MiniGridEnv)
