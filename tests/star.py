@@ -1,7 +1,6 @@
 """A toy kind of world that is no grid: a star with four arms, seen as a vector of distances.
 
-The bell becomes a viable proxy for the lamp as `agreement` nears 1: then every training star has
-both at the tip of one arm.
+The bell becomes a viable proxy for the lamp as `agreement` nears 1: both are at one arm's tip then.
 """
 
 from __future__ import annotations
@@ -10,8 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from gymnasium import spaces
-from gymnasium.vector import AutoresetMode, VectorEnv
-from gymnasium.vector.utils import batch_space
+from gymnasium.vector import AutoresetMode, VectorEnv, utils
 
 from whichgoal.envs.contract import HIDDEN, PLACEBO, Design, Kind, Levels, Observation, World
 from whichgoal.envs.headings import DX, DY
@@ -41,48 +39,55 @@ class StarLevels(Levels):
         rows, free, seen = np.arange(len(self)), self.free(), np.zeros((len(self), 4, 4))
         for turn in range(4):
             cell, way = pose[:, :2].astype(int), WAYS[(pose[:, 2] + turn) % 4]
-            for far in range(2 * HUB):
+            for far in range(2 * self.arms.max() + 1):
                 clear = free[rows, *cell.T]
                 seen[:, turn, 0] += clear / (2 * HUB)
                 marks = (self.at == cell[:, None]).all(axis=2) & clear[:, None] & self.shown
                 seen[:, turn, 1:] += marks / (1 + far)
                 cell = np.where(clear[:, None], cell + way, cell)
-                if not clear.any():
-                    break
         return np.clip(seen, 0, 1).reshape(-1, 16).astype(np.float32)
 
 
 class StarEnv(VectorEnv):
     metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
 
-    def __init__(self, world, design, n, split, levels, ends_on, seed):
-        self.world, self.design, self.num_envs, self.split = world, design, n, split
-        self.given, self.rng = levels, np.random.default_rng(seed)
+    def __init__(self, world, design, n, split="train", levels=None, ends_on=None, seed=0, copy=0):
+        self.design, self.num_envs, self.given = design, n, levels
+        self.draw = lambda seeds: world.draw(design, seeds, split)
+        self.seed, self.turn, self.elapsed = np.array([seed]), np.full(n, -1), np.zeros(n, int)
         self.paying = world.goals.index(design.reward or world.goals[0])
         self.ends = [self.paying] if ends_on is None else [world.goals.index(g) for g in ends_on]
         seen, acts = spaces.Box(0, 1, (16,), np.float32), spaces.Discrete(3)
-        self.single_observation_space, self.observation_space = seen, batch_space(seen, n)
-        self.single_action_space, self.action_space = acts, batch_space(acts, n)
-        self.turn, self.elapsed = np.zeros((2, n), int)
-        self.touched = np.zeros((n, 2), bool)
+        self.single_observation_space, self.observation_space = seen, utils.batch_space(seen, n)
+        self.single_action_space, self.action_space = acts, utils.batch_space(acts, n)
         self.pose, self.final_pose = np.zeros((2, n, 3), np.int16)
-        self.levels_now = world.generate(design, n, 0, split) if levels is None else None
+        self.touched = np.zeros((n, 2), bool)
+        self.levels_now = world.generate(design, n, 0, split) if levels is None else levels[[0] * n]
+        own = {k: getattr(self, k) for k in ("seed", "turn", "elapsed", "touched", "pose")}
+        self.state = own | self.levels_now.named_arrays()
 
     def begin(self, rows):
+        self.turn[rows] += 1
         if self.given is None:
-            new = self.world.generate(self.design, len(rows), self.rng.integers(2**31), self.split)
+            new = self.draw([(*self.seed, i, self.turn[i]) for i in rows])
         else:
             new = self.given[(rows + self.num_envs * self.turn[rows]) % len(self.given)]
-            self.levels_now = self.levels_now or new
-        for name, array in self.levels_now.named_arrays().items():
-            array[rows] = getattr(new, name)
+        for name, array in new.named_arrays().items():
+            self.state[name][rows] = array
         self.pose[rows], self.elapsed[rows], self.touched[rows] = new.start, 0, False
 
     def reset(self, *, seed=None, options=None):
-        self.rng = self.rng if seed is None else np.random.default_rng(seed)
-        self.turn[:] = 0
+        self.seed[:] = self.seed if seed is None else seed
+        self.turn[:] = -1 if seed is not None or self.given is not None else self.turn
         self.begin(np.arange(self.num_envs))
         return self.levels_now.look(self.pose), {}
+
+    def get_state(self):
+        return {name: array.copy() for name, array in self.state.items()}
+
+    def set_state(self, state):
+        for name, array in self.state.items():
+            array[...] = state[name]
 
     def step(self, actions):
         heading = self.pose[:, 2].astype(int)
@@ -92,38 +97,33 @@ class StarEnv(VectorEnv):
         self.pose[:, 2] = (heading + np.where(actions == 0, 3, actions == 1)) % 4
         self.elapsed += 1
         here = (self.levels_now.at[:, :2] == self.pose[:, None, :2]).all(axis=2)
-        paid = here & go[:, None] & ~self.touched
-        self.touched |= paid
+        self.touched |= (paid := here & go[:, None] & ~self.touched)
         reward = paid[:, self.paying] - np.float32(self.design.step_cost)
         terminated, infos = paid[:, self.ends].any(axis=1), {"goals": paid.astype(np.float32)}
         truncated = self.elapsed >= self.levels_now.limit
         if (over := terminated | truncated).any():
-            infos["final_obs"] = self.levels_now.look(self.pose)
+            seen = np.array([*self.levels_now.look(self.pose), None], object)[:-1]
+            last = np.where(over, seen, None)
+            infos |= {"final_obs": last, "_final_obs": over, "_final_info": over}
+            infos["final_info"] = {"goals": infos["goals"] * over[:, None], "_goals": over}
             self.final_pose[over] = self.pose[over]
-            self.turn[over] += 1
             self.begin(np.flatnonzero(over))
         return self.levels_now.look(self.pose), reward, terminated, truncated, infos
 
 
 class StarKind(Kind):
-    name = "star"
-    levels = StarLevels
+    name, levels, vector_env = "star", StarLevels, staticmethod(StarEnv)
 
     def observation(self, world, design):
         return Observation((16,), "float32", None, "vector")
 
-    def vector_env(self, world, design, num_envs, *, split="train", levels=None, ends_on=None,
-                   seed=0, copy=True):  # fmt: skip
-        return StarEnv(world, design, num_envs, split, levels, ends_on, seed)
-
     def lattice(self, world, levels):
         free = levels.free()
         goal_map, objects = np.zeros(free.shape, np.uint16), np.zeros(free.shape, bool)
-        for k in range(3):
-            rows = np.flatnonzero(levels.at[:, k, 0] != HIDDEN)
-            x, y = levels.at[rows, k].T
-            goal_map[rows, x, y] |= np.uint16((1, 2, 0)[k])
-            objects[rows, x, y] |= levels.shown[rows, k]
+        rows, k = np.nonzero(levels.at[..., 0] != HIDDEN)
+        at = rows, *levels.at[rows, k].T
+        np.bitwise_or.at(goal_map, at, np.uint16([1, 2, 0])[k])
+        np.logical_or.at(objects, at, levels.shown[rows, k])
         return Lattice.plain(free, goal_map, objects, levels.start)
 
     def picture(self, world, design, levels, tile=24):
@@ -151,33 +151,33 @@ class Star(World):
 
     def layouts(self, design, n, seed, split):
         every = np.stack(np.meshgrid(*[np.arange(2, design.reach + 1)] * 4), -1).reshape(-1, 4)
-        packed = (every * 17 ** np.arange(4)).sum(axis=1).astype(np.uint64)
-        layout = packed * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(7)
+        layout = np.uint64(every @ 17 ** np.arange(4)) * np.uint64(0x9E3779B97F4A7C15) // 128
         mine = np.flatnonzero((layout % 4 == 0) == (split == "test"))
-        if len(mine) < n:
-            raise ValueError(f"there are fewer than {n} {split} stars of reach {design.reach}")
         chosen = np.random.default_rng(seed).permutation(mine)[:n]
-        levels = StarLevels(
-            start=np.full((n, 3), HUB, np.int16),
-            limit=np.full(n, 12 * design.reach, np.int32),
-            layout=layout[chosen],
-            arms=every[chosen],
-            at=np.full((n, 3, 2), HIDDEN),
-            shown=np.ones((n, 3), bool),
-        )
-        return replace(levels, start=self.starts(design, levels, seed + 1))
+        if n is not None and len(chosen) < n:
+            raise ValueError(f"there are fewer than {n} {split} stars of reach {design.reach}")
+        n = len(chosen)
+        start = self.starts(design, chosen, seed + 1)
+        limit = np.full(n, 12 * design.reach, np.int32)
+        at, shown = np.full((n, 3, 2), HIDDEN), np.ones((n, 3), bool)
+        return StarLevels(start, limit, layout[chosen], every[chosen], at, shown)
 
     def starts(self, design, layouts, seed):
         heading = np.random.default_rng(seed).integers(4, size=len(layouts))
-        return np.column_stack([layouts.start[:, :2], heading]).astype(np.int16)
+        return np.insert(np.full((len(layouts), 2), HUB, np.int16), 2, heading, axis=1)
+
+    def draw(self, design, seeds, split):
+        every = self.layouts(design, None, 0, split)
+        below = (4, 4, 3, len(every), 2**31)
+        drawn = np.array([np.random.default_rng(own).integers(below) for own in seeds])
+        (t, heading, away, pick, u), rows = drawn.T, np.arange(len(drawn))
+        levels, apart = every[pick], u >= design.agreement * 2**31
+        levels.start[:, 2], tips = heading, self.places(design, levels)["lamp"]
+        bell = tips[rows, (t + apart * (1 + away)) % 4]
+        return self.place(design, levels, {"lamp": tips[rows, t], "bell": bell})
 
     def generate(self, design, n, seed, split="train"):
-        rng, rows = np.random.default_rng(seed), np.arange(n)
-        levels = self.layouts(design, 64, seed, split)[rng.integers(64, size=n)]
-        tips, t = self.places(design, levels)["lamp"], rng.integers(4, size=n)
-        p = (t + (rng.random(n) >= design.agreement) * rng.integers(1, 4, size=n)) % 4
-        levels = replace(levels, start=self.starts(design, levels, seed + 1))
-        return self.place(design, levels, {"lamp": tips[rows, t], "bell": tips[rows, p]})
+        return self.draw(design, [(seed, i) for i in range(n)], split)
 
     def shifted(self, design):
         return design.model_copy(update={"reach": design.test_reach})
@@ -191,8 +191,7 @@ class Star(World):
     def place(self, design, layouts, cells, visible=None):
         at, shown = np.full_like(layouts.at, HIDDEN), layouts.shown.copy()
         for k, name in enumerate((*self.goals, PLACEBO)):
-            at[:, k] = cells.get(name, HIDDEN)
-            shown[:, k] = (visible or {}).get(name, True)
+            at[:, k], shown[:, k] = cells.get(name, HIDDEN), (visible or {}).get(name, True)
         return replace(layouts, at=at, shown=shown)
 
     def marked(self, levels):

@@ -16,6 +16,8 @@ from whichgoal.divergence.probe.scripted import reference
 from whichgoal.divergence.score.evaluate import evaluate
 from whichgoal.envs import registry
 from whichgoal.envs.contract import World
+from whichgoal.envs.single_env import one_env
+from whichgoal.envs.testing import WorldConformance
 from whichgoal.spec import BatterySpec
 from whichgoal.sweep.file.check import load
 from whichgoal.sweep.file.yaml_file import SweepError
@@ -46,6 +48,29 @@ def star() -> World:
 @pytest.fixture(scope="module")
 def panels(star):
     return build_panels(star, star.Design(), BATTERY)
+
+
+class TestStar(WorldConformance):
+    world = Star()
+    test_the_battery_names_the_goals_of_scripted_agents = None  # below, with more agents
+
+
+def test_the_single_environment_plays_every_level_and_skips_none(star):
+    single, batch = one_env(star, star.Design()), star.kind.vector_env(star, star.Design(), 1)
+    seen, views = single.reset(seed=3)[0], batch.reset(seed=3)[0]
+    for _ in range(4):
+        assert np.array_equal(seen, views[0])
+        over = False
+        while not over:
+            _, _, ended, cut, _ = single.step(0)
+            views, *_ = batch.step(np.array([0]))
+            over = ended or cut
+        seen, _ = single.reset()
+
+
+def test_a_first_reset_without_a_seed_is_random(star):
+    firsts = {one_env(star, star.Design()).reset()[0].tobytes() for _ in range(4)}
+    assert len(firsts) > 1
 
 
 def test_every_panel_that_does_without_counted_goals_is_built(panels):

@@ -34,7 +34,12 @@ def register() -> None:
     Of other packages only the names are read. One whose name cannot be an id has none.
     """
     for name in all_names():
-        if env_id(name) in gymnasium.registry:
+        if (known := gymnasium.registry.get(env_id(name))) is not None:
+            if known.kwargs.get("world") != name:
+                warnings.warn(
+                    f"world {name!r} is not registered: {env_id(name)} is the id of another one",
+                    stacklevel=2,
+                )
             continue
         try:
             gymnasium.register(

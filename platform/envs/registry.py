@@ -99,4 +99,34 @@ def _of_package(point: EntryPoint) -> World:
         raise ValueError(f"{place} cannot be made: {why}") from error
     if own != point.name:
         raise ValueError(f"{place} has the name {own!r}; allowed: name = {point.name!r}")
+    _check_parts(world, place)
     return world
+
+
+def _check_parts(world: World, place: str) -> None:
+    """Raises `ValueError`, one line, where a world lacks a part that is asked for everywhere."""
+    from whichgoal.envs.contract import Design, Kind
+
+    kind, goals, design, num_actions, mission = (
+        getattr(world, name, None) for name in ("kind", "goals", "Design", "num_actions", "mission")
+    )
+    names = goals if isinstance(goals, tuple) else ()
+    for name, given, good, allowed in (
+        ("kind", kind, isinstance(kind, Kind), f"an instance of {Kind.__module__}.Kind"),
+        (
+            "goals",
+            goals,
+            len(names) >= 2 and all(isinstance(goal, str) for goal in names),
+            "a tuple of two names or more",
+        ),
+        (
+            "Design",
+            design,
+            isinstance(design, type) and issubclass(design, Design),
+            f"a subclass of {Design.__module__}.Design",
+        ),
+        ("num_actions", num_actions, type(num_actions) is int and num_actions >= 3, "3 or more"),
+        ("mission", mission, isinstance(mission, str), "a text"),
+    ):
+        if not good:
+            raise ValueError(f"{place} has {name} = {cut_short(repr(given))}; allowed: {allowed}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, SupportsFloat
+from typing import Any, SupportsFloat, get_args
 
 import gymnasium
 import numpy as np
@@ -43,15 +43,25 @@ class OneOfBatch(gymnasium.Env[NDArray[Any], np.int64]):
         self.observation_space = self._batch.single_observation_space
         self.action_space = self._batch.single_action_space
         self._over = True
+        self._seeded = False
+        self._next: NDArray[Any] | None = None
+        """What is seen first of a level that the batch has begun, as one ended, and none played."""
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[Any], dict[str, Any]]:
-        """Begins the next level; with a seed, the levels' random stream begins anew."""
+        """Begins the next level; with a seed, the levels' random stream begins anew.
+
+        The first reset draws a seed where none is given.
+        """
         super().reset(seed=seed)
-        obs, _ = self._batch.reset(seed=seed)
-        self._over = False
-        return obs[0], {}
+        first, self._next = self._next, None
+        if seed is not None or first is None:
+            if seed is None and not self._seeded:
+                seed = int(self.np_random.integers(2**31))
+            first = self._batch.reset(seed=seed)[0][0]
+        self._seeded, self._over = True, False
+        return first, {}
 
     def step(
         self, action: np.int64
@@ -65,6 +75,7 @@ class OneOfBatch(gymnasium.Env[NDArray[Any], np.int64]):
             raise RuntimeError("the episode is over; call reset() before step()")
         obs, reward, terminated, truncated, infos = self._batch.step(np.array([action]))
         self._over = bool(terminated[0] or truncated[0])
+        self._next = obs[0] if self._over else None
         seen = infos["final_obs"][0] if self._over else obs[0]
         goals = {"goals": infos["goals"][0]}
         return seen, float(reward[0]), bool(terminated[0]), bool(truncated[0]), goals
@@ -85,8 +96,9 @@ def make_single(
     This is what `gymnasium.make` calls.
 
     Raises:
-        ValueError: If there is no such world, or its design has no such key or value.
+        ValueError: If there is no such world or split, or its design has no such key or value.
     """
+    _check_split(split)
     found = world_named(world)
     own = design_with(found, design)
     return one_env(found, own, split=split, render_mode=render_mode)
@@ -106,11 +118,21 @@ def make_vector(
     """Returns the vector environment of the world of this name; keywords as in `make_single`.
 
     This is what `gymnasium.make_vec(..., vectorization_mode="vector_entry_point")` calls.
+
+    Raises:
+        ValueError: As `make_single`.
     """
+    _check_split(split)
     found = world_named(world)
     return found.kind.vector_env(
         found, design_with(found, design), num_envs, split=split, seed=seed
     )
+
+
+def _check_split(split: object) -> None:
+    if split not in get_args(Split):
+        allowed = ", ".join(get_args(Split))
+        raise ValueError(f"split is {split!r}; allowed: {allowed}")
 
 
 def design_with(world: World, keys: dict[str, Any]) -> Design:

@@ -373,6 +373,12 @@ def _check_env(env: Any, count: int) -> None:
             f"environment with autoreset mode {mode}; allowed: {AutoresetMode.SAME_STEP}, since "
             "with another the first step of each episode would be learned wrongly"
         )
+    lacks = [name for name in ("get_state", "set_state") if not hasattr(env, name)]
+    if lacks and "levels_now" in dir(env):  # what is no world's may do without, and begins anew
+        raise ValueError(
+            f"environment {env} of a world lacks {' and '.join(lacks)}; allowed: one that has both "
+            "(`whichgoal.envs.contract.LevelVectorEnv`), so that training can go on where it was"
+        )
     if env.num_envs != count:
         raise ValueError(f"environment of {env.num_envs} rows; num_envs_per_env_runner is {count}")
     space = env.single_observation_space

@@ -102,6 +102,18 @@ def test_no_package_is_imported_for_our_own_worlds(
             "from whichgoal.envs.contract import World as Other",
             "cannot be made: TypeError: Can't instantiate abstract class World",
         ),
+        (
+            A_WORLD + "    kind = 5",
+            "has kind = 5; allowed: an instance of whichgoal.envs.contract.",
+        ),
+        (A_WORLD + "    goals = ['a', 'b']", "has goals = ['a', 'b']; allowed: a tuple of two"),
+        (A_WORLD + "    goals = ('a',)", "has goals = ('a',); allowed: a tuple of two names or"),
+        (
+            A_WORLD + "    Design = dict",
+            "has Design = <class 'dict'>; allowed: a subclass of which",
+        ),
+        (A_WORLD + "    num_actions = 2", "has num_actions = 2; allowed: 3 or more"),
+        (A_WORLD + "    mission = None", "has mission = None; allowed: a text"),
     ],
 )
 def test_one_that_cannot_be_had_costs_only_those_who_ask_for_it(
@@ -152,6 +164,14 @@ def test_a_name_of_ours_stays_ours_and_the_packages_are_named(
 def test_a_name_that_can_be_no_id_stops_nobody(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, site, "others", {"other maze?": "others_w:Other"}, others_w=A_WORLD)
     with pytest.warns(UserWarning, match="world 'other maze\\?' is not registered"):
+        whichgoal.envs.register()
+
+
+def test_a_name_with_the_id_of_another_world_is_told(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch, site, "others", {"arrow__maze": "others_w:Other"}, others_w=A_WORLD)
+    with pytest.warns(UserWarning, match="'arrow__maze' is not registered: whichgoal/ArrowMaze-v0"):
         whichgoal.envs.register()
 
 

@@ -27,6 +27,7 @@ from whichgoal.rllib import PPO, PPOConfig, configure, train
 from whichgoal.rllib.compiled import advantages
 from whichgoal.rllib.fragment import Fragment
 from whichgoal.rllib.module import IS_FIRST
+from whichgoal.rllib.runner import _check_env
 from whichgoal.rllib.training import TrialEnv
 from whichgoal.spec import ModelSpec, PPOSpec, TrainSpec, TrialSpec, WorldSpec
 
@@ -380,6 +381,19 @@ def test_an_environment_that_would_be_learned_wrongly_is_refused():
     config = PPOConfig().environment(Elsewhere).env_runners(num_envs_per_env_runner=4)
     with pytest.raises(ValueError, match="SAME_STEP"):
         config.build_algo()
+
+
+class Forgetful(gym.vector.VectorEnv):
+    """A world's environment whose state cannot be kept."""
+
+    metadata = {"autoreset_mode": gym.vector.AutoresetMode.SAME_STEP}
+    num_envs = 4
+    levels_now = None
+
+
+def test_a_worlds_environment_that_keeps_no_state_is_refused():
+    with pytest.raises(ValueError, match="of a world lacks get_state and set_state; allowed"):
+        _check_env(Forgetful(), 4)
 
 
 @pytest.mark.parametrize(

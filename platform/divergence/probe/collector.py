@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whichgoal.divergence.probe.rollout import Actor, RandomNumbers, Scene, State
-from whichgoal.envs.contract import World
+from whichgoal.envs.contract import HIDDEN, World
 from whichgoal.envs.lattice.completion import steps_to_go
 from whichgoal.envs.lattice.distances import greedy_actions
 from whichgoal.envs.lattice.lattice import Lattice
@@ -36,6 +36,7 @@ class Collector:
     def initial_state(self, n: int) -> State:
         others = self.otherwise.initial_state(n)
         own = {"distance": None, "left": np.zeros(n, np.int64), "held": np.zeros((n, 1), np.int16)}
+        own["leaves"] = np.full((n, 2), HIDDEN, np.int16)
         return own | {"known": np.zeros(n, np.bool_)} | {f"else/{k}": v for k, v in others.items()}
 
     def act(
@@ -51,6 +52,12 @@ class Collector:
         seen = lattice._replace(goal_map=self.world.marked(env.levels_now))
         left = np.count_nonzero(lattice.goal_map, axis=(1, 2))
         anew = is_first | (left != state["left"]) | (lattice.held != state["held"]).any(axis=1)
+        # Where one stands on something, other steps count once one stands there no longer.
+        cell = env.pose[:, :2]
+        anew |= (state["leaves"] != HIDDEN).any(axis=1) & (state["leaves"] != cell).any(axis=1)
+        rows = np.arange(lattice.rows)
+        is_on = (lattice.goal_map[rows, *cell.T] != 0) | (lattice.use[rows, *cell.T] != 0)
+        leaves = np.where(is_on[:, None], cell, HIDDEN).astype(np.int16)
         distance, known = state["distance"], state["known"].copy()
         if distance is None:
             distance = np.full((*lattice.goal_map.shape, 4), -1, np.int32)
@@ -62,6 +69,7 @@ class Collector:
         others = {k.removeprefix("else/"): v for k, v in state.items() if k.startswith("else/")}
         search, following = self.otherwise.act(obs, others, is_first, env, rng)
         after = {"distance": distance, "left": left, "held": lattice.held, "known": known}
+        after["leaves"] = leaves
         after |= {f"else/{k}": v for k, v in following.items()}
         return np.where(known, greedy_actions(distance, env.pose), search), after
 

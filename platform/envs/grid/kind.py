@@ -14,7 +14,7 @@ from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.lattice.lattice import Lattice
 
 if TYPE_CHECKING:
-    from whichgoal.envs.grid.engine.single_env import LevelEnv
+    from whichgoal.envs.grid.engine.single_env import LevelEnv, WholeBoard
     from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
 
 
@@ -67,11 +67,13 @@ class Grid(Kind):
         *,
         split: Split = "train",
         render_mode: str | None = None,
-    ) -> LevelEnv:
-        """Returns a real `minigrid.MiniGridEnv`."""
-        from whichgoal.envs.grid.engine.single_env import LevelEnv
+    ) -> LevelEnv | WholeBoard:
+        """Returns a real `minigrid.MiniGridEnv`, in MiniGrid's wrapper where it sees all."""
+        from whichgoal.envs.grid.engine.single_env import LevelEnv, WholeBoard
 
-        return LevelEnv(*_own(world, design), split=split, render_mode=render_mode)
+        own, given = _own(world, design)
+        env = LevelEnv(own, given, split=split, render_mode=render_mode)
+        return WholeBoard(env) if given.view == "full" else env
 
     def lattice(self, world: contract.World, levels: contract.Levels) -> Lattice:
         from whichgoal.envs.grid.casting import lattice_of

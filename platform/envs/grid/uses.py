@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from whichgoal.envs.grid.engine.codes import EMPTY, FLOOR
+from whichgoal.envs.grid.engine.codes import EMPTY, FLOOR, GREY, LAVA, RED, WALL
 from whichgoal.envs.lattice.lattice import NOTHING, Use, use_table
 
 Code = tuple[int, int]
@@ -20,6 +20,8 @@ Code = tuple[int, int]
 EMPTY_CELL: Code = (EMPTY, 0)
 NEEDS, SPENDS, GIVES, BECOMES = range(4)
 """Columns of `UseArrays.rows`."""
+MOST_USES = 62
+"""Most uses of a world: with row 0 they are bits of one signed integer."""
 
 
 class CellUse(NamedTuple):
@@ -72,9 +74,10 @@ def use_arrays(uses: Sequence[CellUse]) -> UseArrays:
     """Returns a table of uses for compiled code.
 
     Raises:
-        ValueError: Two uses are of the same cell, or one is impossible.
+        ValueError: Two uses are of the same cell, one is impossible, or there are too many.
     """
-    assert len(uses) < 63  # they are bits of one integer
+    if len(uses) > MOST_USES:
+        raise ValueError(f"{len(uses)} uses are in a table; allowed: at most {MOST_USES}")
     for use in uses:
         _check(use)
     if len({use.cell for use in uses}) < len(uses):
@@ -87,6 +90,20 @@ def use_arrays(uses: Sequence[CellUse]) -> UseArrays:
 
 
 def _check(use: CellUse) -> None:
+    for name, what in (("cell", use.cell), ("becomes", use.becomes)):
+        in_range = EMPTY <= what[0] <= LAVA and RED <= what[1] <= GREY
+        # A grey wall is what lies outside of every board; a wall of another color can be a thing.
+        if not in_range or what == (WALL, GREY) or (what[0] == EMPTY and what != EMPTY_CELL):
+            raise ValueError(
+                f"{use} has {name} = {what}; allowed: an object of MiniGrid's from {EMPTY} to "
+                f"{LAVA} and a color from {RED} to {GREY}; nothing is {EMPTY_CELL}, no grey wall"
+            )
+    for name, item in (("needs", use.needs), ("gives", use.gives)):
+        if item is not None and not (FLOOR <= item[0] <= LAVA and RED <= item[1] <= GREY):
+            raise ValueError(
+                f"{use} has {name} = {item}, which cannot be held; allowed: an object of "
+                f"MiniGrid's from {FLOOR} to {LAVA} and a color from {RED} to {GREY}"
+            )
     if use.spends and use.needs is None:
         raise ValueError(f"{use} spends what it does not need; allowed: needs, or spends=False")
     if use.becomes != use.cell and use.becomes[0] not in (EMPTY, FLOOR):

@@ -59,8 +59,8 @@ def steps_to_go(lattice: Lattice, goal: int) -> tuple[NDArray[np.int32], NDArray
     """Returns how often a counted goal can be paid at most, and how far that is from every pose.
 
     Whoever follows the steps down (`greedy_actions`) attains it in the fewest env steps. They hold
-    until something is taken, or what stays is left: then the levels are others, with steps of their
-    own.
+    until something is taken, or a start is left in whose cell something lies or is paid: then the
+    levels are others, with steps of their own.
 
     Args:
         lattice: n levels; their starts are where the agents stand.
@@ -69,7 +69,8 @@ def steps_to_go(lattice: Lattice, goal: int) -> tuple[NDArray[np.int32], NDArray
     Returns:
         `int32 [n]` payments, and `int32 [n, W, H, 4]` env steps by x, y and heading: from a pose to
         the last of so many payments, in the cell of something to be taken from when it is taken
-        on; -1 where it cannot be paid at all, and wherever an agent cannot stand.
+        on, unless one stands there; -1 where it cannot be paid at all, and wherever an agent cannot
+        stand.
 
     Raises:
         ValueError: A level has more than `MAX_OBJECTS` things to take.
@@ -335,10 +336,10 @@ def _write(level, cost, after, most, distance):
             distance[x, y, pose & 3] = cost[pose] + most * _PAYMENT
     for k in range(level.objects):
         x, y = level.cell[k]
+        if x == level.start[0] and y == level.start[1]:
+            continue  # it is what it is to stand there: whoever would take it enters anew
         if level.use[k] != 0 and not _can_take(level, k, 0, level.held):
             continue
-        if level.uses[level.use[k], 3] != 0 and x == level.start[0] and y == level.start[1]:
-            continue  # it is what it is to stand there
         pays = int(_pays(level, k))
         for heading in range(4):
             distance[x, y, heading] = after[1 << k, k, heading] + (most - pays) * _PAYMENT

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,12 +12,14 @@ from clean_choices import is_clean_choice
 
 from whichgoal.divergence.panels.build import panel_of
 from whichgoal.divergence.panels.panel import Panel
+from whichgoal.divergence.probe.collector import Collector
 from whichgoal.divergence.probe.rollout import Scene, rollout
 from whichgoal.divergence.probe.scripted import REFERENCES, reference
 from whichgoal.envs.contract import Levels
 from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
 from whichgoal.envs.lattice.certify import shortest_steps
 from whichgoal.envs.lattice.completion import completion
+from whichgoal.envs.lattice.lattice import Lattice
 from whichgoal.envs.registry import world_named
 
 WORLD = world_named("keys_and_chests")
@@ -62,6 +65,39 @@ def choices(seen: bool = True) -> Levels:
     good = is_clean_choice(WORLD.place(DESIGN, layouts, cells), cells)
     cells = {goal: at[good] for goal, at in cells.items()}
     return WORLD.place(DESIGN, layouts[good], cells, dict.fromkeys(cells, seen))
+
+
+class Nobody:
+    """Plays nothing, for whoever is never asked."""
+
+    def initial_state(self, n: int) -> dict:
+        return {}
+
+    def act(self, obs, state, is_first, env, rng):
+        return np.zeros(len(is_first), int), {}
+
+
+@pytest.mark.parametrize(("at", "fewest"), [([1, 3], 6), ([1], 4), ([0, 1], 5)])
+def test_who_begins_where_a_counted_goal_is_paid_leaves_and_enters(
+    at: list[int], fewest: int
+) -> None:
+    """A corridor of four cells; the agent begins in the second, and looks to the fourth."""
+    goal_map, pose, paid = np.zeros((1, 4, 1), np.uint16), np.array([[1, 0, 0]], np.int16), 0
+    goal_map[0, at] = 1
+    world = SimpleNamespace(goals=("dirt",), marked=lambda levels: goal_map)
+    actor = Collector(world, ("dirt",), Nobody())
+    state, walkable = actor.initial_state(1), np.ones((1, 4, 1), bool)
+    for step in range(fewest):
+        lattice = Lattice.plain(walkable, goal_map.copy(), goal_map > 0, pose.copy())
+        scene = SimpleNamespace(lattice=lattice, levels_now=None, pose=pose)
+        (action,), state = actor.act(None, state, np.array([step == 0]), scene, None)
+        pose[0, 2] = (pose[0, 2] + (3, 1, 0)[action]) % 4
+        before = pose[0, 0]
+        pose[0, 0] += (action == 2) * (1, 0, -1, 0)[pose[0, 2]]
+        if pose[0, 0] != before:
+            paid += goal_map[0, pose[0, 0], 0]
+            goal_map[0, pose[0, 0], 0] = 0
+    assert paid == len(at)
 
 
 @pytest.mark.parametrize("name", REFERENCES)

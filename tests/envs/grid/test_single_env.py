@@ -11,6 +11,7 @@ from minigrid.core.constants import COLORS
 from minigrid.core.world_object import Floor
 from minigrid.minigrid_env import MiniGridEnv
 
+from whichgoal.envs import from_minigrid
 from whichgoal.envs.grid.engine.single_env import Arrow, LevelEnv, WholeBoard
 from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
 from whichgoal.envs.grid.levels import GridLevels
@@ -160,6 +161,21 @@ def test_entry_points_refuse_impossible_values_in_one_line(keys: dict, said: str
     for make in (gym.make, gym.make_vec):
         with pytest.raises(ValueError, match=f"^the design of arrow_maze: {re.escape(said)}$"):
             make("whichgoal/ArrowMaze-v0", **keys)
+
+
+def test_an_environment_of_the_whole_board_shows_it() -> None:
+    env = gym.make("whichgoal/ArrowMaze-v0", size=9, view="full")
+    seen, _ = env.reset(seed=0)
+    assert seen["image"].shape == (9, 9, 3)
+    batch = from_minigrid(env, 2)
+    assert np.array_equal(batch.reset()[0][0], seen["image"])
+    assert from_minigrid(env.unwrapped, 2).reset()[0].shape == (2, 7, 7, 3)
+
+
+def test_entry_points_refuse_a_split_that_is_none() -> None:
+    for make in (make_single, make_vector):
+        with pytest.raises(ValueError, match="split is 'tset'; allowed: train, test"):
+            make("arrow_maze", split="tset")
 
 
 def test_both_entry_points_are_registered_with_gymnasium() -> None:

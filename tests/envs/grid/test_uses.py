@@ -11,7 +11,19 @@ from both_engines import play
 from chain import BENCH, BRIDGE, GEM, MUD, PICK, STONE, TREE, USES, WOOD, Chain
 
 from whichgoal.envs.grid.casting import lattice_of
-from whichgoal.envs.grid.engine.codes import BALL, BLUE, DOOR, FLOOR, KEY, LOOK
+from whichgoal.envs.grid.engine.codes import (
+    AGENT,
+    BALL,
+    BLUE,
+    DOOR,
+    EMPTY,
+    FLOOR,
+    GREY,
+    KEY,
+    LOOK,
+    WALL,
+)
+from whichgoal.envs.grid.engine.single_env import LevelEnv
 from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
 from whichgoal.envs.grid.levels import GridDesign, GridLevels
 from whichgoal.envs.grid.uses import CellUse, Code, code, use_arrays
@@ -151,6 +163,15 @@ def test_both_engines_and_the_plain_rules_agree_on_random_levels(
         ([CellUse(TREE, spends=True)], "spends what it does not need; allowed: needs"),
         ([CellUse(TREE, becomes=(BALL, BLUE))], "leaves the object 6 in the way; allowed: nothing"),
         ([CellUse(TREE), CellUse(TREE, gives=WOOD)], "two uses are of the same cell"),
+        ([CellUse((11, 0))], r"has cell = \(11, 0\); allowed: an object of MiniGrid's"),
+        ([CellUse((KEY, 6))], r"has cell = \(5, 6\); allowed"),
+        ([CellUse((EMPTY, 1))], r"has cell = \(1, 1\); .* nothing is \(1, 0\)"),
+        ([CellUse((AGENT, 0))], r"has cell = \(10, 0\); allowed"),
+        ([CellUse((WALL, GREY))], r"has cell = \(2, 5\); .* no grey wall"),
+        ([CellUse(TREE, becomes=(EMPTY, 2))], r"has becomes = \(1, 2\); allowed"),
+        ([CellUse(TREE, gives=(WALL, BLUE))], r"has gives = \(2, 2\), which cannot be held"),
+        ([CellUse(TREE, needs=(AGENT, 0))], r"has needs = \(10, 0\), which cannot be held"),
+        ([CellUse(TREE)] * 63, "63 uses are in a table; allowed: at most 62"),
     ],
 )
 def test_an_impossible_table_is_refused_with_what_is_allowed(
@@ -158,6 +179,16 @@ def test_an_impossible_table_is_refused_with_what_is_allowed(
 ) -> None:
     with pytest.raises(ValueError, match=said):
         use_arrays(uses)
+
+
+def test_uses_where_things_are_picked_up_too_are_refused_by_both_engines() -> None:
+    world, level = Chain(num_actions=4), corridor(">t ")
+    for engine in (
+        lambda: GridVectorEnv(world, GridDesign(), 1, levels=level),
+        lambda: LevelEnv(world, GridDesign(), levels=level),
+    ):
+        with pytest.raises(ValueError, match="chain has uses and num_actions = 4; allowed: 3"):
+            engine()
 
 
 def test_codes_fit_in_the_bits_that_say_how_things_look() -> None:

@@ -197,7 +197,7 @@ class Episodes(NamedTuple):
     """The present episodes of N rows, changed as they are played.
 
     Attributes:
-        board, contents, goal_map, limit: As in `contract.Levels`; the limit stays as it is.
+        board, contents, goal_map, limit: As in `GridLevels`; the limit stays as it is.
         sight: As written by `begin`; changed along with the board.
         pose: `int16 [N, 3]`, x, y and heading.
         carrying: `int64 [N]`, packed.

@@ -115,6 +115,7 @@ def from_minigrid(env: gym.Env[Any, Any], num_envs: int) -> GridVectorEnv:
     levels = levels_from(env)
     inner = _minigrid(env)
     seen: dict[str, Any] = {
+        "view": "egocentric",
         "agent_view_size": int(inner.agent_view_size),
         "see_through_walls": bool(inner.see_through_walls),
     }

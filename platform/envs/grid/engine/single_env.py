@@ -20,6 +20,7 @@ from whichgoal.envs.grid.engine import codes
 from whichgoal.envs.grid.engine.task import (
     LevelMaker,
     check_levels,
+    check_uses,
     check_view,
     goal_bits,
     rewarded_goal,
@@ -84,6 +85,7 @@ class LevelEnv(MiniGridEnv):
         render_mode: str | None = None,
     ) -> None:
         check_view(design)
+        check_uses(world)
         if levels is not None:
             check_levels(levels)
         self.world, self.design = world, design
@@ -286,7 +288,7 @@ def _without(obj: WorldObj | None, item: Code) -> WorldObj | None:
 
 
 def unpack_object(packed: int) -> WorldObj | None:
-    """Returns the MiniGrid object that `contract.pack_object` packed, contents included."""
+    """Returns the MiniGrid object that `levels.pack_object` packed, contents included."""
     kind, color, state = packed & 15, packed >> 4 & 7, packed >> 7 & 3
     if kind in (0, codes.EMPTY):
         return None

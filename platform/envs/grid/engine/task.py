@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from whichgoal.envs.contract import Split
 from whichgoal.envs.grid.engine.codes import EMPTY, GREY, LAVA, LOCKED, OPEN, RED
 from whichgoal.envs.grid.levels import VIEW_SIZES, Fill, GridDesign, GridLevels, is_view_size
-from whichgoal.envs.grid.uses import CellUse
+from whichgoal.envs.grid.uses import CellUse, UseArrays, use_arrays
 from whichgoal.spec import did_you_mean
 
 Array = NDArray[Any]
@@ -68,6 +68,20 @@ def check_view(design: GridDesign) -> None:
     """Raises ValueError for an impossible `agent_view_size`, which a copied design can have."""
     if not is_view_size(design.agent_view_size):
         raise ValueError(f"agent_view_size is {design.agent_view_size}; allowed: {VIEW_SIZES}")
+
+
+def check_uses(world: Task) -> UseArrays:
+    """Returns a world's table of uses for compiled code.
+
+    Raises:
+        ValueError: It is impossible, or things could be picked up and toggled besides.
+    """
+    if world.uses and world.num_actions > 3:
+        raise ValueError(
+            f"{world.name} has uses and num_actions = {world.num_actions}; allowed: 3, where "
+            "entering a cell is what takes and gives"
+        )
+    return use_arrays(world.uses)
 
 
 def check_levels(levels: GridLevels) -> None:

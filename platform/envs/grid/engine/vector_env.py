@@ -16,13 +16,13 @@ from whichgoal.envs.grid.engine import dynamics, view
 from whichgoal.envs.grid.engine.task import (
     Task,
     check_levels,
+    check_uses,
     check_view,
     generator_of,
     goal_bits,
     rewarded_goal,
 )
 from whichgoal.envs.grid.levels import GridDesign, GridLevels, LevelArrays
-from whichgoal.envs.grid.uses import use_arrays
 from whichgoal.envs.rng import seed_streams
 
 Array = NDArray[Any]
@@ -334,7 +334,7 @@ def _rules(
         num_actions=world.num_actions,
         ends=np.uint16(goal_bits(world, ends_on, paying)),
         counted=np.uint16(goal_bits(world, world.counted)),
-        uses=use_arrays(world.uses),
+        uses=check_uses(world),
         decays=decays,
         step_cost=float(design.step_cost),
         paying=paying,
