@@ -12,7 +12,6 @@ Shape suffixes: M groups, X columns, Y rows, C channels in, D channels out, P po
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -122,48 +121,47 @@ def _both_ways(transform: Any, x: list[list[Vector]]) -> list[list[Vector]]:
     return [transform(row) for row in once]
 
 
-def _cell(at: At, cells: Any, i: int, j: int, offset: Any) -> Any:
-    """Returns the address of a cell of a window of 6x6, whose addresses are at `cells`."""
-    return at.builder.add(at.load_long(at.plus(cells, 6 * i + j, 8)), offset)
-
-
-def _load_points(at: At, points: Any, step: Any) -> list[list[Vector]]:
-    return [[at.load(at.plus(points, 6 * i + j, step)) for j in range(6)] for i in range(6)]
-
-
-def _store_all(at: At, rows: list[list[Vector]], to: Any, step: Any) -> None:
-    for i, x in enumerate(chain.from_iterable(rows)):
-        at.store(x, at.plus(to, i, step))
-
-
 @vector_code
 def _to_points(at: At, cells: Any, offset: Any, to: Any, step: Any) -> None:
     """Transforms a window of 6x6 cells, whose addresses are at `cells`, to 36 points."""
-    d = [[at.load(_cell(at, cells, i, j, offset)) for j in range(6)] for i in range(6)]
-    _store_all(at, _both_ways(_points, d), to, step)
+    x = [at.builder.add(at.load_long(at.plus(cells, i, 8)), offset) for i in range(POINTS)]
+    found = _both_ways(_points, [[at.load(x[6 * i + j]) for j in range(6)] for i in range(6)])
+    for i in range(POINTS):
+        at.store(found[i // 6][i % 6], at.plus(to, i, step))
 
 
 @vector_code
 def _to_points_adjoint(at: At, points: Any, step: Any, cells: Any, offset: Any) -> None:
     """Adds the adjoint of `_to_points` to the cells."""
-    found = _both_ways(_points_adjoint, _load_points(at, points, step))
-    for i, row in enumerate(found):
-        for j, x in enumerate(row):
-            at.add(x, _cell(at, cells, i, j, offset))
+    v = [[at.load(at.plus(points, 6 * i + j, step)) for j in range(6)] for i in range(6)]
+    found = _both_ways(_points_adjoint, v)
+    for i in range(POINTS):
+        cell = at.builder.add(at.load_long(at.plus(cells, i, 8)), offset)
+        at.add(found[i // 6][i % 6], cell)
 
 
 @vector_code
 def _from_points(at: At, points: Any, to: Any) -> None:
     """Writes 4x4 outputs, one after another, of 36 points."""
-    _store_all(at, _both_ways(_outputs, _load_points(at, points, at.row)), to, at.row)
+    m = [[at.load(at.plus(points, 6 * i + j, at.row)) for j in range(6)] for i in range(6)]
+    found = _both_ways(_outputs, m)
+    for i in range(16):
+        at.store(found[i // 4][i % 4], at.plus(to, i, at.row))
 
 
 @vector_code
 def _from_points_adjoint(at: At, cells: Any, offset: Any, to: Any, step: Any) -> None:
     """The adjoint of `_from_points`, of the inner 4x4 cells of a window of 6x6."""
-    inner = range(1, 5)
-    y = [[at.load(_cell(at, cells, i, j, offset)) for j in inner] for i in inner]
-    _store_all(at, _both_ways(_outputs_adjoint, y), to, step)
+    y = [
+        [
+            at.load(at.builder.add(at.load_long(at.plus(cells, 6 * i + j, 8)), offset))
+            for j in range(1, 5)
+        ]
+        for i in range(1, 5)
+    ]
+    found = _both_ways(_outputs_adjoint, y)
+    for i in range(POINTS):
+        at.store(found[i // 6][i % 6], at.plus(to, i, step))
 
 
 @vector_code

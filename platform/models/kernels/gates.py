@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from whichgoal.models.kernels.conv import products
-from whichgoal.models.kernels.simd import At, Variables, Vector, address, vector_code
+from whichgoal.models.kernels.simd import At, Vector, address, vector_code
 from whichgoal.numba_cache import njit
 
 KINDS = 9
@@ -101,8 +101,8 @@ def _gates_backward(
 @vector_code
 def _pool(at: At, h: Any, step: Any, cells: Any, total: Any, top: Any) -> None:
     """Writes sum and maximum of one channel over the board."""
-    found = Variables(at, 1)
-    highest = Variables(at, 1, -1e30)
+    found = at.variables(1)
+    highest = at.variables(1, -1e30)
     with at.loop(cells) as cell:
         x = at.load(at.builder.add(h, at.builder.mul(cell, step)))
         found[0] = found[0] + x
@@ -116,7 +116,7 @@ def _pool_adjoint(
     at: At, h: Any, step: Any, cells: Any, top: Any, d_total: Any, d_top: Any, dh: Any
 ) -> None:
     """Adds the adjoint of `_pool` to dh; of equal maxima the first gets the gradient."""
-    left = Variables(at, 1)
+    left = at.variables(1)
     left[0] = at.load(d_top)
     part, highest = at.load(d_total), at.load(top)
     with at.loop(cells) as cell:

@@ -172,6 +172,10 @@ class At:
         """Returns a number in all lanes."""
         return Vector(self.builder, ir.Constant(self.vector, [float(number)] * LANES))
 
+    def variables(self, count: int, number: float = 0.0) -> Variables:
+        """Returns vectors that a loop may change."""
+        return Variables(self, count, number)
+
     @contextmanager
     def loop(self, count: Any) -> Iterator[Any]:
         """Repeats what is done inside `count` times; gives the index."""
@@ -182,11 +186,14 @@ class At:
 class Variables:
     """Vectors that a loop may change; LLVM keeps them in registers."""
 
-    def __init__(self, at: At, count: int, number: float = 0.0) -> None:
+    def __init__(self, at: At, count: int, number: float) -> None:
         self.at = at
         self.slots = [cgutils.alloca_once(at.builder, at.vector) for _ in range(count)]
         for i in range(count):
             self[i] = at.constant(number)
+
+    def __len__(self) -> int:
+        return len(self.slots)
 
     def __getitem__(self, i: int) -> Vector:
         return Vector(self.at.builder, self.at.builder.load(self.slots[i]))
@@ -253,7 +260,7 @@ def product(rows: int) -> Any:
     """
 
     def emit(at: At, v: Any, v_step: Any, w: Any, out: Any, out_step: Any, depth: Any) -> None:
-        found = Variables(at, rows)
+        found = at.variables(rows)
         with at.loop(depth) as k:
             x = at.load(at.builder.add(v, at.builder.mul(k, v_step)))
             here = at.builder.add(w, at.builder.mul(k, ir.Constant(_LONG, rows * at.size)))
@@ -285,7 +292,7 @@ def outer(at: At, x: Any, x_step: Any, y: Any, y_step: Any, depth: Any, to: Any)
     found = []
     together = 4 if WIDE else 1
     for first in range(0, 4, together):
-        some = Variables(at, 4 * together)
+        some = at.variables(4 * together)
         with at.loop(depth) as k:
             by = at.builder.mul(k, ir.Constant(_LONG, at.row))
             right = [at.load(at.builder.add(at.plus(y, j, y_step), by)) for j in range(4)]
@@ -293,5 +300,5 @@ def outer(at: At, x: Any, x_step: Any, y: Any, y_step: Any, depth: Any, to: Any)
                 left = at.load(at.builder.add(at.plus(x, first + i, x_step), by))
                 for j in range(4):
                     some[4 * i + j] = some[4 * i + j] + left * right[j]
-        found += [some[i] for i in range(4 * together)]
+        found += [some[i] for i in range(len(some))]
     at.add(sums(found), to)

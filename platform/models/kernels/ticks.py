@@ -95,21 +95,49 @@ class _Kept(NamedTuple):
 
 
 @njit(cache=True)
+def _gather(x_DXYCB, first, keep_L, to_DXYCL):
+    """Copies a group out of a batch, as it is at a step's beginning: zero where `keep_L` is."""
+    lanes = len(keep_L)
+    before, to = x_DXYCB.reshape(-1, x_DXYCB.shape[-1]), to_DXYCL.reshape(-1, lanes)
+    for i in range(len(before)):
+        for k in range(lanes):
+            to[i, k] = before[i, first + k] * keep_L[k]
+
+
+@njit(cache=True)
+def _scatter(x_DXYCL, first, to_DXYCB):
+    """Copies a group into a batch."""
+    lanes = x_DXYCL.shape[-1]
+    before, to = x_DXYCL.reshape(-1, lanes), to_DXYCB.reshape(-1, to_DXYCB.shape[-1])
+    for i in range(len(before)):
+        for k in range(lanes):
+            to[i, first + k] = before[i, k]
+
+
+@njit(cache=True)
 def _enter(t, ticks, given, kept, at, first, keep, h_in, c_in):
-    """Writes a group's states as they are at the beginning of step t: zero where `keep` is."""
+    """Writes a group's states as they are at the beginning of step t."""
     if t:
         last = (t * ticks - 1) % kept.h.shape[1]
-        h_in[:], c_in[:] = kept.h[at, last] * keep, kept.c[at, last] * keep
+        _gather(kept.h[at, last], 0, keep, h_in)
+        _gather(kept.c[at, last], 0, keep, c_in)
     else:
-        end = first + len(keep)
-        h_in[:], c_in[:] = given.h[..., first:end] * keep, given.c[..., first:end] * keep
+        _gather(given.h, first, keep, h_in)
+        _gather(given.c, first, keep, c_in)
 
 
 @njit(cache=True)
 def _forward(ticks, given, keep_TB, weights, out, kept, room):
-    """All groups, steps, ticks and layers forward, from a `_Run` to another, `out`.
+    """All groups, steps, ticks and layers forward.
 
-    `keep_TB` is zero where an episode begins; `kept` is a `_Kept`, and is written.
+    Args:
+        ticks: Per step.
+        given: `_Run`.
+        keep_TB: Zero where an episode begins.
+        weights: `_Weights`.
+        out: `_Run`, written.
+        kept: `_Kept`, written.
+        room: Room to work in.
     """
     e, hs, cs = given.x, kept.h, kept.c
     w_pooled, mix = weights.pooled, weights.mix
@@ -122,9 +150,9 @@ def _forward(ticks, given, keep_TB, weights, out, kept, room):
     pooled = np.empty((w_pooled.shape[1] * w_pooled.shape[4], lanes), e.dtype)
     for group in range(groups):
         at = group % len(hs)
-        first, end = group * lanes, (group + 1) * lanes
+        first = group * lanes
         for t in range(steps):
-            keep = keep_TB[t, first:end]
+            keep = keep_TB[t, first : first + lanes]
             _enter(t, ticks, given, kept, at, first, keep, h_in, c_in)
             for d in range(layers):
                 convolve(e[t, group], weights.encoded[d], weights.constant[d], fixed[d], room)
@@ -143,7 +171,8 @@ def _forward(ticks, given, keep_TB, weights, out, kept, room):
                     cells_forward(a, pooled, c_was[d], c[d], h[d])
             out.x[t, group] = hs[at, (t * ticks + ticks - 1) % slots, layers - 1]
         last = (steps * ticks - 1) % slots
-        out.h[..., first:end], out.c[..., first:end] = hs[at, last], cs[at, last]
+        _scatter(hs[at, last], first, out.h)
+        _scatter(cs[at, last], first, out.c)
 
 
 @njit(cache=True)
@@ -225,11 +254,13 @@ def _backward(ticks, given, keep_TB, weights, w_pooled, kept, d_out, d_given, d_
         np.zeros((layers, 4 * blocks[1], ticks, lanes), e.dtype),
         np.zeros((layers, 4 * blocks[0], ticks, lanes), e.dtype),
     )
+    all_lanes = np.ones(lanes, e.dtype)
     for group in range(groups):
-        first, end = group * lanes, (group + 1) * lanes
-        work.dh[:], work.dc[:] = d_out.h[..., first:end], d_out.c[..., first:end]
+        first = group * lanes
+        _gather(d_out.h, first, all_lanes, work.dh)
+        _gather(d_out.c, first, all_lanes, work.dc)
         for t in range(steps - 1, -1, -1):
-            keep = keep_TB[t, first:end]
+            keep = keep_TB[t, first : first + lanes]
             _enter(t, ticks, given, kept, group, first, keep, h_in, c_in)
             work.dh[layers - 1] += d_out.x[t, group]
             work.d_fixed[:] = 0
@@ -246,9 +277,10 @@ def _backward(ticks, given, keep_TB, weights, w_pooled, kept, d_out, d_given, d_
                 d_weights.constant[d] += d_fixed
                 d_e = d_given.x[t, group]
                 convolve_adjoint(e[t, group], d_fixed, weights.encoded[d], d_e, d_encoded, room)
-            work.dh[:] *= keep
-            work.dc[:] *= keep
-        d_given.h[..., first:end], d_given.c[..., first:end] = work.dh, work.dc
+            _gather(work.dh, 0, keep, work.dh)
+            _gather(work.dc, 0, keep, work.dc)
+        _scatter(work.dh, first, d_given.h)
+        _scatter(work.dc, first, d_given.c)
 
 
 class _Ticks(torch.autograd.Function):

@@ -42,6 +42,14 @@ def q_at(
     return q_BQ
 
 
+class _Size(NamedTuple):
+    """Of each board, and how often values are iterated."""
+
+    columns: int
+    rows: int
+    ticks: int
+
+
 class _Iteration(NamedTuple):
     """What is iterated over, and what comes of it: tensors, or the same as arrays.
 
@@ -89,7 +97,7 @@ class _Plan(torch.autograd.Function):
         learns: bool,
     ) -> Tensor:
         boards, columns, rows = r_BXY.shape
-        size = ctx.size = (columns, rows, ticks)
+        size = ctx.size = _Size(columns, rows, ticks)
         stride, each = rows + 1, (columns + 1) * (rows + 1)
         lead = stride + 1
         r_S = r_BXY.new_zeros(lead + boards * each + lead)
@@ -109,11 +117,11 @@ class _Plan(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_q_BQ: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None, None]:
-        (columns, rows, _), iteration = ctx.size, _Iteration(*ctx.saved_tensors)
+        size, iteration = ctx.size, _Iteration(*ctx.saved_tensors)
         d_r_S, d_r_Q9, d_v_Q9 = d = _Gradients(*map(torch.zeros_like, iteration[:3]))
         arrays = _Iteration(*map(_array, iteration)), _array(d_q_BQ), _Gradients(*map(_array, d))
-        _iterate_backward(ctx.size, *arrays)
-        d_r_BXY = _boards_in(d_r_S, columns, rows)
+        _iterate_backward(size, *arrays)
+        d_r_BXY = _boards_in(d_r_S, size.columns, size.rows)
         return d_r_BXY, d_r_Q9.view(-1, 3, 3), d_v_Q9.view(-1, 3, 3), None, None, None
 
 
@@ -145,7 +153,9 @@ def _find_patches(codes, outside, ids):
     padded = np.full((columns + 2, rows + 2), outside, np.int64)
     triples = np.empty((columns + 2, rows), np.int64)
     for b in range(boards):
-        padded[1:-1, 1:-1] = codes[b]
+        for x in range(columns):
+            for y in range(rows):
+                padded[x + 1, y + 1] = codes[b, x, y]
         for x in range(columns + 2):
             for y in range(rows):
                 triples[x, y] = (padded[x, y] * base + padded[x, y + 1]) * base + padded[x, y + 2]
@@ -164,11 +174,13 @@ def _find_patches(codes, outside, ids):
                     count += 1
                     table[slot] = count
                 ids[b, x, y] = table[slot] - 1
-    patches, different = np.empty((count, 3, 3), np.int32), found[:count]
-    patches[:, :, 0] = different // (base * base)
-    patches[:, :, 1] = different // base % base
-    patches[:, :, 2] = different % base
-    return patches.reshape(count, 9)
+    patches = np.empty((count, 9), np.int32)
+    for i in range(count):
+        for x in range(3):
+            patches[i, 3 * x] = found[i, x] // (base * base)
+            patches[i, 3 * x + 1] = found[i, x] // base % base
+            patches[i, 3 * x + 2] = found[i, x] % base
+    return patches
 
 
 @njit(cache=True)
@@ -215,7 +227,7 @@ def _take_greater(q, channel, v, best):
 
 @njit(cache=True)
 def _iterate(size, iteration, q_at):
-    """Writes `q_at`, and what of `iteration` is to be written; `size` is columns, rows and ticks.
+    """Writes `q_at`, and what of `iteration` is to be written.
 
     The channels' numbers are floats on the way: one width of numbers lets the loop be vectorized.
     """
@@ -289,9 +301,9 @@ def _share(d_v, which, channel, d_q, total):
 @njit(cache=True)
 def _last_backward(size, iteration, d_q_at, boards, d_v, sum_d_q, d_kernel_v):
     """Adds what comes from q at the agents' cells: gradients of the last v, of q, of the kernel."""
-    (columns, rows, ticks), v = size, iteration.v
+    rows, ticks, v = size.rows, size.ticks, iteration.v
     stride = rows + 1
-    lead, each = stride + 1, (columns + 1) * stride
+    lead, each = stride + 1, (size.columns + 1) * stride
     first, last = boards
     n, start = (last - first) * each, lead + first * each
     for b in range(first, last):
@@ -316,7 +328,7 @@ def _iterate_backward(size, iteration, d_q_at, d):
     boards, channels = d_q_at.shape
     stride = rows + 1
     lead, each = stride + 1, (columns + 1) * stride
-    chunk = max(1, _CHUNK_CELLS // each)
+    chunk, zero = max(1, _CHUNK_CELLS // each), r.dtype.type(0)
     cells, numbers = chunk * each, np.arange(channels).astype(r.dtype)
     d_v, added = np.empty(cells, r.dtype), np.empty(cells, r.dtype)
     out, which = np.empty(cells, r.dtype), np.empty(cells, r.dtype)
@@ -331,9 +343,11 @@ def _iterate_backward(size, iteration, d_q_at, d):
         _last_backward(size, iteration, d_q_at, (first, last), d_v, sum_d_q, d.kernel_v)
         d_here = d_q[lead : lead + n]
         for t in range(ticks - 2, -1, -1):
+            channel = iteration.best[t, start : start + n]
             _clear_outside(d_v[:n], columns, rows)
-            which[:n] = iteration.best[t, start : start + n]
-            added[:n] = 0
+            for i in range(n):
+                which[i] = channel[i]
+                added[i] = zero
             for a in range(channels):
                 _share(d_v[:n], which, numbers[a], d_here, sum_d_q[a, lead : lead + n])
                 if t > 0:
