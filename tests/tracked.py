@@ -16,7 +16,7 @@ from whichgoal.storage.files import write_json
 from whichgoal.storage.root import Storage
 from whichgoal.sweep.file.check import load
 from whichgoal.sweep.plan import plan
-from whichgoal.sweep.sweep import Sweep
+from whichgoal.sweep.sweep import Sweep, Values
 
 SWEEP = """\
 name: two
@@ -40,12 +40,12 @@ def sweep_of(folder: Path, text: str = SWEEP) -> Sweep:
     return load(folder / "sweep.yaml")
 
 
-def planned(root: Path, sweep: Sweep) -> Storage:
+def planned(root: Path, sweep: Sweep, tuned: Values | None = None) -> Storage:
     """Writes a sweep's plan into a storage root."""
     storage = Storage.at(root)
     storage.prepare()
     storage.sweep(sweep.name).mkdir(parents=True, exist_ok=True)
-    write_json(storage.sweep(sweep.name) / "plan.json", plan(sweep))
+    write_json(storage.sweep(sweep.name) / "plan.json", plan(sweep, tuned=tuned))
     return storage
 
 

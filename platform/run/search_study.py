@@ -55,7 +55,8 @@ def open_study(
     )
     known = study.get_trials(deepcopy=False)
     study.sampler = optuna.samplers.TPESampler(
-        seed=spec.seed + len(known),  # one that goes on must not draw again what it drew before
+        # One that goes on must not draw again what it drew before.
+        seed=(spec.seed + len(known)) % 2**32,
         n_startup_trials=max(1, min(_STARTUP_TRIALS, spec.trials // 3)),
         multivariate=True,
         constant_liar=True,

@@ -71,7 +71,9 @@ class Stages(ExitStack):
             Unsearched: A group's trials all ended without a result.
         """
         for group in self._sweep.tune_groups():
-            name = _name_of({"arch": group.arch, "capacity": group.capacity, **group.choices})
+            number = {"search": group.search} if self._sweep.searches > 1 else {}
+            named = {"arch": group.arch, "capacity": group.capacity, **group.choices, **number}
+            name = _name_of(named)
             found = read(self._storage, group.id)
             if found is None:
                 folder, what = f"tuned/{group.id}", f"tuning of {name}"

@@ -35,6 +35,7 @@ def plan(
     return {
         "sweep": sweep.name,
         "question": sweep.question,
+        "answer": _answer(sweep),
         "axes": {key: list(values) for key, values in sweep.axes.items()},
         "battery": sweep.battery.model_dump(mode="json"),
         "resources": sweep.resources.model_dump(mode="json"),
@@ -45,20 +46,30 @@ def plan(
     }
 
 
+def _answer(sweep: Sweep) -> dict[str, str] | None:
+    if sweep.primary is None:
+        return None
+    chosen = "by default" if sweep.answer is None else "in the sweep file"
+    return {**sweep.primary.model_dump(), "chosen": chosen}
+
+
 def _trials(sweep: Sweep, storage: Storage | None, tuned: Values) -> list[dict[str, Any]]:
-    found = {n: tuned.get(group.id) for group in sweep.tune_groups() for n in group.places}
-    trials = sweep.trials(tuned)
+    groups, trials = sweep.tune_groups(), sweep.trials(tuned)
+    found = {(n, group.search): tuned.get(group.id) for group in groups for n in group.places}
     cells = [
-        _cell(sweep, trial, found.get(n, {}))
+        _cell(sweep, trial, found.get((n, 0), {}))
         for n, trial in enumerate(trials[: len(trials) // len(sweep.seeds)])
     ]
     listed = []
     for n, trial in enumerate(trials):
-        cell = cells[n % len(cells)]
-        trial_id = trial.id if cell["tuned"] is not None else None
+        seed, place = divmod(n, len(cells))
+        search = seed % sweep.searches
+        values = found.get((place, search), {})
+        trial_id = None if values is None else trial.id
         folder = None if storage is None or trial_id is None else storage.trial(trial_id)
+        own = {"tuned": values, "search": search if groups else None, "seed": trial.seed}
         stages = _stages(folder, trial, sweep.battery)
-        listed.append({"id": trial_id, **cell, "seed": trial.seed, **stages})
+        listed.append({"id": trial_id, **cells[place], **own, **stages})
     return listed
 
 
@@ -73,11 +84,10 @@ def _stages(folder: Path | None, trial: TrialSpec, battery: BatterySpec) -> dict
 
 
 def _cell(sweep: Sweep, trial: TrialSpec, tuned: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Returns what the trials of a cell share."""
+    """Returns what the trials of a cell share; its id is that of what its first search found."""
     return {
         "cell": trial.cell_id if tuned is not None else None,
         "choices": sweep.choices(trial),
-        "tuned": None if tuned is None else dict(tuned),
         "arch": trial.model.arch,
         **asdict(size_of(trial)),
         "capacity": trial.model.capacity,  # as it is asked for, not as it is met
@@ -92,9 +102,11 @@ def _tune(sweep: Sweep, tuned: Values) -> dict[str, Any] | None:
     return {
         "space": {key: one.file() for key, one in sweep.tune.space.items()},
         "trials": sweep.tune.trials,
+        "searches": sweep.searches,
         "groups": [
             {
                 "id": group.id,
+                "search": group.search,
                 "arch": group.arch,
                 "capacity": group.capacity,
                 "choices": dict(group.choices),

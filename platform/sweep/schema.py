@@ -11,9 +11,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from whichgoal.envs.registry import all_worlds
+from whichgoal.envs.contract import World
+from whichgoal.envs.registry import all_worlds, world_named
 from whichgoal.explain import record_of
 from whichgoal.spec import BatterySpec
+from whichgoal.sweep.answer import AnswerSpec, outcomes
 from whichgoal.sweep.file.axes import WHEN, ZIP
 from whichgoal.sweep.file.searches import TUNABLE_TRAIN
 from whichgoal.sweep.schema_keys import (
@@ -55,6 +57,7 @@ def schema() -> Schema:
     properties = {
         "name": {**name, "description": says["name"]},
         "question": {"type": "string", "pattern": r"\S", "description": says["question"]},
+        "answer": _answer(everywhere, list(all_worlds().values())),
         "base": _base(everywhere),
         "axes": _axes(everywhere, parts),
         "seeds": _seeds(),
@@ -101,6 +104,13 @@ def _base(keys: Keys) -> Schema:
     for section, model in SECTIONS.items():
         found["properties"][section]["description"] = first_line(model)
     return {**found, "description": descriptions(Sweep)["base"]}
+
+
+def _answer(keys: Keys, worlds: list[World]) -> Schema:
+    says = descriptions(AnswerSpec)
+    allowed = {"axis": list(keys), "outcome": outcomes(worlds)}
+    each = {key: {"enum": names, "description": says[key]} for key, names in allowed.items()}
+    return _only(each, required=list(each), description=first_line(AnswerSpec))
 
 
 def _axes(keys: Keys, parts: Definitions) -> Schema:
@@ -236,6 +246,7 @@ def _where_world_is(world: str, keys: Keys, parts: Definitions) -> Schema:
     ways = [_having("world", _having("name", this)), _having("world.name", this)]
     here = _having("base", {"anyOf": ways})
     only = {"base": _base(keys), "axes": _axes(keys, parts), "explore": _explore(keys, parts)}
+    only["answer"] = _answer(keys, [world_named(world)])
     return {
         "if": {"allOf": [here, {"not": _compares("world.name")}]},
         "then": {"properties": only},

@@ -114,20 +114,24 @@ class TuneSpec(Spec):
     """A search for hyper-parameters that are a nuisance, before anything is compared.
 
     Per architecture, capacity and whatever else of the model section is an axis (`TuneGroup`), on
-    a design in which no proxy ever agrees with the goal, by a metric of training alone; what is
-    found is shared by all seeds of all cells of the group.
+    a design in which no proxy ever agrees with the goal, by a metric of training alone. More than
+    once, for the luck of a single search, shared by all seeds, would look like an effect of what
+    the group is: each seed of a cell has what one of the searches found, in turn.
 
     Attributes:
         space: Dotted key -> what it may be: `ppo.*`, and of `train.*` what divides the batches.
-        trials: How many values are tried per group.
+        trials: How many values are tried per search.
+        repeats: Independent searches per group, among which the seeds of its cells are shared out;
+            never more than there are seeds, and one where designs are explored.
         env_steps: Training length of a tuning trial, in env steps; None: the cell's own.
-        seed: Of the search, and of its trials.
+        seed: Of the first search, and of its trials; those of the others follow from it.
         reduction: ASHA's reduction factor: one in so many trials goes on from each rung.
         grace: Share of `env_steps` that every trial is trained before ASHA may stop it.
     """
 
     space: dict[str, Distribution] = Field(min_length=1)
     trials: Tried
+    repeats: PositiveInt = 3
     env_steps: PositiveInt | None = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     reduction: Annotated[int, Field(ge=2)] = 3

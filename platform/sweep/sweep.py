@@ -15,6 +15,7 @@ from typing import Any
 from whichgoal.envs.registry import world_named
 from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.sweep import grid, groups
+from whichgoal.sweep.answer import AnswerSpec, default_answer
 from whichgoal.sweep.grid import Axis
 from whichgoal.sweep.groups import ExploreGroup, TuneGroup, value_at
 from whichgoal.sweep.spec import ExploreSpec, LimitsSpec, ResourcesSpec, TuneSpec
@@ -35,6 +36,7 @@ class Sweep:
         grid: What is compared, dimension by dimension.
         seeds: The replicates of each cell.
         battery: How every checkpoint is scored.
+        answer: The one primary comparison, where the file names it.
         tune: The search for nuisance hyper-parameters before the grid, if any.
         explore: The search among world designs, if any.
         resources: What each trial is given.
@@ -47,6 +49,7 @@ class Sweep:
     grid: tuple[Axis, ...]
     seeds: tuple[int, ...]
     battery: BatterySpec = field(default_factory=BatterySpec)
+    answer: AnswerSpec | None = None
     tune: TuneSpec | None = None
     explore: ExploreSpec | None = None
     resources: ResourcesSpec = field(default_factory=ResourcesSpec)
@@ -57,20 +60,40 @@ class Sweep:
         """Dotted key -> all values that are compared, in any cell."""
         return grid.values(self.grid)
 
+    @property
+    def primary(self) -> AnswerSpec | None:
+        """The one primary comparison; None where nothing is compared that was not searched."""
+        if self.answer is not None or self.explore is not None:
+            return self.answer
+        names = (*self.axes.get("world.name", ()), self.base.get("world.name"))
+        return default_answer(self.axes, world_named(names[0]))
+
     def combinations(self) -> Iterator[dict[str, Any]]:
         """Yields the full grid: dotted key -> value, one cell each, first axis slowest."""
         return grid.combinations(self.grid)
 
-    def cells(self, tuned: Values | None = None) -> list[dict[str, Any]]:
+    @property
+    def searches(self) -> int:
+        """By how many searches of `tune` each cell is tuned, among which its seeds are dealt out.
+
+        One where designs are explored: nothing is compared there that a search's luck could be
+        taken for.
+        """
+        if self.tune is None or self.explore is not None:
+            return 1
+        return min(self.tune.repeats, len(self.seeds))
+
+    def cells(self, tuned: Values | None = None, search: int = 0) -> list[dict[str, Any]]:
         """Returns dotted key -> value of every cell, with what was tuned for its group.
 
         Args:
             tuned: Id of a `TuneGroup` -> the values found for it. A group that is not in there
                 keeps what `base` says, or the architecture's default.
+            search: The search that found them.
         """
         cells = [{**self.base, **point} for point in self.combinations()]
         for group in self.tune_groups() if tuned else ():
-            for place in group.places:
+            for place in group.places if group.search == search else ():
                 cells[place] |= (tuned or {}).get(group.id, {})
         return cells
 
@@ -80,8 +103,13 @@ class Sweep:
         Args:
             tuned: As in `cells`.
         """
-        cells = [trial_spec(leaves, 0) for leaves in self.cells(tuned)]
-        return [c.model_copy(update={"seed": seed}) for seed in self.seeds for c in cells]
+        found = [self.cells(tuned, search) for search in range(self.searches if tuned else 1)]
+        cells = [[trial_spec(leaves, 0) for leaves in one] for one in found]
+        return [
+            cell.model_copy(update={"seed": seed})
+            for n, seed in enumerate(self.seeds)
+            for cell in cells[n % len(cells)]
+        ]
 
     def choices(self, trial: TrialSpec) -> dict[str, Any]:
         """Returns the value of each axis in `trial`; None where the axis is of other cells only."""
@@ -97,10 +125,10 @@ class Sweep:
         return {key: value_at(record, key) if key in held else None for key in self.axes}
 
     def tune_groups(self) -> list[TuneGroup]:
-        """Returns the groups of cells whose hyper-parameters `tune` searches together."""
+        """Returns the groups of cells whose hyper-parameters `tune` searches, search by search."""
         if self.tune is None:
             return []
-        return groups.tune_groups(self.tune, self.base, self.combinations())
+        return groups.tune_groups(self.tune, self.base, self.combinations(), self.searches)
 
     def explore_groups(self, tuned: Values | None = None) -> list[ExploreGroup]:
         """Returns one group per cell of the grid; with `tuned`, on what was found there."""
@@ -133,6 +161,11 @@ class Listed(Sweep):
         """Dotted key -> all values that are compared, in any cell."""
         found = {key: [p[key] for p in self.points if key in p] for key in self._keys}
         return {key: tuple(dict.fromkeys(values)) for key, values in found.items()}
+
+    @property
+    def primary(self) -> AnswerSpec | None:
+        """The one that the file names: cells that were found by what they show answer nothing."""
+        return self.answer
 
     def combinations(self) -> Iterator[dict[str, Any]]:
         """Yields the cells."""

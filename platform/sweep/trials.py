@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from whichgoal.envs.registry import world_named
-from whichgoal.explain import describe
+from whichgoal.explain import describe, record_of
 from whichgoal.models.registry import with_defaults
 from whichgoal.spec import (
     ModelSpec,
@@ -23,7 +23,7 @@ from whichgoal.spec import (
 )
 
 if TYPE_CHECKING:
-    from whichgoal.envs.contract import Design
+    from whichgoal.envs.contract import Design, World
     from whichgoal.models.sizes import Size
 
 SECTIONS: dict[str, type[Spec]] = {
@@ -61,6 +61,12 @@ def design_of(trial: TrialSpec) -> Design:
         return model.model_validate(trial.world.design())
     except ValidationError as error:
         raise ValueError(f"world {trial.world.name}: {describe(error, model)}") from None
+
+
+def dials_of(world: World) -> tuple[str, ...]:
+    """Returns the proxies whose agreement with the goal the world's design sets, if any."""
+    dials = record_of(world.Design.model_fields.get("agreement"))
+    return () if dials is None else tuple(dials.model_fields)
 
 
 def size_of(trial: TrialSpec) -> Size:

@@ -68,13 +68,15 @@ class Index:
         digest = values.digest(folder)
         if not digest or (run.tags.get(DIGEST_TAG), run.status) != (digest, status):
             finished = status == "FINISHED"
-            self._runs.params(run, values.params_of(trial))
+            search = (self._planned.planned(trial) or {}).get("search")
+            tuned = {} if search is None else {"search": str(search)}
+            self._runs.params(run, {**values.params_of(trial), **tuned})
             self._send_curves(run, folder)
             if finished and digest:
                 self._send_scores(run, folder)
                 self._runs.tag(run, {DIGEST_TAG: digest})
             self._runs.end(run, status, values.score_time_ms(folder) if finished else None)
-        if self._planned.members(trial.cell_id):
+        if self._planned.members(self._cell_of(trial)):
             self._send_cell(trial, ended=status != "RUNNING")
 
     def refresh(self) -> None:
@@ -172,11 +174,17 @@ class Index:
 
     def _create_trial(self, trial: TrialSpec) -> Known:
         began_ms = values.start_time_ms(self._storage.trial(trial.id))
-        tags = {TRIAL_TAG: trial.id, CELL_TAG: trial.cell_id}
-        name = f"{self._name(trial.cell_id)} seed={trial.seed}".strip()
+        cell = self._cell_of(trial)
+        tags = {TRIAL_TAG: trial.id, CELL_TAG: cell}
+        name = f"{self._name(cell)} seed={trial.seed}".strip()
         run = self._runs.create("trial", name, tags, began_ms)
         self._sent_steps[run.run_id] = -1
         return run
+
+    def _cell_of(self, trial: TrialSpec) -> str:
+        """Returns the id of a trial's cell, all seeds of which share it whatever was tuned."""
+        planned = self._planned.planned(trial)
+        return trial.cell_id if planned is None else planned["cell"]
 
     def _name(self, cell: str) -> str:
         """Returns the name of a cell's runs: its choices."""
@@ -224,17 +232,18 @@ class Index:
 
     def _send_cell(self, trial: TrialSpec, *, ended: bool) -> None:
         """Brings the run of a trial's cell up to date: when it begins, and when a trial ends."""
-        run = self._runs.known.get(f"cell {trial.cell_id}")
+        cell_id = self._cell_of(trial)
+        run = self._runs.known.get(f"cell {cell_id}")
         if run is not None and run.params and not ended:
             return
-        members = self._planned.members(trial.cell_id)
+        members = self._planned.members(cell_id)
         folders = [self._storage.trial(member["id"]) for member in members]
         if run is None:
             began = [ms for folder in folders if (ms := values.start_time_ms(folder))]
-            tags = {CELL_TAG: trial.cell_id}
-            name = self._name(trial.cell_id) or self._sweep
+            tags = {CELL_TAG: cell_id}
+            name = self._name(cell_id) or self._sweep
             run = self._runs.create("cell", name, tags, min(began, default=None))
-        params = {**values.params_of(trial), "seed": "all"}
+        params = {**values.params_of(trial), **values.tuned_of(members), "seed": "all"}
         self._runs.params(run, params)
         agents = self._planned.agents(members)
         made_ms = max(values.score_time_ms(folder) for folder in folders)

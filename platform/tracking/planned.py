@@ -10,6 +10,7 @@ from whichgoal.compare.cells import Agent, Cell, cells
 from whichgoal.compare.code import codes_that_count
 from whichgoal.compare.command import Compared, compare_sweep
 from whichgoal.compare.scored import Reading, gather, read_agent, read_plan
+from whichgoal.spec import TrialSpec
 from whichgoal.storage.root import Storage
 from whichgoal.tracking.values import score_time_ms
 
@@ -37,6 +38,7 @@ class Planned:
         self.record = read_plan(self._storage.sweep(self._sweep))
         self._codes = {one.agent.code for one in map(self._reading, self.trials) if one.agent}
         self._members: dict[str, list[PlannedTrial]] = {}
+        self._planned = {trial["id"]: trial for trial in self.trials}
         for trial in self.trials:
             self._members.setdefault(trial["cell"], []).append(trial)
 
@@ -45,6 +47,12 @@ class Planned:
         """Every trial of the plan."""
         found: Sequence[PlannedTrial] = self.record["trials"]
         return found
+
+    def planned(self, trial: TrialSpec) -> PlannedTrial | None:
+        """Returns a trial as the plan has it, with its cell; None if it is not in there."""
+        if trial.id not in self._planned:
+            self.read()
+        return self._planned.get(trial.id)
 
     def members(self, cell: str) -> list[PlannedTrial]:
         """Returns a cell's trials; none if it is no cell of the sweep."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -55,6 +56,17 @@ def params_of(trial: TrialSpec) -> dict[str, str]:
         **flat(trial.ppo.model_dump(mode="json"), "ppo."),
     }
     return {key: str(value) for key, value in record.items()}
+
+
+def tuned_of(members: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Returns what was tuned for the planned trials of a cell: what each of its searches found."""
+    found: dict[str, list[str]] = {}
+    for member in members:
+        for key, value in (member["tuned"] or {}).items():
+            values = found.setdefault(param_of(key), [])
+            values += [str(value)] if str(value) not in values else []
+    searches = {"search": "all"} if found else {}
+    return {**{key: ", ".join(values) for key, values in found.items()}, **searches}
 
 
 def param_of(axis: str) -> str:

@@ -61,6 +61,7 @@ def test_plan_prints_json_that_others_rely_on(sweep_file, capsys):
         "cell",
         "choices",
         "tuned",
+        "search",
         "seed",
         "arch",
         "capacity",
@@ -88,6 +89,7 @@ def test_plan_prints_json_that_others_rely_on(sweep_file, capsys):
     assert plan.keys() == {
         "sweep",
         "question",
+        "answer",
         "axes",
         "battery",
         "resources",

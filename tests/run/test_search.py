@@ -40,7 +40,7 @@ axes:
 seeds: 2
 tune:
   ppo.lr: {{log_uniform: [1e-4, 1e-2]}}
-  trials: 5
+  trials: 3
   grace: 0.25
 """
 EXPLORED = f"""\
@@ -74,48 +74,61 @@ def written(folder: Path, text: str) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.timeout(580)
-def test_a_sweep_is_tuned_once_and_what_was_found_is_shared(tmp_path):
+def test_each_search_is_made_once_goes_on_if_killed_and_is_of_seeds_of_its_own(tmp_path):
     sweep, runs = written(tmp_path, TUNED), tmp_path / "runs"
+    groups = load(sweep).tune_groups()
+    folders = [runs / "tuned" / group.id for group in groups]
+    assert [group.search for group in groups] == [0, 1]  # no more than there are seeds
     with running("run", sweep, "--storage", runs) as driver:
-        # Killed in the middle of the search: it goes on with the trials that it had not finished.
-        wait_until(lambda: len(list(runs.glob("tuned/*/trials/*/done/train.json"))) >= 1, driver)
+        # Killed when the first search is done and the second is at work: that one goes on with the
+        # trials that it had not finished.
+        wait_until(lambda: list(folders[1].glob("trials/*/spec.json")), driver)
         end(driver)
-    (journal,) = runs.glob("tuned/*/optuna.log")
-    before = journal.read_text()
+    kept = runs.joinpath("tuned", f"{groups[0].id}.json").read_bytes()
+    assert not runs.joinpath("tuned", f"{groups[1].id}.json").exists()
+    before = [(folder / "optuna.log").read_text() for folder in folders]
     other = written(tmp_path, TUNED.replace("[1.0, 0.5]", "[0.75]").replace("tuned", "other", 1))
     with running("run", other, "--storage", runs) as beside:  # one of them searches for both
         printed = done("run", sweep, "--storage", runs)
         code, out, err = ended(beside)
     assert code == 0, out + err
-    assert journal.read_text().startswith(before)
+    after = [(folder / "optuna.log").read_text() for folder in folders]
+    assert after[0] == before[0]
+    assert after[1].startswith(before[1])
+    assert runs.joinpath("tuned", f"{groups[0].id}.json").read_bytes() == kept
     assert "4/4 trials done" in printed
-    assert sum("trials of at most 10,240 env steps" in text for text in (printed, out)) == 1
-    assert sum("known, ppo.lr" in text for text in (printed, out)) == 1
+    assert sum(text.count("trials of at most 10,240 env steps") for text in (printed, out)) == 1
+    assert sum(text.count("search 0: known, ppo.lr") for text in (printed, out)) == 2
+    assert sum(text.count("search 1: known, ppo.lr") for text in (printed, out)) == 1
 
-    (group,) = load(sweep).tune_groups()
-    found = tuned.read(Storage(runs), group.id)
-    assert found is not None
-    assert found.trials == len(found.tried) == 5
-    whole = [one for one in found.tried if not one["stopped"]]
-    assert found.values == max(whole, key=lambda one: one["success"])["values"]
-    assert 1e-4 <= found.values["ppo.lr"] <= 1e-2
-    for one in found.tried:
-        trial = group.trial(one["values"])
-        folder = runs / "tuned" / group.id / "trials" / trial.id
-        assert trial.world.design()["agreement"] == {"arrow": 0.0}
-        assert one["success"] == pytest.approx(search_trial.late_success(folder))
+    rates = []
+    for group, folder in zip(groups, folders, strict=True):
+        found = tuned.read(Storage(runs), group.id)
+        assert found is not None
+        assert found.trials == len(found.tried) == 3
+        whole = [one for one in found.tried if not one["stopped"]]
+        assert found.values == max(whole, key=lambda one: one["success"])["values"]
+        assert 1e-4 <= found.values["ppo.lr"] <= 1e-2
+        rates.append(found.values["ppo.lr"])
+        for one in found.tried:
+            trial = group.trial(one["values"])
+            assert trial.world.design()["agreement"] == {"arrow": 0.0}
+            late = search_trial.late_success(folder / "trials" / trial.id)
+            assert one["success"] == pytest.approx(late)
 
     specs = [json.loads(p.read_text()) for p in runs.glob("trials/*/spec.json")]
     trials = [TrialSpec.model_validate(spec) for spec in specs]
-    assert {trial.ppo.lr for trial in trials} == {found.values["ppo.lr"]}
-    assert {trial.seed for trial in trials} == {0, 1}
+    assert {(trial.seed, trial.ppo.lr) for trial in trials} == set(enumerate(rates))
     assert len(trials) == 6
     trials = [trial for trial in trials if trial.world.design()["agreement"]["arrow"] != 0.75]
     planned = json.loads((runs / "sweeps" / "tuned" / "plan.json").read_text())
     assert {trial["id"] for trial in planned["trials"]} == {trial.id for trial in trials}
+    assert [trial["search"] for trial in planned["trials"]] == [0, 0, 1, 1]
 
     again = done("run", sweep, "--storage", runs)
-    assert f"tune arch mlp, capacity 20000: known, ppo.lr {found.values['ppo.lr']:.3g}" in again
+    for search, rate in enumerate(rates):
+        known = f"tune arch mlp, capacity 20000, search {search}: known, ppo.lr {rate:.3g}"
+        assert known in again
 
 
 @pytest.mark.slow
@@ -203,7 +216,7 @@ def test_a_storage_that_does_not_answer_says_nothing_about_the_values(tmp_path, 
     def fails(*_):
         raise StorageError("storage s3://agents does not answer")
 
-    (group,) = load(written(tmp_path, TUNED)).tune_groups()
+    group = load(written(tmp_path, TUNED)).tune_groups()[0]
     begin = partial(search_trial.tune, group, str(tmp_path / "runs"))
     monkeypatch.setattr(search_trial, "carry_out_at", fails)
     with pytest.raises(StorageError):  # Tune tries it again; Optuna is told of no result

@@ -173,14 +173,60 @@ def test_the_length_and_the_seed_of_tuning_trials_can_be_given(read):
     assert group.trial({}).seed == 7
 
 
-def test_what_was_tuned_is_shared_by_all_seeds_of_all_cells_of_the_group(read):
-    sweep = read(PLAIN + TUNE + "seeds: 3\n")
+def test_what_a_single_search_found_is_shared_by_all_seeds_of_all_cells_of_the_group(read):
+    sweep = read(PLAIN + TUNE + "  repeats: 1\nseeds: 3\n")
     lstm, planner = sweep.tune_groups()
     trials = sweep.trials({lstm.id: {"ppo.lr": 2e-4}, planner.id: {"ppo.lr": 3e-4}})
     assert {(t.model.arch, t.ppo.lr) for t in trials} == {("lstm", 2e-4), ("planner", 3e-4)}
     assert len({t.id for t in trials}) == 12
     only = sweep.trials({lstm.id: {"ppo.lr": 2e-4}})
     assert {(t.model.arch, t.ppo.lr) for t in only} == {("lstm", 2e-4), ("planner", 1e-3)}
+
+
+def test_the_seeds_of_a_cell_are_dealt_out_to_its_searches_in_turn(read):
+    sweep = read(PLAIN + TUNE + "seeds: [5, 9, 2, 7]\n")
+    found = {g.id: {"ppo.lr": 1e-4 * (g.search + 1)} for g in sweep.tune_groups()}
+    trials = sweep.trials(found)
+    assert {(t.seed, round(t.ppo.lr * 1e4) - 1) for t in trials} == {(5, 0), (9, 1), (2, 2), (7, 0)}
+    assert len({t.id for t in trials}) == len(trials) == 4 * 4
+
+
+def test_more_seeds_leave_each_seed_to_its_search(read):
+    few, many = (read(PLAIN + TUNE + f"seeds: {n}\n") for n in (2, 7))
+    assert {(g.arch, g.search) for g in few.tune_groups()} == {
+        ("lstm", 0), ("lstm", 1), ("planner", 0), ("planner", 1)
+    }  # fmt: skip
+    found = {g.id: {"ppo.lr": 1e-4 * (g.search + 1)} for g in many.tune_groups()}
+    assert {g.id for g in few.tune_groups()} < found.keys()
+    assert {t.id for t in few.trials(found)} < {t.id for t in many.trials(found)}
+
+
+def test_each_search_has_a_seed_of_its_own_for_its_draws_and_its_trials(read):
+    groups = read(PLAIN + TUNE + "  seed: 4294967295\nseeds: 9\n").tune_groups()
+    by_arch = [[g for g in groups if g.arch == arch] for arch in ("lstm", "planner")]
+    for searches in by_arch:
+        assert [g.search for g in searches] == [0, 1, 2]
+        assert len({g.id for g in searches}) == 3
+        seeds = [g.tune.seed for g in searches]
+        assert seeds == [g.trial({}).seed for g in searches]
+        assert seeds[0] == 2**32 - 1
+        assert min(abs(a - b) for a in seeds for b in seeds if a != b) > 10**8
+
+
+def test_the_first_of_several_searches_is_the_only_one_of_before(read):
+    """Its id, and those of the trials that it was made for, as they were with one search."""
+    sweep = read(PLAIN + TUNE + "seeds: 3\n")
+    first = [g for g in sweep.tune_groups() if g.search == 0]
+    assert [g.id for g in first] == ["17b4b03b5001", "97c108cec789"]
+    found = {g.id: {"ppo.lr": lr} for g, lr in zip(first, (2e-4, 3e-4), strict=True)}
+    assert [t.id for t in sweep.trials(found)][:2] == ["b16f1d684ff3", "e514a8f79342"]
+
+
+def test_designs_are_explored_on_what_a_single_search_found(read):
+    sweep = read(PLAIN + TUNE + EXPLORE)
+    assert [g.search for g in sweep.tune_groups()] == [0, 0]
+    found = {g.id: {"ppo.lr": 2e-4} for g in sweep.tune_groups()}
+    assert {g.leaves["ppo.lr"] for g in sweep.explore_groups(found)} == {2e-4}
 
 
 def test_what_was_tuned_comes_before_what_base_says(read):

@@ -109,6 +109,7 @@ def test_a_range_that_is_none_is_told_at_its_list(told, kind, values, place):
 
 
 REQUIRED = [("tune", "trials"), ("explore", "trials"), ("explore", "objectives"), ("name",)]
+REQUIRED += [("answer", "axis"), ("answer", "outcome")]
 
 
 @pytest.mark.parametrize("path", [*REQUIRED, ("question",), ("base", "world", "name")])
@@ -125,7 +126,7 @@ def test_a_key_that_has_to_be_there_is_missed(told, path):
 def test_a_range_that_would_also_draw_what_cannot_be_is_told(told):
     text = FULL.read_text().replace("{choice: [7, 9, 11]}", "{int_uniform: [7, 11]}")
     places, lines = told(text)
-    assert places == [(57, 16)], lines
+    assert places == [(58, 16)], lines
     assert "would also draw 8: size 8 is not a maze" in lines[0]
     text = FULL.read_text().replace("{int_uniform: [1, 4]}", "{uniform: [1, 4]}")
     places, lines = told(text)
@@ -149,12 +150,12 @@ def test_searched_batches_that_do_not_divide_are_told(told):
         ("ppo.clip_param:", "train.env_steps:", "46:3: tune: train.env_steps is no nuisance"),
         ("ppo.clip_param: {uniform", "ppo.clip_param: {unifrm", "did you mean 'uniform'?"),
         ("minibatch_size: {choice", "minibatch_size: {int_uniform", "allowed: choice, for batches"),
-        ("  world.loops: {un", "  ppo.lr: {un", "56:3: explore: ppo.lr is no part of a world's"),
-        ("  world.loops: {un", "  world.name: {un", "56:3: explore: world.name is no part of a"),
-        ("  world.loops: {un", "  world.end: {un", "56:3: world.end is in both explore and axes"),
+        ("  world.loops: {un", "  ppo.lr: {un", "57:3: explore: ppo.lr is no part of a world's"),
+        ("  world.loops: {un", "  world.name: {un", "57:3: explore: world.name is no part of a"),
+        ("  world.loops: {un", "  world.end: {un", "57:3: world.end is in both explore and axes"),
         ("maximize", "maximise", "did you mean 'maximize'?"),
         ("preference: {near", "prefrence: {near", "did you mean 'preference'?"),
-        ("time: 12h", "time: 12 parsecs", "82:9: limits.time: '12 parsecs' given; allowed: a d"),
+        ("time: 12h", "time: 12 parsecs", "83:9: limits.time: '12 parsecs' given; allowed: a d"),
         ("env_runners: 2", "env_runners: 3", "resources.env_runners: 3 given; allowed: divisors"),
         ("learners: 1", "learners: 64", "allowed: divisors of 32 (sequences in a train.minibatch"),
         ("0.02]", "0.02, 0.03]", "34:26: ppo.entropy_coeff has 3 values, world.end has 2"),
@@ -177,7 +178,7 @@ def test_what_does_not_go_together_is_told_where_it_stands(told, old, new, compl
 def test_workers_must_divide_searched_batches_too(told):
     text = FULL.read_text().replace("{choice: [512, 1024]}", "{choice: [512, 1024, 32]}")
     places, lines = told(text.replace("learners: 1", "learners: 2"))
-    assert places == [(79, 13)], lines
+    assert places == [(80, 13)], lines
     assert "learners: 2 given; allowed: divisors of 1 (sequences in a train.mini" in lines[0]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from whichgoal.storage import ledger
 from whichgoal.storage.root import Storage
 from whichgoal.sweep import cost, tuned
 from whichgoal.sweep.file.check import load
+from whichgoal.sweep.groups import TuneGroup
 from whichgoal.sweep.plan import plan
 from whichgoal.sweep.sweep import Sweep
 from whichgoal.sweep.trials import trial_spec
@@ -99,11 +100,12 @@ def mark_stages(
         ledger.TrialFolder(folder).finish(stage, [folder / "progress.jsonl"], {}, took_s[stage])
 
 
-def tune_all(storage: Storage, sweep: Sweep, lr: float = 2e-3) -> None:
+def tune_all(
+    storage: Storage, sweep: Sweep, lr_of: Callable[[TuneGroup], float] = lambda _: 2e-3
+) -> None:
     for group in sweep.tune_groups():
-        tuned.keep(
-            storage, tuned.Tuned(group=group.id, values={"ppo.lr": lr}, success=0.9, trials=12)
-        )
+        values = {"ppo.lr": lr_of(group)}
+        tuned.keep(storage, tuned.Tuned(group=group.id, values=values, success=0.9, trials=12))
 
 
 def cost_of(text: str) -> dict[str, Any]:
@@ -265,36 +267,63 @@ def test_trials_have_no_id_before_they_are_tuned_and_the_tuned_one_after(asked, 
     sweep = read(SWEEP + TUNE)
     before = json.loads(asked(SWEEP + TUNE, "--json"))
     assert {trial["id"] for trial in before["trials"]} == {None}
-    assert [group["done"] for group in before["tune"]["groups"]] == [False, False]
+    assert [group["done"] for group in before["tune"]["groups"]] == [False] * 6
     shown = asked(SWEEP + TUNE)
-    assert "tune: 12 trials for each of 2 architectures x capacities, chosen one after" in shown
-    assert "not listed; 0 of 2 done" in shown
+    assert "tune: 3 searches of 12 trials for each of 2 architectures x capacities, chosen" in shown
+    assert "not listed; 0 of 6 done" in shown
     assert "after tune" in shown
     tune_all(storage, sweep)
     after = json.loads(asked(SWEEP + TUNE, "--json"))
     values = tuned.values_of(storage, sweep.tune_groups())
     assert [trial["id"] for trial in after["trials"]] == [t.id for t in sweep.trials(values)]
     assert {trial["tuned"]["ppo.lr"] for trial in after["trials"]} == {2e-3}
-    assert "2 of 2 done" in asked(SWEEP + TUNE)
-    assert "arch mlp, capacity 20000: ppo.lr 0.002" in asked(SWEEP + TUNE)
+    assert "6 of 6 done" in asked(SWEEP + TUNE)
+    assert "arch mlp, capacity 20000, search 2: ppo.lr 0.002" in asked(SWEEP + TUNE)
 
 
-def test_one_group_that_is_tuned_gives_ids_to_its_trials_only(read, storage):
+def test_one_search_that_is_done_gives_ids_to_its_trials_only(asked, read, storage):
     sweep = read(SWEEP + TUNE)
-    first = sweep.tune_groups()[0]
+    first = next(group for group in sweep.tune_groups() if group.search == 1)
     tuned.keep(
         storage, tuned.Tuned(group=first.id, values={"ppo.lr": 2e-3}, success=0.9, trials=12)
     )
-    known = {(t["arch"], t["id"] is not None) for t in plan(sweep, storage)["trials"]}
-    assert known == {("mlp", True), ("lstm", False)}
+    trials = plan(sweep, storage)["trials"]
+    known = [(t["arch"], t["seed"], t["search"]) for t in trials if t["id"] is not None]
+    assert known == [("mlp", 1, 1), ("mlp", 4, 1)]
+    assert "after tune" in asked(SWEEP + TUNE)
+
+
+def test_each_trial_says_which_search_tuned_it_and_those_of_a_cell_share_its_id(read, storage):
+    sweep = read(SWEEP + TUNE)
+    tune_all(storage, sweep, lambda group: 1e-3 * (1 + group.search))
+    trials = [t for t in plan(sweep, storage)["trials"] if t["arch"] == "mlp"]
+    found = [(t["seed"], t["search"], t["tuned"]["ppo.lr"]) for t in trials]
+    assert found == [(0, 0, 1e-3), (1, 1, 2e-3), (2, 2, 3e-3), (3, 0, 1e-3), (4, 1, 2e-3)]
+    assert {t["cell"] for t in trials} == {
+        sweep.trials(tuned.values_of(storage, sweep.tune_groups()))[0].cell_id
+    }
+    assert {t["search"] for t in plan(read(SWEEP), storage)["trials"]} == {None}
+
+
+def test_what_a_single_search_found_before_is_the_first_of_several(read, storage):
+    one, three = (
+        read(SWEEP + TUNE.replace("trials: 12", "trials: 12, repeats: 1")),
+        read(SWEEP + TUNE),
+    )
+    tune_all(storage, one)
+    before, after = (plan(sweep, storage)["trials"] for sweep in (one, three))
+    kept = [t for t in after if t["search"] == 0]
+    assert len(kept) == 4
+    assert {(t["id"], t["cell"]) for t in kept} < {(t["id"], t["cell"]) for t in before}
+    assert {t["id"] for t in after if t["search"] != 0} == {None}
 
 
 def test_what_tuning_takes_at_most_is_part_of_the_cost_until_it_is_done(asked, read, storage):
     for trial in read(SWEEP).trials()[:2]:
         past_run(storage, trial.model_copy(update={"seed": 9}), 1000.0)
     rows = {one["stage"]: one for one in cost_of(asked(SWEEP + TUNE, "--json"))["stages"]}
-    assert (rows["tune"]["trials"], rows["tune"]["env_steps"]) == (24, 24 * 90_000)
-    assert rows["tune"]["processor_hours"] == pytest.approx(24 * 90 / 3600)
+    assert (rows["tune"]["trials"], rows["tune"]["env_steps"]) == (72, 72 * 90_000)
+    assert rows["tune"]["processor_hours"] == pytest.approx(72 * 90 / 3600)
     assert "at most" in asked(SWEEP + TUNE)
     tune_all(storage, read(SWEEP + TUNE))
     rows = {one["stage"]: one for one in cost_of(asked(SWEEP + TUNE, "--json"))["stages"]}

@@ -33,6 +33,7 @@ STRICTER = {
     "an option that the architecture does not have": r"'\w+' has no (ticks|memory|layers)",
     "low < high": r"allowed: \[low, high\], low < high",
     "which axes there are": r"is no axis of all cells|^if: |is an axis already",
+    "which axes vary": r"answer\.axis: \S+ (has the same value in all cells|is searched by)",
     "a name in two sections": r"is in both (tune|explore) and axes",
     "lists of zip groups of one length": r"they go together",
     "cells or rows given twice": r"the same trials twice|is listed twice",
@@ -252,6 +253,10 @@ GOOD: dict[str, dict[str, Any]] = {
             "trials": 3,
         },
     },
+    "an answer": {
+        "axes": {"model.arch": ["lstm", "mlp"]},
+        "answer": {"axis": "model.arch", "outcome": "adoption:arrow"},
+    },
     "half a GPU": {"resources": {"gpus": 0.5, "cpus": 1.5}},
 }
 
@@ -303,6 +308,12 @@ BAD: dict[str, dict[str, Any]] = {
     "an aim that is none": {
         "explore": {"world.loops": {"uniform": [0, 1]}, "objectives": {"spl": "up"}, "trials": 1}
     },
+    "an answer without an outcome": {"answer": {"axis": "model.arch"}},
+    "an answer on seeds": {"answer": {"axis": "seeds", "outcome": "mixed"}},
+    "an answer on another world's proxy": {
+        "axes": {"model.arch": ["lstm", "mlp"]},
+        "answer": {"axis": "model.arch", "outcome": "adoption:keys"},
+    },
     "time in parsecs": {"limits": {"time": "12 parsecs"}},
     "a negative number of workers": {"resources": {"env_runners": -1}},
 }
@@ -322,6 +333,7 @@ STRICT: dict[str, dict[str, Any]] = {
     "which axes there are": {
         "axes": {"when": [{"if": {"model.arch": "lstm"}, "axes": {"ppo.lr": [0.1]}}]}
     },
+    "which axes vary": {"answer": {"axis": "model.arch", "outcome": "intended"}},
     "a name in two sections": {
         "axes": {"ppo.lr": [0.1]}, "tune": {"ppo.lr": {"uniform": [0.1, 0.2]}, "trials": 1}
     },

@@ -22,6 +22,7 @@ from whichgoal.storage import ledger
 from whichgoal.storage.files import write_json
 from whichgoal.storage.identity import identity
 from whichgoal.storage.root import Storage
+from whichgoal.sweep import tuned
 from whichgoal.sweep.sweep import Sweep
 from whichgoal.tracking.index import Index
 from whichgoal.tracking.tracker import Tracker
@@ -114,6 +115,33 @@ def test_a_sweep_has_a_parent_run_a_run_per_cell_and_a_run_per_trial(storage, sw
         assert int(run.data.params["parameters"]) == pytest.approx(20_000, rel=0.05)
         kind = run.data.tags["whichgoal.kind"]
         assert run.data.params["seed"] in (("all",) if kind == "cell" else ("0", "1"))
+
+
+def test_a_cell_that_several_searches_tuned_has_one_run_and_each_trial_says_its_own(
+    tmp_path, empty_store, runs, storage
+):
+    more = "tune: {ppo.lr: {log_uniform: [1e-4, 1e-2]}, trials: 3}\n"
+    sweep = sweep_of(tmp_path, SWEEP.replace("name: two", "name: tuned") + more)
+    for group in sweep.tune_groups():
+        values = {"ppo.lr": 1e-3 * (1 + group.search)}
+        tuned.keep(storage, tuned.Tuned(group=group.id, values=values, success=0.9, trials=3))
+    found = tuned.values_of(storage, sweep.tune_groups())
+    trials = sweep.trials(found)
+    planned(storage.root, sweep, found)
+    for trial in trials:
+        train(storage, trial, 3)
+        finish(storage, sweep, trial, ADOPTED)
+        index_of(storage, sweep).send(trial, "FINISHED")
+    shown = runs(**{"whichgoal.sweep": "tuned"})
+    assert len([run for run in shown if run.data.tags["whichgoal.kind"] == "cell"]) == 2
+    for run in shown:
+        if run.data.tags["whichgoal.kind"] == "cell":
+            assert run.data.metrics["seeds/scored"] == 2
+            assert (run.data.params["search"], run.data.params["ppo.lr"]) == ("all", "0.001, 0.002")
+            assert run.info.status == "FINISHED"
+        elif "whichgoal.trial" in run.data.tags:
+            assert run.data.params["search"] == run.data.params["seed"]
+            assert run.data.params["ppo.lr"] == str(1e-3 * (1 + int(run.data.params["search"])))
 
 
 def test_curves_are_by_env_step_and_only_what_is_new_is_sent(storage, sweep, client, runs):

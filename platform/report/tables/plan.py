@@ -17,6 +17,9 @@ MOST_ROWS = 60
 def print_plan(plan: Mapping[str, Any], console: Console) -> None:
     """Prints a plan with its `cost`: its trials, its adaptive stages, and what they will take."""
     console.print(f"{plan['sweep']}: {plan['question']}", markup=False, highlight=False)
+    if (answer := plan["answer"]) is not None:
+        told = f"answer: {answer['outcome']} by {answer['axis']} (chosen {answer['chosen']})"
+        console.print(told, markup=False, highlight=False, soft_wrap=True)
     if plan["trials"]:
         console.print(_plan_table(plan))
         console.print(_plan_summary(plan), highlight=False)
@@ -96,17 +99,21 @@ def _adaptive_lines(plan: Mapping[str, Any]) -> Iterator[str]:
     tune, explore = plan["tune"], plan["explore"]
     if tune is not None:
         groups = tune["groups"]
-        what = "architecture x capacity" if len(groups) == 1 else "architectures x capacities"
+        number, some = len(groups) // tune["searches"], _count(tune["trials"], "trial")
+        what = "architecture x capacity" if number == 1 else "architectures x capacities"
+        if tune["searches"] > 1:
+            some = f"{tune['searches']} searches of {some}"
         longest = max(group["env_steps"] for group in groups)
         yield (
-            f"tune: {_count(tune['trials'], 'trial')} for each of {len(groups)} {what}, chosen one "
+            f"tune: {some} for each of {number} {what}, chosen one "
             f"after another by Optuna, at most {longest:,} env steps each, many stopped early: not "
             f"listed; {_progress(groups)}"
         )
         for group in groups:
             if group["done"]:
                 values = ", ".join(f"{k} {number_text(v)}" for k, v in group["values"].items())
-                yield f"  {_name(group)}: {values}"
+                search = f", search {group['search']}" if tune["searches"] > 1 else ""
+                yield f"  {_name(group)}{search}: {values}"
         if plan["trials"] and not all(group["done"] for group in groups):
             yield "  trials of the grid get their ids when their hyper-parameters are known"
     if explore is not None:

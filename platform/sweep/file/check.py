@@ -16,6 +16,7 @@ from whichgoal.envs.contract import World
 from whichgoal.envs.registry import WORLDS, all_names, all_worlds, world_named
 from whichgoal.explain import Mistake, quote, unknown
 from whichgoal.spec import BatterySpec, closest
+from whichgoal.sweep.file.answer import read_answer
 from whichgoal.sweep.file.axes import Content, read_content
 from whichgoal.sweep.file.cells import check_cells, check_resources, check_searched
 from whichgoal.sweep.file.conditions import check_conditions
@@ -23,13 +24,14 @@ from whichgoal.sweep.file.searches import read_explore, read_tune
 from whichgoal.sweep.file.sections import read_record
 from whichgoal.sweep.file.values import Value, check
 from whichgoal.sweep.file.yaml_file import BROKEN, Document, read
-from whichgoal.sweep.grid import Axis, count
+from whichgoal.sweep.grid import Axis, count, values
 from whichgoal.sweep.spec import MOST_CELLS, MOST_TRIALS, LimitsSpec, ResourcesSpec
 from whichgoal.sweep.sweep import Sweep
 
 TOP_KEYS = (
     "name",
     "question",
+    "answer",
     "base",
     "axes",
     "seeds",
@@ -73,11 +75,14 @@ def load(path: str | Path) -> Sweep:
     resources, right = read_record(document, "resources", ResourcesSpec)
     if can_be_listed:
         check_resources(document, content, searched, resources, right)
+    grid = tuple(_plain(content.axes))
+    known = "axes" not in guessed and document.is_right("axes")
     sweep = Sweep(
         name=name,
         question=question,
+        answer=read_answer(document, values(grid), worlds, known=known),
         base={key: value.value for key, value in content.base.items()},
-        grid=tuple(_plain(content.axes)),
+        grid=grid,
         seeds=seeds,
         battery=read_record(document, "battery", BatterySpec)[0],
         tune=tune,

@@ -71,6 +71,10 @@ class Document:
         if value is not BROKEN:
             self.complain(Mistake(where, key, f"{quote(value)} given", allowed))
 
+    def is_right(self, section: str) -> bool:
+        """Returns whether nothing has been found wrong in a section so far."""
+        return not any(mistake.where[:1] == (section,) for _, mistake in self.problems)
+
     def refuse_if_wrong(self) -> None:
         """Raises `SweepError` with every problem recorded so far, in the order of the lines."""
         if self.problems:
