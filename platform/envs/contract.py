@@ -366,3 +366,18 @@ class World(ABC):
         Bit j is set in the cells of goal j that something tells from cells without a goal. Scripted
         agents know these, and what is hidden or known by its place alone they do not.
         """
+
+    @abstractmethod
+    def recognized(self, design: AnyDesign, views: NDArray[Any]) -> NDArray[np.uint16]:
+        """Returns where views alone determine that a goal's mark is, `uint16 [n, *seen]`.
+
+        Args:
+            design: The design that the views are of.
+            views: What n agents see, `[n, *observation.shape]`.
+
+        Returns:
+            `seen` is `(columns, rows)` of a board; of a vector it is any shape. Bit j is set where
+            there surely is a mark of goal j: no two levels that look alike to an agent differ in
+            it. What may be a mark, or may not, for what lies outside of the view, has no bit, and
+            neither has a goal without a mark (a corner, a region).
+        """
