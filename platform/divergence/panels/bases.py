@@ -95,12 +95,13 @@ def find_bases(world: World, design: Design, proxy: str, n: int, seed: int) -> B
             break
     if count < n:
         raise too_few(f"conflict/{proxy}", count, n, world, design)
-    joined = _join(found)
+    joined = join(found)
     rows = np.arange(n) if joined.twins else _balance(world, design, joined, n)
     return joined[rows]
 
 
-def _join(parts: list[Bases]) -> Bases:
+def join(parts: list[Bases]) -> Bases:
+    """Returns the rows of all parts, whose layouts are numbered anew."""
     layouts = type(parts[0].layouts).concatenate([part.layouts for part in parts])
     number = {layout: i for i, layout in enumerate(dict.fromkeys(layouts.layout.tolist()))}
     goals = parts[0].cells
