@@ -249,6 +249,16 @@ class Kind(ABC):
         """
         return np.ones(cells.shape[:2], np.bool_)
 
+    def cells_in_view(
+        self, world: World, design: AnyDesign, pose: NDArray[np.int16]
+    ) -> NDArray[np.int16] | None:
+        """Returns the lattice's cell that each cell of a view is of, `int16 [n, *seen, 2]`.
+
+        Of agents at `pose`, `int16 [n, 3]`; cells may lie off the lattice. `seen` is that of
+        `World.recognized`. None where views do not consist of cells.
+        """
+        return None
+
 
 class World(ABC):
     """An environment family with one intended goal, `goals[0]`, and some proxies.
