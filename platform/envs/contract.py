@@ -272,10 +272,11 @@ class World(ABC):
 
     Of what agents see, a world keeps two rules. *Visibility*: hiding a goal (`place`) changes
     nothing that can be seen but the goal's own mark; a goal that `marked` tells of differs, from
-    where it is in view, from a level without it. *Symmetry*: where two goals can stand at each
-    other's places, swapping them swaps nothing but their marks: walls, start and step limit follow
-    from layout and places, not from which goal stands where (but for a step that a mark itself adds
-    to a way). `whichgoal.envs.testing.WorldConformance` tests these and all other rules.
+    where it is in view, from a level without it, and `recognized` says which views determine it.
+    *Symmetry*: where two goals can stand at each other's places, swapping them swaps nothing but
+    their marks: walls, start and step limit follow from layout and places, not from which goal
+    stands where (but for a step that a mark itself adds to a way).
+    `whichgoal.envs.testing.WorldConformance` tests these and all other rules.
 
     Attributes:
         kind: What it is played on.

@@ -2,7 +2,8 @@
 
 In a base layout the intended goal T and a proxy P stand at two places that are certified: exact
 shortest paths to both differ by at most one step, no shortest path to one passes the other, and
-whatever marks T and P is in view from the start. So the agent chooses; it does not stumble. A third
+whatever marks T and P is in view from the start: *recognized*, so that the view determines which is
+where (`World.recognized`). So the agent chooses; it does not stumble. A third
 place, where nothing stands, is where one of them is moved to; no shortest path to it passes T or P,
 and none to them passes it. Where more than one candidate qualifies, the third place is in view too.
 
@@ -173,8 +174,9 @@ class Draws:
     ) -> Draws:
         """Draws, `DRAWS` times a layout, two places that could be seen from the start and a third.
 
-        Only a proposal: what is really in view is decided by the engine's own observation, and that
-        the two are at most `unlike` steps farther from each other by exact paths with T in place.
+        Only a proposal: what is really in view is decided by what the world recognizes in the
+        engine's own observation, and that the two are at most `unlike` steps farther from each
+        other by exact paths with T in place.
         """
         target, row = world.goals[0], np.arange(len(layouts))[:, None]
         places = world.places(design, layouts)
@@ -294,7 +296,9 @@ def _certify(
 
 
 def all_in_view(world: World, design: Design, layouts: Levels, cells: Cells) -> NDArray[np.bool_]:
-    """Says in which levels every goal that leaves a trace on the board is in view from the start.
+    """Says in which levels every goal that has a mark is recognized from the start.
+
+    Goals without one (a corner) are exempt.
 
     Args:
         world: The world.
