@@ -119,7 +119,7 @@ class Grid(Kind):
         self, world: contract.World, design: contract.Design, pose: NDArray[np.int16]
     ) -> NDArray[np.int16]:
         columns, rows, _ = self.observation(world, design).shape
-        cells = np.stack(np.indices((columns, rows)), axis=-1)
+        cells = np.moveaxis(np.indices((columns, rows)), 0, -1)
         assert isinstance(design, GridDesign)
         if design.view == "full":
             return np.tile(cells.astype(np.int16), (len(pose), 1, 1, 1))
