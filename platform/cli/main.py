@@ -186,7 +186,7 @@ def _compare(given: argparse.Namespace) -> int:
 
     console = _console()
     for one in found:
-        print_comparison(one, console)
+        print_comparison(one, console, given.everything)
     return 0
 
 
