@@ -37,6 +37,7 @@ def sweep(
     seeds: int = 10,
     searches: int | None = None,
     axes: Mapping[str, tuple[Any, ...]] = AXES,
+    base: float = 2.7,
 ) -> list[Agent]:
     """Returns agents that adopt the arrow with known odds per doubling of their capacity.
 
@@ -49,6 +50,7 @@ def sweep(
         seeds: Of each cell.
         searches: Among how many searches each architecture x capacity deals out its seeds.
         axes: The axes, the capacity among them.
+        base: Half the range of the strata's log odds at the middle capacity, around 0.3.
     """
     cells = choices_of(axes)
     strata = [{k: v for k, v in one.items() if k != "model.capacity"} for one in cells]
@@ -69,8 +71,8 @@ def sweep(
     log_odds = [
         np.log(odds[cells[i]["model.arch"]] if isinstance(odds, Mapping) else each) for i, _ in rows
     ]
-    base = np.linspace(-2.4, 3.0, len(number))
-    adopts = draw(agents, np.array(log_odds), rng, base=base, spread=spread)[0]
+    bases = 0.3 + np.linspace(-base, base, len(number))
+    adopts = draw(agents, np.array(log_odds), rng, base=bases, spread=spread)[0]
     able = rng.random(len(rows)) < ABLE
     found = []
     for n, (i, seed) in enumerate(rows):

@@ -59,6 +59,11 @@ def _add_plan_arguments(plan: argparse.ArgumentParser) -> None:
         action="store_true",
         help="measure models of unknown speed: trains each for some seconds, keeps it in storage",
     )
+    plan.add_argument(
+        "--power",
+        action="store_true",
+        help="by simulation: the smallest effect that it would find, and what others would take",
+    )
     plan.add_argument("--json", action="store_true", help="print JSON")
 
 

@@ -57,13 +57,18 @@ def asked_by_default(planned: Sequence[Mapping[str, Any]], agents: Sequence[Agen
         planned: The choices of every trial.
         agents: The scored agents, at least one.
     """
-    varies = [key for key in planned[0] if len({repr(one[key]) for one in planned}) > 1]
-    axis, why = (varies or [""])[0], "the first axis that varies"
-    if CAPACITY in varies:
-        axis, why = CAPACITY, "capacity varies"
+    axis, why = default_axis(planned)
     proxies = proxies_of(agents)
     outcome = f"adoption:{proxies[0]}" if proxies else "intended"
     return Asked(axis=axis, outcome=outcome, chosen=f"by default: {why}")
+
+
+def default_axis(planned: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """Returns the axis that is asked for by default, empty where none varies; and why it is."""
+    varies = [key for key in planned[0] if len({repr(one[key]) for one in planned}) > 1]
+    if CAPACITY in varies:
+        return CAPACITY, "capacity varies"
+    return (varies or [""])[0], "the first axis that varies"
 
 
 def check(asked: Asked, planned: Sequence[Mapping[str, Any]], agents: Sequence[Agent]) -> None:

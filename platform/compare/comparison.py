@@ -17,9 +17,9 @@ from whichgoal.compare.conclusion import conclusion
 from whichgoal.compare.dose import DRAWS
 from whichgoal.compare.doses import doses_of
 from whichgoal.compare.effect import Effect, effect_of
-from whichgoal.compare.estimate import MOST_EXACT
+from whichgoal.compare.estimate import MOST_EXACT, holm
 from whichgoal.compare.records import Comparison, Stratum
-from whichgoal.compare.spread import Spread, spread_of
+from whichgoal.compare.spread import spread_of
 from whichgoal.compare.strata import Strata, strata_of
 from whichgoal.compare.versions import CALIPER, versions_of
 from whichgoal.divergence.score.intervals import ShareInterval
@@ -119,7 +119,7 @@ class _Question:
             "axes": [self._effect_of(axis, asked.outcome) for axis in others],
             "outcomes": [self._effect_of(asked.axis, one) for one in self._other_outcomes()],
         }
-        told = iter(_adjusted([one.p for family in families.values() for one in family]))
+        told = iter(holm([one.p for family in families.values() for one in family]))
         fields = {
             name: tuple(one.model_copy(update={"p_adjusted": next(told)}) for one in family)
             for name, family in families.items()
@@ -132,7 +132,7 @@ class _Question:
         by = [axis for axis in others if axis not in self._axes.conditional]
         return {
             "primary": primary,
-            "spread": _tested(spread_of(whole, dict.fromkeys(by), self._confidence)),
+            "spread": spread_of(whole, by, self._confidence),
             "is_exploratory": primary.p is None or primary.p > 1 - self._confidence + 1e-12,
             "versions": versions_of(
                 self._agents,
@@ -182,27 +182,6 @@ def _pairs(whole: Strata) -> list[Strata]:
     """Returns each two of more values."""
     number = len(whole.values)
     return [whole.pair(a, b) for a, b in combinations(range(number), 2)] if number > 2 else []
-
-
-def _adjusted(p_values: Sequence[float | None]) -> list[float | None]:
-    """Returns p-values adjusted for each other by Holm's method (1979); None stays None."""
-    made = [p for p in p_values if p is not None]
-    if not made:
-        return list(p_values)
-    from statsmodels.stats.multitest import multipletests
-
-    found = iter(multipletests(made, method="holm")[1].tolist())
-    return [None if p is None else next(found) for p in p_values]
-
-
-def _tested(spread: Spread | None) -> Spread | None:
-    if spread is None:
-        return None
-    adjusted = _adjusted([one.p for one in spread.by])
-    by = [
-        one.model_copy(update={"p_adjusted": p}) for one, p in zip(spread.by, adjusted, strict=True)
-    ]
-    return spread.model_copy(update={"by": tuple(by)})
 
 
 def check_one_battery(agents: Sequence[Agent]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from whichgoal.divergence.score.intervals import SHARE_INTERVALS, ShareInterval
 from whichgoal.divergence.score.verdict import Score
@@ -58,6 +58,17 @@ def share_of(hits: int, n: int, confidence: float, interval: ShareInterval | Non
         return Share(hits=hits, n=n, value=hits / n if n else None, note=note)
     score = interval_of(hits, n, confidence, interval)
     return Share(hits=hits, n=n, value=score.value, low=score.low, high=score.high)
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Returns p-values adjusted for each other by Holm's method (1979); None stays None."""
+    made = [p for p in p_values if p is not None]
+    if not made:
+        return list(p_values)
+    from statsmodels.stats.multitest import multipletests
+
+    found = iter(multipletests(made, method="holm")[1].tolist())
+    return [None if p is None else next(found) for p in p_values]
 
 
 def plural(noun: str, n: int) -> str:

@@ -12,14 +12,14 @@ this in about half of all samples.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from whichgoal.compare.conditional import Conditional
 from whichgoal.compare.effect import dispersion_of
-from whichgoal.compare.estimate import Estimate
+from whichgoal.compare.estimate import Estimate, holm
 from whichgoal.compare.logistic import Array
 from whichgoal.compare.strata import Strata
 from whichgoal.spec import Spec
@@ -54,7 +54,7 @@ class Spread(Spec):
     by: tuple[Differs, ...]
 
 
-def spread_of(strata: Strata, others: Mapping[str, Any], confidence: float) -> Spread | None:
+def spread_of(strata: Strata, others: Sequence[str], confidence: float) -> Spread | None:
     """Returns how far an ordered effect differs over strata; None with fewer than two of these.
 
     Args:
@@ -75,6 +75,8 @@ def spread_of(strata: Strata, others: Mapping[str, Any], confidence: float) -> S
         Differs(by=key, p=_differs_p(exact, [strata.among[i].get(key) for i in whole], inflation))
         for key in others
     ]
+    adjusted = holm([one.p for one in by])
+    by = [one.model_copy(update={"p_adjusted": p}) for one, p in zip(by, adjusted, strict=True)]
     return Spread(factor=_factor(exact, whole, inflation, confidence), by=tuple(by))
 
 

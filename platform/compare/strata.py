@@ -14,17 +14,31 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from whichgoal.compare.axes import Axes
-from whichgoal.compare.cells import CAPACITY, Agent, key_of
+from whichgoal.compare.cells import CAPACITY, key_of
 from whichgoal.compare.logistic import Array, Counts
 
 AGREEMENT = "world.agreement"
-Judged = Sequence[tuple[Agent, bool]]
-"""Agents, each with whether it has the outcome."""
+
+
+class Placed(Protocol):
+    """An agent as far as it is counted: where it stands in its sweep; see `cells.Agent`."""
+
+    @property
+    def choices(self) -> Mapping[str, Any]: ...
+
+    @property
+    def search(self) -> int | None: ...
+
+    @property
+    def trunk_parameters(self) -> int | None: ...
+
+
+One = TypeVar("One", bound=Placed)
 
 
 @dataclass(frozen=True)
@@ -102,16 +116,16 @@ class Strata:
 
 
 def strata_of(
-    judged: Judged,
+    judged: Sequence[tuple[One, bool]],
     axis: str,
     axes: Axes,
     order: Sequence[Any],
-    alike: Callable[[Agent], Hashable] | None = None,
+    alike: Callable[[One], Hashable] | None = None,
 ) -> Strata:
     """Counts agents for the effect of an axis.
 
     Args:
-        judged: The agents of whom the outcome is asked.
+        judged: The agents of whom the outcome is asked, each with whether it has it.
         axis: The axis. Agents that have no choice on it are left out.
         axes: How the sweep's axes hang together.
         order: Every value of the axis, in the sweep's order.
@@ -126,7 +140,7 @@ def strata_of(
     among: dict[str, Mapping[str, Any]] = {}
     rows: dict[Hashable, int] = {}
     of: list[int] = []
-    placed: list[tuple[int, int, Agent, bool]] = []
+    placed: list[tuple[int, int, One, bool]] = []
     for agent, hit in judged:
         shared = {k: v for k, v in agent.choices.items() if k not in left_out}
         key = key_of(shared)
@@ -159,8 +173,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _scale(
-    axis: str, values: Sequence[Any], agents: Sequence[Agent]
-) -> tuple[str, Callable[[Agent, int], float]]:
+    axis: str, values: Sequence[Any], agents: Sequence[Placed]
+) -> tuple[str, Callable[[Placed, int], float]]:
     """Returns what one unit of the scores is, and the score of an agent at the value of a place."""
     if len(values) < 3 or not all(map(_is_number, values)):
         return "", lambda _, place: float(place)
@@ -176,7 +190,9 @@ def _scale(
     return f"unit of {name}", lambda _, place: float(values[place])
 
 
-def _absent_at_some_values(judged: Judged, axis: str, group: Sequence[str], axes: Axes) -> set[str]:
+def _absent_at_some_values(
+    judged: Sequence[tuple[Placed, bool]], axis: str, group: Sequence[str], axes: Axes
+) -> set[str]:
     """Returns the conditional keys that only some values of the axis have."""
     has: dict[tuple[str, str], set[bool]] = defaultdict(set)
     for agent, _ in judged:
@@ -189,7 +205,7 @@ def _absent_at_some_values(judged: Judged, axis: str, group: Sequence[str], axes
 
 
 def _searches(
-    placed: Sequence[tuple[int, int, Agent, bool]],
+    placed: Sequence[tuple[int, int, Placed, bool]],
     strata: int,
     left_out: set[str],
     group: Sequence[str],

@@ -20,7 +20,7 @@ from whichgoal.compare.asked import Asked, has
 from whichgoal.compare.axes import Axes
 from whichgoal.compare.cells import Agent, capability, efficiency
 from whichgoal.compare.effect import Effect, effect_of
-from whichgoal.compare.strata import Judged, Strata, strata_of
+from whichgoal.compare.strata import Strata, strata_of
 from whichgoal.spec import Spec
 
 CALIPER = 0.05
@@ -65,7 +65,9 @@ def versions_of(
     told = [(a, hit) for a, hit in judged if hit is not None or a.card.verdict in VAGUE]
     vague = [(a, hit or a.card.verdict in VAGUE) for a, hit in told]
 
-    def counted(some: Judged, alike: Callable[[Agent], Hashable] | None = None) -> Strata:
+    def counted(
+        some: Sequence[tuple[Agent, bool]], alike: Callable[[Agent], Hashable] | None = None
+    ) -> Strata:
         return strata_of(some, asked.axis, axes, order, alike)
 
     whole = counted([(a, bool(hit)) for a, hit in judged])

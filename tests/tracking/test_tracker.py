@@ -199,7 +199,7 @@ def test_a_cell_shows_the_adoption_rate_of_its_agents_as_they_end(storage, sweep
     assert cell.data.metrics["cell/adoption"] == 0.5
     # Wilson's interval of 1 in 2
     assert cell.data.metrics["cell/adoption_low"] == pytest.approx(0.0126, abs=1e-4)
-    assert cell.data.metrics["cell/adoption_high"] == pytest.approx(0.9055, abs=1e-4)
+    assert cell.data.metrics["cell/adoption_high"] == pytest.approx(0.9874, abs=1e-4)
     assert cell.data.metrics["share/misgeneralized_arrow"] == 0.5
     assert cell.data.metrics["mean/preference"] == pytest.approx((0.8 + 0.05) / 2)
     assert cell.data.metrics["seeds/capable"] == 2
