@@ -133,8 +133,11 @@ def _differs(found: Comparison) -> str:
         start = "Exploratory: the effect" if found.is_exploratory else "The effect"
         return f"{start} differs by {by} ({p_equals(p)}): {size}{_extremes(found.strata)}."
     tested = [d.p_adjusted for d in spread.by if d.p_adjusted is not None]
-    smallest = f" (smallest {p_equals(min(tested))})" if tested else ""
-    return f"That it differs between strata cannot be told{smallest}, nor that it does not: {size}."
+    smallest = f"smallest {p_equals(min(tested))}; " if tested else ""
+    return (
+        f"Whether it differs between strata cannot be told ({smallest}which does not say that they "
+        f"agree): {size}."
+    )
 
 
 def _extremes(strata: tuple[Stratum, ...]) -> str:
@@ -166,7 +169,7 @@ def p_equals(p: float) -> str:
 
 def number(value: float) -> str:
     """Returns a number in two digits."""
-    return f"{value:.2g}" if value < 99.5 else f"{value:.0f}"
+    return f"{value:#.2g}".rstrip(".") if value < 99.5 else f"{value:.0f}"
 
 
 def estimate_text(found: Estimate, scale: float | None = None) -> str:

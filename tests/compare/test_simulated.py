@@ -54,10 +54,11 @@ def test_the_effect_is_found_with_its_size_and_the_answer_says_it_first():
     assert found.primary.p == pytest.approx(1.65e-5, rel=0.01)
     assert found.answer == (
         "The larger the capacity, the less often an agent adopts the arrow (p < .001): per "
-        "doubling of trunk parameters the odds change by a factor of 0.66 [0.54, 0.8]; 314 "
+        "doubling of trunk parameters the odds change by a factor of 0.66 [0.54, 0.80]; 314 "
         "capable of 360 scored agents, pooled over 12 strata. (Asked by default: capacity "
-        "varies.) That it differs between strata cannot be told (smallest p = .333), nor that it "
-        "does not: one standard deviation between strata is a factor of 1 [1, 1.6]."
+        "varies.) Whether it differs between strata cannot be told (smallest p = .333; which does "
+        "not say that they agree): one standard deviation between strata is a factor of 1.0 "
+        "[1.0, 1.6]."
     )
 
 

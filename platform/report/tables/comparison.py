@@ -102,19 +102,24 @@ def cells_table(found: Comparison) -> Table:
     heads = ["trunk", "capable", f"{does}, of the capable", "of all"]
     if not asked.of_capable:
         heads[2:] = [does]
-    table = _table(found.cells[0].choices, *heads, "mixed, undetermined", "preference, in 1/100")
+    vague = any(_vague(cell) for cell in found.cells)
+    heads += ["mixed, undetermined"] * vague
+    table = _table(found.cells[0].choices, *heads, "preference, in 1/100")
     for cell in found.cells:
         size = cell.trunk_parameters
-        vague = cell.shares["mixed"].hits + cell.shares["undetermined"].hits
         table.add_row(
             *map(choice_text, cell.choices.values()),
             "" if size is None else f"{size:,}",
             _of(cell.capable, cell.scored),
             *_outcome(cell, found),
-            str(vague) if vague else "",
+            *([str(_vague(cell) or "")] * vague),
             _preferences(cell, asked.proxy or found.proxies[0] if found.proxies else ""),
         )
     return table
+
+
+def _vague(cell: Cell) -> int:
+    return cell.shares["mixed"].hits + cell.shares["undetermined"].hits
 
 
 def _outcome(cell: Cell, found: Comparison) -> Iterator[str]:
