@@ -105,29 +105,18 @@ class _Question:
         """Returns those fields of a `Comparison` that its question decides."""
         asked = self._asked
         if not asked.axis:
-            empty: dict[str, Any] = dict.fromkeys(
-                ("versions", "strata", "pairs", "axes", "outcomes"), ()
-            )
-            return {"primary": None, "spread": None, "is_exploratory": True, **empty}
+            none: tuple[Any, ...] = ()
+            beside = dict.fromkeys(("versions", "strata", "pairs", "axes", "outcomes"), none)
+            return {"primary": None, "spread": None, "is_exploratory": True, **beside}
         whole = self._strata(asked.axis, asked.outcome)
         primary = self._effect(whole, asked.axis, asked.outcome)
-        strata = self._each_stratum(whole)
         others = [g[0] for g in self._axes.groups if asked.axis not in g and self._varies(g[0])]
-        families: dict[str, list[Effect]] = {
-            "strata": [self._effect(one, asked.axis, asked.outcome) for _, one in strata],
-            "pairs": [self._effect(one, asked.axis, asked.outcome) for one in _pairs(whole)],
-            "axes": [self._effect_of(axis, asked.outcome) for axis in others],
-            "outcomes": [self._effect_of(asked.axis, one) for one in self._other_outcomes()],
-        }
-        told = iter(holm([one.p for family in families.values() for one in family]))
-        fields = {
-            name: tuple(one.model_copy(update={"p_adjusted": next(told)}) for one in family)
-            for name, family in families.items()
-        }
-        names = [dict(among) for among, _ in strata]
-        fields["strata"] = tuple(  # type: ignore[assignment]
-            Stratum(among=among, effect=effect)
-            for among, effect in zip(names, fields["strata"], strict=True)
+        among = whole.among if len(whole.among) > 1 else ()
+        strata, pairs, axes, outcomes = _adjusted(
+            [self._effect(whole.only(one), asked.axis, asked.outcome) for one in among],
+            [self._effect(one, asked.axis, asked.outcome) for one in _pairs(whole)],
+            [self._effect_of(axis, asked.outcome) for axis in others],
+            [self._effect_of(asked.axis, one) for one in self._other_outcomes()],
         )
         by = [axis for axis in others if axis not in self._axes.conditional]
         return {
@@ -143,7 +132,13 @@ class _Question:
                 self._confidence,
                 caliper,
             ),
-            **fields,
+            "strata": tuple(
+                Stratum(among=dict(one), effect=effect)
+                for one, effect in zip(among, strata, strict=True)
+            ),
+            "pairs": tuple(pairs),
+            "axes": tuple(axes),
+            "outcomes": tuple(outcomes),
         }
 
     def _order(self, axis: str) -> list[Any]:
@@ -163,14 +158,6 @@ class _Question:
     def _effect_of(self, axis: str, outcome: str) -> Effect:
         return self._effect(self._strata(axis, outcome), axis, outcome)
 
-    def _each_stratum(self, whole: Strata) -> list[tuple[Mapping[str, Any], Strata]]:
-        """Returns each of several strata alone."""
-        if len(whole.among) < 2:
-            return []
-        return [
-            (among, whole.where(lambda one, among=among: one is among)) for among in whole.among
-        ]
-
     def _other_outcomes(self) -> list[str]:
         asked = self._asked
         adopted = [f"adoption:{proxy}" for proxy in proxies_of(self._agents)]
@@ -182,6 +169,14 @@ def _pairs(whole: Strata) -> list[Strata]:
     """Returns each two of more values."""
     number = len(whole.values)
     return [whole.pair(a, b) for a, b in combinations(range(number), 2)] if number > 2 else []
+
+
+def _adjusted(*families: Sequence[Effect]) -> list[list[Effect]]:
+    """Returns effects with p-values that are adjusted over all families together."""
+    told = iter(holm([one.p for family in families for one in family]))
+    return [
+        [one.model_copy(update={"p_adjusted": next(told)}) for one in family] for family in families
+    ]
 
 
 def check_one_battery(agents: Sequence[Agent]) -> None:

@@ -158,11 +158,12 @@ def _odds(strata: Strata, exact: Conditional, confidence: float) -> Estimate:
     endless = exact.is_highest or exact.is_lowest
     if endless or (strata.searches is None and strata.n[list(exact.place)].sum() <= MOST_EXACT):
         low, high = exact.interval(confidence)
-        ends = {"low": low and math.exp(low), "high": high and math.exp(high)}
-        if endless:
-            return Estimate(**ends, note="in every stratum the outcome is on one side")
-        log = exact.slope() if strata.per else _mantel_haenszel(strata, exact)[0]
-        return Estimate(value=math.exp(log), **ends)
+        value, note = None, "in every stratum the outcome is on one side"
+        if not endless:
+            log = exact.slope() if strata.per else _mantel_haenszel(strata, exact)[0]
+            value, note = math.exp(log), ""
+        ends = (None if end is None else math.exp(end) for end in (low, high))
+        return Estimate(value=value, low=next(ends), high=next(ends), note=note)
     if strata.per:
         log = exact.slope()
         error = 1 / (exact.step * math.sqrt(float(exact.moments(log)[1].sum())))

@@ -20,7 +20,7 @@ import numpy as np
 from whichgoal.compare.conditional import Conditional
 from whichgoal.compare.effect import dispersion_of
 from whichgoal.compare.estimate import Estimate, holm
-from whichgoal.compare.logistic import Array
+from whichgoal.compare.logistic import Array, Counts
 from whichgoal.compare.strata import Strata
 from whichgoal.spec import Spec
 
@@ -80,7 +80,7 @@ def spread_of(strata: Strata, others: Sequence[str], confidence: float) -> Sprea
     return Spread(factor=_factor(exact, whole, inflation, confidence), by=tuple(by))
 
 
-def _factor(exact: Conditional, whole: Array, inflation: float, confidence: float) -> Estimate:
+def _factor(exact: Conditional, whole: Counts, inflation: float, confidence: float) -> Estimate:
     """Returns the spread between whole strata as a factor, and its interval."""
     if exact.is_highest or exact.is_lowest:
         return Estimate(note="the outcome is on one side in every stratum")
@@ -92,8 +92,8 @@ def _factor(exact: Conditional, whole: Array, inflation: float, confidence: floa
     seen = np.bincount(place, np.array(exact.t) - mean)
     information = np.bincount(place, variance)
     kept = information > 1e-6
-    effects = seen[kept] / information[kept] / exact.step
-    errors = inflation / (information[kept] * exact.step**2)
+    effects: Array = seen[kept] / information[kept] / exact.step
+    errors: Array = inflation / (information[kept] * exact.step**2)
     freedom = int(kept.sum()) - 1
     if freedom < 1:
         return Estimate(note="one stratum only informs the effect")

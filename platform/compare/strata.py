@@ -87,13 +87,14 @@ class Strata:
         """Whether there is one effect: of two values, or of ordered ones."""
         return bool(self.per) or len(self.values) == 2
 
-    def where(self, wanted: Callable[[Mapping[str, Any]], bool]) -> Strata:
-        """Returns the strata of which what they share is wanted."""
-        rows = np.array([wanted(self.among[i]) for i in self.of], bool)
+    def only(self, among: Mapping[str, Any]) -> Strata:
+        """Returns one of the larger strata alone, by what it shares."""
+        rows = np.array([self.among[i] == among for i in self.of], bool)
         searches = self.searches
         if searches is not None:
-            some = replace(searches, hits=searches.hits[:, rows], n=searches.n[:, rows])
-            searches = _with_agents(some)
+            hits, n = searches.hits[:, rows], searches.n[:, rows]
+            there = n.sum(axis=1) > 0
+            searches = Searches(searches.block[there], searches.level[there], hits[there], n[there])
         parts = {"of": self.of, "x": self.x, "hits": self.hits, "n": self.n}
         return replace(self, **{k: v[rows] for k, v in parts.items()}, searches=searches)
 
@@ -229,10 +230,3 @@ def _searches(
         hits[unit, row] += hit
         n[unit, row] += 1
     return Searches(np.array(block), np.array(level), hits, n)
-
-
-def _with_agents(searches: Searches) -> Searches:
-    there = searches.n.sum(axis=1) > 0
-    return Searches(
-        searches.block[there], searches.level[there], searches.hits[there], searches.n[there]
-    )
