@@ -214,7 +214,7 @@ class _Simulated:
             size: Between the two ends of the axis; where values have no order, between the last
                 and all others.
         """
-        base = STRATA * self._rng.standard_normal(self._within.shape[1])
+        base = self._rng.normal(0.0, STRATA, self._within.shape[1:])
         hits = draw(
             self._agents,
             size / self.range,

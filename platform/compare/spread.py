@@ -92,8 +92,8 @@ def _factor(exact: Conditional, whole: Counts, inflation: float, confidence: flo
     seen = np.bincount(place, np.array(exact.t) - mean)
     information = np.bincount(place, variance)
     kept = information > 1e-6
-    effects: Array = seen[kept] / information[kept] / exact.step
-    errors: Array = inflation / (information[kept] * exact.step**2)
+    effects = np.asarray(seen[kept] / information[kept] / exact.step, float)
+    errors = np.asarray(inflation / (information[kept] * exact.step**2), float)
     freedom = int(kept.sum()) - 1
     if freedom < 1:
         return Estimate(note="one stratum only informs the effect")
