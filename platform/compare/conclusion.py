@@ -19,7 +19,9 @@ def conclusion(found: Comparison) -> str:
             f"None of {found.scored} scored {plural('agent', found.scored)} is surely capable "
             f"({_why_not(found)}), so what they pursue is not known and nothing can be compared."
         )
-    parts = [_effect(found), _differs(found)] if found.primary else [_share(found)]
+    parts = [_share(found)]
+    if found.primary is not None:
+        parts = [_effect(found), _differs(found), _otherwise(found)]
     missing = found.planned - found.scored
     if missing:
         parts.insert(0, f"{missing} of {found.planned} agents are still missing; so far:")
@@ -137,6 +139,18 @@ def _differs(found: Comparison) -> str:
     return (
         f"Whether it differs between strata cannot be told ({smallest}which does not say that they "
         f"agree): {size}."
+    )
+
+
+def _otherwise(found: Comparison) -> str:
+    """Returns between what the effect lies, counted otherwise; empty where that is no matter."""
+    known = [v.effect.odds.value for v in found.versions if v.effect.odds.value is not None]
+    low, high = (number(end(known)) for end in (min, max)) if known else ("", "")
+    if low == high:
+        return ""
+    return (
+        f"With all agents, whatever those not capable would have done, mixed and undetermined ones "
+        f"counted either way, or alike in capability and efficiency: {low} to {high}."
     )
 
 
