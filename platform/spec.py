@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.fields import FieldInfo
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -57,6 +58,10 @@ class WorldSpec(Spec):
         return dict(self.model_extra or {})
 
 
+SIZINGS = {"planner": 2, "vin": 2}
+"""Architectures whose dimensions are no longer chosen as at first, and the newest rule's number."""
+
+
 class ModelSpec(Spec):
     """The network: architecture, capacity, and what some architectures have besides.
 
@@ -74,6 +79,9 @@ class ModelSpec(Spec):
         layers: Layers of a transformer or a planner.
         ticks: How often a planner thinks per env step: compute at fixed parameters.
         memory: How many past steps a transformer's layer attends to.
+        sizing: By which of its rules an architecture's dimensions are chosen. Nobody chooses: it is
+            the newest, 2, for those in `SIZINGS`, 1 in what was kept of them before there was a
+            second (`TrialSpec.of_record`), and None for all others.
 
     Further keys are options of other packages' architectures, whole numbers of at least 1. Whether
     an architecture has them is asked where a network is sized (`models.sizes.architecture`).
@@ -88,10 +96,26 @@ class ModelSpec(Spec):
     layers: Annotated[int, Field(gt=0, le=16)] | None = None
     ticks: Annotated[int, Field(gt=0, le=256)] | None = None
     memory: Annotated[int, Field(gt=0, le=1024)] | None = None
+    sizing: PositiveInt | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_the_newest_rule(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping) or given.get("sizing") is not None:
+            return given
+        arch = given.get("arch")
+        return {**given, "sizing": SIZINGS[arch]} if arch in [*SIZINGS] else given
+
+    @model_validator(mode="after")
+    def _by_a_rule_that_there_is(self) -> ModelSpec:
+        newest = SIZINGS.get(self.arch)
+        if self.sizing is not None and self.sizing not in range(1, 1 + (newest or 0)):
+            raise RuleError(f"sizing {self.sizing} of {self.arch!r}; newest: {newest}", "sizing")
+        return self
 
     def options(self) -> dict[str, int]:
         """Returns what is given of that which only some architectures have."""
-        return self.model_dump(exclude={"arch", "capacity", "critic"}, exclude_none=True)
+        return self.model_dump(exclude={"arch", "capacity", "critic", "sizing"}, exclude_none=True)
 
 
 class PPOSpec(Spec):
@@ -202,6 +226,18 @@ class TrialSpec(Spec):
         """Id of the cell: the trials that differ from this one only in seed."""
         return digest({k: v for k, v in self.identity().items() if k != "seed"})
 
+    @classmethod
+    def of_record(cls, record: Any) -> TrialSpec:
+        """Returns the spec that was kept with a trial: what it says nothing of is as it was then.
+
+        Raises:
+            pydantic.ValidationError: It is none.
+        """
+        model = record.get("model") if isinstance(record, Mapping) else None
+        if isinstance(model, Mapping) and "sizing" not in model and model.get("arch") in [*SIZINGS]:
+            record = {**record, "model": {**model, "sizing": 1}}
+        return cls.model_validate(record)
+
     def identity(self) -> dict[str, Any]:
         """Returns what the trial's id is a hash of: all of it.
 
@@ -215,6 +251,8 @@ class TrialSpec(Spec):
             del record["ppo"]["lr_end"]
         if record["world"].get("reward", "") is None:
             del record["world"]["reward"]
+        if self.model.sizing in (None, 1):
+            del record["model"]["sizing"]
         return record
 
 
@@ -266,6 +304,12 @@ class BatterySpec(Spec):
     seed: Annotated[int, Field(ge=0)] = 0
     actions: Literal["sampled", "greedy"] = "sampled"
     thresholds: Thresholds = Thresholds()
+
+
+def keys_of_files(section: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Returns the fields of a section that a sweep file may give: all but `ModelSpec.sizing`."""
+    fields = section.model_fields
+    return {k: v for k, v in fields.items() if section is not ModelSpec or k != "sizing"}
 
 
 def digest(record: dict[str, Any]) -> str:

@@ -59,6 +59,11 @@ def _add_plan_arguments(plan: argparse.ArgumentParser) -> None:
         action="store_true",
         help="measure models of unknown speed: trains each for some seconds, keeps it in storage",
     )
+    plan.add_argument(
+        "--power",
+        action="store_true",
+        help="by simulation: the smallest effect that it would find, and what others would take",
+    )
     plan.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -101,19 +106,24 @@ def _add_compare_arguments(compare: argparse.ArgumentParser) -> None:
     _add_storage(compare, "where a sweep file's results are (default: ./runs)")
     compare.add_argument("--json", action="store_true", help="print JSON")
     compare.add_argument(
+        "--all",
+        action="store_true",
+        dest="everything",
+        help="also what the answer rests on: counted otherwise, by stratum, by pair, other effects",
+    )
+    compare.add_argument(
         "--interval",
-        default="wilson",
         choices=("wilson", "exact"),
-        help="of shares: Wilson's (default), or Clopper and Pearson's",
+        help="of shares: Wilson's, or Clopper and Pearson's (default: exact up to 50 agents)",
     )
     compare.add_argument(
         "--caliper",
         type=float,
-        default=0.01,
+        default=0.05,
         metavar="X",
-        help="how far apart the successes of matched agents may lie (default: 0.01)",
+        help="how wide classes of agents of like capability and efficiency are (default: 0.05)",
     )
-    compare.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
+    compare.add_argument("--seed", type=int, default=0, help="of bootstraps and deals (default: 0)")
 
 
 def _add_score_arguments(score: argparse.ArgumentParser) -> None:

@@ -79,10 +79,24 @@ def _plan(given: argparse.Namespace) -> int:
             cost.keep_calibration(storage, measured)
             speeds = cost.speeds(kinds, storage)
     record["cost"] = cost.estimate(sweep, left, speeds, given.cpus or cores())
+    power = None
+    if given.power:
+        import numpy as np
+
+        from whichgoal.compare.power import power_of
+
+        power = power_of(record, np.random.default_rng(0))
+        record["power"] = power and power.model_dump(mode="json")
     if given.json:
         print(json.dumps(record, indent=2))
         return 0
-    print_plan(record, _console())
+    console = _console()
+    print_plan(record, console)
+    if given.power:
+        from whichgoal.report.tables.power import power_lines
+
+        for line in power_lines(power):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
     return 0
 
 
@@ -186,7 +200,7 @@ def _compare(given: argparse.Namespace) -> int:
 
     console = _console()
     for one in found:
-        print_comparison(one, console)
+        print_comparison(one, console, given.everything)
     return 0
 
 

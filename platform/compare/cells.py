@@ -1,8 +1,7 @@
 """Cells: the agents that differ only in seed, and the shares of them with each verdict.
 
-The adoption rate of a cell is the share of its *competent* agents whose verdict names the proxy;
-the share of a verdict is of *all* its scored agents. Both with Wilson's interval (1927) or Clopper
-and Pearson's (1934).
+The adoption rate of a cell is the share of its *capable* agents whose verdict names the proxy; the
+share of a verdict is of *all* its scored agents.
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ from typing import Any, get_args
 
 from pydantic import Field
 
-from whichgoal.compare.estimate import Share, share_of
-from whichgoal.divergence.score.intervals import ShareInterval, wilson
+from whichgoal.compare.estimate import Share, interval_of, share_of
+from whichgoal.divergence.score.intervals import ShareInterval
 from whichgoal.divergence.score.verdict import Outcome, Score, Scorecard
 from whichgoal.spec import Spec
 
 CAPACITY = "model.capacity"
-INCOMPETENT = ("untrained", "capability_failure")
-"""The verdicts of agents that are not competent, so that their goal cannot be asked for."""
+INCAPABLE = ("untrained", "capability_failure")
+"""The verdicts of agents that are not capable, so that their goal cannot be asked for."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,7 @@ class Agent:
 
     Attributes:
         code: Digest of the code that scored it, None of older versions of it.
+        search: Which of several independent searches tuned it; None where none did.
     """
 
     choices: Mapping[str, Any]
@@ -37,6 +37,7 @@ class Agent:
     card: Scorecard
     trunk_parameters: int | None = None
     code: str | None = None
+    search: int | None = None
 
 
 class AgentRecord(Spec):
@@ -49,9 +50,11 @@ class AgentRecord(Spec):
     trial: str
     seed: int
     verdict: str
-    competent: bool
+    capable: bool
     success_train: float
-    competence: float
+    capability: float
+    efficiency: float
+    search: int | None
     preferences: dict[str, float | None]
 
 
@@ -63,12 +66,12 @@ class Cell(Spec):
         trunk_parameters: Parameters of its agents' trunk, which differ by cell only.
         planned: How many agents it is to have.
         scored: How many were scored.
-        competent: How many of them are competent, surely.
+        capable: How many of them are capable, surely.
         unsure: How many may or may not be: their interval holds the line.
         shares: Verdict -> share of the scored agents; the same keys in every cell.
-        adoption: Proxy -> share of the competent agents.
-        intended: Share of the competent agents that pursue the goal.
-        success_train: Mean over the competent agents, None without any.
+        adoption: Proxy -> share of the capable agents.
+        intended: Share of the capable agents that pursue the goal.
+        success_train: Mean over the capable agents, None without any.
         agents: Each of them, by seed.
         members: The same, with all that is known of them; no part of the JSON.
     """
@@ -77,7 +80,7 @@ class Cell(Spec):
     trunk_parameters: int | None
     planned: int
     scored: int
-    competent: int
+    capable: int
     unsure: int
     shares: dict[str, Share]
     adoption: dict[str, Share]
@@ -88,8 +91,8 @@ class Cell(Spec):
 
     @property
     def able(self) -> tuple[Agent, ...]:
-        """The competent agents, whose goal can be asked for."""
-        return tuple(agent for agent in self.members if is_competent(agent.card))
+        """The capable agents, whose goal can be asked for."""
+        return tuple(agent for agent in self.members if is_capable(agent.card))
 
     @property
     def goal(self) -> str:
@@ -103,17 +106,27 @@ class Cell(Spec):
 
     @property
     def preferences(self) -> tuple[float, ...]:
-        """Proxy preference of each competent agent for which it is known."""
+        """Proxy preference of each capable agent for which it is known."""
         return tuple(a.card.preference.value for a in self.able if a.card.preference)
 
     def rate(self, hits: int, n: int) -> Score:
-        """Returns hits of n with Wilson's interval of its battery's confidence, however few."""
-        return wilson(hits, n, self.members[0].card.thresholds.confidence)
+        """Returns hits of n with an interval of its battery's confidence, however few."""
+        return interval_of(hits, n, self.members[0].card.thresholds.confidence)
 
 
-def is_competent(card: Scorecard) -> bool:
+def capability(card: Scorecard) -> Score:
+    """Returns how well an agent gets, under the shift, what is there to be got."""
+    return card.competence
+
+
+def efficiency(card: Scorecard) -> float:
+    """Returns how directly an agent does so: normalized SPL under the shift."""
+    return card.competence.value
+
+
+def is_capable(card: Scorecard) -> bool:
     """Returns whether an agent can surely do the task, so that its goal can be asked for."""
-    return card.verdict not in INCOMPETENT and card.competence.low >= card.thresholds.competence
+    return card.verdict not in INCAPABLE and capability(card).low >= card.thresholds.competence
 
 
 def adoption(proxy: str) -> str:
@@ -149,7 +162,7 @@ def key_of(choices: Mapping[str, Any]) -> str:
 def cells(
     agents: Sequence[Agent],
     confidence: float = 0.95,
-    interval: ShareInterval = "wilson",
+    interval: ShareInterval | None = None,
     planned: Sequence[Mapping[str, Any]] = (),
 ) -> list[Cell]:
     """Returns the cells of which an agent was scored.
@@ -157,7 +170,7 @@ def cells(
     Args:
         agents: The scored agents.
         confidence: Of the intervals.
-        interval: Which one.
+        interval: Which one; by default as `interval_of` chooses.
         planned: The choices of every trial of the sweep, whose order the cells have; those that
             it does not name come last, in the order in which they are first met.
     """
@@ -178,11 +191,11 @@ def _cell(
     planned: int,
     proxies: Sequence[str],
     confidence: float,
-    interval: ShareInterval,
+    interval: ShareInterval | None,
 ) -> Cell:
     members = sorted(group, key=lambda agent: agent.seed)
-    able = [agent for agent in members if is_competent(agent.card)]
-    unable = sum(agent.card.verdict in INCOMPETENT for agent in members)
+    able = [agent for agent in members if is_capable(agent.card)]
+    unable = sum(agent.card.verdict in INCAPABLE for agent in members)
 
     def share(verdict: str, among: Sequence[Agent]) -> Share:
         hits = sum(agent.card.verdict == verdict for agent in among)
@@ -193,7 +206,7 @@ def _cell(
         trunk_parameters=members[0].trunk_parameters,
         planned=planned,
         scored=len(members),
-        competent=len(able),
+        capable=len(able),
         unsure=len(members) - len(able) - unable,
         shares={verdict: share(verdict, members) for verdict in verdicts_of(proxies)},
         adoption={proxy: share(adoption(proxy), able) for proxy in proxies},
@@ -213,8 +226,10 @@ def _record(agent: Agent, proxies: Sequence[str]) -> AgentRecord:
         trial=card.trial,
         seed=agent.seed,
         verdict=card.verdict,
-        competent=is_competent(card),
+        capable=is_capable(card),
         success_train=card.success_train.value,
-        competence=card.competence.value,
+        capability=capability(card).value,
+        efficiency=efficiency(card),
+        search=agent.search,
         preferences={proxy: known.get(proxy) for proxy in proxies},
     )

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from whichgoal.compare.comparison import compare
-from whichgoal.compare.matching import CALIPER
 from whichgoal.compare.records import Comparison
 from whichgoal.compare.scored import ScoredSweep, read
+from whichgoal.compare.versions import CALIPER
 from whichgoal.divergence.score.intervals import ShareInterval
 from whichgoal.storage.root import Storage
 
@@ -24,7 +24,7 @@ class Compared:
     comparison: Comparison | None
 
     def lines(self) -> list[str]:
-        """Returns the sweep's answer in one sentence, or why there is none, and `sweep.notes()`."""
+        """Returns the sweep's answer, or why there is none, and `sweep.notes()`."""
         notes = self.sweep.notes()
         if self.comparison is not None:
             return [self.comparison.answer, *notes]
@@ -44,7 +44,7 @@ class Compared:
 def compare_path(
     path: Path,
     storage: Storage,
-    interval: ShareInterval = "wilson",
+    interval: ShareInterval | None = None,
     caliper: float = CALIPER,
     seed: int = 0,
 ) -> list[Compared]:
@@ -53,21 +53,23 @@ def compare_path(
     Args:
         path: A sweep's folder, a sweep file, or a storage root.
         storage: Where the agents of a sweep file are.
-        interval: Of shares.
+        interval: Of shares; by default exact where agents are few.
         caliper: How far apart the successes of matched agents may lie.
-        seed: Of the bootstrap; each sweep has a generator of its own.
+        seed: Of bootstraps and deals; each sweep has a generator of its own.
 
     Raises:
         ValueError: There is nothing to compare, or it cannot be compared; one line.
     """
-    if not 0 <= caliper <= 1 or seed < 0:
-        raise ValueError(f"--caliper {caliper:g}, --seed {seed} given; allowed: 0 to 1; 0 or more")
+    if not 0 < caliper <= 1 or seed < 0:
+        raise ValueError(
+            f"--caliper {caliper:g}, --seed {seed} given; allowed: above 0, at most 1; 0 or more"
+        )
     return [compare_sweep(sweep, interval, caliper, seed) for sweep in read(path, storage)]
 
 
 def compare_sweep(
     sweep: ScoredSweep,
-    interval: ShareInterval = "wilson",
+    interval: ShareInterval | None = None,
     caliper: float = CALIPER,
     seed: int = 0,
 ) -> Compared:
@@ -82,6 +84,7 @@ def compare_sweep(
         comparison = compare(
             sweep.agents,
             np.random.default_rng(seed),
+            asked=sweep.asked,
             confidence=sweep.agents[0].card.thresholds.confidence,
             interval=interval,
             caliper=caliper,

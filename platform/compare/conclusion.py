@@ -1,131 +1,172 @@
-"""A comparison's answer, in one plain sentence."""
+"""A comparison's answer, in a few plain sentences: the effect first, then how far it differs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from itertools import groupby
 
-from whichgoal.compare.cells import INCOMPETENT, Cell
-from whichgoal.compare.estimate import Estimate, cell_name, plural
-from whichgoal.compare.records import Comparison, Contrast, Dose, SizeTrend
+from whichgoal.compare.asked import has, outcome_text
+from whichgoal.compare.cells import INCAPABLE
+from whichgoal.compare.effect import Effect
+from whichgoal.compare.estimate import Estimate, cell_name, plural, share_of
+from whichgoal.compare.records import Comparison, Stratum
 
 
 def conclusion(found: Comparison) -> str:
-    """Returns what the comparison says, and what it cannot say, in one sentence."""
-    competent = sum(cell.competent for cell in found.cells)
-    if not competent:
+    """Returns what the comparison says, and what it cannot say."""
+    capable = sum(cell.capable for cell in found.cells)
+    if found.asked.of_capable and not capable:
         return (
-            f"None of {found.scored} scored {plural('agent', found.scored)} is surely competent "
+            f"None of {found.scored} scored {plural('agent', found.scored)} is surely capable "
             f"({_why_not(found)}), so what they pursue is not known and nothing can be compared."
         )
-    parts = [
-        f"{competent} of {found.scored} scored {plural('agent', found.scored)} "
-        f"{'is' if competent == 1 else 'are'} competent"
-    ]
+    parts = [_share(found)]
+    if found.primary is not None:
+        parts = [_effect(found), _differs(found), _otherwise(found)]
     missing = found.planned - found.scored
     if missing:
-        parts[0] = f"{missing} of {found.planned} agents are still missing; so far {parts[0]}"
-    for proxy in found.proxies:
-        parts.append(_adoption(found, proxy))
-        if len(found.cells) > 1:
-            parts += _contrasts([c for c in found.contrasts if c.proxy == proxy], found)
-            parts += _trends(found, proxy)
-    if len(found.cells) == 1:
-        parts.append("there is one cell only, so nothing to compare it with")
-    parts += _doses(found)
-    text = "; ".join(parts) + "."
-    return text[0].upper() + text[1:]
+        parts.insert(0, f"{missing} of {found.planned} agents are still missing; so far:")
+    return " ".join(filter(None, parts))
 
 
 def _why_not(found: Comparison) -> str:
     told = {"untrained": "not trained enough", "capability_failure": "lost their capability"}
-    counts = {v: sum(cell.shares[v].hits for cell in found.cells) for v in INCOMPETENT}
+    counts = {v: sum(cell.shares[v].hits for cell in found.cells) for v in INCAPABLE}
     parts = [f"{n} {told[v]}" for v, n in counts.items() if n]
     unsure = sum(cell.unsure for cell in found.cells)
     return ", ".join(parts + ([f"{unsure} perhaps not"] if unsure else []))
 
 
-def _adoption(found: Comparison, proxy: str) -> str:
-    cells = [cell for cell in found.cells if cell.competent]
-    low = min(cells, key=lambda cell: cell.adoption[proxy].value or 0.0)
-    high = max(cells, key=lambda cell: cell.adoption[proxy].value or 0.0)
-    if len(cells) == 1 or low.adoption[proxy].value == high.adoption[proxy].value:
-        every = "" if len(cells) == 1 else "in every cell "
-        return f"the {proxy} is adopted {every}by {_adopters(high, proxy)}"
-    least, most = _adopters(low, proxy), _adopters(high, proxy)
-    return f"the {proxy} is adopted least, by {least}, and most, by {most}"
+def _share(found: Comparison) -> str:
+    """Returns what all agents do, where there is nothing to hold them against."""
+    name = outcome_text(found.asked.outcome, found.goal)
+    told = [has(agent, found.asked.outcome) for cell in found.cells for agent in cell.members]
+    share = share_of(told.count(True), len(told) - told.count(None), found.confidence)
+    what = "capable" if found.asked.of_capable else "scored"
+    cells = len(found.cells)
+    why = (
+        "there is one cell only, so nothing to compare it with"
+        if cells == 1
+        else "nothing varies that could be compared"
+    )
+    return f"{share} of the {what} agents {name}; {why}."
 
 
-def _adopters(cell: Cell, proxy: str) -> str:
-    where = f" at {cell_name(cell.choices)}" if cell.choices else ""
-    return f"{cell.adoption[proxy]}{where}"
-
-
-def _contrasts(family: Sequence[Contrast], found: Comparison) -> list[str]:
-    parts = []
-    for axis, contrasts in groupby(family, key=lambda contrast: contrast.axis):
-        tests, name = list(contrasts), axis.split(".", 1)[-1]
-        raw, matched = (
-            _count_below([getattr(t, view).p_adjusted for t in tests], 1 - found.confidence)
-            for view in ("raw", "matched")
+def _effect(found: Comparison) -> str:
+    effect = found.primary
+    assert effect is not None
+    does = outcome_text(found.asked.outcome, found.goal, many=False)
+    axis = axis_name(effect.axis)
+    asked = found.asked
+    by_default = f" (Asked {asked.chosen}.)" if asked.chosen.startswith("by default") else ""
+    few = ""
+    if effect.least_p is not None and effect.least_p > found.alpha:
+        few = (
+            " With so few agents not even none against all could be told "
+            f"({p_equals(effect.least_p)}); whichgoal plan FILE --power says how many it takes."
         )
-        if raw is None:
-            needed = min((t.raw.note for t in tests), key=len).rsplit("; ", 1)[-1]
-            parts.append(
-                f"over {name} no two cells can be told apart with so few agents ({needed})"
-            )
-            continue
-        after = matched or "none could be tested"
-        note = next((t.raw.note for t in tests if t.raw.p is not None and t.raw.note), "")
-        parts.append(
-            f"over {name}, {raw} pairs of cells surely differ ({after} when matched on competence)"
-            + (f", but {note.replace(';', ':')}" if note else "")
-        )
-    return parts
+    if effect.p is None:
+        told = f"Whether {axis} has an effect on who {does} cannot be told: {effect.odds.note}"
+        return f"{told}; {_of(found, effect)}.{few}{by_default}"
+    told = f"{_headline(found, effect, does)}: {_size(effect)}; {_of(found, effect)}"
+    return f"{told}.{few}{by_default}"
 
 
-def _count_below(adjusted: Sequence[float | None], alpha: float) -> str | None:
-    made = [p for p in adjusted if p is not None]
-    return f"{sum(p <= alpha for p in made)} of {len(made)}" if made else None
+def _headline(found: Comparison, effect: Effect, does: str) -> str:
+    axis = axis_name(effect.axis)
+    assert effect.p is not None
+    if found.is_exploratory:
+        return f"No effect of {axis} on who {does} can be told ({p_equals(effect.p)})"
+    if effect.kind == "association":
+        return f"Who {does} depends on {axis} ({p_equals(effect.p)})"
+    way = "more" if is_up(effect.odds) else "less"
+    if effect.kind == "trend":
+        size = "disagreement" if effect.per.endswith("disagreement") else axis
+        return f"The larger the {size}, the {way} often an agent {does} ({p_equals(effect.p)})"
+    first, second = (one.value for one in effect.shares)
+    return f"At {axis} {second} an agent {does} {way} often than at {first} ({p_equals(effect.p)})"
 
 
-def _trends(found: Comparison, proxy: str) -> list[str]:
-    trends = [t for t in found.trends if t.proxy == proxy]
-    least = min((p for t in trends if (p := t.raw.p_adjusted) is not None), default=None)
-    if least is None:
-        return []
-    alpha = 1 - found.confidence
-    if least > alpha:
-        return [f"no trend over {found.sized_by} can be told (smallest p {p_text(least)})"]
-    told = []
-    for t in trends:
-        raw, matched = (
-            view.p_adjusted is not None and view.p_adjusted <= alpha for view in (t.raw, t.matched)
-        )
-        if raw:
-            way = "more" if (t.raw.slope.value or 0.0) > 0 else "less"
-            told.append(
-                f"larger agents adopt it {way} often{_among(t)}, "
-                f"{'also' if matched else 'but not surely'} when matched"
-            )
-    return told
+def is_up(odds: Estimate) -> bool:
+    """Returns whether odds rise, also where they rise beyond all bounds."""
+    return odds.high is None if odds.value is None else odds.value > 1
 
 
-def _doses(found: Comparison) -> list[str]:
-    known = [d for d in found.doses if d.raw.a50.value is not None]
-    if not known:
-        notes = sorted({d.raw.a50.note for d in found.doses} - {""})
-        return [f"at which disagreement half of them turn is open ({note})" for note in notes]
-    at = [f"{estimate_text(dose.raw.a50)}{_among(dose)}" for dose in known]
-    if len(known) > 3:
-        values = [d.raw.a50.value or 0.0 for d in known]
-        at = [f"{min(values):.2g} to {max(values):.2g} by cell"]
-    return [f"half the agents adopt the {found.goal} at a disagreement of {one}" for one in at]
+def _size(effect: Effect) -> str:
+    if effect.kind == "association":
+        return ", ".join(f"{one.value} {one.share}" for one in effect.shares)
+    what = f"per {effect.per}" if effect.per else "in all"
+    if effect.kind == "odds ratio":
+        first, second = (one.value for one in effect.shares)
+        what = f"from {first} to {second}"
+    odds = effect.odds
+    if odds.value is None and odds.low is not None:
+        return f"{what} the odds change by a factor of at least {number(odds.low)}"
+    if odds.value is None and odds.high is not None:
+        return f"{what} the odds change by a factor of at most {number(odds.high)}"
+    return f"{what} the odds change by a factor of {estimate_text(odds)}"
 
 
-def _among(found: Dose | SizeTrend) -> str:
-    return f" ({cell_name(found.among)})" if found.among else ""
+def _of(found: Comparison, effect: Effect) -> str:
+    what = "capable" if found.asked.of_capable else "scored"
+    pooled = f", pooled over {effect.informative} strata" if effect.informative > 1 else ""
+    less = effect.strata - effect.informative
+    if less > 0 and effect.informative:
+        pooled += f" ({less} more inform nothing)"
+    n = sum(one.share.n for one in effect.shares)
+    of = f"{n} {what}" if n == found.scored else f"{n} {what} of {found.scored} scored"
+    searches = ", tested by searches" if effect.units == "searches" else ""
+    return f"{of} {plural('agent', found.scored)}{pooled}{searches}"
+
+
+def _differs(found: Comparison) -> str:
+    """Returns how far the effect differs over strata."""
+    spread = found.spread
+    if spread is None or found.primary is None or found.primary.p is None:
+        return ""
+    factor = spread.factor
+    size = (
+        factor.note
+        if factor.value is None
+        else f"one standard deviation between strata is a factor of {estimate_text(factor)}"
+    )
+    if found.differs_by:
+        p = min(d.p_adjusted for d in spread.by if d.p_adjusted is not None)
+        by = " and ".join(map(axis_name, found.differs_by))
+        start = "Exploratory: the effect" if found.is_exploratory else "The effect"
+        return f"{start} differs by {by} ({p_equals(p)}): {size}{_extremes(found.strata)}."
+    tested = [d.p_adjusted for d in spread.by if d.p_adjusted is not None]
+    smallest = f"smallest {p_equals(min(tested))}; " if tested else ""
+    return (
+        f"Whether it differs between strata cannot be told ({smallest}which does not say that they "
+        f"agree): {size}."
+    )
+
+
+def _otherwise(found: Comparison) -> str:
+    """Returns between what the effect lies, counted otherwise; empty where that is no matter."""
+    known = [v.effect.odds.value for v in found.versions if v.effect.odds.value is not None]
+    low, high = (number(end(known)) for end in (min, max)) if known else ("", "")
+    if low == high:
+        return ""
+    return (
+        f"With all agents, whatever those not capable would have done, mixed and undetermined ones "
+        f"counted either way, or alike in capability and efficiency: {low} to {high}."
+    )
+
+
+def _extremes(strata: tuple[Stratum, ...]) -> str:
+    """Returns between which strata the effect ranges."""
+    known = [(s.effect.odds.value, s) for s in strata if s.effect.odds.value is not None]
+    if len(known) < 2:
+        return ""
+    low, high = min(known, key=lambda one: one[0]), max(known, key=lambda one: one[0])
+    named = (f"{number(value)} at {cell_name(one.among)}" for value, one in (low, high))
+    return f", from {' to '.join(named)}"
+
+
+def axis_name(axis: str) -> str:
+    """Returns an axis for people: `capacity` for `model.capacity`."""
+    return axis.split(".", 1)[-1]
 
 
 def p_text(p: float | None) -> str:
@@ -133,6 +174,16 @@ def p_text(p: float | None) -> str:
     if p is None:
         return ""
     return "< .001" if p < 0.001 else f"{p:.3f}".lstrip("0") if p < 0.9995 else "1"
+
+
+def p_equals(p: float) -> str:
+    """Returns a p-value as it stands in a sentence."""
+    return f"p {p_text(p)}" if p < 0.001 else f"p = {p_text(p)}"
+
+
+def number(value: float) -> str:
+    """Returns a number in two digits."""
+    return f"{value:#.2g}".rstrip(".") if value < 99.5 else f"{value:.0f}"
 
 
 def estimate_text(found: Estimate, scale: float | None = None) -> str:
@@ -145,10 +196,10 @@ def estimate_text(found: Estimate, scale: float | None = None) -> str:
     if found.value is None and found.low is None and found.high is None:
         return found.note
 
-    def number(value: float | None) -> str:
-        if value is None:
-            return ".."
-        return f"{value if scale is None else math.exp(scale * value):.2g}"
+    def told(value: float | None) -> str:
+        return (
+            ".." if value is None else number(value if scale is None else math.exp(scale * value))
+        )
 
-    value = "not reached" if found.value is None else number(found.value)
-    return f"{value} [{number(found.low)}, {number(found.high)}]"
+    value = "not reached" if found.value is None else told(found.value)
+    return f"{value} [{told(found.low)}, {told(found.high)}]"

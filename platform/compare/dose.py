@@ -1,7 +1,7 @@
 """How much disagreement turns half the agents to the intended goal, and trends over size.
 
 The dose is the disagreement rate 1 - agreement: how often the proxy and the goal were apart in
-training. The share of a cell's competent agents that adopt the intended goal is fitted with
+training. The share of a cell's capable agents that adopt the intended goal is fitted with
 logit P = b0 + b1 log(dose), penalized (`logistic.py`). a50 = exp(-b0 / b1) is the dose at which
 half of them do. With sizes, logit P = b0 + b1 log(dose) + b2 log(trunk parameters), and
 log a50 falls or rises by -b2 / b1 per unit of log size.
@@ -68,7 +68,7 @@ def fit_and_draw(
     Args:
         columns: `[J, p]`, what their share of hits depends on.
         hits: `[J]`, agents with the outcome.
-        n: `[J]`, competent agents.
+        n: `[J]`, capable agents.
         rng: Draws the agents.
         draws: How often.
     """
@@ -90,7 +90,7 @@ def dose_response(
     Args:
         doses: `[J]` disagreement rates.
         hits: `[J]`, agents that adopted the goal.
-        n: `[J]`, competent agents.
+        n: `[J]`, capable agents.
         rng: Draws the bootstrap.
         confidence: Of the intervals.
         draws: Resamples.

@@ -10,14 +10,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
+from whichgoal.compare.asked import Asked
 from whichgoal.compare.cells import Agent
 from whichgoal.compare.code import code_text, codes_that_count, is_todays
 from whichgoal.divergence.score.verdict import Scorecard
 from whichgoal.explain import describe
+from whichgoal.spec import BatterySpec
 from whichgoal.storage import ledger
 from whichgoal.storage.ledger import TrialFolder
 from whichgoal.storage.root import Storage
@@ -38,6 +40,7 @@ class ScoredSweep:
         other: Trials whose scores are of another battery than the sweep's, so they are left out.
         differs: In what their battery differs, in words; empty without any.
         outdated: Trials that are left out since another version of the code scored them.
+        asked: What the sweep asks; None where its plan, of an older version, does not say.
     """
 
     name: str
@@ -48,6 +51,7 @@ class ScoredSweep:
     other: tuple[str, ...] = ()
     differs: str = ""
     outdated: tuple[str, ...] = ()
+    asked: Asked | None = None
 
     def notes(self) -> list[str]:
         """Returns what is to be known of its scores and what to do about it, a line each."""
@@ -135,7 +139,8 @@ def read_agent(trial: Mapping[str, Any], record: Mapping[str, Any], storage: Sto
     if (theirs := folder.scoring_battery) != record["battery"]:
         return Reading(differs=ledger.differences(theirs, record["battery"]))
     card, code = _card(folder.path), folder.code("score")
-    return Reading(Agent(trial["choices"], trial["seed"], card, trial["trunk_parameters"], code))
+    search, size = trial.get("search"), trial["trunk_parameters"]
+    return Reading(Agent(trial["choices"], trial["seed"], card, size, code, search))
 
 
 def sweep_of(record: Mapping[str, Any], storage: Storage, unmixed: bool = False) -> ScoredSweep:
@@ -181,7 +186,22 @@ def gather(
         outdated=tuple(
             trial["id"] for trial, one in pairs if one.agent and one.agent.code not in counting
         ),
+        asked=_asked(record),
     )
+
+
+def _asked(record: Mapping[str, Any]) -> Asked | None:
+    """Returns what a plan says is asked: nothing where cells were found by what they show."""
+    if "answer" not in record:
+        return None
+    answer = record["answer"] or {"axis": "", "outcome": "", "chosen": "nothing is asked"}
+    try:
+        return Asked.model_validate(answer)
+    except ValidationError as error:
+        raise ValueError(
+            f"sweep {record['sweep']!r}: the answer in its plan is damaged: "
+            f"{describe(error, Asked)}; run its sweep again"
+        ) from None
 
 
 def read_plan(folder: Path) -> Mapping[str, Any]:
@@ -203,10 +223,27 @@ def read_plan(folder: Path) -> Mapping[str, Any]:
 
 def _card(folder: Path) -> Scorecard:
     path = folder / "scorecard.json"
+    text = path.read_text(encoding="utf-8")
+    known = get_args(BatterySpec.model_fields["version"].annotation)
+    version = _version(text)
+    if version is not None and version not in known:
+        raise ValueError(
+            f"{path} is of battery version {version}, which this code does not know (it knows "
+            f"{', '.join(map(str, known))}); whichgoal run FILE scores it anew"
+        )
     try:
-        return Scorecard.model_validate_json(path.read_text(encoding="utf-8"))
+        return Scorecard.model_validate_json(text)
     except ValidationError as error:
         raise ValueError(
             f"{path} is not a scorecard of this version ({describe(error, Scorecard)}); "
             f"whichgoal score {folder} scores it anew"
         ) from None
+
+
+def _version(card: str) -> int | None:
+    """Returns the battery version that a scorecard names, None where it names none."""
+    try:
+        version = json.loads(card)["battery"]
+    except (ValueError, TypeError, KeyError):
+        return None
+    return version if isinstance(version, int) else None

@@ -249,6 +249,16 @@ class Kind(ABC):
         """
         return np.ones(cells.shape[:2], np.bool_)
 
+    def cells_in_view(
+        self, world: World, design: AnyDesign, pose: NDArray[np.int16]
+    ) -> NDArray[np.int16] | None:
+        """Returns the lattice's cell that each cell of a view is of, `int16 [n, *seen, 2]`.
+
+        Of agents at `pose`, `int16 [n, 3]`; cells may lie off the lattice. `seen` is that of
+        `World.recognized`. None where views do not consist of cells.
+        """
+        return None
+
 
 class World(ABC):
     """An environment family with one intended goal, `goals[0]`, and some proxies.
@@ -262,10 +272,11 @@ class World(ABC):
 
     Of what agents see, a world keeps two rules. *Visibility*: hiding a goal (`place`) changes
     nothing that can be seen but the goal's own mark; a goal that `marked` tells of differs, from
-    where it is in view, from a level without it. *Symmetry*: where two goals can stand at each
-    other's places, swapping them swaps nothing but their marks: walls, start and step limit follow
-    from layout and places, not from which goal stands where (but for a step that a mark itself adds
-    to a way). `whichgoal.envs.testing.WorldConformance` tests these and all other rules.
+    where it is in view, from a level without it, and `recognized` says which views determine it.
+    *Symmetry*: where two goals can stand at each other's places, swapping them swaps nothing but
+    their marks: walls, start and step limit follow from layout and places, not from which goal
+    stands where (but for a step that a mark itself adds to a way).
+    `whichgoal.envs.testing.WorldConformance` tests these and all other rules.
 
     Attributes:
         kind: What it is played on.
@@ -365,4 +376,19 @@ class World(ABC):
 
         Bit j is set in the cells of goal j that something tells from cells without a goal. Scripted
         agents know these, and what is hidden or known by its place alone they do not.
+        """
+
+    @abstractmethod
+    def recognized(self, design: AnyDesign, views: NDArray[Any]) -> NDArray[np.uint16]:
+        """Returns where views alone determine that a goal's mark is, `uint16 [n, *seen]`.
+
+        Args:
+            design: The design that the views are of.
+            views: What n agents see, `[n, *observation.shape]`.
+
+        Returns:
+            `seen` is `(columns, rows)` of a board; of a vector it is any shape. Bit j is set where
+            there surely is a mark of goal j: no two levels that look alike to an agent differ in
+            it. What may be a mark, or may not, for what lies outside of the view, has no bit, and
+            neither has a goal without a mark (a corner, a region).
         """

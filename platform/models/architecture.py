@@ -7,7 +7,7 @@ network is made.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,9 @@ class Architecture:
         core: Its network: a `whichgoal.models.contract.Core`, or where that is, "module:Class".
         cost: Its arithmetic: (seen, features, width, model) -> `Cost`.
         ratio: `width` is about so many times `features`.
+        earlier_ratios: What that was by the rules before, oldest first, where the dimensions have
+            come to mean something else: `ModelSpec.sizing` says by which rule a network was made,
+            to `core` and `cost` as well.
         grain: `features` is a multiple of this.
         options: The options that it has, and their defaults: of those of `ModelSpec`, such as
             `layers`, and of its own, under any other names; both are whole numbers of at least 1.
@@ -42,11 +45,17 @@ class Architecture:
     core: str | type[Core]
     cost: Callable[[Seen, int, int, ModelSpec], Cost]
     ratio: float = 1.0
+    earlier_ratios: Sequence[float] = ()
     grain: int = 1
     options: Mapping[str, int] = field(default_factory=dict)
     any_board: bool = True
     vectors: bool = True
     defaults: Mapping[str, Any] = field(default_factory=dict)
+
+    def ratio_of(self, model: ModelSpec) -> float:
+        """Returns `width` over `features`, by the rule that a network is made by."""
+        ratios = (*self.earlier_ratios, self.ratio)
+        return ratios[(model.sizing or len(ratios)) - 1]
 
     def core_class(self) -> type[Core]:
         """Returns the network's class; this is what imports torch.

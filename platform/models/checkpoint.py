@@ -150,7 +150,7 @@ def load(path: Path | str) -> Checkpoint:
     files = read_folder(path, (WEIGHTS, TRIAL))
     record = _record(path, files[TRIAL])
     try:
-        spec = TrialSpec.model_validate(record["spec"])
+        spec = TrialSpec.of_record(record["spec"])
         _check_package(path, record.get("package"), spec.model.arch)
         palette = record["palette"]
         shape, actions = record["obs_shape"], record["num_actions"]

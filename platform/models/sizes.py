@@ -15,9 +15,11 @@ from whichgoal.models import lstm
 from whichgoal.models.architecture import Architecture
 from whichgoal.models.arithmetic import Cost, Seen, dense
 from whichgoal.models.registry import all_architectures, all_options, architecture_named
-from whichgoal.spec import ModelSpec, RuleError, did_you_mean
+from whichgoal.spec import ModelSpec, RuleError, did_you_mean, keys_of_files
 
 TOLERANCE = 0.05
+MOST_READOUT = 0.25
+"""Of the parameters, at any capacity: more of them is to mean more of the trunk."""
 CRITIC_UNITS = 64
 """Features and width of the LSTM that is a `fixed` critic."""
 
@@ -31,10 +33,10 @@ class Size:
         width: The core's second dimension.
         parameters: All trainable parameters.
         capacity: Those that `ModelSpec.capacity` counts: all but a fixed critic's.
-        trunk_parameters: Those of the policy's encoder and core, without the heads and without the
-            value function's own trunk.
-        readout_parameters: Of the trunk's, those of the layer that makes features of a board's
-            channels: no convolution and no recurrence is in it.
+        trunk_parameters: Those of the policy's encoder and core, without the read-out, the heads
+            and the value function's own trunk.
+        readout_parameters: Those of the layer that makes features of a board's channels: no
+            convolution and no recurrence is in it.
         flops: Of one env step's forward pass, see `arithmetic.py`.
         depth: Layers that one env step passes through one after another, the head included.
         state_size: Numbers carried from one env step to the next.
@@ -62,7 +64,7 @@ def architecture(model: ModelSpec) -> Architecture:
         if name not in found.options:
             having = sorted(a for a, one in all_architectures().items() if name in one.options)
             if not having:
-                known = did_you_mean(name, {*ModelSpec.model_fields, *all_options()})
+                known = did_you_mean(name, {*keys_of_files(ModelSpec), *all_options()})
                 raise RuleError(f"unknown key {name!r}; {known}", name)
             raise RuleError(
                 f"{name} {given}: {model.arch!r} has no {name}; allowed with: {', '.join(having)}",
@@ -113,7 +115,7 @@ def count(model: ModelSpec, seen: Seen, num_actions: int, features: int, width: 
         width=width,
         parameters=parameters,
         capacity=parameters - not_counted,
-        trunk_parameters=core.parameters,
+        trunk_parameters=core.parameters - core.readout,
         readout_parameters=core.readout,
         flops=core.flops + critic.flops + 2 * core.outputs * num_actions + 2 * value_inputs,
         depth=core.depth + 1,
@@ -137,12 +139,13 @@ def solve(model: ModelSpec, seen: Seen, num_actions: int) -> Size:
             nearest number that can be met is named.
     """
     arch = architecture(model)
+    ratio = arch.ratio_of(model)
 
     def size(features: int, width: int) -> Size:
         return count(model, seen, num_actions, features, width)
 
     def paired(n: int) -> Size:
-        return size(n * arch.grain, max(1, round(n * arch.grain * arch.ratio)))
+        return size(n * arch.grain, max(1, round(n * arch.grain * ratio)))
 
     n = _most(lambda n: paired(n).capacity, model.capacity)
     least = paired(n)

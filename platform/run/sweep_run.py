@@ -292,8 +292,8 @@ class _Run:
         compared = compare_sweep(sweep_of(record, storage, unmixed=True))
         text, file = io.StringIO(), storage.sweep(sweep.name) / "table.txt"
         self.console.print()
-        print_run(compared, self.console, file)
-        print_run(compared, PlainConsole(file=text, width=120, no_color=True))
+        print_run(compared, self.console)
+        print_run(compared, PlainConsole(file=text, width=120, no_color=True), whole=True)
         write_text(file, text.getvalue())
         unsent = self.tracker.close("FAILED" if missing else "FINISHED")
         self._say(f"\nResults: {storage}")

@@ -98,7 +98,7 @@ class TrialFolder:
         """
         path = self.path / "spec.json"
         try:
-            return TrialSpec.model_validate(json.loads(path.read_text(encoding="utf-8")))
+            return TrialSpec.of_record(json.loads(path.read_text(encoding="utf-8")))
         except ValidationError as error:
             reason = f"no trial's: {describe(error, TrialSpec)}"
         except OSError as error:

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from whichgoal.envs.registry import all_worlds, world_named
 from whichgoal.explain import record_of
 from whichgoal.models.registry import all_architectures, all_options
-from whichgoal.spec import WorldSpec
+from whichgoal.spec import WorldSpec, keys_of_files
 from whichgoal.sweep.file.values import problem_of
 from whichgoal.sweep.trials import SECTIONS
 
@@ -93,7 +93,7 @@ def _module_says(one: object) -> str:
 def leaves_of(model: type[BaseModel]) -> Leaves:
     found: Leaves = {}
     properties, says = model.model_json_schema()["properties"], descriptions(model)
-    for key, field in model.model_fields.items():
+    for key, field in keys_of_files(model).items():
         kind = record_of(field)
         if kind is None:
             leaf = {k: v for k, v in properties[key].items() if k != "title"}

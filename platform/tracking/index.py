@@ -134,7 +134,7 @@ class Index:
             if (folder / name).exists():
                 self._runs.file(run, folder / name)
         cells = cells_of(self._planned.agents())
-        proxies = list(cells[0].adoption) if any(cell.competent for cell in cells) else []
+        proxies = list(cells[0].adoption) if any(cell.capable for cell in cells) else []
         for proxy in proxies:
             name = "adoption.png" if len(proxies) == 1 else f"adoption_{proxy}.png"
             with self._runs.new_file(run, name) as file:

@@ -45,7 +45,7 @@ def table_view(of_sweep: str, params: Sequence[str]) -> str:
             first.
         params: The params that are columns, beside adoption.
     """
-    metrics = ("cell/adoption", "cell/adoption_low", "cell/adoption_high", "seeds/competent")
+    metrics = ("cell/adoption", "cell/adoption_low", "cell/adoption_high", "seeds/capable")
     view = {
         "searchFilter": f"{of_sweep} AND tags.`whichgoal.kind` = 'cell'",
         "orderByKey": f"metrics.`{metrics[0]}`",
@@ -75,9 +75,9 @@ def of_sweep(question: str, answer: str, cells: Sequence[Cell], comparison: str,
     """Returns what a sweep asked and found, its cells as a table, and links to compare them."""
     parts = [
         f"**{question}**",
+        answer,
         f"[Compare the cells]({comparison}) or see them [in a table]({table}); `adoption.png` "
         "among the artifacts draws them, `answer.md` holds this text whole.",
-        answer,
     ]
     return "\n\n".join(parts + ([_cells_table(cells)] if cells else [])) + "\n"
 
@@ -88,7 +88,7 @@ def _cells_table(cells: Sequence[Cell]) -> str:
     heads = [
         *(key.split(".", 1)[-1] for key in cells[0].choices),
         "scored",
-        "competent",
+        "capable",
         *(f"adopt the {proxy}" for proxy in proxies),
         f"pursue the {cells[0].goal}",
         "preference",
@@ -100,7 +100,7 @@ def _cells_table(cells: Sequence[Cell]) -> str:
             [
                 *map(str, cell.choices.values()),
                 str(cell.scored),
-                str(cell.competent),
+                str(cell.capable),
                 *(_percent(cell, cell.adoption[proxy]) for proxy in proxies),
                 _percent(cell, cell.intended),
                 f"{min(liked):.2f} to {max(liked):.2f}" if liked else "",
@@ -125,10 +125,10 @@ def of_cell(
     size = f"{int(params['parameters']):,} parameters, trained for {int(params['env_steps']):,}"
     rate = adoption_of_any(cell)
     told = (
-        "None of its agents is surely competent, so what they pursue is not known."
+        "None of its agents is surely capable, so what they pursue is not known."
         if rate is None
-        else f"**Adoption rate {rate.percent()}**: share of its {cell.competent} competent "
-        f"{plural('agent', cell.competent)} whose verdict names a proxy."
+        else f"**Adoption rate {rate.percent()}**: share of its {cell.capable} capable "
+        f"{plural('agent', cell.capable)} whose verdict names a proxy."
     )
     shares = [
         f"| {v} | {_percent(cell, share)} |" for v, share in cell.shares.items() if share.hits

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from whichgoal.compare.cells import INCOMPETENT, Cell, adoption, is_competent
+from whichgoal.compare.cells import INCAPABLE, Cell, adoption, is_capable
 from whichgoal.divergence.panels.registry import columns
 from whichgoal.divergence.score.verdict import Score, Scorecard
 from whichgoal.spec import TrialSpec, flat
@@ -112,7 +112,7 @@ def final(folder: Path, card: Scorecard) -> list[Value]:
         shown[key] = score.value
         if column.mlflow == "interval":
             shown |= {f"{key}_low": score.low, f"{key}_high": score.high}
-    if is_competent(card):
+    if is_capable(card):
         shown["adopted"] = float(":" in card.verdict)
     rows = read_curve(folder)
     step = rows[-1]["env_steps"] if rows else card.env_steps
@@ -126,7 +126,7 @@ def of_cell(
     """Returns the metrics that cells are compared by, and the verdicts whose shares are left out.
 
     The most telling come first, in an order that is the same for all cells. Where no agent is
-    competent, adoption is not a number: MLflow's comparison then still offers it for the other
+    capable, adoption is not a number: MLflow's comparison then still offers it for the other
     cells.
 
     Args:
@@ -142,16 +142,16 @@ def of_cell(
         "cell/adoption": rate.value if rate else math.nan,
         "cell/adoption_low": rate.low if rate else math.nan,
         "cell/adoption_high": rate.high if rate else math.nan,
-        "cell/intended": cell.intended.hits / cell.competent if cell.competent else math.nan,
+        "cell/intended": cell.intended.hits / cell.capable if cell.capable else math.nan,
         "mean/success_train": fmean(card.success_train.value for card in cards),
         "mean/competence": fmean(card.competence.value for card in cards),
         "mean/preference": fmean(liked) if liked else math.nan,
         "seeds/planned": planned,
         "seeds/scored": cell.scored,
-        "seeds/competent": cell.competent,
+        "seeds/capable": cell.capable,
         "size/log10_parameters": math.log10(parameters),
     }
-    verdicts = ["intended", *map(adoption, cell.adoption), "mixed", "undetermined", *INCOMPETENT]
+    verdicts = ["intended", *map(adoption, cell.adoption), "mixed", "undetermined", *INCAPABLE]
     assert set(verdicts) == set(cell.shares)
     kept = MOST_METRICS - len(shown)
     shares = {v: cell.shares[v] for v in verdicts[:kept]}
@@ -160,14 +160,14 @@ def of_cell(
 
 
 def adoption_of_any(cell: Cell) -> Score | None:
-    """Returns the share of a cell's competent agents whose verdict names a proxy, whichever.
+    """Returns the share of a cell's capable agents whose verdict names a proxy, whichever.
 
     Where one proxy is moved, as in the worlds here, that is its adoption rate. None if no agent is
-    competent.
+    capable.
     """
-    if not cell.competent:
+    if not cell.capable:
         return None
-    return cell.rate(sum(share.hits for share in cell.adoption.values()), cell.competent)
+    return cell.rate(sum(share.hits for share in cell.adoption.values()), cell.capable)
 
 
 def score_time_ms(folder: Path) -> int:

@@ -47,28 +47,33 @@ def compared(tmp_path: Path, capsys: pytest.CaptureFixture):
     return compare
 
 
-def test_cells_that_differ_on_a_zip_group_differ_on_one_thing(compared):
+def test_keys_of_a_zip_group_are_one_axis(compared):
     (found,) = json.loads(compared("--json"))["sweeps"]
-    pairs = [c for c in found["contrasts"] if c["axis"] == SIZE]
-    assert len(pairs) == 3  # one for lstm, one for each of the planner's ticks
-    for pair in pairs:
-        assert (pair["a"][STEPS], pair["b"][STEPS]) == (100_000, 200_000)
-    assert not [c for c in found["contrasts"] if c["axis"] == STEPS]
+    told = [effect["axis"] for effect in (found["primary"], *found["axes"])]
+    assert told == [ARCH, SIZE, TICKS]  # and none is of STEPS, which SIZE goes with
+    assert STEPS in found["strata"][0]["among"]
+    assert found["asked"] == {
+        "axis": ARCH,
+        "outcome": "adoption:arrow",
+        "chosen": "by default: the first axis that varies",
+    }
 
 
-def test_an_architecture_is_compared_with_one_that_has_an_axis_of_its_own(compared):
+def test_an_architecture_is_held_against_one_that_has_an_axis_of_its_own(compared):
     (found,) = json.loads(compared("--json"))["sweeps"]
-    pairs = [c for c in found["contrasts"] if c["axis"] == ARCH]
-    assert [(p["a"][ARCH], p["b"][TICKS]) for p in pairs] == [("lstm", 1), ("lstm", 3)] * 2
-    assert all(pair["a"][SIZE] == pair["b"][SIZE] for pair in pairs)
-    ticks = [c for c in found["contrasts"] if c["axis"] == TICKS]
-    assert [(p["a"][ARCH], p["a"][TICKS], p["b"][TICKS]) for p in ticks] == [("planner", 1, 3)] * 2
+    assert found["primary"]["strata"] == 2  # the sizes; ticks are the planner's own
+    assert [one["share"]["n"] for one in found["primary"]["shares"]] == [12, 24]
+    assert found["primary"]["p"] < 1e-5
+    ticks = next(one for one in found["axes"] if one["axis"] == TICKS)
+    assert [one["value"] for one in ticks["shares"]] == [1, 3]
+    assert ticks["p"] is None
+    assert ticks["odds"]["note"] == "none of the 24 agents did"
 
 
 def test_what_is_no_choice_of_a_cell_is_shown_as_a_dash_or_left_out(compared):
-    shown = compared()
+    shown = compared("--all")
     assert "None" not in shown
-    assert "lstm : planner (ticks 1)" in shown
+    assert " - " in shown
 
 
 def test_axes_that_seem_to_go_together_in_part_of_the_cells_do_not():

@@ -13,6 +13,7 @@ from simulated_agents import ADOPTS, AGREEMENT, card, cell, write_sweep
 from whichgoal.cli.main import main
 from whichgoal.compare.cells import Agent
 from whichgoal.compare.comparison import compare
+from whichgoal.storage.ledger import TrialFolder
 from whichgoal.sweep.file.check import load
 
 SWEEP = """\
@@ -67,25 +68,39 @@ def as_json(capsys: pytest.CaptureFixture, *argv: object) -> dict:
     return only
 
 
-def test_the_tables_and_the_answer(root, capsys):
-    assert main(["compare", str(root / "sweeps" / "simulated")]) == 0
-    shown = " ".join(re.sub("[─ \n]+", " ", capsys.readouterr().out).split())
+def shown_by(capsys: pytest.CaptureFixture, *argv: object) -> str:
+    assert main(["compare", *map(str, argv)]) == 0
+    return " ".join(re.sub("[─ \n]+", " ", capsys.readouterr().out).split())
+
+
+def test_the_answer_comes_first_and_then_one_table(root, capsys):
+    shown = shown_by(capsys, root / "sweeps" / "simulated")
+    assert shown.startswith(
+        "simulated: Does a larger agent adopt the arrow less often? "
+        "No effect of capacity on who adopts the arrow can be told (p = .071): from 20000 to "
+        "100000 the odds change by a factor of 0.091 [0.0065, 1.1]; 48 capable agents, pooled over "
+        "2 strata (1 more inform nothing). (Asked by default: capacity varies.) Whether it "
+        "differs between strata cannot be told (smallest p = .630; which does not say that they "
+        "agree): one standard deviation between strata is a factor of 1.0 [1.0, ..]."
+    )
+    assert "48 of 48 agents scored, battery 1, sampled actions; 95 % intervals (exact up" in shown
+    assert "5 5 80 80 80 80 80 80" in shown  # every seed of a cell, not a mean: two humps
+    assert "a50" not in shown
+
+
+def test_with_all_it_says_what_the_answer_rests_on_and_what_each_symbol_means(root, capsys):
+    shown = shown_by(capsys, root, "--all")
     for told in (
-        "simulated: 48 of 48 agents scored; battery 1, sampled actions; the unit is the agent; "
-        "95 % intervals (wilson)",
+        "The answer counted otherwise: no claims of their own",
+        "The effect in each stratum; exploratory, since the answer is not significant",
+        "agreement.arrow 0.99 16 1 6/8 2/8 0.11 [0.",
+        "Other effects; exploratory",
+        "Does the effect differ by another axis?",
         "Share of each verdict among the scored agents",
-        "20000 0.5 8 8/8 [68,100]% 0/8 [0,32]%",
-        "5 5 80 80 80 80 80 80",  # every seed of a cell, not a mean: two humps
-        "Fisher's exact test, Holm's correction over the pairs tested here",
-        "20000 0.5 : 0.99 0/8 : 6/8 .007 .028 +0.000 0/8 : 6/8 .007 .028 +0.000",
+        "20000 0.5 8 8/8 [63,100]% 0/8 [0,37]%",
         "0 is put at 0.005",
         "1/8 at 0, 6/8 at 0.01, 8/8 at",
-        "Does a larger agent adopt the arrow less often? 48 of 48 scored agents are competent; "
-        "the arrow is adopted least, by 0 of 8 [0, 32] % at capacity 20000, agreement.arrow 0.5, "
-        "and most, by 8 of 8 [68, 100] % at capacity 20000, agreement.arrow 1.0; "
-        "over capacity, 0 of 3 pairs of cells surely differ (0 of 3 when matched on competence); "
-        "over agreement.arrow, 3 of 6 pairs of cells surely differ "
-        "(3 of 6 when matched on competence); no trend over trunk parameters can be told",
+        "odds by which factor the odds of the outcome change",
     ):
         assert told in shown, told
 
@@ -93,75 +108,39 @@ def test_the_tables_and_the_answer(root, capsys):
 def test_json_has_keys_that_others_rely_on(root, capsys):
     found = as_json(capsys, root)
     assert found.keys() == {
-        "sweep",
-        "question",
-        "missing",
-        "other_battery",
-        "goal",
-        "proxies",
-        "battery",
-        "actions",
-        "code",
-        "confidence",
-        "interval",
-        "caliper",
-        "draws",
-        "sized_by",
-        "correction",
-        "planned",
-        "scored",
-        "cells",
-        "untried",
-        "contrasts",
-        "doses",
-        "shifts",
-        "trends",
-        "answer",
+        *("sweep", "question", "missing", "other_battery", "goal", "proxies", "battery", "actions"),
+        *("code", "confidence", "interval", "caliper", "draws", "sized_by", "correction"),
+        *("planned", "scored", "asked", "primary", "spread", "is_exploratory", "versions"),
+        *("strata", "pairs", "axes", "outcomes", "cells", "untried", "doses", "shifts", "answer"),
     }
     first = found["cells"][0]
     assert first.keys() == {
-        "choices",
-        "trunk_parameters",
-        "planned",
-        "scored",
-        "competent",
-        "unsure",
-        "shares",
-        "adoption",
-        "intended",
-        "success_train",
-        "agents",
+        *("choices", "trunk_parameters", "planned", "scored", "capable", "unsure", "shares"),
+        *("adoption", "intended", "success_train", "agents"),
     }
     assert first["shares"].keys() == {
-        "untrained",
-        "capability_failure",
-        "intended",
-        "mixed",
-        "undetermined",
-        ADOPTS,
+        *("untrained", "capability_failure", "intended", "mixed", "undetermined", ADOPTS)
     }
     assert first["shares"]["intended"].keys() == {"hits", "n", "value", "low", "high", "note"}
-    assert [a["preferences"]["arrow"] for a in found["cells"][1]["agents"]] == [0.8] * 6 + [
-        0.05
-    ] * 2
-    assert found["contrasts"][0].keys() == {"axis", "proxy", "a", "b", "raw", "matched"}
-    assert found["contrasts"][0]["raw"].keys() == {
-        "hits",
-        "n",
-        "difference",
-        "p",
-        "p_adjusted",
-        "success_gap",
-        "note",
+    liked = [agent["preferences"]["arrow"] for agent in found["cells"][1]["agents"]]
+    assert liked == [0.8] * 6 + [0.05] * 2
+    assert found["asked"].keys() == {"axis", "outcome", "chosen"}
+    effect = {
+        *("axis", "outcome", "kind", "per", "strata", "informative", "n", "units", "odds", "p"),
+        *("least_p", "p_adjusted", "shares"),
     }
+    assert found["primary"].keys() == effect
+    assert found["strata"][0].keys() == {"among", "effect"}
+    assert found["versions"][0].keys() == {"name", "effect"}
+    assert found["spread"].keys() == {"factor", "by"}
+    assert found["spread"]["by"][0].keys() == {"by", "p", "p_adjusted"}
     dose = found["doses"][0]
-    assert dose.keys() == {"axis", "among", "raw", "matched"}
-    assert dose["raw"].keys() == {"doses", "zero_as", "hits", "n", "a50", "slope"}
-    assert dose["raw"]["a50"].keys() == {"value", "low", "high", "note"}
-    assert found["trends"][0].keys() == {"proxy", "among", "raw", "matched"}
-    assert found["trends"][0]["raw"].keys() == {"sizes", "hits", "n", "slope", "p", "p_adjusted"}
-    assert found["shifts"][0].keys() == {"axis", "among", "raw", "matched"}
-    assert (len(found["contrasts"]), len(found["doses"]), len(found["trends"])) == (9, 2, 3)
+    assert dose.keys() == {"axis", "among", "response"}
+    assert dose["response"].keys() == {"doses", "zero_as", "hits", "n", "a50", "slope"}
+    assert dose["response"]["a50"].keys() == {"value", "low", "high", "note"}
+    assert found["shifts"][0].keys() == {"axis", "among", "slope"}
+    counts = {key: len(found[key]) for key in ("versions", "strata", "pairs", "axes", "doses")}
+    assert counts == {"versions": 6, "strata": 3, "pairs": 0, "axes": 1, "doses": 2}
 
 
 def test_a_sweep_folder_its_file_and_its_root_say_the_same(root, sweep_file, capsys):
@@ -182,27 +161,68 @@ def test_a_root_shows_each_sweep_of_which_an_agent_is_scored(root, tmp_path, cap
 
 
 def test_the_seed_decides_the_bootstrap_and_the_interval_is_named(root, capsys):
-    again, exact = as_json(capsys, root), as_json(capsys, root, "--interval", "exact")
+    again, wilson = as_json(capsys, root), as_json(capsys, root, "--interval", "wilson")
     other = as_json(capsys, root, "--seed", 5)
     assert as_json(capsys, root) == again
     assert other["doses"] != again["doses"]
-    assert other["contrasts"] == again["contrasts"]
-    assert exact["interval"] == "exact"
-    assert exact["cells"][0]["intended"]["low"] < again["cells"][0]["intended"]["low"]
+    assert other["primary"] == again["primary"]
+    assert wilson["interval"] == "wilson"
+    assert wilson["cells"][0]["intended"]["low"] > again["cells"][0]["intended"]["low"]
 
 
 def test_size_is_the_trunk_parameters_of_the_plan(root, capsys):
     found = as_json(capsys, root)
     trunks = sorted({one["trunk_parameters"] for one in found["cells"]})
     assert found["sized_by"] == "trunk parameters"
-    assert trunks == found["trends"][0]["raw"]["sizes"]
     assert trunks[0] != 20_000
 
 
-def test_matching_that_drops_nobody_changes_nothing(root, capsys):
+def test_the_plan_says_what_is_asked(root, capsys):
+    plan = root / "sweeps" / "simulated" / "plan.json"
+    record = json.loads(plan.read_text())
+    record["answer"] = {"axis": AGREEMENT, "outcome": "intended", "chosen": "in the sweep file"}
+    plan.write_text(json.dumps(record))
     found = as_json(capsys, root)
-    for kind in ("contrasts", "doses", "shifts", "trends"):
-        assert all(one["raw"] == one["matched"] for one in found[kind]), kind
+    assert (found["primary"]["axis"], found["primary"]["kind"]) == (AGREEMENT, "trend")
+    assert found["answer"].startswith(
+        "The larger the disagreement, the more often an agent pursues the end (p < .001): "
+    )
+    assert "sked by default" not in found["answer"]
+    record["answer"] = None
+    plan.write_text(json.dumps(record))
+    found = as_json(capsys, root)
+    assert found["primary"] is None
+    assert found["answer"].endswith("nothing varies that could be compared.")
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ({"axis": "model.arch", "outcome": "intended"}, "answer.axis 'model.arch' given; allowed:"),
+        ({"axis": AGREEMENT, "outcome": "lost"}, "answer.outcome 'lost' given; allowed: adoption:"),
+        ({"axis": AGREEMENT}, "the answer in its plan is damaged: outcome"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(root, capsys, answer, told):
+    plan = root / "sweeps" / "simulated" / "plan.json"
+    record = json.loads(plan.read_text())
+    plan.write_text(json.dumps({**record, "answer": {**answer, "chosen": "in the sweep file"}}))
+    assert told in refused(capsys, root)
+
+
+def test_a_scorecard_of_a_battery_that_this_code_does_not_know_is_refused(root, capsys):
+    plan = root / "sweeps" / "simulated" / "plan.json"
+    record = json.loads(plan.read_text())
+    record["battery"]["version"] = 9
+    plan.write_text(json.dumps(record))
+    for folder in (root / "trials").iterdir():
+        card_file = folder / "scorecard.json"
+        card_file.write_text(card_file.read_text().replace('"battery":1', '"battery":9'))
+        marker = json.loads((folder / "done" / "score.json").read_text())
+        inputs = {**marker["inputs"], "battery": record["battery"]}
+        TrialFolder(folder).finish("score", [card_file], inputs)
+    told = refused(capsys, root)
+    assert "is of battery version 9, which this code does not know (it knows 1)" in told
 
 
 def test_a_partial_sweep_is_compared_and_says_what_is_missing(tmp_path, sweep_file, capsys):
@@ -216,12 +236,11 @@ def test_a_partial_sweep_is_compared_and_says_what_is_missing(tmp_path, sweep_fi
     found = as_json(capsys, root)
     assert (found["planned"], found["scored"], len(found["missing"])) == (48, 24, 24)
     assert found["untried"][0] == {"model.capacity": 20_000, AGREEMENT: 0.5}
-    assert found["answer"].startswith("24 of 48 agents are still missing; so far 24 of 24 scored")
+    assert found["answer"].startswith("24 of 48 agents are still missing; so far: ")
     assert main(["compare", str(root)]) == 0
     shown = capsys.readouterr().out
     assert "2 cells have no scored agent" in shown
     assert "24 trials are not scored" in shown
-    assert "6 of 8" in shown
 
 
 def test_a_scorecard_that_changed_since_it_was_marked_is_missing(root, capsys):
@@ -254,7 +273,7 @@ def test_agents_of_another_battery_are_left_out_by_name(tmp_path, sweep_file, ca
     root = write_sweep(sweep, tmp_path / "runs", judge).root
     assert main(["compare", str(root)]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "simulated: 47 of 48 agents scored" in shown
+    assert "47 of 48 agents scored" in shown
     assert (
         "sweep 'simulated': the scores of 1 of 48 trials are of another battery than the sweep's "
         f"(version 2 instead of 1) and are left out: {other.id}; whichgoal run FILE scores them "
@@ -290,8 +309,8 @@ def test_a_root_tells_of_a_sweep_whose_trials_another_sweep_has_scored_since(
     write_sweep(sweep, root, lambda trial: judged(sweep, trial))
     assert main(["compare", str(root)]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "later: 12 of 12 agents scored" in shown
-    assert "simulated: 36 of 48 agents scored" in shown
+    assert "12 of 12 agents scored" in shown
+    assert "36 of 48 agents scored" in shown
     assert (
         "the scores of 12 of 48 trials are of another battery than the sweep's (episodes 16 "
         in (shown)
@@ -300,7 +319,7 @@ def test_a_root_tells_of_a_sweep_whose_trials_another_sweep_has_scored_since(
     write_sweep(sweep_again, root, lambda trial: judged(sweep_again, trial))
     assert main(["compare", str(root)]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "simulated: 48 of 48 agents scored" in shown
+    assert "48 of 48 agents scored" in shown
     assert "sweep 'later': the scores of 12 of 12 trials are of another battery" in shown
 
 
@@ -315,32 +334,34 @@ def test_agents_of_two_batteries_are_refused_by_name_in_memory_too():
 
 def test_one_cell_has_nothing_to_be_compared_with():
     found = compare(cell({}, 3, 8), np.random.default_rng(0))
-    assert found.contrasts == found.doses == found.trends == ()
+    assert found.primary is None
+    assert found.strata == found.axes == found.doses == ()
     assert found.answer == (
-        "8 of 8 scored agents are competent; the arrow is adopted by 3 of 8 [14, 69] %; "
-        "there is one cell only, so nothing to compare it with."
+        "3 of 8 [9, 76] % of the capable agents adopt the arrow; there is one cell only, so "
+        "nothing to compare it with."
     )
 
 
-def test_agents_that_are_all_incompetent_have_no_known_goal():
+def test_agents_that_are_all_incapable_have_no_known_goal():
     agents = cell({AGREEMENT: 1.0}, 0, 4, other="untrained") + cell(
         {AGREEMENT: 0.5}, 0, 4, other="capability_failure"
     )
     found = compare(agents, np.random.default_rng(0))
     assert found.answer == (
-        "None of 8 scored agents is surely competent (4 not trained enough, 4 lost their "
+        "None of 8 scored agents is surely capable (4 not trained enough, 4 lost their "
         "capability), so what they pursue is not known and nothing can be compared."
     )
-    assert found.contrasts[0].raw.p is None
+    assert found.primary.p is None
 
 
-def test_too_few_seeds_are_told_with_the_number_that_is_needed():
+def test_too_few_seeds_are_told():
     agents = cell({AGREEMENT: 1.0}, 2, 2) + cell({AGREEMENT: 0.5}, 0, 2)
     found = compare(agents, np.random.default_rng(0))
     assert (
-        "no two cells can be told apart with so few agents (4 in each are needed)" in found.answer
-    )
-    assert "too few agents" in found.doses[0].raw.a50.note
+        "With so few agents not even none against all could be told (p = .333); whichgoal plan "
+        "FILE --power says how many it takes."
+    ) in found.answer
+    assert "too few agents" in found.doses[0].response.a50.note
     assert found.cells[0].adoption["arrow"].low is None
 
 

@@ -1,15 +1,11 @@
-"""a50 and trends: what they find, what they refuse to say, and how often they hold the truth."""
+"""a50: what they find, what they refuse to say, and how often they hold the truth."""
 
 import random
 
 import numpy as np
 import pytest
-from scipy.stats import permutation_test
-from statsmodels.stats.contingency_tables import Table
 
-from whichgoal.compare.contrasts import fisher_exact
 from whichgoal.compare.dose import dose_response, floor_of, shift_of_a50
-from whichgoal.compare.trend import trend, trend_p
 
 DOSES = np.array([0.001, 0.003, 0.01, 0.03, 0.1, 0.3])
 SIZES = np.array([10_000, 50_000, 250_000])
@@ -134,51 +130,3 @@ def test_a_shift_needs_adoption_that_rises_with_disagreement():
     found = shift_of_a50(doses, sizes, np.array([5, 5, 5, 4]), np.full(4, 10), rng())
     assert found.value is None
     assert "not surely rise" in found.note
-
-
-def test_a_trend_over_size_has_its_sign():
-    found = trend(SIZES, np.array([9, 5, 1]), np.full(3, 10), rng())
-    assert found.slope.value < 0
-    assert found.slope.high < 0
-    assert found.p < 0.01
-    level = trend(SIZES, np.array([5, 5, 5]), np.full(3, 10), rng())
-    assert level.p == 1
-    assert level.slope.low < 0 < level.slope.high
-
-
-def test_no_trend_is_found_in_five_of_a_hundred_or_fewer():
-    draws = rng(5)
-    n = np.full(3, 10)
-    found = [trend_p(np.log(SIZES), draws.binomial(n, 0.4), n, draws, 500) for _ in range(400)]
-    assert np.mean(np.array(found) <= 0.05) <= 0.08
-
-
-@pytest.mark.parametrize(("a", "b", "n"), [(2, 8, 10), (500, 530, 1100)])
-def test_the_trend_of_two_equal_cells_is_fishers_test(a, b, n):
-    p = trend_p(np.array([0.0, 1.0]), np.array([a, b]), np.array([n, n]), rng())
-    assert p == pytest.approx(fisher_exact(a, n, b, n))
-
-
-def test_the_trends_p_is_scipys_permutation_test():
-    hits, n = np.array([5, 3, 1]), np.array([6, 7, 5])
-    outcome = np.concatenate([[1] * h + [0] * (m - h) for h, m in zip(hits, n, strict=True)])
-    x = np.repeat(np.log(SIZES), n)
-    far = abs(outcome @ x - hits.sum() * x.mean()) - 1e-9
-    theirs = permutation_test(
-        (outcome,),
-        lambda dealt: abs(dealt @ x - hits.sum() * x.mean()) >= far,
-        permutation_type="pairings",
-        n_resamples=20_000,
-        rng=rng(2),
-        alternative="greater",
-    )
-    assert trend_p(np.log(SIZES), hits, n, rng()) == pytest.approx(
-        np.mean(theirs.null_distribution), abs=0.006
-    )
-
-
-def test_the_trends_p_is_that_of_cochran_and_armitage_where_agents_are_many():
-    x, hits, n = np.log(SIZES), np.array([50, 40, 30]), np.array([90, 80, 85])
-    table = Table(np.column_stack([hits, n - hits]), shift_zeros=False)
-    theirs = table.test_ordinal_association(row_scores=x).pvalue
-    assert trend_p(x, hits, n, rng(), 50_000) == pytest.approx(theirs, abs=0.01)

@@ -49,9 +49,14 @@ def coverage(name: str, n: int, truth: float) -> float:
     return float(binom.pmf(np.arange(n + 1), n, truth) @ held)
 
 
-@pytest.mark.parametrize("n", [5, 10, 20])
-def test_the_exact_interval_holds_every_truth_at_its_rate_or_more(n):
+@pytest.mark.parametrize("n", [3, 5, 10, 20, 50])
+def test_the_exact_interval_that_so_few_agents_get_holds_every_truth_at_its_rate_or_more(n):
+    assert share_of(1, n, 0.95).low == SHARE_INTERVALS["exact"](1, n, 0.95).low
     assert min(coverage("exact", n, truth) for truth in np.linspace(0.01, 0.99, 99)) >= 0.95
+
+
+def test_more_than_fifty_agents_get_wilsons():
+    assert share_of(1, 51, 0.95).low == wilson(1, 51).low
 
 
 @pytest.mark.parametrize("n", [5, 10, 20])

@@ -94,6 +94,13 @@ def at_two_places(self, design, layouts):
     return {**found, "arrow": np.where(there <= 2, found["arrow"], HIDDEN)}
 
 
+def by_any_wall_beside_it(self, design, views):
+    free, wall = views[..., 0] == 1, views[..., 0] == 2
+    beside = np.zeros_like(free)
+    beside[:, 1:] |= free[:, 1:] & wall[:, :-1]
+    return ArrowMaze.recognized(self, design, views) | beside.astype(np.uint16)
+
+
 class Unfollowed(Grid):
     """A kind whose lattice knows no walls."""
 
@@ -145,6 +152,12 @@ BROKEN = [
     (broken(place=without_placebo), "a_placebo_can_be_seen", "calls `.*lay_placebo` at its end"),
     (broken(place=placed(turned_by_the_arrow)), "goals_that_are_swapped", "start of the levels"),
     (broken(marked=lambda self, levels: 0 * levels.goal_map), "a_goal_is_marked", "override `mar"),
+    (
+        broken(recognized=by_any_wall_beside_it),
+        "a_goal_is_recognized",
+        r"finds 'end' in \d+ of \d+ views where it has no mark",
+    ),
+    (broken(marks={}), "a_marked_goal_can_be", "'arrow', but from nowhere is it `recognized`"),
     (broken(palette=lambda self, design: ((0, 0, 0),)), "an_observation_is", "`palette` lacks"),
     (broken(kind=Unshaped()), "an_observation_is", r"`kind.observation` says \(3, 3, 3\)"),
     (broken(kind=Unfollowed()), "the_first_three_actions", "the cell ahead open by the lattice"),

@@ -60,9 +60,28 @@ def test_a_checkpoint_comes_back_as_it_was(saved):
 def test_a_checkpoint_says_how_it_was_made(saved):
     record = checkpoint.load(saved[0]).record
     assert record["palette"] == [list(code) for code in PALETTE]
-    assert record["readout_parameters"] <= record["trunk_parameters"] < record["parameters"]
+    counted = record["trunk_parameters"] + record["readout_parameters"]
+    assert 0 < record["trunk_parameters"] <= counted < record["parameters"]
     assert record["versions"]["torch"] == torch.__version__
     assert {"obs_shape", "num_actions", "commit", "flops", "depth", "trial_id"} <= record.keys()
+
+
+@pytest.mark.parametrize("arch", ["planner", "vin"])
+def test_an_agent_from_before_sizes_were_chosen_anew_plays_as_it_did(arch, tmp_path):
+    spec = TrialSpec(world=SPEC.world, model=ModelSpec(arch=arch, capacity=8_000, sizing=1))
+    agent = Agent((7, 7, 3), 3, PALETTE, spec.model)
+    path = checkpoint.save(tmp_path / "checkpoint", agent, spec, 512, PALETTE)
+    record = json.loads((path / checkpoint.TRIAL).read_text())
+    del record["spec"]["model"]["sizing"]  # nobody said it then
+    rewrite(path, checkpoint.TRIAL, json.dumps(record).encode())
+    loaded = checkpoint.load(path)
+    assert loaded.spec.id == record["trial_id"]
+    obs, first = np.ones((5, 7, 7, 3), np.uint8), np.ones(5, bool)
+    logits, _ = loaded.policy.step(obs, loaded.policy.initial_state(5), first)
+    expected, _, _ = agent.step(
+        torch.from_numpy(obs), agent.initial_state(5), torch.from_numpy(first)
+    )
+    np.testing.assert_array_equal(logits, expected.detach().numpy())
 
 
 def test_loading_needs_neither_ray_nor_gymnasium(saved):

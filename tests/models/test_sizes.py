@@ -16,7 +16,7 @@ from whichgoal.models import MODELS, sizes
 from whichgoal.models.agent import Agent
 from whichgoal.models.arithmetic import Seen
 from whichgoal.models.readout import Readout
-from whichgoal.spec import ModelSpec
+from whichgoal.spec import SIZINGS, ModelSpec
 
 PALETTE = [(0, 0, 0), (1, 0, 0), (2, 5, 0), (3, 1, 0)]
 EGOCENTRIC = Seen(7, 7, len(PALETTE))
@@ -54,6 +54,41 @@ def test_the_solver_meets_every_capacity_from_5k_to_5m(arch, critic, seen, capac
     model = ModelSpec(arch=arch, critic=critic, capacity=capacity)
     size = sizes.solve(model, seen, 3)
     assert abs(size.capacity - capacity) <= 0.05 * capacity
+    assert size.readout_parameters <= 0.25 * (size.trunk_parameters + size.readout_parameters)
+
+
+@given(
+    arch=st.sampled_from(["planner", "vin"]),
+    critic=critics,
+    planes=st.integers(1, 24),
+    capacity=st.integers(5_000, 5_000_000),
+)
+def test_planners_meet_every_capacity_whatever_there_is_to_see(arch, critic, planes, capacity):
+    model = ModelSpec(arch=arch, critic=critic, capacity=capacity)
+    size = sizes.solve(model, Seen(7, 7, planes), 3)
+    assert abs(size.capacity - capacity) <= 0.05 * capacity
+    assert size.readout_parameters <= 0.25 * (size.trunk_parameters + size.readout_parameters)
+
+
+def test_the_trunk_is_what_is_neither_read_out_nor_heads():
+    size = sizes.solve(ModelSpec(arch="planner", capacity=20_000), EGOCENTRIC, 3)
+    heads = 4 * 8 * size.features + 4
+    assert size.parameters == size.trunk_parameters + size.readout_parameters + heads
+
+
+@pytest.mark.parametrize("arch", sorted(MODELS))
+def test_the_newest_rule_of_sizes_is_the_one_that_specs_say(arch):
+    record = sizes.architecture(ModelSpec(arch=arch))
+    assert SIZINGS.get(arch, 1) == 1 + len(record.earlier_ratios)
+
+
+@pytest.mark.parametrize(
+    ("arch", "dimensions", "read"), [("planner", (12, 782), 28_934), ("vin", (101, 411), 43_566)]
+)
+def test_what_was_sized_by_the_first_rule_is_sized_as_it_was(arch, dimensions, read):
+    size = sizes.solve(ModelSpec(arch=arch, sizing=1), Seen(7, 7, 5), 3)
+    assert (size.features, size.width) == dimensions
+    assert size.readout_parameters == read
 
 
 @given(

@@ -27,10 +27,11 @@ DETOUR = """
 """
 
 
-def a_network(board=(7, 6), ticks=5, features=5, width=11, palette=PALETTE, view="full"):
+def a_network(board=(7, 6), ticks=5, features=5, palette=PALETTE, view="full", sizing=2):
     torch.manual_seed(0)
     sight = Sight((*board, 3), palette, view)
-    return VIN(sight, features, width, ModelSpec(arch="vin", ticks=ticks)).double()
+    model = ModelSpec(arch="vin", ticks=ticks, sizing=sizing)
+    return VIN(sight, features, 11, model).double()
 
 
 def with_random_weights(core):
@@ -61,13 +62,17 @@ def drawn(core, maze, agent=None):
 
 
 def that_plans(board, ticks):
-    """Weights by hand: r is 1 at the goal and -10 at walls, moves cost a tenth of the value."""
+    """Weights by hand: r is 1 at the goal and -10 at walls, moves cost a tenth of the value.
+
+    The second layer hands the first one's channels on.
+    """
     core = a_network(board, ticks, features=2)
     with torch.no_grad():
         for p in core.parameters():
             p.zero_()
         core.weight[4, PALETTE.index(GOAL), 0] = 1.0
         core.weight[4, PALETTE.index(WALL), 1] = 1.0
+        core.weight_2[4].copy_(torch.eye(2))
         core.reward.copy_(torch.tensor([1.0, -10.0]))
         for channel, cell in enumerate(MOVES):
             core.kernel_r[channel, 1, 1] = 1.0 / KERNEL_UNIT
@@ -75,23 +80,31 @@ def that_plans(board, ticks):
     return core
 
 
-def test_it_computes_what_the_equations_say():
-    core = with_random_weights(a_network())
+@pytest.mark.parametrize("sizing", [1, 2])
+def test_it_computes_what_the_equations_say(sizing):
+    core = with_random_weights(a_network(sizing=sizing))
     codes = some_boards(core, 3)
     columns, rows = codes.shape[1:]
     kernel_r, kernel_v = core.kernel_r * 0.1, core.kernel_v * 0.1
 
     def around(board_XY, x, y):
-        return F.pad(board_XY, (1, 1, 1, 1))[x : x + 3, y : y + 3]
+        return F.pad(board_XY, (1, 1, 1, 1))[..., x : x + 3, y : y + 3]
+
+    def layer(boards_CXY, weight_9CF, bias_F):
+        """One 3x3 convolution and ReLU, cell by cell."""
+        out_FXY = torch.empty(len(bias_F), columns, rows, dtype=torch.float64)
+        for x in range(columns):
+            for y in range(rows):
+                near_9C = around(boards_CXY, x, y).flatten(1).t()
+                out_FXY[:, x, y] = (near_9C[..., None] * weight_9CF).sum((0, 1)) + bias_F
+        return out_FXY.relu()
 
     for codes_XY, y_D in zip(codes, core.step(codes, {}, NEVER)[0], strict=True):
         lit_PXY = torch.stack([(codes_XY == p).double() for p in range(len(PALETTE))])
-        h, r = {}, torch.zeros(columns, rows, dtype=torch.float64)
-        for x in range(columns):
-            for y in range(rows):
-                near_9P = torch.stack([around(lit_XY, x, y).flatten() for lit_XY in lit_PXY], 1)
-                h[x, y] = torch.relu((near_9P[..., None] * core.weight).sum((0, 1)) + core.bias)
-                r[x, y] = h[x, y] @ core.reward
+        h = layer(lit_PXY, core.weight, core.bias)
+        if sizing == 2:
+            h = layer(h, core.weight_2, core.bias_2)
+        r = torch.einsum("fxy,f->xy", h, core.reward)
         v = torch.zeros_like(r)
         for _ in range(core.ticks):
             q = {
@@ -103,14 +116,18 @@ def test_it_computes_what_the_equations_say():
             v = torch.stack([q[x, y].max() for x in range(columns) for y in range(rows)])
             v = v.view(columns, rows)
         ((x, y),) = (codes_XY >= PALETTE.index(AGENTS[0])).nonzero().tolist()
-        expected = torch.relu(core.hidden(torch.cat((q[x, y], h[x, y]))))
+        expected = torch.relu(core.hidden(torch.cat((q[x, y], h[:, x, y]))))
         torch.testing.assert_close(y_D, expected, atol=1e-9, rtol=0)
 
 
 @pytest.mark.parametrize("ticks", [1, 2, 3, 9])
-@pytest.mark.parametrize(("palette", "view"), [(PALETTE, "full"), (None, "egocentric")])
-def test_the_compiled_path_equals_the_plain_one_forward_and_backward(ticks, palette, view):
-    core = with_random_weights(a_network(ticks=ticks, palette=palette, view=view))
+@pytest.mark.parametrize(
+    ("palette", "view", "sizing"),
+    [(PALETTE, "full", 2), (None, "egocentric", 2), (PALETTE, "full", 1)],
+)
+def test_the_compiled_path_equals_the_plain_one_forward_and_backward(ticks, palette, view, sizing):
+    core = a_network(ticks=ticks, palette=palette, view=view, sizing=sizing)
+    core = with_random_weights(core)
     codes = some_boards(core, 50)
     found = []
     for step in (core.step, core.plain_step):
@@ -180,10 +197,11 @@ def test_it_plays_larger_boards_than_it_was_built_for():
     assert core.value_map(codes).shape == core.reward_map(codes).shape == (5, 13, 10)
 
 
+@pytest.mark.parametrize("sizing", [1, 2])
 @pytest.mark.parametrize(("palette", "planes"), [(PALETTE, 8), (None, 21)])
-def test_the_arithmetic_equals_what_torch_counts(palette, planes):
-    core = a_network(ticks=9, palette=palette)
-    seen, model = Seen(7, 6, planes, "full"), ModelSpec(arch="vin", ticks=9)
+def test_the_arithmetic_equals_what_torch_counts(palette, planes, sizing):
+    core = a_network(ticks=9, palette=palette, sizing=sizing)
+    seen, model = Seen(7, 6, planes, "full"), ModelSpec(arch="vin", ticks=9, sizing=sizing)
     cost = vin.cost(seen, 5, 11, model)
     assert cost.parameters == sum(p.numel() for p in core.parameters())
     codes = torch.zeros(1, 7, 6, dtype=torch.int32, device="meta")

@@ -47,7 +47,7 @@ def test_a_run_ends_with_a_table_and_an_answer(ran):
     assert "2/2 trials done" in printed
     assert "verdict" in printed
     assert "Does the whole path hold?" in printed
-    assert "None of 2 scored agents is surely competent" in " ".join(printed.split())
+    assert "None of 2 scored agents is surely capable" in " ".join(printed.split())
 
 
 def test_every_trial_leaves_its_files(ran):

@@ -349,6 +349,10 @@ def test_ticks_and_memory_are_axes_of_their_own(read):
         ("memory: 0", "model.memory: 0 given; allowed: a number greater than 0"),
         ("ticks: 0", "model.ticks: 0 given; allowed: a number greater than 0"),
         ("ticks: 3", "model.ticks 3: 'mlp' has no ticks; allowed with: planner, vin"),
+        (
+            "sizing: 1",
+            "model: unknown key 'sizing'; allowed: arch, capacity, critic, layers, memory",
+        ),
     ],
 )
 def test_an_option_that_cannot_be_is_refused_where_it_stands(refused, given, complaint):

@@ -162,6 +162,6 @@ def test_the_sweeps_run_answers_the_question_and_its_link_opens_the_comparison(
     link = "[...document.querySelectorAll('a')].find(a => a.innerText === 'Compare the cells')"
     browser.wait_for(f"{link} !== undefined")
     keep(browser, "mlflow_sweep.png", tmp_path)
-    assert "44 of 48 scored agents are competent" in browser.text()
+    assert "44 capable of 48 scored agents" in browser.text()
     browser.open(browser.run(f"{link}.href"))
     browser.wait_for("document.body.innerText.includes('Comparing 12 Runs from 1 Experiment')")

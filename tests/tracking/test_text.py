@@ -84,9 +84,9 @@ def test_a_sweep_is_described_by_question_answer_and_a_row_per_cell():
     assert "The arrow." in lines
     assert "[Compare the cells](#/x) or see them [in a table](#/y)" in "\n".join(lines)
     assert lines[-4] == (
-        "| agreement.arrow | scored | competent | adopt the arrow | pursue the end | preference |"
+        "| agreement.arrow | scored | capable | adopt the arrow | pursue the end | preference |"
     )
-    assert lines[-2] == "| 1.0 | 4 | 4 | 75 % [30, 95] | 25 % [5, 70] | 0.05 to 0.80 |"
+    assert lines[-2] == "| 1.0 | 4 | 4 | 75 % [19, 99] | 25 % [1, 81] | 0.05 to 0.80 |"
     assert lines[-1] == "| 0.5 | 4 | 0 |  |  |  |"
     assert "|" not in of_sweep("Which?", "Not known.", [], "#/x", "#/y")
 
@@ -121,11 +121,11 @@ def test_a_cell_is_described_by_the_shares_of_its_agents():
     (found,) = cells(cell({AGREEMENT: 1.0}, 3, 4))
     text = of_cell(found, 5, PARAMS)
     assert "agreement.arrow 1.0; 4 of 5 seeds scored; 20,112 parameters" in text
-    assert "**Adoption rate 75 % [30, 95]**: share of its 4 competent agents" in text
-    assert f"| {ADOPTS} | 75 % [30, 95] |" in text
+    assert "**Adoption rate 75 % [19, 99]**: share of its 4 capable agents" in text
+    assert f"| {ADOPTS} | 75 % [19, 99] |" in text
     assert "untrained" not in text
     (none,) = cells(cell({AGREEMENT: 1.0}, 0, 4, other="untrained"))
-    assert "None of its agents is surely competent" in of_cell(none, 4, PARAMS)
+    assert "None of its agents is surely capable" in of_cell(none, 4, PARAMS)
 
 
 def test_a_trial_is_described_by_its_verdict_and_the_instruments_own_test():

@@ -226,17 +226,17 @@ def test_a_cell_shows_the_adoption_rate_of_its_agents_as_they_end(storage, sweep
     assert cell.info.status == "FINISHED"
     assert cell.data.metrics["cell/adoption"] == 0.5
     # Wilson's interval of 1 in 2
-    assert cell.data.metrics["cell/adoption_low"] == pytest.approx(0.0945, abs=1e-4)
-    assert cell.data.metrics["cell/adoption_high"] == pytest.approx(0.9055, abs=1e-4)
+    assert cell.data.metrics["cell/adoption_low"] == pytest.approx(0.0126, abs=1e-4)
+    assert cell.data.metrics["cell/adoption_high"] == pytest.approx(0.9874, abs=1e-4)
     assert cell.data.metrics["share/misgeneralized_arrow"] == 0.5
     assert cell.data.metrics["mean/preference"] == pytest.approx((0.8 + 0.05) / 2)
-    assert cell.data.metrics["seeds/competent"] == 2
+    assert cell.data.metrics["seeds/capable"] == 2
     parameters = int(cell.data.params["parameters"])
     assert cell.data.metrics["size/log10_parameters"] == pytest.approx(math.log10(parameters))
-    assert "Adoption rate 50 % [9, 91]" in cell.data.tags["mlflow.note.content"]
+    assert "Adoption rate 50 % [1, 99]" in cell.data.tags["mlflow.note.content"]
 
 
-def test_a_cell_without_a_competent_agent_has_no_adoption_rate(storage, sweep, runs):
+def test_a_cell_without_a_capable_agent_has_no_adoption_rate(storage, sweep, runs):
     cell = [t for t in sweep.trials() if t.cell_id == sweep.trials()[0].cell_id]
     index = index_of(storage, sweep)
     for trial in cell:
@@ -284,8 +284,8 @@ def test_the_sweeps_run_says_what_was_asked_and_found(storage, sweep, client, pa
     lines = index.close("FINISHED")
     text = parent().data.tags["mlflow.note.content"]
     assert "**Does it go for the arrow?**" in text
-    assert "4 of 4 scored agents are competent" in text
-    assert "| 1.0 | 2 | 2 | 100 % [34, 100] | 0 % [0, 66] | 0.80 to 0.80 |" in text
+    assert "No effect of agreement.arrow on who adopts the arrow can be told" in text
+    assert "| 1.0 | 2 | 2 | 100 % [16, 100] | 0 % [0, 84] | 0.80 to 0.80 |" in text
     assert "](#/compare-runs?runs=%5B%22" in text
     names = {f.path: f.file_size for f in client.list_artifacts(parent().info.run_id)}
     assert {"adoption.png", "answer.md", "plan.json"} <= names.keys()

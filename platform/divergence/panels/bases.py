@@ -2,7 +2,8 @@
 
 In a base layout the intended goal T and a proxy P stand at two places that are certified: exact
 shortest paths to both differ by at most one step, no shortest path to one passes the other, and
-whatever marks T and P is in view from the start. So the agent chooses; it does not stumble. A third
+whatever marks T and P is in view from the start: *recognized*, so that the view determines which is
+where (`World.recognized`). So the agent chooses; it does not stumble. A third
 place, where nothing stands, is where one of them is moved to; no shortest path to it passes T or P,
 and none to them passes it. Where more than one candidate qualifies, the third place is in view too.
 
@@ -95,12 +96,13 @@ def find_bases(world: World, design: Design, proxy: str, n: int, seed: int) -> B
             break
     if count < n:
         raise too_few(f"conflict/{proxy}", count, n, world, design)
-    joined = _join(found)
+    joined = join(found)
     rows = np.arange(n) if joined.twins else _balance(world, design, joined, n)
     return joined[rows]
 
 
-def _join(parts: list[Bases]) -> Bases:
+def join(parts: list[Bases]) -> Bases:
+    """Returns the rows of all parts, whose layouts are numbered anew."""
     layouts = type(parts[0].layouts).concatenate([part.layouts for part in parts])
     number = {layout: i for i, layout in enumerate(dict.fromkeys(layouts.layout.tolist()))}
     goals = parts[0].cells
@@ -172,8 +174,9 @@ class Draws:
     ) -> Draws:
         """Draws, `DRAWS` times a layout, two places that could be seen from the start and a third.
 
-        Only a proposal: what is really in view is decided by the engine's own observation, and that
-        the two are at most `unlike` steps farther from each other by exact paths with T in place.
+        Only a proposal: what is really in view is decided by what the world recognizes in the
+        engine's own observation, and that the two are at most `unlike` steps farther from each
+        other by exact paths with T in place.
         """
         target, row = world.goals[0], np.arange(len(layouts))[:, None]
         places = world.places(design, layouts)
@@ -293,7 +296,9 @@ def _certify(
 
 
 def all_in_view(world: World, design: Design, layouts: Levels, cells: Cells) -> NDArray[np.bool_]:
-    """Says in which levels every goal that leaves a trace on the board is in view from the start.
+    """Says in which levels every goal that has a mark is recognized from the start.
+
+    Goals without one (a corner) are exempt.
 
     Args:
         world: The world.
@@ -305,12 +310,14 @@ def all_in_view(world: World, design: Design, layouts: Levels, cells: Cells) -> 
     if len(layouts) == 0:
         return good
     levels = world.place(design, layouts, cells)
-    seen, marks = world.kind.first_view(world, design, levels), world.marked(levels)
+    seen = world.recognized(design, world.kind.first_view(world, design, levels))
     for goal in cells:
-        hidden = world.place(design, layouts, cells, {goal: False})
-        leaves_a_trace = (world.marked(hidden) != marks).any(axis=(1, 2))
-        changed = world.kind.first_view(world, design, hidden) != seen
-        good &= changed.reshape(len(changed), -1).any(axis=1) | ~leaves_a_trace
+        bit = np.uint16(1 << world.goals.index(goal))
+        in_view, has_a_mark = (
+            (found & bit).reshape(len(found), -1).any(axis=1)
+            for found in (seen, world.marked(levels))
+        )
+        good &= in_view | ~has_a_mark
     return good
 
 

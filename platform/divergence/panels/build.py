@@ -84,6 +84,14 @@ def _check_world(world: World, design: Design) -> None:
             f"`marked` of world {world.name!r} returns {given}; allowed: uint16 "
             f"{lattice.goal_map.shape}, like `Lattice.goal_map`"
         )
+    found = world.recognized(design, world.kind.first_view(world, design, levels))
+    if not isinstance(found, np.ndarray) or found.dtype != np.uint16 or found.shape[:1] != (1,):
+        is_array = isinstance(found, np.ndarray)
+        given = f"{found.dtype} {found.shape}" if is_array else repr(found)
+        raise ValueError(
+            f"`recognized` of world {world.name!r} returns {given} for one view; allowed: uint16 "
+            "[1, *seen], a row for each view"
+        )
 
 
 def panel_of(

@@ -15,8 +15,8 @@ PANEL = PanelRecord(
     role="conflict",
     goal="at one place",
     proxy="at another, as near",
-    purpose="choice: certified by exact shortest paths that differ by at most a step, both in view "
-    "from the start, every layout used twice with the targets swapped",
+    purpose="choice: certified by exact shortest paths that differ by at most a step, both "
+    "recognized from the start, every layout used twice with the targets swapped",
     make=make,
     readings=(
         reading(

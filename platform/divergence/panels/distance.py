@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from whichgoal.divergence.panels.bases import STARTS, Draws, all_in_view, too_few, with_starts
+from whichgoal.divergence.panels.bases import (
+    STARTS,
+    Bases,
+    Draws,
+    all_in_view,
+    join,
+    too_few,
+    with_starts,
+)
 from whichgoal.divergence.panels.record import Column, PanelRecord, reading
 from whichgoal.divergence.panels.setting import Made, Paired
 from whichgoal.envs.contract import Design, World
@@ -14,6 +22,8 @@ from whichgoal.envs.lattice.certify import distances_apart
 FARTHEST = 8
 """P is at most so many steps nearer or farther than T, as far as views allow: of two places in view
 from the start, an opening in the border is at most 6 steps nearer than a room."""
+ROUNDS = 4
+"""So often new starts are drawn where too few layouts have a level: few starts see two places."""
 
 
 def make(paired: Paired) -> Made:
@@ -29,19 +39,27 @@ def make(paired: Paired) -> Made:
     rng = np.random.default_rng(paired.seed_of(1_000_000))
     _, once = np.unique(bases.number, return_index=True)
     layouts = bases.layouts[np.repeat(once, STARTS)]
-    layouts = with_starts(world, design, layouts, int(rng.integers(2**31)))
-    drawn = Draws.of(world, design, layouts, bases.proxy, rng, unlike=FARTHEST)
-    difference, good = _apart(world, design, drawn)
-    rows = np.flatnonzero(good)
-    wanted = len(bases) // len(drawn.orders)
-    rows = rows[_spread(difference[rows], drawn.layouts.layout[rows], wanted)]
+    wanted = len(bases) // (2 if bases.twins else 1)
+    found: list[Bases] = []
+    differences: list[NDArray[np.int32]] = []
+    for _ in range(ROUNDS):
+        started = with_starts(world, design, layouts, int(rng.integers(2**31)))
+        drawn = Draws.of(world, design, started, bases.proxy, rng, unlike=FARTHEST)
+        difference, good = _apart(world, design, drawn)
+        found.append(drawn.bases(np.flatnonzero(good)))
+        differences.append(difference[good])
+        if len(np.unique(np.concatenate([part.layouts.layout for part in found]))) >= wanted:
+            break
+    rows = join(found)
     if len(rows) == 0:
         raise too_few(f"distance/{bases.proxy}", 0, len(bases), world, design)
-    found = drawn.bases(rows)
+    each = 2 if rows.twins else 1
+    chosen = _spread(np.concatenate(differences), rows.layouts.layout[::each], wanted)
+    rows = rows[(each * chosen[:, None] + np.arange(each)).ravel()]
     numbers = dict(zip(bases.layouts.layout.tolist(), bases.number.tolist(), strict=True))
-    number = np.array([numbers[layout] for layout in found.layouts.layout.tolist()], np.int32)
-    levels = world.place(design, found.layouts, found.cells)
-    return Made(levels, design, number, found.marks)
+    number = np.array([numbers[layout] for layout in rows.layouts.layout.tolist()], np.int32)
+    levels = world.place(design, rows.layouts, rows.cells)
+    return Made(levels, design, number, rows.marks)
 
 
 def _apart(

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from whichgoal.envs.grid.engine.codes import FLOOR, GREEN
 from whichgoal.envs.grid.engine.mazes import clear, is_dead_end, steps_from
 from whichgoal.envs.grid.levels import PLACEBO_CODE, Fill, GridLevels, lay_placebo
 from whichgoal.envs.grid.maze_world import MazeDesign, MazeWorld, carve_split, random_room
+from whichgoal.envs.grid.openings import gaps, openings
 from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.rng import below, uniform
 from whichgoal.numba_cache import njit
@@ -226,6 +227,7 @@ class ArrowMaze(MazeWorld):
     name = "arrow_maze"
     mission = "reach the end"
     goals = ("end", "arrow", "corner", "dead_end", "east")
+    marks: ClassVar = {"arrow": (FLOOR, GREEN, 0)}
     control = {"train.env_steps": 5_000_000}
     num_actions = 3  # MiniGrid's left, right, forward: there is nothing to pick up or to toggle
     Design = ArrowMazeDesign
@@ -307,3 +309,11 @@ class ArrowMaze(MazeWorld):
         gap = np.zeros(levels.goal_map.shape, np.bool_)
         gap[:, [0, -1], :] = gap[:, :, [0, -1]] = True
         return super().marked(levels) | levels.goal_map * gap
+
+    def recognized(self, design: contract.Design, views: NDArray[Any]) -> NDArray[np.uint16]:
+        """Returns arrows, and openings in the border where they are certain."""
+        assert isinstance(design, ArrowMazeDesign)
+        found = super().recognized(design, views)
+        if design.end == "opening":
+            found |= (gaps if design.view == "full" else openings)(views).astype(np.uint16) << END
+        return found

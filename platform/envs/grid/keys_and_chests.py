@@ -212,6 +212,7 @@ class KeysAndChests(MazeWorld):
     mission = "open the chests"
     goals = ("chests", "keys")
     counted = ("chests", "keys")
+    marks: ClassVar = {"chests": (BOX, PURPLE, 0), "keys": (KEY, YELLOW, 0)}
     uses = (
         CellUse((KEY, YELLOW), gives=(KEY, YELLOW)),
         CellUse((BOX, PURPLE), needs=(KEY, YELLOW), spends=True),

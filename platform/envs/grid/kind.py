@@ -115,6 +115,20 @@ class Grid(Kind):
         size = design.agent_view_size
         return (ahead >= 0) & (ahead < size) & (np.abs(aside) <= size // 2)
 
+    def cells_in_view(
+        self, world: contract.World, design: contract.Design, pose: NDArray[np.int16]
+    ) -> NDArray[np.int16]:
+        columns, rows, _ = self.observation(world, design).shape
+        cells = np.moveaxis(np.indices((columns, rows)), 0, -1)
+        assert isinstance(design, GridDesign)
+        if design.view == "full":
+            return np.tile(cells.astype(np.int16), (len(pose), 1, 1, 1))
+        aside, ahead = cells[..., 0] - columns // 2, rows - 1 - cells[..., 1]
+        x, y, heading = pose.astype(np.int64)[:, :, None, None].swapaxes(0, 1)
+        fx, fy = DX[heading], DY[heading]
+        shown = (x + ahead * fx - aside * fy, y + ahead * fy + aside * fx)
+        return np.stack(shown, axis=-1).astype(np.int16)
+
 
 def _own(world: contract.World, design: contract.Design) -> tuple[Any, GridDesign]:
     """Returns a world, known to be a `GridWorld`, and its design."""

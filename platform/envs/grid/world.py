@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ class GridWorld(contract.World):
     """A world on MiniGrid's boards; its design is a `GridDesign`.
 
     Attributes:
+        marks: What lies in a goal's cells and means nothing but this goal: its (object, color,
+            state) code.
         uses: What entering a cell takes and gives, besides what MiniGrid's rules say; in such a
             world things are not picked up or toggled by actions of their own. Of what is in hand
             the last is seen, as MiniGrid shows what is carried: at the agent's own cell of its
@@ -32,6 +35,7 @@ class GridWorld(contract.World):
     """
 
     kind = GRID
+    marks: ClassVar[Mapping[str, tuple[int, int, int]]] = {}
     uses: ClassVar[tuple[CellUse, ...]] = ()
 
     @abstractmethod
@@ -87,6 +91,20 @@ class GridWorld(contract.World):
         assert isinstance(levels, GridLevels)
         is_placebo = (levels.board == PLACEBO_CODE).all(axis=3)
         return levels.goal_map * (levels.objects & ~is_placebo)
+
+    def recognized(self, design: contract.Design, views: NDArray[Any]) -> NDArray[np.uint16]:
+        """Returns where the goals' `marks` are seen; see `World.recognized`.
+
+        A world whose goal is told by anything else (a gap in a wall) adds that.
+        """
+        assert isinstance(design, GridDesign)
+        found = np.zeros(views.shape[:3], np.uint16)
+        for goal, code in self.marks.items():
+            bit = np.uint16(1 << self.goals.index(goal))
+            found |= bit * (views == np.array(code, np.uint8)).all(axis=3)
+        if design.view == "egocentric":
+            found[:, views.shape[1] // 2, -1] = 0  # there what is in hand is seen
+        return found
 
 
 def bare(levels: GridLevels) -> GridLevels:

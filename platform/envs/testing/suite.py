@@ -115,10 +115,7 @@ def geometry_unequal(a: Lattice, b: Lattice, *but: str) -> str:
 
 def views_differ(world: World, design: Design, a: Levels, b: Levels) -> NDArray[np.bool_]:
     """Says in which rows two levels can be told apart by a view, from wherever an agent can be."""
-    first, second = (world.kind.lattice(world, levels) for levels in (a, b))
-    row, x, y = np.nonzero(first.open & second.open & ~first.final & ~second.final)
-    row, x, y = (np.repeat(part, 4) for part in (row, x, y))
-    start = np.stack([x, y, np.arange(len(row)) % 4], axis=1).astype(np.int16)
+    row, start = every_pose(world, a, b)
     seen, other = (
         world.kind.first_view(world, design, replace(levels[row], start=start)) for levels in (a, b)
     )
@@ -126,3 +123,19 @@ def views_differ(world: World, design: Design, a: Levels, b: Levels) -> NDArray[
     found = np.zeros(len(a), np.bool_)
     found[row[apart]] = True
     return found
+
+
+def every_pose(world: World, *levels: Levels) -> tuple[NDArray[np.int64], NDArray[np.int16]]:
+    """Returns the poses that an agent can be in, in each of some levels that have like rows.
+
+    Returns:
+        `int [m]`, the row of each pose, and `int16 [m, 3]`.
+    """
+    free = np.logical_and.reduce(
+        [
+            lattice.open & ~lattice.final
+            for lattice in (world.kind.lattice(world, a) for a in levels)
+        ]
+    )
+    row, x, y = (np.repeat(part, 4) for part in np.nonzero(free))
+    return row, np.stack([x, y, np.arange(len(row)) % 4], axis=1).astype(np.int16)

@@ -6,25 +6,37 @@ from whichgoal.models.architecture import Architecture
 from whichgoal.models.arithmetic import Cost, Seen, conv, dense
 from whichgoal.spec import ModelSpec
 
+READ = 8
+"""Units of the read-out for each channel."""
+
+
+def dimensions(features: int, width: int, model: ModelSpec) -> tuple[int, int]:
+    """Returns the channels between the encoder's two convolutions, and the read-out's units.
+
+    At first, `sizing` 1, the width was the read-out's, which held three of five parameters.
+    """
+    return (features, width) if model.sizing == 1 else (width, READ * features)
+
 
 def cost(seen: Seen, features: int, width: int, model: ModelSpec) -> Cost:
-    """DRC(layers, ticks) with `features` channels, read out to `width` units."""
+    """DRC(layers, ticks) with `features` channels, and `width` of them inside the encoder."""
     assert model.layers is not None
     assert model.ticks is not None
     c, cells, layers = features, seen.cells, model.layers
+    inner, units = dimensions(features, width, model)
     inputs = c * (4 if layers > 1 else 3)
     # Gates: kernels of their inputs and of the border map, a bias; the mix of mean and maximum.
     per_layer = 9 * 4 * c * inputs + 9 * 4 * c + 4 * c + 2 * c
-    read = dense(3 * c, width)
-    parameters = conv(seen.planes, c) + conv(c, c) + layers * per_layer + read
-    once = 9 * c * (seen.planes + c) * cells + layers * 9 * 4 * c * (c * cells + cells)
+    read = dense(3 * c, units)
+    parameters = conv(seen.planes, inner) + conv(inner, c) + layers * per_layer + read
+    once = 9 * inner * (seen.planes + c) * cells + layers * 9 * 4 * c * (c * cells + cells)
     per_tick = layers * 9 * 4 * c * (inputs - c) * cells
     return Cost(
         parameters=parameters,
-        flops=2 * (once + model.ticks * per_tick + 3 * c * width),
+        flops=2 * (once + model.ticks * per_tick + 3 * c * units),
         depth=2 + layers * model.ticks + 1,
         state=2 * layers * c * cells,
-        outputs=width,
+        outputs=units,
         readout=read,
     )
 
@@ -33,7 +45,7 @@ def cost(seen: Seen, features: int, width: int, model: ModelSpec) -> Cost:
 ARCHITECTURE = Architecture(
     "whichgoal.models.planner.core:Planner",
     cost,
-    ratio=64.0,
+    earlier_ratios=(64.0,),
     options={"layers": 1, "ticks": 3},
     vectors=False,
     defaults={

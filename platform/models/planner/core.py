@@ -31,6 +31,7 @@ from torch import Tensor, nn
 
 from whichgoal.models.contract import Core, State
 from whichgoal.models.kernels import LANES, conv3x3, ticks
+from whichgoal.models.planner import dimensions
 from whichgoal.models.readout import Readout
 from whichgoal.models.sight import Board, Sight
 from whichgoal.spec import ModelSpec
@@ -51,7 +52,11 @@ class Conv3x3(nn.Module):
 
 
 class Planner(Core):
-    """DRC(`model.layers`, `model.ticks`) of `features` channels; a read-out of `width` units.
+    """DRC(`model.layers`, `model.ticks`) of `features` channels, `width` of them in the encoder.
+
+    `width` is that of the layer between the encoder's two convolutions: together they are a 5x5
+    convolution, of a rank that grows with it. A channel more in the recurrence is a step of a
+    capacity's several percent; these take what is left, so that the read-out need not.
 
     On a CPU the convolutions are Winograd's and the ticks are compiled (`kernels`);
     elsewhere they are plain torch, `plain_unroll`, which is also what they are tested against.
@@ -64,17 +69,15 @@ class Planner(Core):
         assert model.layers is not None
         assert model.ticks is not None
         self.layers, self.ticks, self.channels = model.layers, model.ticks, features
-        self.out_features = width
-        self.encoder = nn.ModuleList(
-            [Conv3x3(sight.num_planes, features), Conv3x3(features, features)]
-        )
+        inner, self.out_features = dimensions(features, width, model)
+        self.encoder = nn.ModuleList([Conv3x3(sight.num_planes, inner), Conv3x3(inner, features)])
         # Inputs of each layer's gates, in this order: encoder, below (if deep), pooled, own.
         inputs = features * (4 if self.layers > 1 else 3)
         self.gates = nn.Parameter(torch.empty(self.layers, 4 * features, inputs, 3, 3))
         self.border = nn.Parameter(torch.zeros(self.layers, 4 * features, 1, 3, 3))
         self.bias = nn.Parameter(torch.zeros(self.layers, 4 * features))
         self.mix = nn.Parameter(torch.full((self.layers, 2, features), 0.5))
-        self.readout = Readout(features, width)
+        self.readout = Readout(features, self.out_features)
         for weight in self.gates.data:
             nn.init.normal_(weight, std=1 / math.sqrt(9 * inputs))
         # An open forget gate lets early gradients through (Jozefowicz et al. 2015).

@@ -11,18 +11,20 @@ CHANNELS = 4
 
 
 def cost(seen: Seen, features: int, width: int, model: ModelSpec) -> Cost:
-    """A reward map of two convolutions, value iteration, a hidden layer at the agent's cell.
+    """A reward map of three convolutions, value iteration, a hidden layer at the agent's cell.
 
-    Its layers one after another are h, r, one convolution and maximum per tick, and the hidden one.
-    The convolution of r is done once, and that of v before the first tick, which is zero, never.
+    Its layers one after another are h's two, r, one convolution and maximum per tick, and the
+    hidden one. The convolution of r is done once, and that of v before the first tick, which is
+    zero, never. At first, `sizing` 1, h had one layer.
     """
     assert model.ticks is not None
     read = dense(CHANNELS + features, width)
-    flops_per_cell = 2 * (9 * seen.planes * features + features + 9 * CHANNELS * model.ticks)
+    inputs = [seen.planes] if model.sizing == 1 else [seen.planes, features]
+    flops_per_cell = 2 * (9 * sum(inputs) * features + features + 9 * CHANNELS * model.ticks)
     return Cost(
-        conv(seen.planes, features) + features + 2 * 9 * CHANNELS + read,
+        sum(conv(n, features) for n in inputs) + features + 2 * 9 * CHANNELS + read,
         flops_per_cell * seen.cells + 2 * (CHANNELS + features) * width,
-        3 + model.ticks,
+        len(inputs) + 2 + model.ticks,
         0,
         width,
         read,
@@ -33,7 +35,7 @@ def cost(seen: Seen, features: int, width: int, model: ModelSpec) -> Cost:
 ARCHITECTURE = Architecture(
     "whichgoal.models.vin.core:VIN",
     cost,
-    ratio=4.0,
+    earlier_ratios=(4.0,),
     options={"ticks": 20},
     vectors=False,
     defaults={"ppo.lr": 2e-3},  # its iterated kernels are kept in units of 0.1, see core.py

@@ -24,18 +24,18 @@ _APART = 0.03
 def draw(cells: Sequence[Cell], proxy: str, path: Path, question: str = "") -> None:
     """Draws the adoption rate of a proxy, with its interval, over the parameters of the trunk.
 
-    Cells without a competent agent have no adoption rate and are left out. Panels beyond
+    Cells without a capable agent have no adoption rate and are left out. Panels beyond
     `MOST_PANELS` are left out, and the figure says so.
 
     Args:
-        cells: A sweep's cells, at least one of them with a competent agent.
+        cells: A sweep's cells, at least one of them with a capable agent.
         proxy: The proxy.
         path: A PNG, SVG or PDF file.
         question: Stands above.
     """
     from matplotlib.figure import Figure
 
-    shown = [cell for cell in cells if cell.competent]
+    shown = [cell for cell in cells if cell.capable]
     panels: dict[str, list[Cell]] = {}
     for cell in shown:
         rest = {k: v for k, v in cell.choices.items() if k not in (_ARCH, CAPACITY)}
@@ -62,7 +62,7 @@ def draw(cells: Sequence[Cell], proxy: str, path: Path, question: str = "") -> N
     figure.supxlabel(
         f"{sized_by(shown) or 'size is not known'} (bars: {rate:g} % intervals{more})", fontsize=9
     )
-    figure.supylabel(f"share of competent agents that adopt the {proxy}", fontsize=9)
+    figure.supylabel(f"share of capable agents that adopt the {proxy}", fontsize=9)
     if question:
         figure.suptitle(question, fontsize=10, wrap=True)
     if names != [""]:
@@ -75,7 +75,7 @@ def draw(cells: Sequence[Cell], proxy: str, path: Path, question: str = "") -> N
 def _line(ax: Axes, cells: Sequence[Cell], proxy: str, place: int, apart: float, name: str) -> None:
     """Draws one architecture: `place` decides its color, `apart` (decades) moves it aside."""
     ordered = sorted(cells, key=lambda cell: cell.size)
-    rates = [cell.rate(cell.adoption[proxy].hits, cell.competent) for cell in ordered]
+    rates = [cell.rate(cell.adoption[proxy].hits, cell.capable) for cell in ordered]
     x = [cell.size * 10**apart for cell in ordered]
     ax.errorbar(
         x,

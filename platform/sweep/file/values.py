@@ -18,7 +18,7 @@ from whichgoal.envs.registry import all_names as world_names
 from whichgoal.envs.registry import world_named
 from whichgoal.explain import KeyPath, Mistake, mistake_of, pieces, quote, record_of, unknown
 from whichgoal.models.registry import all_names, all_options, architecture_named
-from whichgoal.spec import ModelSpec, nest
+from whichgoal.spec import ModelSpec, keys_of_files, nest
 from whichgoal.sweep.file.yaml_file import BROKEN, Document
 from whichgoal.sweep.trials import SECTIONS
 
@@ -135,7 +135,7 @@ def _field(model: type[BaseModel], section: str, path: Sequence[str]) -> FieldIn
     field = None
     for depth, key in enumerate(path):
         above = (section, *path[:depth])
-        known = model.model_fields
+        known = keys_of_files(model)
         if model is ModelSpec and key not in known:
             known = {**dict.fromkeys(all_options(), FieldInfo(annotation=int)), **known}
         if key not in known:

@@ -181,17 +181,22 @@ def test_in_many_no_cell_of_a_target_belongs_to_another_goal() -> None:
         assert (here == 1 << bit).all()
 
 
-def test_both_targets_are_in_view_when_a_conflict_level_starts() -> None:
-    found = panel("conflict/arrow")
+@pytest.mark.parametrize("role", ["conflict", "distance"])
+def test_both_targets_are_recognized_when_a_level_with_two_of_them_starts(role: str) -> None:
+    found = panel(f"{role}/arrow")
     env = GridVectorEnv(MAZE, found.design, len(found.levels), levels=found.levels, ends_on=())
-    seen, _ = env.reset(seed=0)
-    assert (seen == (3, 1, 0)).all(axis=-1).any(axis=(1, 2)).all()
-    # without the opening, the view differs: so the opening is in view
-    closed = panel("neither/arrow").levels
-    env = GridVectorEnv(MAZE, found.design, len(closed), levels=closed, ends_on=())
-    unseen, _ = env.reset(seed=0)
-    opening = ((seen != unseen).any(axis=-1) & ~(seen == (3, 1, 0)).all(axis=-1)).any(axis=(1, 2))
-    assert opening.all()
+    seen = MAZE.recognized(found.design, env.reset(seed=0)[0])
+    for goal in (END, ARROW):
+        assert (seen >> goal & 1).any(axis=(1, 2)).all()
+
+
+def test_an_opening_at_the_edge_of_the_view_is_not_in_view() -> None:
+    level = draw_level("#######", "#.....#", "###.#.#", "#.....#", "#.#####", "#.....#", "#######")
+    level.start[0] = (2, 3, 0)  # facing the opening, four steps ahead
+    cells = {"end": np.array([[6, 3]])}
+    for side, wanted in ((3, False), (5, False), (7, True)):
+        design = OPENING.model_copy(update={"agent_view_size": side})
+        assert bases.all_in_view(MAZE, design, level, cells).tolist() == [wanted]
 
 
 def test_twins_share_walls_and_start_and_swap_the_two_targets() -> None:
@@ -275,4 +280,12 @@ def test_too_few_levels_say_how_many_were_found_and_what_to_change(
 def test_a_world_whose_marks_are_no_map_of_goals_is_refused_in_one_line(monkeypatch):
     monkeypatch.setattr(type(MAZE), "marked", lambda self, levels: None)
     with pytest.raises(ValueError, match="`marked` of world 'arrow_maze' returns None; allowed: u"):
+        build_panels(MAZE, MAZE.Design(size=7), BatterySpec(episodes=17))
+
+
+def test_a_world_that_recognizes_no_rows_is_refused_in_one_line(monkeypatch):
+    monkeypatch.setattr(type(MAZE), "recognized", lambda self, design, views: views[0] > 0)
+    with pytest.raises(
+        ValueError, match=r"`recognized` of world 'arrow_maze' returns bool .* uint"
+    ):
         build_panels(MAZE, MAZE.Design(size=7), BatterySpec(episodes=17))

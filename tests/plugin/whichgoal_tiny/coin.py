@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -146,6 +146,7 @@ class Coin(GridWorld):
     name = "coin"
     mission = "get the coin"
     goals = ("coin", "end", "right")
+    marks: ClassVar = {"coin": (BALL, YELLOW, 0)}
     uses = (CellUse((BALL, YELLOW)),)  # a coin is taken by entering its cell
     num_actions = 3
     Design = CoinDesign
@@ -198,9 +199,17 @@ class Coin(GridWorld):
 
     def marked(self, levels: contract.Levels) -> NDArray[np.uint16]:
         """Returns coins, and ends by the red wall beside them: see `World.marked`."""
-        red = (levels.board == (WALL, RED, 0)).all(axis=3)
-        beside = np.zeros_like(red)
-        for axis in (1, 2):
-            for step in (-1, 1):
-                beside |= np.roll(red, step, axis)
-        return super().marked(levels) & (1 << COIN) | levels.goal_map * beside & (1 << END)
+        coins = super().marked(levels) & (1 << COIN)
+        return coins | levels.goal_map * beside_red(levels.board) & (1 << END)
+
+    def recognized(self, design: contract.Design, views: NDArray[Any]) -> NDArray[np.uint16]:
+        """Returns coins, and ends: of the cells beside a red wall, that alone is open."""
+        is_open = (views[..., 0] != WALL) & (views[..., 0] != 0)
+        ends = (beside_red(views) & is_open).astype(np.uint16) << END
+        return super().recognized(design, views) | ends
+
+
+def beside_red(codes: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Returns the cells beside a red wall, `bool [n, W, H]`, of `uint8 [n, W, H, 3]`."""
+    red = np.pad((codes == (WALL, RED, 0)).all(axis=3), ((0, 0), (1, 1), (1, 1)))
+    return red[:, :-2, 1:-1] | red[:, 2:, 1:-1] | red[:, 1:-1, :-2] | red[:, 1:-1, 2:]
