@@ -9,6 +9,7 @@ from typing import Any
 from whichgoal.envs.contract import World
 from whichgoal.explain import KeyPath, Mistake, quote, unknown
 from whichgoal.spec import Spec
+from whichgoal.sweep.file.renamed import with_instead
 from whichgoal.sweep.file.sections import settings
 from whichgoal.sweep.file.values import Value, check, mistake_in
 from whichgoal.sweep.file.yaml_file import BROKEN, Document
@@ -201,7 +202,7 @@ def _objectives(document: Document, given: Any) -> dict[str, Objective] | None:
     for name, aim in given.items():
         mistake = _objective_mistake(name, aim)
         if mistake is not None:
-            document.complain(mistake)
+            document.complain(with_instead(mistake, (*where, name), aim))
         elif BROKEN not in (aim, *(aim.values() if isinstance(aim, dict) else ())):
             found[name] = Objective.model_validate(aim)
     return found

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from whichgoal.explain import Mistake, keys_at, mistake_of, quote
 from whichgoal.spec import Spec, closest, leaves, nest
+from whichgoal.sweep.file.renamed import with_instead
 from whichgoal.sweep.file.values import problem_of
 from whichgoal.sweep.file.yaml_file import BROKEN, Document
 
@@ -61,7 +62,8 @@ def settings(
         if problem is None:
             right[".".join(path)] = value
             continue
-        document.complain(replace(problem, more=""))  # there are no axes here
+        problem = replace(problem, more="")  # there are no axes here
+        document.complain(with_instead(problem, (name, *path), value))
         wrong.update(path)
         for depth, key in enumerate(path):
             wrong.update(closest(key, keys_at(model, path[:depth])))
