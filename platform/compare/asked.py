@@ -30,7 +30,7 @@ class Asked(Spec):
     Attributes:
         axis: The axis whose effect is asked for; empty where none varies.
         outcome: On what.
-        chosen: By whom: `by the sweep file`, or `by default: ...`.
+        chosen: By whom: `in the sweep file`, or `by default` (and why).
     """
 
     axis: str

@@ -79,7 +79,7 @@ def test_the_answer_comes_first_and_then_one_table(root, capsys):
         "simulated: Does a larger agent adopt the arrow less often? "
         "No effect of capacity on who adopts the arrow can be told (p = .071): from 20000 to "
         "100000 the odds change by a factor of 0.091 [0.0065, 1.1]; 48 capable agents, pooled over "
-        "2 strata (1 more inform nothing). (Asked by default: capacity varies.) Whether it "
+        "2 strata (1 more inform nothing). (Asked by default.) Whether it "
         "differs between strata cannot be told (smallest p = .630; which does not say that they "
         "agree): one standard deviation between strata is a factor of 1.0 [1.0, ..]."
     )
