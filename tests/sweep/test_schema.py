@@ -174,7 +174,7 @@ KEYS = [
 
 def edited(data: st.DataObject, times: int) -> Any:
     """Returns the full file's content with a few random edits of random places."""
-    content = copy.deepcopy(DOCUMENT.value)
+    content, values = copy.deepcopy(DOCUMENT.value), st.sampled_from(VALUES)
     for _ in range(times):
         path = data.draw(st.sampled_from(paths(content)))
         above = content
@@ -184,9 +184,9 @@ def edited(data: st.DataObject, times: int) -> Any:
         if how == "delete":
             del above[path[-1]]
         elif how == "insert" and isinstance(above, dict):
-            above[data.draw(st.sampled_from(KEYS))] = data.draw(st.sampled_from(VALUES))
+            above[data.draw(st.sampled_from(KEYS))] = copy.deepcopy(data.draw(values))
         else:
-            above[path[-1]] = data.draw(st.sampled_from(VALUES))
+            above[path[-1]] = copy.deepcopy(data.draw(values))
         if not paths(content):
             break
     return content

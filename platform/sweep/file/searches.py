@@ -202,7 +202,7 @@ def _objectives(document: Document, given: Any) -> dict[str, Objective] | None:
     for name, aim in given.items():
         mistake = _objective_mistake(name, aim)
         if mistake is not None:
-            document.complain(with_instead(mistake, (*where, name), aim))
+            document.complain(with_instead(mistake, ("explore", "objectives", name), aim))
         elif BROKEN not in (aim, *(aim.values() if isinstance(aim, dict) else ())):
             found[name] = Objective.model_validate(aim)
     return found
