@@ -134,6 +134,7 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         found = {"arch": given.arch, "view": given.view, "seed": given.seed, "more": more}
+        found["sizing"] = spec.model.sizing
         found |= learn(spec, Path(folder))
     print(json.dumps({k: v for k, v in found.items() if k != "curve"}))
     if given.json:

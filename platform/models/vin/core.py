@@ -23,6 +23,12 @@ from whichgoal.spec import ModelSpec
 MOVES = ((2, 1), (1, 2), (0, 1), (1, 0))
 """Where a 3x3 kernel has the cells to the right, below, to the left and above."""
 FIRST_DISCOUNT = 0.9
+FIRST_REWARD = 0.1
+"""Of r's weights, times the root of their number, the standard deviation as it begins.
+
+At 0.8 one seed of three solved 0.9 of the mazes from 3.4 M env steps on and not 0.95 by 5.9 M; at
+0.1 the same one 0.99 after 0.7 M. Probably it is what all r have in common: ticks sum it up.
+"""
 KERNEL_UNIT = 0.1
 """What 1 in a parameter of the iterated kernels means."""
 
@@ -63,7 +69,7 @@ class VIN(Core):
         self.kernel_v = nn.Parameter(_moves(FIRST_DISCOUNT) / KERNEL_UNIT)
         self.hidden = nn.Linear(CHANNELS + features, width)
         nn.init.orthogonal_(self.weight.data.view(-1, features), math.sqrt(2))
-        nn.init.normal_(self.reward, std=0.8 / math.sqrt(features))
+        nn.init.normal_(self.reward, std=FIRST_REWARD / math.sqrt(features))
         nn.init.orthogonal_(self.hidden.weight, math.sqrt(2))
         nn.init.zeros_(self.hidden.bias)
         # h is positive, so the mean would be a reward of every cell, which iteration sums up.
