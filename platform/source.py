@@ -22,8 +22,7 @@ _FOR_TYPES = re.compile(r"^if TYPE_CHECKING:\n(?:[ \t].*\n|\n)*", re.MULTILINE)
 _IMPORT = re.compile(
     rf"^[ \t]*(?:from {_PACKAGE}\b.* import (?:\([^)]*\)|.*)|import {_PACKAGE}\b.*)$", re.MULTILINE
 )
-DRAWS_ONLY = {f"{_PACKAGE}.envs.grid.drawing"}
-"""What only draws what is there: no result follows from it."""
+_DRAWS_ONLY = re.compile(r"^DRAWS_ONLY = True$", re.MULTILINE)
 _LITERAL = re.compile(rf"""["']({_PACKAGE}(?:\.\w+)+)(?::[\w.]+)?["']""")
 """As registries name what they hold: `whichgoal.models.lstm:ARCHITECTURE`."""
 
@@ -34,7 +33,7 @@ def import_closure(*modules: str) -> tuple[str, ...]:
 
     Imports inside functions count, those for type checkers alone don't. The `__init__` of every
     package on the way to a module counts, and so does a string that names a module of ours. What
-    only draws (`DRAWS_ONLY`) doesn't.
+    only draws (`draws_only`) doesn't.
 
     Args:
         modules: Full names, such as `whichgoal.divergence.score.scoring`.
@@ -43,9 +42,9 @@ def import_closure(*modules: str) -> tuple[str, ...]:
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
-        if name in found or name in DRAWS_ONLY:
-            continue
         assert _file(name) is not None, f"no module of ours: {name}"
+        if name in found or draws_only(name):
+            continue
         found.add(name)
         waiting += _names_in(name)
     return tuple(sorted(found))
@@ -59,6 +58,12 @@ def digest(*modules: str) -> str:
         source = _source(name)
         total.update(f"{name} {len(source)}\n".encode() + source)
     return total.hexdigest()[:12]
+
+
+@cache
+def draws_only(module: str) -> bool:
+    """Whether a module says of itself (`DRAWS_ONLY = True`) that no result follows from it."""
+    return _DRAWS_ONLY.search(_source(module).decode()) is not None
 
 
 def name_of(file: Path) -> str:

@@ -12,6 +12,8 @@ from whichgoal.envs.grid.engine.single_env import LevelEnv
 from whichgoal.envs.grid.engine.task import LevelMaker
 from whichgoal.envs.grid.levels import GridDesign, GridLevels
 
+DRAWS_ONLY = True
+"""No result follows from this module, so it is in no digest (`whichgoal.source`)."""
 _ANSI = {"red": 31, "green": 32, "blue": 34, "purple": 35, "yellow": 33, "grey": 37}
 _GLYPHS = {
     "wall": "██",
