@@ -161,13 +161,8 @@ class Conditional:
         """Returns the b of greatest conditional likelihood; infinite where t is at its end."""
         if self.is_highest or self.is_lowest:
             return np.inf if self.is_highest else -np.inf
-        from scipy.optimize import brentq
-
         seen = sum(self.t)
-        most = 1 / self.step
-        while self.moments(-most)[0].sum() > seen or self.moments(most)[0].sum() < seen:
-            most *= 2
-        return float(brentq(lambda b: self.moments(b)[0].sum() - seen, -most, most, xtol=1e-10))
+        return self._where_zero(lambda b: float(self.moments(b)[0].sum()) - seen)
 
     def interval(self, confidence: float) -> tuple[float | None, float | None]:
         """Returns the exact interval of the effect; None for an end that there is not.
@@ -175,25 +170,26 @@ class Conditional:
         At its lower end t or more, at its upper end t or less, has the probability
         (1 - confidence) / 2, as in Clopper and Pearson's interval of a share.
         """
-        from scipy.optimize import brentq
-
         whole = self.null[0]
         for null in self.null[1:]:
             whole = np.convolve(whole, null)
         seen, tail = sum(self.t), (1 - confidence) / 2
 
         def end(reaches: Callable[[Array], float]) -> float:
-            def excess(b: float) -> float:
-                return reaches(_tilted(whole, b * self.step)) - tail
-
-            most = 1 / self.step
-            while excess(-most) * excess(most) > 0:
-                most *= 2
-            return float(brentq(excess, -most, most, xtol=1e-10))
+            return self._where_zero(lambda b: reaches(_tilted(whole, b * self.step)) - tail)
 
         low = None if self.is_lowest else end(lambda share: float(share[seen:].sum()))
         high = None if self.is_highest else end(lambda share: float(share[: seen + 1].sum()))
         return low, high
+
+    def _where_zero(self, excess: Callable[[float], float]) -> float:
+        """Returns the effect at which something that only rises, or only falls, with it is 0."""
+        from scipy.optimize import brentq
+
+        most = 1 / self.step
+        while excess(-most) * excess(most) > 0:
+            most *= 2
+        return float(brentq(excess, -most, most, xtol=1e-10))
 
 
 def _grid(total: Counts, m: Counts) -> int:
