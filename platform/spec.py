@@ -58,6 +58,8 @@ class WorldSpec(Spec):
         return dict(self.model_extra or {})
 
 
+CAPACITY = "model.capacity"
+"""The dotted key of the capacity, which sweeps are for."""
 SIZINGS = {"planner": 2, "vin": 2}
 """Architectures whose dimensions are no longer chosen as at first, and the newest rule's number."""
 

@@ -10,15 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from whichgoal.compare.cells import (
-    CAPACITY,
-    Agent,
-    adoption,
-    is_capable,
-    proxies_of,
-    verdicts_of,
-)
-from whichgoal.spec import Spec
+from whichgoal.compare.cells import Agent, adoption, is_capable, proxies_of, verdicts_of
+from whichgoal.spec import CAPACITY, Spec
+from whichgoal.sweep.answer import default_axis
 
 OF_CAPABLE = ("adoption", "prefers", "intended")
 """The outcomes, but for their proxies, that are asked of capable agents only."""
@@ -57,18 +51,11 @@ def asked_by_default(planned: Sequence[Mapping[str, Any]], agents: Sequence[Agen
         planned: The choices of every trial.
         agents: The scored agents, at least one.
     """
-    axis, why = default_axis(planned)
+    axis = default_axis([k for k in planned[0] if len({repr(one[k]) for one in planned}) > 1])
+    why = "capacity varies" if axis == CAPACITY else "the first axis that varies"
     proxies = proxies_of(agents)
     outcome = f"adoption:{proxies[0]}" if proxies else "intended"
     return Asked(axis=axis, outcome=outcome, chosen=f"by default: {why}")
-
-
-def default_axis(planned: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
-    """Returns the axis that is asked for by default, empty where none varies; and why it is."""
-    varies = [key for key in planned[0] if len({repr(one[key]) for one in planned}) > 1]
-    if CAPACITY in varies:
-        return CAPACITY, "capacity varies"
-    return (varies or [""])[0], "the first axis that varies"
 
 
 def check(asked: Asked, planned: Sequence[Mapping[str, Any]], agents: Sequence[Agent]) -> None:

@@ -16,9 +16,8 @@ from pydantic import Field
 from whichgoal.compare.estimate import Share, interval_of, share_of
 from whichgoal.divergence.score.intervals import ShareInterval
 from whichgoal.divergence.score.verdict import Outcome, Score, Scorecard
-from whichgoal.spec import Spec
+from whichgoal.spec import CAPACITY, Spec
 
-CAPACITY = "model.capacity"
 INCAPABLE = ("untrained", "capability_failure")
 """The verdicts of agents that are not capable, so that their goal cannot be asked for."""
 

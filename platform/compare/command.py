@@ -54,7 +54,7 @@ def compare_path(
         path: A sweep's folder, a sweep file, or a storage root.
         storage: Where the agents of a sweep file are.
         interval: Of shares; by default exact where agents are few.
-        caliper: How far apart the successes of matched agents may lie.
+        caliper: How wide the classes of like agents are.
         seed: Of bootstraps and deals; each sweep has a generator of its own.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from whichgoal.compare.cells import CAPACITY, Cell, key_of
+from whichgoal.compare.cells import Cell, key_of
 from whichgoal.compare.dose import (
     DoseResponse,
     dose_response,
@@ -18,7 +18,7 @@ from whichgoal.compare.dose import (
 from whichgoal.compare.estimate import Estimate
 from whichgoal.compare.logistic import Counts
 from whichgoal.compare.strata import AGREEMENT
-from whichgoal.spec import Spec
+from whichgoal.spec import CAPACITY, Spec
 
 
 class Dose(Spec):

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from whichgoal.compare.asked import default_axis
 from whichgoal.compare.axes import axes_of
 from whichgoal.compare.effect import least_p
 from whichgoal.compare.logistic import Array
@@ -95,17 +94,15 @@ def power_of(plan: Mapping[str, Any], rng: np.random.Generator) -> Power | None:
         plan: The sweep's plan (`whichgoal.sweep.plan.plan`).
         rng: Draws.
     """
-    trials, answer = plan["trials"], plan.get("answer", {})
+    trials, answer = plan["trials"], plan["answer"]
     if not trials or answer is None:
         return None
-    axis = answer.get("axis") or default_axis([trial["choices"] for trial in trials])[0]
-    if not axis:
-        return None
+    axis = answer["axis"]
     cells = {
         repr(one["choices"]): _Trial(one["choices"], None, one["trunk_parameters"])
         for one in trials
     }
-    found = {one.get("search") for one in trials} - {None}
+    found = {one["search"] for one in trials} - {None}
     searches = len(found) or None
     seeds = max(1, len(trials) // len(cells))
     alpha = round(1 - plan["battery"]["thresholds"]["confidence"], 12)
@@ -119,7 +116,7 @@ def power_of(plan: Mapping[str, Any], rng: np.random.Generator) -> Power | None:
     numbers = [n for n in _SEEDS if n * len(cells) <= _MOST_AGENTS]
     return Power(
         axis=axis,
-        outcome=answer.get("outcome", "adoption of a proxy"),
+        outcome=answer["outcome"],
         per=whole.per,
         agents=len(trials),
         seeds=seeds,

@@ -19,8 +19,9 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from whichgoal.compare.axes import Axes
-from whichgoal.compare.cells import CAPACITY, key_of
+from whichgoal.compare.cells import key_of
 from whichgoal.compare.logistic import Array, Counts
+from whichgoal.spec import CAPACITY
 
 AGREEMENT = "world.agreement"
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from whichgoal.spec import Spec
+from whichgoal.spec import CAPACITY, Spec
 from whichgoal.sweep.trials import dials_of
 
 if TYPE_CHECKING:
     from whichgoal.envs.contract import World
 
-CAPACITY = "model.capacity"
 VERDICTS = ("intended", "capability_failure", "mixed", "undetermined", "untrained")
 """The verdicts that name no proxy: the share of agents with one of them can be an outcome."""
 
@@ -52,6 +51,11 @@ def varying(axes: Mapping[str, Sequence[Any]]) -> list[str]:
     return [key for key, values in axes.items() if len(values) > 1]
 
 
+def default_axis(keys: Sequence[str]) -> str:
+    """Returns which of the axes that vary is asked for where nobody says; empty if none varies."""
+    return CAPACITY if CAPACITY in keys else (*keys, "")[0]
+
+
 def default_answer(axes: Mapping[str, Sequence[Any]], world: World) -> AnswerSpec | None:
     """Returns what a sweep is taken to ask: does capacity, or its first axis, change adoption?
 
@@ -59,8 +63,7 @@ def default_answer(axes: Mapping[str, Sequence[Any]], world: World) -> AnswerSpe
         axes: Dotted key -> its values.
         world: Its world, the first if it compares some.
     """
-    keys = varying(axes)
-    if not keys:
+    axis = default_axis(varying(axes))
+    if not axis:
         return None
-    axis = CAPACITY if CAPACITY in keys else keys[0]
     return AnswerSpec(axis=axis, outcome=f"adoption:{proxies_of(world)[0]}")

@@ -47,10 +47,11 @@ def plan(
 
 
 def _answer(sweep: Sweep) -> dict[str, str] | None:
-    if sweep.primary is None:
+    primary = sweep.primary
+    if primary is None:
         return None
     chosen = "by default" if sweep.answer is None else "in the sweep file"
-    return {**sweep.primary.model_dump(), "chosen": chosen}
+    return {**primary.model_dump(), "chosen": chosen}
 
 
 def _trials(sweep: Sweep, storage: Storage | None, tuned: Values) -> list[dict[str, Any]]:
@@ -63,7 +64,7 @@ def _trials(sweep: Sweep, storage: Storage | None, tuned: Values) -> list[dict[s
     listed = []
     for n, trial in enumerate(trials):
         seed, place = divmod(n, len(cells))
-        search = seed % sweep.searches
+        search = sweep.search_of(seed)
         values = found.get((place, search), {})
         trial_id = None if values is None else trial.id
         folder = None if storage is None or trial_id is None else storage.trial(trial_id)

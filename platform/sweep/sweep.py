@@ -83,6 +83,10 @@ class Sweep:
             return 1
         return min(self.tune.repeats, len(self.seeds))
 
+    def search_of(self, place: int) -> int:
+        """Returns which search's values a seed has, by its place among the seeds: in turn."""
+        return place % self.searches
+
     def cells(self, tuned: Values | None = None, search: int = 0) -> list[dict[str, Any]]:
         """Returns dotted key -> value of every cell, with what was tuned for its group.
 
@@ -103,12 +107,12 @@ class Sweep:
         Args:
             tuned: As in `cells`.
         """
-        found = [self.cells(tuned, search) for search in range(self.searches if tuned else 1)]
-        cells = [[trial_spec(leaves, 0) for leaves in one] for one in found]
+        searches = range(self.searches if tuned else 1)
+        cells = [[trial_spec(leaves, 0) for leaves in self.cells(tuned, s)] for s in searches]
         return [
             cell.model_copy(update={"seed": seed})
             for n, seed in enumerate(self.seeds)
-            for cell in cells[n % len(cells)]
+            for cell in cells[self.search_of(n) if tuned else 0]
         ]
 
     def choices(self, trial: TrialSpec) -> dict[str, Any]:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whichgoal.compare.cells import CAPACITY, Cell, sized_by
+from whichgoal.compare.cells import Cell, sized_by
 from whichgoal.compare.estimate import cell_name
+from whichgoal.spec import CAPACITY
 from whichgoal.storage.atomic import replacing
 
 if TYPE_CHECKING:
