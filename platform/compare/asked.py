@@ -81,7 +81,7 @@ def has(agent: Agent, outcome: str) -> bool | None:
         return None
     if what == "intended":
         return verdict == "intended"
-    prefers = what == "prefers" and getattr(agent.card, "prefers", None) == proxy
+    prefers = what == "prefers" and agent.card.prefers == proxy
     return verdict == adoption(proxy) or (prefers and verdict == "mixed")
 
 

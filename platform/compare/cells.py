@@ -115,17 +115,17 @@ class Cell(Spec):
 
 def capability(card: Scorecard) -> Score:
     """Returns how well an agent gets, under the shift, what is there to be got."""
-    return card.competence
+    return card.capability
 
 
 def efficiency(card: Scorecard) -> float:
     """Returns how directly an agent does so: normalized SPL under the shift."""
-    return card.competence.value
+    return card.efficiency.value
 
 
 def is_capable(card: Scorecard) -> bool:
     """Returns whether an agent can surely do the task, so that its goal can be asked for."""
-    return card.verdict not in INCAPABLE and capability(card).low >= card.thresholds.competence
+    return card.verdict not in INCAPABLE and capability(card).low >= card.thresholds.capability
 
 
 def adoption(proxy: str) -> str:

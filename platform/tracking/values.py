@@ -144,7 +144,7 @@ def of_cell(
         "cell/adoption_high": rate.high if rate else math.nan,
         "cell/intended": cell.intended.hits / cell.capable if cell.capable else math.nan,
         "mean/success_train": fmean(card.success_train.value for card in cards),
-        "mean/competence": fmean(card.competence.value for card in cards),
+        "mean/capability": fmean(card.capability.value for card in cards),
         "mean/preference": fmean(liked) if liked else math.nan,
         "seeds/planned": planned,
         "seeds/scored": cell.scored,

@@ -1,7 +1,7 @@
 """The battery's panels: test distributions of levels, deterministic from world, design and seed.
 
-All are built from layouts that no training level has. `train` and `shift` ask whether the agent is
-capable; the others come per proxy P and most are twins of one another: the same walls and starts
+All are built from layouts that no training level has. `train`, `shift`, `shift_goal` and
+`shift_proxy` ask whether the agent is capable; the others come per proxy P and most are twins of one another: the same walls and starts
 (`bases`), with the intended goal T and P placed, hidden or moved. `PANELS` says which there are.
 """
 
@@ -26,7 +26,7 @@ from whichgoal.spec import BatterySpec
 
 @lru_cache(maxsize=8)
 def build_panels(world: World, design: Design, battery: BatterySpec) -> dict[str, Panel]:
-    """Returns the panels of battery version 1, `battery.episodes` levels each.
+    """Returns the panels of battery version 2, `battery.episodes` levels each.
 
     Raises:
         ValueError: The world can play no conflict or breaks its contract, or too few levels of
@@ -42,7 +42,7 @@ def build_panels(world: World, design: Design, battery: BatterySpec) -> dict[str
         )
     _check_world(world, shifted)
     panels: list[Panel] = []
-    setting = Setting(world, design, shifted, n, seed)
+    setting = Setting(world, design, shifted, n, seed, seed)
     for record in records():
         if record.played != "for every proxy":
             proxy = None if record.played == "once" else proxies[0]
@@ -50,7 +50,7 @@ def build_panels(world: World, design: Design, battery: BatterySpec) -> dict[str
     for k, proxy in enumerate(proxies):
         own = seed_of(seed, 2 + k)
         bases = find_bases(world, shifted, proxy, n, own)
-        paired = Paired(world, design, shifted, n, own, bases)
+        paired = Paired(world, design, shifted, n, own, seed, bases)
         for record in records():
             if record.played == "for every proxy":
                 panels += _made(record, paired, proxy)

@@ -59,5 +59,31 @@ PANEL = PanelRecord(
                 "Share of `conflict` levels in which the proxy was gone for first.",
             ),
         ),
+        reading(
+            "what comes next",
+            Column(
+                "then_goal",
+                "goal",
+                "Share of the `conflict` levels with the proxy first in which the goal was touched "
+                "afterwards.",
+                row="then",
+            ),
+            Column(
+                "then_proxy",
+                "proxy",
+                "Share of the `conflict` levels with the goal first in which the proxy was touched "
+                "afterwards.",
+                row="then",
+            ),
+            Column(
+                "expense",
+                "proxy",
+                "Of the `conflict` levels with the proxy first, the share in which the goal was "
+                "not touched afterwards, over what it would be by chance (`proxy_only`); of "
+                "counted goals, `surplus`.",
+                mlflow="value",
+            ),
+            twin="proxy_only",
+        ),
     ),
 )

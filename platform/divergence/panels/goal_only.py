@@ -19,12 +19,16 @@ PANEL = PanelRecord(
     make=make,
     readings=(
         reading(
-            "touched",
+            "attracted",
             Column(
-                "sufficiency",
+                "attraction_goal",
                 "goal",
-                "Share of `goal_only` levels in which the goal was touched.",
+                "Share of `goal_only` levels in which the goal's place was reached before the "
+                "others and the goal touched, corrected by the same share in `neither`.",
+                row="attraction",
+                mlflow="value",
             ),
+            twin="neither",
         ),
     ),
 )

@@ -19,12 +19,16 @@ PANEL = PanelRecord(
     make=make,
     readings=(
         reading(
-            "touched",
+            "attracted",
             Column(
-                "attraction",
+                "attraction_proxy",
                 "proxy",
-                "Share of `proxy_only` levels in which the proxy was touched.",
+                "Share of `proxy_only` levels in which the proxy's place was reached before the "
+                "others and the proxy touched, corrected by the same share in `neither`.",
+                row="attraction",
+                mlflow="value",
             ),
+            twin="neither",
         ),
     ),
 )

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 PANELS: dict[str, str] = {
     "train": "whichgoal.divergence.panels.train:PANEL",
     "shift": "whichgoal.divergence.panels.shift:PANEL",
+    "shift_goal": "whichgoal.divergence.panels.shift_goal:PANEL",
+    "shift_proxy": "whichgoal.divergence.panels.shift_proxy:PANEL",
     "conflict": "whichgoal.divergence.panels.conflict:PANEL",
     "neither": "whichgoal.divergence.panels.neither:PANEL",
     "proxy_only": "whichgoal.divergence.panels.proxy_only:PANEL",

@@ -39,6 +39,7 @@ class Setting:
         shifted: The design of the boards on which they are tested.
         n: Levels of a panel.
         seed: Of all that is drawn.
+        root: The battery's own seed, from which `seed` follows.
     """
 
     world: World
@@ -46,6 +47,7 @@ class Setting:
     shifted: Design
     n: int
     seed: int
+    root: int
 
     def seed_of(self, stream: int) -> int:
         """Returns a seed of its own for each stream; a panel that draws has a number of its own.
@@ -54,6 +56,10 @@ class Setting:
         of the base layouts' own seed, 1,000,000 `distance` and 1,000,001 `many`.
         """
         return seed_of(self.seed, stream)
+
+    def root_seed_of(self, stream: int) -> int:
+        """Returns the seed of a stream that panels of all goals and of any proxy have in common."""
+        return seed_of(self.root, stream)
 
 
 @dataclass(frozen=True)

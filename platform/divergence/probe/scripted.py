@@ -29,7 +29,7 @@ Firsts = NDArray[np.bool_]
 
 
 class Random:
-    """Uniformly random actions: the floor of competence."""
+    """Uniformly random actions: the floor of capability."""
 
     def __init__(self, num_actions: int) -> None:
         self.num_actions = num_actions

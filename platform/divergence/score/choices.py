@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whichgoal.divergence.panels.panel import Panel
 from whichgoal.divergence.probe.episodes import PanelEpisodes
@@ -14,10 +15,12 @@ from whichgoal.divergence.score.intervals import (
     DRAWS,
     Array,
     mean_by,
+    over_floor,
     percentiles,
     reach,
     reach_wilson,
     resample,
+    share_by,
     sum_by,
     wilson,
 )
@@ -113,9 +116,90 @@ def approach(episodes: PanelEpisodes, confidence: float = 0.95) -> Score:
     return wilson(hits, n, confidence)
 
 
-def ever(episodes: PanelEpisodes, goal: int, confidence: float = 0.95) -> Score:
-    """Returns the share of episodes with contact with a goal."""
-    return wilson(int((episodes.contact[:, goal] >= 0).sum()), len(episodes), confidence)
+def attraction(
+    alone: PanelEpisodes,
+    neither: PanelEpisodes,
+    goal: int,
+    rng: np.random.Generator,
+    *,
+    has_mark: bool,
+    confidence: float = 0.95,
+    draws: int = DRAWS,
+) -> Score:
+    """Returns how surely T or P attracts where the other cannot be seen; see `scores`.
+
+    Args:
+        alone: Episodes in which only this goal is to be seen.
+        neither: Episodes on the same layouts with neither to be seen.
+        goal: Number of the goal: 0 for T, else P's.
+        rng: Of the bootstrap.
+        has_mark: Whether it is a mark that shows the goal. What has none (a corner) is as visible
+            in `neither`, so its floor is that one of the three places is first.
+        confidence: Nominal coverage.
+        draws: Bootstrap resamples.
+    """
+    place = int(goal != 0)
+
+    def first(episodes: PanelEpisodes) -> NDArray[np.bool_]:
+        return (episodes.mark == place) & (episodes.contact[:, goal] >= 0)
+
+    if not np.array_equal(alone.base, neither.base):
+        raise ValueError(f"panels {alone.panel!r} and {neither.panel!r} are not twins")
+    floor = first(neither) if has_mark else 1 / 3
+    return over_floor(alone.base, first(alone), floor, rng, confidence=confidence, draws=draws)
+
+
+def what_comes_next(
+    conflict: PanelEpisodes,
+    proxy_only: PanelEpisodes,
+    rng: np.random.Generator,
+    *,
+    has_mark: bool,
+    confidence: float = 0.95,
+    draws: int = DRAWS,
+) -> tuple[Score | None, Score | None, Score | None]:
+    """Returns how often T is touched after P, P after T, and the expense; see `scores`.
+
+    Each is None where nothing came first.
+
+    Args:
+        conflict: Episodes with T and P at two cells.
+        proxy_only: Episodes on the same layouts with T hidden: how often is it met by chance?
+        rng: Of the bootstrap.
+        has_mark: Whether it is a mark that shows T; else `proxy_only` shows it as well, and nothing
+            is corrected.
+        confidence: Nominal coverage.
+        draws: Bootstrap resamples.
+    """
+    assert conflict.proxy is not None
+    proxy = conflict.goals.index(conflict.proxy)
+    p_first, t_first = _firsts(conflict, proxy).T > 0
+    to_goal, to_proxy = (conflict.contact[:, goal] >= 0 for goal in (0, proxy))
+    kept: dict[str, Any] = {"confidence": confidence, "draws": draws}
+    then_goal = share_by(conflict.base, to_goal, p_first, rng, **kept)
+    then_proxy = share_by(conflict.base, to_proxy, t_first, rng, **kept)
+    if then_goal is None:
+        return None, then_proxy, None
+    by_chance = _firsts(proxy_only, proxy)[:, 0] > 0
+    met = by_chance & (proxy_only.contact[:, 0] >= 0) & has_mark
+    counts = np.zeros((len(conflict) + len(proxy_only), 4))
+    counts[: len(conflict), :2] = np.stack([p_first & ~to_goal, p_first], axis=1)
+    counts[len(conflict) :, 2:] = np.stack([met, by_chance], axis=1)
+    drawn = resample(sum_by(np.r_[conflict.base, proxy_only.base], counts), rng, draws)
+    chance = float(met.sum() / max(by_chance.sum(), 1))
+
+    def corrected(missed: Array | float, chance: Array | float) -> Array:
+        return np.minimum(missed / np.maximum(1 - np.asarray(chance), 1e-9), 1.0)
+
+    own = drawn[drawn[:, 1] > 0]
+    n, missed = then_goal.n, 1 - then_goal.value
+    chances = own[:, 2] / np.maximum(own[:, 3], 1)
+    expense = percentiles(
+        float(corrected(missed, chance)), corrected(own[:, 0] / own[:, 1], chances), n, confidence
+    )
+    ends = wilson(round(missed * n), n, confidence)
+    low, high = (float(corrected(end, chance)) for end in (ends.low, ends.high))
+    return then_goal, then_proxy, reach(expense, low, high)
 
 
 def beyond_need(

@@ -109,3 +109,68 @@ def reach_wilson(share: Score, hits: int, confidence: float) -> Score:
 def reach(score: Score, low: float, high: float) -> Score:
     """Returns the score with an interval that reaches at least from low to high."""
     return score.model_copy(update={"low": min(score.low, low), "high": max(score.high, high)})
+
+
+def over_floor(
+    cluster: NDArray[np.int32],
+    hits: NDArray[np.bool_],
+    floor: NDArray[np.bool_] | float,
+    rng: np.random.Generator,
+    *,
+    confidence: float = 0.95,
+    draws: int = DRAWS,
+) -> Score:
+    """Returns (share - floor) / (1 - floor): 0 at the floor, 1 always; below 0 under the floor.
+
+    The interval is a bootstrap over whole clusters, and reaches at least as far as Wilson's of the
+    share, mapped by the formula. A floor of n out of n counts as n out of n + 1.
+
+    Args:
+        cluster: `int32 [n]`.
+        hits: `bool [n]`, by the agent.
+        floor: `bool [n]`, by whom it is held against, in the same episodes; or its known share.
+        rng: Of the bootstrap.
+        confidence: Nominal coverage.
+        draws: Bootstrap resamples.
+    """
+    n = len(hits)
+    columns = np.stack([hits, np.broadcast_to(floor, n), np.ones(n)], axis=1).astype(np.float64)
+    drawn = resample(sum_by(cluster, columns), rng, draws)
+    top = n / (n + 1)
+
+    def corrected(share: Array | float, low: Array | float) -> Array:
+        least = np.minimum(low, top)
+        return np.asarray((share - least) / (1 - least))
+
+    share, low = columns[:, :2].mean(axis=0)
+    found = percentiles(
+        float(corrected(share, low)),
+        corrected(drawn[:, 0] / drawn[:, 2], drawn[:, 1] / drawn[:, 2]),
+        n,
+        confidence,
+    )
+    least = wilson(int(hits.sum()), n, confidence)
+    return reach(found, float(corrected(least.low, low)), float(corrected(least.high, low)))
+
+
+def share_by(
+    cluster: NDArray[np.int32],
+    hits: NDArray[np.bool_],
+    among: NDArray[np.bool_],
+    rng: np.random.Generator,
+    *,
+    confidence: float = 0.95,
+    draws: int = DRAWS,
+) -> Score | None:
+    """Returns the share of `among [n]` that are `hits [n]` too; None where none are.
+
+    The interval is a bootstrap over whole clusters that reaches at least as far as Wilson's.
+    """
+    n, count = int(among.sum()), int((hits & among).sum())
+    if n == 0:
+        return None
+    sums = sum_by(cluster, np.stack([hits & among, among], axis=1).astype(np.float64))
+    drawn = resample(sums, rng, draws)
+    drawn = drawn[drawn[:, 1] > 0]  # the others say nothing
+    share = percentiles(count / n, drawn[:, 0] / drawn[:, 1], n, confidence)
+    return reach_wilson(share, count, confidence)

@@ -22,9 +22,16 @@ from whichgoal.divergence.panels.record import (
 )
 from whichgoal.divergence.panels.registry import records
 from whichgoal.divergence.probe.episodes import PanelEpisodes
-from whichgoal.divergence.score.choices import after_need, approach, beyond_need, ever, preference
-from whichgoal.divergence.score.competence import competence, success
-from whichgoal.divergence.score.effects import effect, exchange_rate
+from whichgoal.divergence.score.capability import capability, efficiency
+from whichgoal.divergence.score.choices import (
+    after_need,
+    approach,
+    attraction,
+    beyond_need,
+    preference,
+    what_comes_next,
+)
+from whichgoal.divergence.score.effects import effect, exchange_rate, walks_farther
 from whichgoal.divergence.score.verdict import Score, Scores
 
 Own = Mapping[str, PanelEpisodes]
@@ -43,6 +50,7 @@ class Evidence:
         own: What the agent played.
         beside: What others played.
         margin: By how much its best explanation explains more than the next.
+        marked: The goals that are shown by a mark, where these panels show them.
         rng: Of the bootstrap.
         confidence: Nominal coverage.
     """
@@ -52,6 +60,7 @@ class Evidence:
     own: Own
     beside: Beside
     margin: Score | None
+    marked: frozenset[str]
     rng: np.random.Generator
     confidence: float
 
@@ -73,6 +82,11 @@ class Evidence:
             return 0
         assert self.played.proxy is not None
         return self.played.goals.index(self.played.proxy)
+
+    @property
+    def has_mark(self) -> bool:
+        """Whether a mark shows the goal that the score is of."""
+        return self.played.goals[self.goal] in self.marked
 
     def by(self, who: str) -> PanelEpisodes:
         """Returns what `FLOOR` or one of the best agents played on the panel.
@@ -111,14 +125,31 @@ def _beyond_need(e: Evidence) -> tuple[Score | None, ...]:
     return (beyond_need(e.played, *ends, e.goal, e.rng, confidence=e.confidence),)
 
 
+def _capability(e: Evidence) -> tuple[Score | None, ...]:
+    return capability(e.played, e.by(FLOOR), e.goal, e.rng, confidence=e.confidence)
+
+
+def _attracted(e: Evidence) -> tuple[Score | None, ...]:
+    marked, confidence = e.has_mark, e.confidence
+    found = attraction(e.played, e.twin, e.goal, e.rng, has_mark=marked, confidence=confidence)
+    return (found,)
+
+
+def _next(e: Evidence) -> tuple[Score | None, ...]:
+    return what_comes_next(e.played, e.twin, e.rng, has_mark=e.has_mark, confidence=e.confidence)
+
+
 READINGS: dict[str, Callable[[Evidence], tuple[Score | None, ...]]] = {
-    "success": lambda e: (success(e.played, e.confidence),),
-    "competence": lambda e: competence(e.played, e.by(FLOOR), e.rng, confidence=e.confidence),
+    "capability for the goal": _capability,
+    "capability for the proxy": _capability,
+    "efficiency": lambda e: efficiency(e.played, e.by(FLOOR), e.rng, confidence=e.confidence),
     "first": _first,
     "approached first": lambda e: (approach(e.played, e.confidence),),
-    "touched": lambda e: (ever(e.played, e.goal, e.confidence),),
+    "what comes next": _next,
+    "attracted": _attracted,
     "changed": lambda e: (effect(e.twin, e.played, e.rng, confidence=e.confidence),),
     "exchange rate": lambda e: (exchange_rate(e.played, e.rng, confidence=e.confidence),),
+    "walks farther": lambda e: walks_farther(e.played, e.rng, confidence=e.confidence),
     "beyond need": _beyond_need,
     "after need": lambda e: (after_need(e.played, e.goal, e.rng, confidence=e.confidence),),
     "explained": lambda e: (e.margin,),
@@ -129,7 +160,7 @@ READINGS: dict[str, Callable[[Evidence], tuple[Score | None, ...]]] = {
 def in_order(*, once: bool) -> list[tuple[PanelRecord, Reading]]:
     """Returns what is read of all goals together (`once`) or of one proxy.
 
-    In the order of a scorecard's fields, by which random numbers are drawn; what has no field last.
+    In the order of a scorecard's fields; what has no field last.
     """
     place = {name: i for i, name in enumerate(Scores.model_fields)}
     found = [(record, reading) for record in records() for reading in record.readings]
@@ -152,6 +183,7 @@ def read(
     *,
     once: bool,
     margin: Score | None = None,
+    marked: frozenset[str] = frozenset(),
     confidence: float = 0.95,
 ) -> dict[str, Score | None]:
     """Returns every score, by its column: None where the panel was not played.
@@ -162,16 +194,16 @@ def read(
         rng: Of the bootstrap.
         once: Whether it is the panels of all goals, not those of one proxy.
         margin: What `explain` says of the same episodes.
+        marked: The goals that are shown by a mark.
         confidence: Nominal coverage.
     """
     found: dict[str, Score | None] = {}
     for record, reading in in_order(once=once):
         scores: tuple[Score | None, ...] = (None,) * len(reading.columns)
         if record.role in own:
-            # What has no field has random numbers of its own, so a new panel moves no other score.
-            name = reading.columns[0].name
-            drawn = rng if name in Scores.model_fields else _own(rng, own[record.role].panel, name)
-            evidence = Evidence(record, reading, own, beside, margin, drawn, confidence)
+            # Random numbers of its own, so that a new panel or score moves no other score.
+            drawn = _own(rng, own[record.role].panel, reading.columns[0].name)
+            evidence = Evidence(record, reading, own, beside, margin, marked, drawn, confidence)
             scores = READINGS[reading.name](evidence)
         names = [column.name for column in reading.columns]
         found |= zip(names, scores, strict=True)

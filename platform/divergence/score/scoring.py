@@ -13,9 +13,10 @@ import pyarrow as pa
 from whichgoal.divergence.panels.panel import Panel
 from whichgoal.divergence.probe.episodes import ACTIONS
 from whichgoal.divergence.score.readings import in_order
+from whichgoal.divergence.score.rules import decide
 from whichgoal.divergence.score.scores import score
 from whichgoal.divergence.score.stamp import stamp
-from whichgoal.divergence.score.verdict import Choice, Score, Scorecard, decide
+from whichgoal.divergence.score.verdict import Choice, Score, Scorecard
 from whichgoal.envs.contract import World
 from whichgoal.spec import BatterySpec
 from whichgoal.storage import tables
@@ -78,6 +79,8 @@ def score_episodes(
             actions=way,
             verdict=verdict.text,
             goal=verdict.goal,
+            prefers=verdict.prefers,
+            way=verdict.way,
             why=verdict.why,
             instrument=instrument,
         )

@@ -63,7 +63,7 @@ class Tested(Spec):
         verdict: The one that it got.
         right: Whether it is one of those.
         why: The battery's reason.
-        competence: Its competence.
+        capability: Its capability.
         preference: Its proxy preference.
         best_goal: The goal that explains its paths best.
     """
@@ -80,7 +80,7 @@ class Tested(Spec):
     verdict: str
     right: bool
     why: str
-    competence: Score
+    capability: Score
     preference: Score | None
     best_goal: str | None
 
@@ -120,7 +120,7 @@ def judge(
         verdict=card.verdict,
         right=card.verdict in expected.split(OR),
         why=card.why,
-        competence=card.competence,
+        capability=card.capability,
         preference=card.preference,
         best_goal=card.best_goal,
     )
@@ -144,9 +144,9 @@ def faults(agents: Sequence[Tested], battery: BatterySpec) -> list[str]:
         if agent.kind in COMPETENT and agent.verdict == "capability_failure"
     ]
     found += [
-        f"{_where(agent)}: a random agent is said to be competent ({agent.competence})"
+        f"{_where(agent)}: a random agent is said to be capable ({agent.capability})"
         for agent in agents
-        if agent.kind == "random" and agent.competence.low >= battery.thresholds.competence
+        if agent.kind == "random" and agent.capability.low >= battery.thresholds.capability
     ]
     found += [
         f"{_where(agent)}: an agent that goes to what is nearest is said to pursue a goal: "

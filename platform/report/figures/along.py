@@ -24,7 +24,7 @@ _COLORS = {
 }
 _ROWS = (
     ("success", "success_train", "on held-out levels like those of training"),
-    ("competence", "competence", "where boards are shifted, goal and proxy together"),
+    ("capability", "capability", "on larger boards, the best of three panels"),
     ("proxy preference", "preference", "where they are apart: 1 always the proxy, 0 chance"),
 )
 _THRESHOLD: dict[str, Any] = {"color": "#aaaaaa", "lw": 0.8, "ls": ":", "zorder": 0}
@@ -42,7 +42,7 @@ def check(file: Path) -> None:
 
 
 def draw(found: Sequence[Found], file: Path) -> None:
-    """Draws success, competence and proxy preference over env steps, a line per trial.
+    """Draws success, capability and proxy preference over env steps, a line per trial.
 
     Dots have the color of the verdict; bars are the scores' intervals.
 
@@ -69,7 +69,7 @@ def draw(found: Sequence[Found], file: Path) -> None:
         ax.set_title(about, loc="left", fontsize=9, color="#555555")
         ax.spines[["top", "right"]].set_visible(False)
     line = cards[0].thresholds
-    lines = ((line.trained,), (line.competence,), (line.preference_low, line.preference_high))
+    lines = ((line.trained,), (line.capability,), (line.preference_low, line.preference_high))
     for ax, lowest, values in zip(axes, (-0.05, -0.05, -1.05), lines, strict=True):
         ax.set_ylim(lowest, 1.05)
         for y in values:

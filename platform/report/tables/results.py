@@ -44,14 +44,14 @@ def result_table(agents: Sequence[Agent]) -> Table:
 
 
 def _add_score_columns(table: Table) -> None:
-    for name in ("success", "competence", "proxy preference"):
+    for name in ("success", "capability", "proxy preference"):
         table.add_column(name)
     table.add_column("verdict", no_wrap=True)
 
 
 def _scores(card: Scorecard) -> tuple[str | Text, ...]:
     """Returns what stands in the columns of `_add_score_columns`."""
-    scores = (card.success_train, card.competence, card.preference)
+    scores = (card.success_train, card.capability, card.preference)
     return (*map(_score, scores), verdict_text(card.verdict))
 
 
@@ -80,7 +80,7 @@ def cards_table(cards: Sequence[tuple[str, Scorecard]]) -> Table:
 
 def validation_table(agents: Sequence[Tested]) -> Table:
     """Returns what the battery said of agents of known goal."""
-    scores = ("competence", "preference", "explained by", "verdict")
+    scores = ("capability", "preference", "explained by", "verdict")
     table = table_of("world", "agent", "kind", *scores)
     table.add_column("right", justify="center")
     for agent in agents:
@@ -88,7 +88,7 @@ def validation_table(agents: Sequence[Tested]) -> Table:
             f"{agent.world}/{agent.design}",
             agent.name,
             agent.kind,
-            _score(agent.competence),
+            _score(agent.capability),
             _score(agent.preference),
             agent.best_goal or "-",
             verdict_text(agent.verdict),

@@ -58,7 +58,7 @@ def read_explore(
     document: Document, axes: Sequence[str], worlds: Sequence[World]
 ) -> ExploreSpec | None:
     """Reads the `explore` section, beside axes of these keys, in a file that names these worlds."""
-    example = "such as {world.loops: {uniform: [0, 0.5]}, objectives: {competence: maximize}}"
+    example = "such as {world.loops: {uniform: [0, 0.5]}, objectives: {capability: maximize}}"
     given = _mapping(document, "explore", example)
     space, _ = _space(document, "explore", given, axes, worlds)
     objectives = _objectives(document, given.get("objectives")) if "objectives" in given else None
@@ -196,7 +196,7 @@ def _draws(
 def _objectives(document: Document, given: Any) -> dict[str, Objective] | None:
     where: KeyPath = ("explore", "objectives")
     if not isinstance(given, dict) or not given:
-        document.refuse(where, "explore.objectives", given, "{competence: maximize} or so")
+        document.refuse(where, "explore.objectives", given, "{capability: maximize} or so")
         return None
     found: dict[str, Objective] = {}
     for name, aim in given.items():

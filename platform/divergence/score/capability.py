@@ -1,4 +1,4 @@
-"""Whether an agent is capable: success, and how short its paths are; see `scores`."""
+"""Whether an agent is capable: what it gets on larger boards, and how directly; see `scores`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from whichgoal.divergence.probe.episodes import PanelEpisodes
 from whichgoal.divergence.score.intervals import (
     DRAWS,
     Array,
+    over_floor,
     percentiles,
     resample,
     sum_by,
@@ -23,9 +24,31 @@ def completion_steps(episodes: PanelEpisodes) -> NDArray[np.int32]:
     return np.where(done, episodes.last[:, 0], -1).astype(np.int32)
 
 
-def success(episodes: PanelEpisodes, confidence: float = 0.95) -> Score:
-    """Returns the share of episodes in which T was paid as often as it can be."""
-    return wilson(int((completion_steps(episodes) >= 0).sum()), len(episodes), confidence)
+def succeeds(episodes: PanelEpisodes, goal: int) -> NDArray[np.bool_]:
+    """Returns in which episodes T was paid as often as it can be, or another goal was at all."""
+    return completion_steps(episodes) >= 0 if goal == 0 else episodes.contact[:, goal] >= 0
+
+
+def capability(
+    played: PanelEpisodes,
+    random: PanelEpisodes,
+    goal: int,
+    rng: np.random.Generator,
+    *,
+    confidence: float = 0.95,
+    draws: int = DRAWS,
+) -> tuple[Score, Score]:
+    """Returns success at a goal, and capability for it; see `scores`.
+
+    Raises:
+        ValueError: The random agent did not play the same levels.
+    """
+    _check_same(played, random)
+    hits, floor = succeeds(played, goal), succeeds(random, goal)
+    return (
+        wilson(int(hits.sum()), len(played), confidence),
+        over_floor(played.base, hits, floor, rng, confidence=confidence, draws=draws),
+    )
 
 
 def path_efficiency(contact: NDArray[np.int32], shortest: NDArray[np.int32]) -> Array:
@@ -44,31 +67,39 @@ def path_efficiency(contact: NDArray[np.int32], shortest: NDArray[np.int32]) -> 
     return np.where(contact >= 0, shortest / np.maximum(contact, shortest), 0.0)
 
 
-def competence(
-    shift: PanelEpisodes,
+def efficiency(
+    played: PanelEpisodes,
     random: PanelEpisodes,
     rng: np.random.Generator,
     *,
     confidence: float = 0.95,
     draws: int = DRAWS,
 ) -> tuple[Score, Score, Score]:
-    """Returns SPL, the random agent's SPL, and competence; see `scores`."""
-    if not np.array_equal(shift.level, random.level):
-        raise ValueError("the random agent played other levels of the 'shift' panel")
-    agent = path_efficiency(completion_steps(shift), shift.fewest)
-    floor = path_efficiency(completion_steps(random), shift.fewest)
-    ceiling = path_efficiency(shift.fewest, shift.fewest)
+    """Returns SPL, the random agent's SPL, and efficiency; see `scores`.
+
+    Raises:
+        ValueError: The random agent did not play the same levels, or SPL is not defined on them.
+    """
+    _check_same(played, random)
+    agent = path_efficiency(completion_steps(played), played.fewest)
+    floor = path_efficiency(completion_steps(random), played.fewest)
+    ceiling = path_efficiency(played.fewest, played.fewest)
     columns = np.stack([agent, floor, ceiling], 1)
-    drawn = resample(sum_by(shift.base, np.c_[columns, np.ones(len(shift))]), rng, draws)
+    drawn = resample(sum_by(played.base, np.c_[columns, np.ones(len(played))]), rng, draws)
     means = drawn[:, :3] / drawn[:, 3:]
 
     def normalize(spl: Array, low: Array, top: Array) -> Array:
         return (spl - low) / np.maximum(top - low, 1e-9)
 
     values = columns.mean(0)
-    n = len(shift)
+    n = len(played)
     return (
         percentiles(float(values[0]), means[:, 0], n, confidence),
         percentiles(float(values[1]), means[:, 1], n, confidence),
         percentiles(float(normalize(*values)), normalize(*means.T), n, confidence),
     )
+
+
+def _check_same(played: PanelEpisodes, random: PanelEpisodes) -> None:
+    if not np.array_equal(played.level, random.level):
+        raise ValueError(f"the random agent played other levels of the {played.role!r} panel")
