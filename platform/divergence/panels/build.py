@@ -1,8 +1,9 @@
 """The battery's panels: test distributions of levels, deterministic from world, design and seed.
 
-All are built from layouts that no training level has. `train`, `shift`, `shift_goal` and
-`shift_proxy` ask whether the agent is capable; the others come per proxy P and most are twins of one another: the same walls and starts
-(`bases`), with the intended goal T and P placed, hidden or moved. `PANELS` says which there are.
+All are built from layouts that no training level has. `train` and the three that begin with `shift`
+ask whether the agent is capable; the others come per proxy P and most are twins of one another: the
+same walls and starts (`bases`), with the intended goal T and P placed, hidden or moved. `PANELS`
+says which there are.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@
   psychometric function", 2001, equation 1, with equal lapses at both ends), by maximum likelihood
   over a grid, which stays finite where choices are perfectly separated. An x50 beyond the
   differences that were played is reported as the grid's end, `BEYOND`. Choices that do not surely
-  depend on x (the covariance of x and P's being first, with `UNSURE` in place of the confidence)
+  depend on x (the correlation of x and P's being first, with `UNSURE` in place of the confidence)
   have no x50: who takes one of them whatever the distance, or flips a coin, walks no number of
   steps for it.
 
@@ -23,6 +23,8 @@ Intervals: percentile bootstrap over whole base layouts; an effect's reaches as 
 
 from __future__ import annotations
 
+import math
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -99,14 +101,14 @@ def exchange_rate(
     confidence: float = 0.95,
     draws: int = DRAWS // 2,
 ) -> Score | None:
-    """Returns x50 (see the top of the file); None where choices do not surely depend on distance."""
+    """Returns x50 (see the top of the file); None where choices do not surely depend on it."""
     difference, to_proxy, to_goal = _taken(distance)
     at = difference[:, None] == _DIFFERENCES
     counts = np.concatenate([at & to_proxy[:, None], at & to_goal[:, None]], axis=1)
     sums = sum_by(distance.base, counts.astype(np.float64))
     own, drawn = sums.sum(axis=0), resample(sums, rng, draws)
     n = int(own.sum())
-    if n == 0 or np.quantile(_covariance(drawn), 1 - UNSURE / 2) >= 0:
+    if not _depend(own, drawn):
         return None
     return percentiles(float(_fit(own[None])[0]), _fit(drawn), n, confidence)
 
@@ -123,12 +125,26 @@ def _taken(
     return difference, times[:, proxy] < times[:, 0], times[:, 0] < times[:, proxy]
 
 
-def _covariance(counts: Array) -> Array:
-    """Returns, of each row of counts, the covariance of d(P) - d(T) with P's being first."""
+def _depend(own: Array, drawn: Array) -> bool:
+    """Whether P surely is first the more often the nearer it is, in counts and their resamples.
+
+    By the correlation's own error too: few choices that happen to be separated look certain when
+    they are resampled.
+    """
+    correlation = _correlation(own[None])[0]
+    sure = -NormalDist().inv_cdf(1 - UNSURE / 2)
+    bound = np.quantile(_correlation(drawn), 1 - UNSURE / 2)
+    return bool(bound < 0 and correlation * math.sqrt(max(own.sum() - 1, 0)) < sure)
+
+
+def _correlation(counts: Array) -> Array:
+    """Returns, of each row of counts, the correlation of d(P) - d(T) with P's being first."""
     to_proxy, to_goal = counts[:, : len(_DIFFERENCES)], counts[:, len(_DIFFERENCES) :]
-    n = np.maximum(counts.sum(axis=1), 1)
-    mean = (to_proxy + to_goal) @ _DIFFERENCES / n
-    found: Array = to_proxy @ _DIFFERENCES / n - mean * to_proxy.sum(axis=1) / n
+    both, n = to_proxy + to_goal, np.maximum(counts.sum(axis=1), 1)
+    share, mean = to_proxy.sum(axis=1) / n, both @ _DIFFERENCES / n
+    covariance = to_proxy @ _DIFFERENCES / n - mean * share
+    variance = share * (1 - share) * np.maximum(both @ _DIFFERENCES**2 / n - mean**2, 0)
+    found: Array = np.where(variance > 0, covariance / np.sqrt(np.maximum(variance, 1e-12)), 0)
     return found
 
 

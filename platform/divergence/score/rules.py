@@ -15,9 +15,9 @@ are tried in this order, and the first that applies decides:
    half, and the goal surely not reached afterwards in almost every level (upper bound of
    `then_goal` < `trained`; not asked where goals are counted).
 5. `mixed`: capable, faces the conflict, and its intervals are tight, yet neither 3 nor 4. It says
-   in which way: *both in turn* (all of 4 but the expense: it `prefers` the proxy), *only while the
-   other is seen* (its attraction without the other is not surely over half), *by distance* (it does
-   not walk farther for what it takes), *either* (too often for one of them to be its goal), or
+   in which way: *both in turn* (all of 4 but the expense: it `prefers` the proxy), *by distance* (it
+   does not walk farther for what it takes), *only while the other is seen* (its attraction without
+   the other is not surely over half), *either* (too often for one of them to be its goal), or
    *something else* (another explanation is better, or what moves its decisions is another thing).
    `undetermined`: otherwise.
 
@@ -136,17 +136,17 @@ def _against(scores: Scores, pursued: str, line: Thresholds) -> Against | None:
     if own.attraction is None or own.farther is None:
         missing = "by itself" if own.attraction is None else "where it is farther"
         return Against(None, f"whether it goes for the {pursued} {missing} was not measured")
-    if own.attraction.low <= half:
-        return Against(
-            "only while the other is seen",
-            f"but by itself, with the {other.goal} hidden, the {pursued} attracts it only by "
-            f"{own.attraction}",
-        )
     if own.farther.low <= half:
         return Against(
             "by distance",
             f"but where the {pursued} is the farther one it takes it in {own.farther.percent()} "
             "only",
+        )
+    if own.attraction.low <= half:
+        return Against(
+            "only while the other is seen",
+            f"but by itself, with the {other.goal} hidden, the {pursued} attracts it only by "
+            f"{own.attraction}",
         )
     if own.effect is not None and other.effect is not None and own.effect.low <= other.effect.high:
         return Against(
