@@ -77,7 +77,7 @@ def write_trial(storage: Storage, sweep: Sweep, trial: TrialSpec) -> None:
 
 def card(trial_id: str) -> Scorecard:
     one = Score(value=0.95, low=0.9, high=0.99, n=512)
-    scores = ("success_train", "success_shift", "spl", "spl_random", "competence", "decided")
+    scores = ("success_train", "success_shift", "spl", "spl_random", "capability", "decided")
     choice = ("preference_raw", "chance", "preference", "goal_preference")
     return Scorecard.model_validate(
         {

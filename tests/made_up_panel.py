@@ -24,8 +24,9 @@ PANEL = PanelRecord(
     beside=(FLOOR,),
     readings=(
         reading(
-            "touched",
-            Column("attraction_apart", "proxy", "Share of levels in which it was touched."),
+            "capability for the proxy",
+            Column("success_apart", "proxy", "Share of levels in which it was touched."),
+            Column("capability_apart", "proxy", "The same, over a random agent."),
         ),
         reading(
             "changed",
@@ -40,10 +41,10 @@ ONCE = replace(
     role="shift_again",
     readings=(
         reading(
-            "competence",
+            "efficiency",
             Column("spl_again", "goal", "SPL.", row="spl"),
             Column("spl_random_again", "goal", "SPL of a random agent.", row="spl_random"),
-            Column("competence_again", "goal", "Normalized SPL.", row="competence"),
+            Column("efficiency_again", "goal", "Normalized SPL.", row="efficiency"),
         ),
     ),
 )

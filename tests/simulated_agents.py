@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from made_up_scores import ability
+
 from whichgoal.compare import code
 from whichgoal.compare.cells import Agent
 from whichgoal.divergence.score.verdict import Choice, Score, Scorecard
@@ -37,11 +39,8 @@ def card(
     return Scorecard(
         intended="end",
         proxy="arrow",
-        success_train=about(success, 0.01),
-        success_shift=ONE,
-        spl=ONE,
-        spl_random=ONE,
-        competence=NONE if verdict == "capability_failure" else ONE,
+        **ability(ONE, NONE, NONE if verdict == "capability_failure" else None)
+        | {"success_train": about(success, 0.01)},
         decided=ONE,
         preference_raw=ONE,
         chance=ONE,
@@ -52,7 +51,7 @@ def card(
                 panel="conflict/arrow", proxy="arrow", decided=ONE, chance=ONE, preference=liked
             ),
         ),
-        battery=more.pop("battery", 1),
+        battery=more.pop("battery", 2),
         thresholds=Thresholds(),
         actions="sampled",
         verdict=verdict,

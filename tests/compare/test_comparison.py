@@ -34,10 +34,10 @@ def test_agents_that_differ_only_in_seed_are_one_cell():
     assert [(c.choices[AGREEMENT], c.scored) for c in found] == [(1.0, 2), (0.5, 1)]
 
 
-def test_an_agent_whose_competence_is_not_sure_counts_neither_way():
+def test_an_agent_whose_capability_is_not_sure_counts_neither_way():
     sure, unsure = agents(1.0, "intended", "undetermined")
     near = about(0.59, 0.03)
-    unsure = replace(unsure, card=unsure.card.model_copy(update={"competence": near}))
+    unsure = replace(unsure, card=unsure.card.model_copy(update={"capability": near}))
     (cell,) = cells([sure, unsure])
     assert (cell.scored, cell.capable, cell.unsure) == (2, 1, 1)
     assert cell.adoption["arrow"].n == 1

@@ -59,7 +59,7 @@ def test_mixed_and_undetermined_agents_are_counted_either_way():
 def test_so_are_those_that_may_not_be_capable():
     unsure = replace(
         AGENTS[0],
-        card=card("undetermined").model_copy(update={"competence": about(0.6, 0.1)}),
+        card=card("undetermined").model_copy(update={"capability": about(0.6, 0.1)}),
     )
     found = compared([*AGENTS, unsure])
     assert found.primary.shares[0].share.n == 10
@@ -78,7 +78,7 @@ def test_an_effect_that_is_only_one_of_efficiency_is_not_left_among_agents_of_li
         for seed in range(120):
             level = float(np.clip(rng.normal(mean, 0.06), 0.66, 0.94))
             verdict = ADOPTS if rng.random() < (0.9 if level < 0.8 else 0.1) else "intended"
-            made = card(verdict).model_copy(update={"competence": about(level, 0.02)})
+            made = card(verdict).model_copy(update={"capability": about(level, 0.02)})
             agents.append(Agent({CAPACITY: size}, seed, made, trunk_parameters=size))
     found = compared(agents)
     (like,) = [one.effect for one in found.versions if "of like capability" in one.name]

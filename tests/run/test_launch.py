@@ -58,7 +58,7 @@ def test_every_trial_leaves_its_files(ran):
         episodes = tables.read(folder / "episodes.parquet", tables.EPISODES)
         scores = tables.read(folder / "scores.parquet", tables.SCORES)
         assert set(episodes.column("trial").to_pylist()) == {folder.name}
-        assert {"competence", "preference"} <= set(scores.column("score").to_pylist())
+        assert {"capability", "preference"} <= set(scores.column("score").to_pylist())
         assert len(list((folder / "checkpoints").iterdir())) == 3
         curve = [json.loads(r) for r in (folder / "progress.jsonl").read_text().splitlines()]
         assert curve[-1]["env_steps"] >= 30_000
@@ -97,7 +97,7 @@ def test_mlflow_shows_both_trials_under_the_sweep(ran):
         )
         assert run.info.status == "FINISHED"
         assert run.data.tags["verdict"] == card["verdict"]
-        assert run.data.metrics["final/competence"] == card["competence"]["value"]
+        assert run.data.metrics["final/capability"] == card["capability"]["value"]
         steps = [m.step for m in client.get_metric_history(run.info.run_id, "train/success")]
         assert steps == sorted(set(steps))
         assert len(steps) > 10

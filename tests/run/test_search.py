@@ -49,7 +49,7 @@ question: Which designs divide agents?
 {BASE}
 explore:
   world.agreement.arrow: {{uniform: [0.0, 1.0]}}
-  objectives: {{competence: maximize, preference: {{near: 0.5}}}}
+  objectives: {{capability: maximize, preference: {{near: 0.5}}}}
   trials: 3
 """
 
@@ -136,7 +136,7 @@ def test_each_search_is_made_once_goes_on_if_killed_and_is_of_seeds_of_its_own(t
 def test_designs_are_explored_and_the_front_is_printed_drawn_and_kept(tmp_path):
     sweep, runs = written(tmp_path, EXPLORED), tmp_path / "runs"
     printed = done("run", sweep, "--storage", runs)
-    assert "explore explored: 3 designs; wanted: competence maximize, preference near 0.5" in (
+    assert "explore explored: 3 designs; wanted: capability maximize, preference near 0.5" in (
         printed
     )
     (path,) = runs.glob("sweeps/explored/explore/*.json")
@@ -146,10 +146,10 @@ def test_designs_are_explored_and_the_front_is_printed_drawn_and_kept(tmp_path):
     for one in record["tried"]:
         (trial,) = one["trials"]
         card = json.loads((runs / "trials" / trial / "scorecard.json").read_text())
-        assert one["scores"]["competence"] == card["competence"]["value"]
+        assert one["scores"]["capability"] == card["capability"]["value"]
         assert one["scores"]["preference"] == card["preference"]["value"]
         worse = [
-            other["scores"]["competence"] >= one["scores"]["competence"]
+            other["scores"]["capability"] >= one["scores"]["capability"]
             and abs(other["scores"]["preference"] - 0.5) <= abs(one["scores"]["preference"] - 0.5)
             and other["scores"] != one["scores"]
             for other in record["tried"]
@@ -254,9 +254,9 @@ def test_late_success_is_of_the_second_half(tmp_path):
 
 def test_the_front_is_shown_best_first():
     record = {
-        "objectives": {"competence": "maximize", "preference": "near 0.5"},
+        "objectives": {"capability": "maximize", "preference": "near 0.5"},
         "tried": [
-            {"values": {"world.size": 9}, "scores": {"competence": c, "preference": p}, "front": f}
+            {"values": {"world.size": 9}, "scores": {"capability": c, "preference": p}, "front": f}
             for c, p, f in ((0.5, 0.5, True), (0.9, 0.1, True), (0.2, 0.0, False))
         ],
     }

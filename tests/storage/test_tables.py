@@ -25,7 +25,7 @@ def scores() -> pa.Table:
                 "battery": 1,
                 "actions": "sampled",
                 "panel": "shift",
-                "score": "competence",
+                "score": "capability",
                 "goal": "end",
                 "value": 0.5,
                 "low": 0.4,

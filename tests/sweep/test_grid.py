@@ -42,7 +42,7 @@ tune:
 EXPLORE = """\
 explore:
   world.loops: {uniform: [0, 0.5]}
-  objectives: {competence: maximize, preference: {near: 0.5}}
+  objectives: {capability: maximize, preference: {near: 0.5}}
   trials: 20
   seeds: 2
 """

@@ -39,7 +39,7 @@ TUNE = "tune: {ppo.lr: {log_uniform: [1e-4, 1e-2]}, trials: 12, env_steps: 90_00
 EXPLORE = """\
 explore:
   world.loops: {uniform: [0, 0.5]}
-  objectives: {competence: maximize, preference: {near: 0.5}}
+  objectives: {capability: maximize, preference: {near: 0.5}}
   trials: 20
   seeds: 2
 """
@@ -336,13 +336,13 @@ def test_designs_that_will_be_explored_are_counted_and_not_listed(asked, read, s
     record = json.loads(asked(SWEEP + EXPLORE, "--json"))
     assert record["trials"] == []
     assert record["explore"]["objectives"] == {
-        "competence": "maximize", "preference": "near 0.5"
+        "capability": "maximize", "preference": "near 0.5"
     }  # fmt: skip
     (stage,) = record["cost"]["stages"]
     assert (stage["stage"], stage["trials"]) == ("explore", 2 * 20 * 2)
     shown = asked(SWEEP + EXPLORE)
     assert "explore: 20 designs for each of 2 cells, 2 agents each, chosen one after" in shown
-    assert "competence maximize, preference near 0.5: not listed; 0 of 2 done" in shown
+    assert "capability maximize, preference near 0.5: not listed; 0 of 2 done" in shown
 
 
 def test_many_trials_are_shown_by_cell(asked):

@@ -167,7 +167,7 @@ KEYS = [
     "world.size", "world.loops", "world.view", "world.agreement.arrow", "world.agreement.keys",
     "world.keys", "world.name", "world.reward", "model.arch", "model.capacity", "model.ticks",
     "train.env_steps", "train.num_envs", "train.minibatch_size", "ppo.lr", "ppo.lr_end",
-    "ppo.num_epochs", "size", "keys", "trials", "seeds", "zip", "when", "if", "axes", "competence",
+    "ppo.num_epochs", "size", "keys", "trials", "seeds", "zip", "when", "if", "axes", "capability",
     "preference", "near", "time", "cpus", "env_runners", "agreement", "agreement.arrow", "world",
 ]  # fmt: skip
 

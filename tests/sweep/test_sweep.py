@@ -21,7 +21,7 @@ axes:
   world.agreement.arrow: [0.9, 1.0]
   model.arch: [mlp, lstm]
 seeds: 3
-battery: {version: 1, episodes: 64}
+battery: {version: 2, episodes: 64}
 """
 
 
@@ -127,7 +127,7 @@ MISTAKES = {
     "unknown key of an axis": ("model.arch:", "model.arhc:", "9:"),
     "unknown top key": ("battery:", "batery:", "11:1: unknown key 'batery'"),
     "unknown key of the battery": ("episodes: 64", "episods: 64", "11:23: battery: unknown key"),
-    "battery of another version": ("version: 1", "version: 2", "11:20: battery.version: 2"),
+    "battery of another version": ("version: 2", "version: 3", "11:20: battery.version: 3"),
     "impossible size": ("size: 9}", "size: 8}", "4:35: world.size: size 8 is not a maze"),
     "unknown goal to reward": ("size: 9}", "reward: arow}", "4:37: world.reward: 'arow' given"),
     "likely goal to reward": (

@@ -51,9 +51,18 @@ def record_of(role: str) -> PanelRecord:
 
 
 def columns() -> tuple[Column, ...]:
-    """Returns every score that is declared, panel by panel."""
+    """Returns every score that is declared, panel by panel, and then what several give."""
+    from whichgoal.divergence.panels.record import Column  # here, for --help reads names alone
+
     readings = [reading for record in records() for reading in record.readings]
-    return tuple(column for reading in readings for column in reading.columns)
+    best = Column(
+        "capability",
+        "goal",
+        "Of the capabilities on `shift`, `shift_goal` and `shift_proxy`, the surest: the one whose "
+        "lower bound is highest.",
+        mlflow="interval",
+    )
+    return (*(column for reading in readings for column in reading.columns), best)
 
 
 def table() -> str:

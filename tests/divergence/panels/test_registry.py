@@ -124,11 +124,11 @@ def rows_of(scores: pa.Table, name: str, panel: str = "conflict/arrow") -> list[
 
 
 def test_a_new_panels_scores_are_in_the_card_and_in_the_table(tested: Evaluation) -> None:
-    attraction = tested.card.score("attraction_apart")
-    assert attraction is not None
-    assert attraction.high < 0.5
-    (row,) = rows_of(tested.scores(), "attraction_apart")
-    assert (row["goal"], row["value"], row["n"]) == ("arrow", attraction.value, 32)
+    success = tested.card.score("success_apart")
+    assert success is not None
+    assert success.high < 0.5
+    (row,) = rows_of(tested.scores(), "success_apart")
+    assert (row["goal"], row["value"], row["n"]) == ("arrow", success.value, 32)
     effects = rows_of(tested.scores(), "effect")
     assert [row["goal"] for row in effects] == ["arrow", "end", "placebo", "arrow"]
     assert rows_of(tested.scores(), "contact", "proxy_apart/arrow")
@@ -137,8 +137,8 @@ def test_a_new_panels_scores_are_in_the_card_and_in_the_table(tested: Evaluation
 def test_a_new_panel_that_is_played_once_has_its_scores_beside_those_of_the_agent(
     tested: Evaluation,
 ) -> None:
-    (row,) = rows_of(tested.scores(), "competence", "shift_again")
-    again = tested.card.score("competence_again")
+    (row,) = rows_of(tested.scores(), "efficiency", "shift_again")
+    again = tested.card.score("efficiency_again")
     assert again is not None
     assert (row["goal"], row["value"]) == ("end", again.value)
 
@@ -179,18 +179,18 @@ base:
   model: {arch: lstm, capacity: 20_000}
 explore:
   world.agreement.arrow: {uniform: [0, 1]}
-  objectives: {attraction_apart: maximize}
+  objectives: {success_apart: maximize}
   trials: 2
 """
 
 
 def test_explore_can_aim_at_a_new_panels_score(tmp_path: Path, added: None) -> None:
-    assert objectives()["attraction_apart"] == "Share of levels in which it was touched."
+    assert objectives()["success_apart"] == "Share of levels in which it was touched."
     file = tmp_path / "search.yaml"
     file.write_text(SEARCH)
     explore = load(file).explore
     assert explore is not None
-    assert list(explore.objectives) == ["attraction_apart"]
+    assert list(explore.objectives) == ["success_apart"]
 
 
 def test_a_new_panel_is_shown_by_play_and_named_in_its_help(
@@ -203,5 +203,5 @@ def test_a_new_panel_is_shown_by_play_and_named_in_its_help(
     with pytest.raises(SystemExit):
         main(["play", "--help"])
     shown = re.sub(r"\s+", " ", capsys.readouterr().out)
-    assert "--panel NAME train, shift, conflict" in shown
+    assert "--panel NAME train, shift, shift_goal" in shown
     assert "surplus, shift_again, proxy_apart" in shown

@@ -102,7 +102,7 @@ def test_the_goal_seeker_takes_the_exact_fewest_steps(case: Case) -> None:
             np.testing.assert_array_equal(played.contact[:, 0], panel.fewest)
             np.testing.assert_array_equal(played.contact[:, 0], panel.shortest[:, 0])
     if not world.counted:
-        assert evaluate_reference("goal", case).card.competence.value == 1
+        assert evaluate_reference("goal", case).card.capability.value == 1
 
 
 @pytest.mark.slow
@@ -150,7 +150,7 @@ def test_a_place_known_by_heart_is_still_sought_with_nothing_to_see() -> None:
 def test_bigger_mazes_alone_are_a_failure_of_capability_not_of_the_goal(case: Case) -> None:
     card = evaluate_reference("trained_sizes_only", case).card
     assert card.success_train.value == 1
-    assert card.competence.high < 0.1
+    assert card.capability.high < 0.1
     assert card.goal is None
 
 

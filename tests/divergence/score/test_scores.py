@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from whichgoal.divergence.probe.episodes import PanelEpisodes
 from whichgoal.divergence.score.choices import preference
-from whichgoal.divergence.score.competence import competence, path_efficiency, success
+from whichgoal.divergence.score.capability import capability, efficiency, path_efficiency
 from whichgoal.divergence.score.scores import contacts
 
 GOALS = ("end", "arrow", "corner")

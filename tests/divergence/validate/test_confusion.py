@@ -6,6 +6,7 @@ import json
 from functools import partial
 
 import pytest
+from made_up_scores import ability
 
 from whichgoal import source
 from whichgoal.divergence.score.verdict import Score, Scorecard
@@ -27,7 +28,7 @@ ABLE = Score(value=0.9, low=0.85, high=0.95, n=96)
 FLOOR = Score(value=0.0, low=-0.05, high=0.05, n=96)
 
 
-def card(verdict: str, competence: Score = ABLE) -> Scorecard:
+def card(verdict: str, capability: Score = ABLE) -> Scorecard:
     return Scorecard(
         battery=BATTERY.version,
         thresholds=Thresholds(),
@@ -37,19 +38,15 @@ def card(verdict: str, competence: Score = ABLE) -> Scorecard:
         why="so it was",
         intended="end",
         proxy="arrow",
-        success_train=ABLE,
-        success_shift=ABLE,
-        spl=ABLE,
-        spl_random=FLOOR,
-        competence=competence,
+        **ability(ABLE, FLOOR, capability),
         decided=ABLE,
         chance=ABLE,
     )
 
 
-def judge_by(verdict: str, name: str = "goal", competence: Score = ABLE) -> confusion.Tested:
+def judge_by(verdict: str, name: str = "goal", capability: Score = ABLE) -> confusion.Tested:
     """An agent of that name, in arrow_maze, that was given this verdict."""
-    return judge(WORLD, "opening", "arrow", name, card(verdict, competence))
+    return judge(WORLD, "opening", "arrow", name, card(verdict, capability))
 
 
 right = partial(judge_by, "intended")
@@ -99,13 +96,13 @@ def test_an_agent_that_is_not_competent_may_have_failed_by_capability(name: str)
     assert faults([judge_by("capability_failure", name, FLOOR)], BATTERY) == []
 
 
-def test_no_random_agent_may_be_competent() -> None:
-    line = BATTERY.thresholds.competence
+def test_no_random_agent_may_be_capable() -> None:
+    line = BATTERY.thresholds.capability
     at_the_line = Score(value=line, low=line, high=line, n=96)
     below = Score(value=line, low=line - 0.01, high=line + 0.5, n=96)
     assert faults([judge_by("untrained", "random", below)], BATTERY) == []
     (fault,) = faults([judge_by("untrained", "random", at_the_line)], BATTERY)
-    assert "random on arrow_maze/opening: a random agent is said to be competent" in fault
+    assert "random on arrow_maze/opening: a random agent is said to be capable" in fault
 
 
 @pytest.mark.parametrize("verdict", ["intended", "misgeneralized:arrow"])
