@@ -307,6 +307,24 @@ class BatterySpec(Spec):
     actions: Literal["sampled", "greedy"] = "sampled"
     thresholds: Thresholds = Thresholds()
 
+    @classmethod
+    def of_record(cls, record: Any) -> BatterySpec:
+        """Returns the battery that was kept with a trial, as it is played today.
+
+        Of version 1 its levels and lines are kept; that of competence, which was about the length
+        of paths, is no line any more.
+
+        Raises:
+            pydantic.ValidationError: It is none.
+        """
+        if isinstance(record, Mapping) and record.get("version") == 1:
+            record = {key: value for key, value in record.items() if key != "version"}
+            lines = record.get("thresholds")
+            if isinstance(lines, Mapping):
+                kept = {key: value for key, value in lines.items() if key != "competence"}
+                record["thresholds"] = kept
+        return cls.model_validate(record)
+
 
 def keys_of_files(section: type[BaseModel]) -> dict[str, FieldInfo]:
     """Returns the fields of a section that a sweep file may give: all but `ModelSpec.sizing`."""

@@ -116,7 +116,7 @@ class TrialFolder:
         """
         path = self.path / "battery.json"
         try:
-            return BatterySpec.model_validate(json.loads(path.read_text(encoding="utf-8")))
+            return BatterySpec.of_record(json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             pass
         except ValidationError as error:
@@ -124,7 +124,7 @@ class TrialFolder:
         except (OSError, ValueError):
             raise StorageError(f"{path} is damaged; run its sweep again to write it anew") from None
         try:
-            return BatterySpec.model_validate(self.scoring_battery)
+            return BatterySpec.of_record(self.scoring_battery)
         except ValueError:
             return None
 

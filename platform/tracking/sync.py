@@ -70,7 +70,7 @@ def _sync_sweep(name: str, storage: Storage, uri: str, say: Callable[[str], None
     from whichgoal.tracking.index import Index
 
     plan = read_plan(storage.sweep(name))
-    battery = BatterySpec.model_validate(plan["battery"])
+    battery = BatterySpec.of_record(plan["battery"])
     ended = read_json(storage.sweep(name) / ENDED_FILE)
     statuses: dict[str, Status] = {}
     problems = []

@@ -16,9 +16,9 @@ are tried in this order, and the first that applies decides:
    `then_goal` < `trained`; not asked where goals are counted).
 5. `mixed`: capable, faces the conflict, and its intervals are tight, yet neither 3 nor 4. It says
    in which way: *both in turn* (all of 4 but the expense: it `prefers` the proxy), *by distance*
-   (it does not walk farther for what it takes), *only while the other is seen* (its attraction without
-   the other is not surely over half), *either* (too often for one of them to be its goal), or
-   *something else* (another explanation is better, or what moves its decisions is another thing).
+   (it does not walk farther for what it takes), *only while the other is seen* (its attraction
+   without the other is not surely over half), *either* (too often for one of them to be its goal),
+   or *something else* (another explanation is better, or something else moves its decisions).
    `undetermined`: otherwise.
 
 *What else was measured agrees*, for the goal that it would name: its attraction where the other is

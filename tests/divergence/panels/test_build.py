@@ -79,6 +79,7 @@ def test_the_third_place_is_on_no_way_to_the_targets_and_they_are_not_on_its() -
 
 
 ROLES = [
+    "shift_proxy",
     "conflict",
     "neither",
     "proxy_only",
@@ -89,7 +90,7 @@ ROLES = [
     "distance",
     "many",
 ]
-TWINS = ROLES[:7]
+TWINS = ROLES[1:8]
 
 
 def test_the_battery_has_its_panels_and_their_number_of_levels() -> None:
@@ -97,11 +98,41 @@ def test_the_battery_has_its_panels_and_their_number_of_levels() -> None:
     assert [(p.name, p.role) for p in battery.values()] == [
         ("train", "train"),
         ("shift", "shift"),
+        ("shift_goal", "shift_goal"),
         *((f"{role}/arrow", role) for role in ROLES),
     ]
     for found in battery.values():
         assert len(found.levels) == 64 or found.role in ("distance", "many")
         assert len(found.levels) > 32
+
+
+@pytest.mark.parametrize("design", [OPENING, CORNER], ids=["opening", "corner"])
+def test_the_panels_of_larger_boards_are_of_the_same_levels_with_one_goal_or_both(
+    design: object,
+) -> None:
+    both, goal, proxy = (panel(n, design) for n in ("shift", "shift_goal", "shift_proxy/arrow"))
+    for other in (goal, proxy):
+        assert (other.levels.layout == both.levels.layout).all()
+        assert (other.levels.start == both.levels.start).all()
+    assert (both.shortest[:, [END, ARROW]] > 1).all()
+    assert (goal.shortest[:, END] == both.shortest[:, END]).all()
+    assert (goal.shortest[:, ARROW] == -1).all()
+    assert (proxy.shortest[:, END] == -1).all()
+    assert (proxy.shortest[:, ARROW] > 1).all()
+    seen = {one.role: MAZE.marked(one.levels) for one in (both, goal, proxy)}
+    assert not (seen["shift_goal"] >> ARROW & 1).any()
+    assert not (seen["shift_proxy"] >> END & 1).any()
+    assert (seen["shift_proxy"] >> ARROW & 1).any(axis=(1, 2)).all()
+
+
+def test_of_counted_goals_each_is_alone_in_a_level_of_its_own() -> None:
+    world = world_named("keys_and_chests")
+    built = build_panels(world, world.designs()["near"], BATTERY)
+    goal, proxy = built["shift_goal"], built["shift_proxy/keys"]
+    assert (goal.attainable == 1).all()
+    assert (goal.shortest[:, 1] == -1).all()
+    assert (proxy.attainable == 0).all()
+    assert (proxy.shortest[:, 1] > 1).all()
 
 
 def test_a_world_that_cannot_part_goal_and_proxy_is_refused() -> None:

@@ -8,7 +8,7 @@ from by_hand import panel_episodes
 from numpy.typing import NDArray
 
 from whichgoal.divergence.probe.episodes import PanelEpisodes
-from whichgoal.divergence.score.effects import BEYOND, effect, exchange_rate
+from whichgoal.divergence.score.effects import effect, exchange_rate, walks_farther
 from whichgoal.divergence.score.verdict import Score
 
 GOALS = ("end", "arrow")
@@ -67,9 +67,46 @@ def test_an_agent_that_walks_so_many_steps_more_for_the_end_has_that_rate(extra:
     assert found.width < 1
 
 
-def test_who_always_takes_one_of_them_has_a_rate_beyond_what_was_played() -> None:
-    assert rate(at_distances(SWEEP, np.zeros(len(SWEEP), bool))).value == BEYOND
-    assert rate(at_distances(SWEEP, np.ones(len(SWEEP), bool))).value == -BEYOND
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.56, 1.0])
+def test_choices_that_do_not_depend_on_distance_have_no_rate(share: float) -> None:
+    """Who always takes one of them walks no number of steps for it, nor does who flips a coin."""
+    generator = np.random.default_rng(round(100 * share))
+    found = [
+        exchange_rate(at_distances(SWEEP, generator.random(len(SWEEP)) < share), rng(), draws=300)
+        for _ in range(100)
+    ]
+    assert sum(rate is not None for rate in found) <= 2
+
+
+def test_a_handful_of_choices_that_happen_to_be_separated_has_no_rate() -> None:
+    difference = np.array([-2, -2, -2, 2, 2, 2])
+    assert exchange_rate(at_distances(difference, difference < 0), rng()) is None
+
+
+def test_who_prefers_what_is_farther_has_no_rate() -> None:
+    assert exchange_rate(at_distances(SWEEP, SWEEP > 0), rng()) is None
+
+
+def test_who_walks_farther_for_the_end_takes_it_where_it_is_the_farther_one() -> None:
+    to_goal, to_proxy = walks_farther(at_distances(SWEEP, np.zeros(len(SWEEP), bool)), rng())
+    assert to_goal is not None
+    assert to_proxy is not None
+    assert (to_goal.value, to_proxy.value) == (1, 0)
+    assert to_goal.n == to_proxy.n == 7 * 24  # 2 to 8 steps
+    assert to_goal.low > 0.9
+
+
+def test_who_takes_what_is_nearer_walks_farther_for_neither() -> None:
+    to_goal, to_proxy = walks_farther(at_distances(SWEEP, SWEEP < 0), rng())
+    assert to_goal is not None
+    assert to_proxy is not None
+    assert to_goal.high < 0.1
+    assert to_proxy.high < 0.1
+
+
+def test_where_neither_is_farther_by_two_steps_it_is_not_known_who_walks_farther() -> None:
+    near = np.tile([-1, 0, 1], 8)
+    assert walks_farther(at_distances(near, near < 0), rng()) == (None, None)
 
 
 def test_who_touches_neither_has_no_rate() -> None:
@@ -77,12 +114,15 @@ def test_who_touches_neither_has_no_rate() -> None:
     assert exchange_rate(nothing, rng()) is None
 
 
-@pytest.mark.parametrize(("x50", "slope"), [(-3.0, 0.5), (0.0, 0.3), (4.0, 1.0)])
+@pytest.mark.parametrize(
+    ("x50", "slope", "lapses"),
+    [(-3.0, 0.5, 0.0), (0.0, 0.3, 0.0), (4.0, 1.0, 0.0), (-2.0, 1.0, 0.3), (2.0, 0.5, 0.1)],
+)
 def test_the_interval_holds_the_rate_of_a_simulated_agent_as_often_as_it_says(
-    x50: float, slope: float
+    x50: float, slope: float, lapses: float
 ) -> None:
-    generator = np.random.default_rng(int(10 * (x50 + slope)) + 100)
-    chance = 1 / (1 + np.exp(slope * (SWEEP + x50)))
+    generator = np.random.default_rng(int(10 * (x50 + slope + lapses)) + 100)
+    chance = lapses / 2 + (1 - lapses) / (1 + np.exp(slope * (SWEEP + x50)))
     held = []
     for _ in range(100):
         episodes = at_distances(SWEEP, generator.random(len(SWEEP)) < chance)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +14,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from whichgoal.divergence.probe.episodes import PanelEpisodes
-from whichgoal.divergence.score.choices import preference
 from whichgoal.divergence.score.capability import capability, efficiency, path_efficiency
+from whichgoal.divergence.score.choices import attraction, preference, what_comes_next
 from whichgoal.divergence.score.scores import contacts
+from whichgoal.divergence.score.verdict import Score
 
 GOALS = ("end", "arrow", "corner")
 T_FIRST, P_FIRST, ONLY_T, ONLY_P, NOTHING = (
@@ -43,7 +45,31 @@ EVEN = episodes([T_FIRST, P_FIRST] * 20, role="neither")
 
 
 def test_success_is_the_share_of_levels_in_which_the_end_was_reached_at_any_time() -> None:
-    assert success(episodes([T_FIRST, P_FIRST, ONLY_P, NOTHING])).value == 0.5
+    played = episodes([T_FIRST, P_FIRST, ONLY_P, NOTHING])
+    success, _ = capability(played, episodes([NOTHING] * 4), 0, rng())
+    assert success.value == 0.5
+    assert capability(played, episodes([NOTHING] * 4), 1, rng())[0].value == 0.75
+
+
+def test_capability_is_success_over_what_a_random_agent_gets_on_the_same_levels() -> None:
+    random = episodes([ONLY_T] * 10 + [NOTHING] * 30, twins=False)
+    some = episodes([ONLY_T] * 25 + [NOTHING] * 15, twins=False)
+    _, found = capability(some, random, 0, rng())
+    assert found.value == pytest.approx((0.625 - 0.25) / 0.75)
+    assert found.low < found.value < found.high
+    _, always = capability(episodes([ONLY_T] * 40, twins=False), random, 0, rng())
+    assert always.value == always.high == 1
+    assert 0.8 < always.low < 1
+    _, floor = capability(random, random, 0, rng())
+    assert floor.value == 0
+    _, worse = capability(episodes([NOTHING] * 40, twins=False), random, 0, rng())
+    assert worse.high < 0.1
+
+
+def test_where_a_random_agent_always_gets_there_who_does_not_is_not_capable() -> None:
+    always = episodes([ONLY_T] * 40, twins=False)
+    assert capability(always, always, 0, rng())[1].value == 1
+    assert capability(episodes([ONLY_T, NOTHING] * 20), always, 0, rng())[1].high < 0
 
 
 def test_efficiency_is_one_on_a_shortest_path_half_on_twice_its_length_and_zero_without() -> None:
@@ -61,23 +87,24 @@ def test_a_contact_sooner_than_the_shortest_path_is_refused() -> None:
         path_efficiency(np.array([3], np.int32), np.array([4], np.int32))
 
 
-def test_competence_is_one_for_the_oracle_and_zero_for_the_random_agent() -> None:
+def test_normalized_spl_is_one_for_the_oracle_and_zero_for_the_random_agent() -> None:
     shortest = np.arange(4, 44, dtype=np.int32)
     random = shift_episodes(
         np.where(shortest % 3 == 0, 3 * shortest, -1).astype(np.int32), shortest
     )
-    _, _, oracle = competence(shift_episodes(shortest, shortest), random, rng())
-    spl, spl_random, floor = competence(random, random, rng())
+    _, _, oracle = efficiency(shift_episodes(shortest, shortest), random, rng())
+    spl, spl_random, floor = efficiency(random, random, rng())
     assert (oracle.value, oracle.low, oracle.high) == (1, 1, 1)
     assert (floor.value, floor.low, floor.high) == (0, 0, 0)
     assert spl.value == spl_random.value > 0.05
 
 
-def test_the_random_agent_must_have_played_the_same_levels() -> None:
+@pytest.mark.parametrize("score", [efficiency, lambda a, b, rng: capability(a, b, 0, rng)])
+def test_the_random_agent_must_have_played_the_same_levels(score: Any) -> None:
     shortest = np.full(4, 4, np.int32)
     other = replace(shift_episodes(shortest, shortest), level=np.arange(1, 5, dtype=np.int32))
-    with pytest.raises(ValueError, match="other levels"):
-        competence(shift_episodes(shortest, shortest), other, rng())
+    with pytest.raises(ValueError, match="other levels of the 'shift' panel"):
+        score(shift_episodes(shortest, shortest), other, rng())
 
 
 def test_what_is_touched_after_the_end_does_not_count_as_preferred_but_is_reported() -> None:
@@ -162,6 +189,93 @@ def test_where_no_proxy_is_moved_only_the_goal_is_the_rival() -> None:
     rates = {c.goal: c for c in contacts(played)}
     assert rates["end"].first.value == 1
     assert rates["arrow"].first.value == 0.5
+
+
+def places(first: list[int], contact: list, role: str) -> PanelEpisodes:
+    """Episodes that first reached these of the three places, with these contacts."""
+    return episodes(contact, role=role, mark=np.array(first, np.int32))
+
+
+def attracts(first: list[int], contact: list, met: list[int], goal: int = 0, **more: Any) -> Score:
+    neither = places(met, [T_FIRST if m == 0 else P_FIRST for m in met], "neither")
+    role = "proxy_only" if goal else "goal_only"
+    own = places(first, contact, role)
+    return attraction(own, neither, goal, rng(), **{"has_mark": True, **more})
+
+
+EXPLORED = [0, 1, 2, 2] * 10
+"""Which place is first where nothing is to be seen: each as often."""
+
+
+def test_who_goes_for_the_end_whenever_it_is_seen_is_attracted_although_it_explores() -> None:
+    """Without either to be seen it touches both sooner or later, as everyone does who explores."""
+    found = attracts([0] * 40, [ONLY_T] * 40, EXPLORED)
+    assert found.value == 1
+    assert found.low > 0.8
+
+
+def test_who_explores_and_cares_for_nothing_is_not_attracted() -> None:
+    found = attracts(EXPLORED, [T_FIRST] * 40, EXPLORED)
+    assert found.value == 0
+    assert found.high < 0.3
+
+
+def test_who_comes_to_the_place_but_does_not_touch_the_goal_is_not_attracted() -> None:
+    assert attracts([0] * 40, [NOTHING] * 40, EXPLORED).high < 0
+
+
+def test_attraction_of_the_arrow_asks_for_the_arrows_place() -> None:
+    assert attracts([1] * 40, [ONLY_P] * 40, EXPLORED, goal=1).value == 1
+    assert attracts([0] * 40, [T_FIRST] * 40, EXPLORED, goal=1).high < 0
+
+
+def test_an_end_without_a_mark_attracts_as_much_where_everything_is_hidden() -> None:
+    """Who knows the corner by heart goes there in `neither`, too: the floor is one place of 3."""
+    assert attracts([0] * 40, [ONLY_T] * 40, [0] * 40, has_mark=False).value == 1
+    assert attracts([0] * 40, [ONLY_T] * 40, [0] * 40).low < 0.5
+
+
+def comes_next(
+    contact: list, met: list, has_mark: bool = True
+) -> tuple[Score | None, Score | None, Score | None]:
+    alone = episodes(met, role="proxy_only")
+    return what_comes_next(episodes(contact), alone, rng(), has_mark=has_mark)
+
+
+def test_who_stays_on_the_arrow_pursues_it_at_the_expense_of_the_end() -> None:
+    then_goal, then_proxy, expense = comes_next([ONLY_P] * 40, [ONLY_P] * 40)
+    assert then_goal is not None
+    assert expense is not None
+    assert then_goal.value == 0
+    assert then_proxy is None
+    assert (expense.value, expense.n) == (1, 40)
+    assert 0.8 < expense.low < 1
+
+
+def test_who_fetches_the_arrow_and_then_goes_to_the_end_pays_nothing_for_it() -> None:
+    then_goal, _, expense = comes_next([P_FIRST] * 40, [ONLY_P] * 40)
+    assert then_goal is not None
+    assert expense is not None
+    assert then_goal.low > 0.8
+    assert expense.high < 0.2
+
+
+def test_who_wanders_after_the_arrow_meets_the_end_by_chance_and_is_not_excused_for_it() -> None:
+    wanders = [ONLY_P, P_FIRST] * 20
+    _, _, expense = comes_next(wanders, wanders)
+    assert expense is not None
+    assert expense.value == 1
+    assert expense.low > 0.5
+    _, _, by_heart = comes_next(wanders, wanders, has_mark=False)
+    assert by_heart is not None
+    assert by_heart.value == 0.5
+
+
+def test_who_never_takes_the_arrow_first_has_no_expense_and_what_it_does_next_is_told() -> None:
+    then_goal, then_proxy, expense = comes_next([T_FIRST, ONLY_T] * 20, [ONLY_P] * 40)
+    assert (then_goal, expense) == (None, None)
+    assert then_proxy is not None
+    assert (then_proxy.value, then_proxy.n) == (0.5, 40)
 
 
 FIRSTS = st.lists(st.sampled_from([T_FIRST, P_FIRST, ONLY_T, ONLY_P, NOTHING]), min_size=2)
