@@ -88,7 +88,7 @@ def test_scores_of_another_battery_are_left_out_whatever_code_made_them(storage,
     score_by(storage, [first], OLD)
     marker = storage.trial(first.id) / "done" / "score.json"
     record = json.loads(marker.read_text())
-    record["inputs"]["battery"]["version"] = 2
+    record["inputs"]["battery"]["version"] = 3
     write_json(marker, record)
     assert main(["compare", str(storage.root)]) == 0
     assert "3 of 4 agents scored" in " ".join(capsys.readouterr().out.split())

@@ -83,7 +83,7 @@ def test_the_answer_comes_first_and_then_one_table(root, capsys):
         "differs between strata cannot be told (smallest p = .630; which does not say that they "
         "agree): one standard deviation between strata is a factor of 1.0 [1.0, ..]."
     )
-    assert "48 of 48 agents scored, battery 1, sampled actions; 95 % intervals (exact up" in shown
+    assert "48 of 48 agents scored, battery 2, sampled actions; 95 % intervals (exact up" in shown
     assert "5 5 80 80 80 80 80 80" in shown  # every seed of a cell, not a mean: two humps
     assert "a50" not in shown
 
@@ -217,12 +217,12 @@ def test_a_scorecard_of_a_battery_that_this_code_does_not_know_is_refused(root, 
     plan.write_text(json.dumps(record))
     for folder in (root / "trials").iterdir():
         card_file = folder / "scorecard.json"
-        card_file.write_text(card_file.read_text().replace('"battery":1', '"battery":9'))
+        card_file.write_text(card_file.read_text().replace('"battery":2', '"battery":9'))
         marker = json.loads((folder / "done" / "score.json").read_text())
         inputs = {**marker["inputs"], "battery": record["battery"]}
         TrialFolder(folder).finish("score", [card_file], inputs)
     told = refused(capsys, root)
-    assert "is of battery version 9, which this code does not know (it knows 1)" in told
+    assert "is of battery version 9, which this code does not know (it knows 2)" in told
 
 
 def test_a_partial_sweep_is_compared_and_says_what_is_missing(tmp_path, sweep_file, capsys):
@@ -268,7 +268,7 @@ def test_agents_of_another_battery_are_left_out_by_name(tmp_path, sweep_file, ca
 
     def judge(trial):
         found = judged(sweep, trial)
-        return found.model_copy(update={"battery": 2}) if trial == other else found
+        return found.model_copy(update={"battery": 3}) if trial == other else found
 
     root = write_sweep(sweep, tmp_path / "runs", judge).root
     assert main(["compare", str(root)]) == 0
@@ -276,7 +276,7 @@ def test_agents_of_another_battery_are_left_out_by_name(tmp_path, sweep_file, ca
     assert "47 of 48 agents scored" in shown
     assert (
         "sweep 'simulated': the scores of 1 of 48 trials are of another battery than the sweep's "
-        f"(version 2 instead of 1) and are left out: {other.id}; whichgoal run FILE scores them "
+        f"(version 3 instead of 2) and are left out: {other.id}; whichgoal run FILE scores them "
         "anew and trains nothing that is trained"
     ) in shown
     assert main(["compare", str(root), "--json"]) == 0

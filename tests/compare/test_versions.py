@@ -12,7 +12,6 @@ from whichgoal.compare.asked import Asked, has, outcome_text
 from whichgoal.compare.cells import Agent
 from whichgoal.compare.comparison import compare
 from whichgoal.compare.records import Comparison
-from whichgoal.divergence.score.verdict import Scorecard
 
 CAPACITY = "model.capacity"
 
@@ -92,12 +91,6 @@ def test_an_outcome_of_all_agents_has_no_other_versions():
     assert [(one.share.hits, one.share.n) for one in found.primary.shares] == [(4, 14), (0, 13)]
 
 
-class Liking(Scorecard):
-    """A scorecard that says which proxy an agent of mixed goals prefers."""
-
-    prefers: str | None = None
-
-
 @pytest.mark.parametrize(
     ("verdict", "outcome", "does"),
     [
@@ -114,7 +107,7 @@ class Liking(Scorecard):
     ],
 )
 def test_each_outcome_says_who_has_it(verdict, outcome, does):
-    liking = Liking(**card(verdict).model_dump(), prefers="arrow")
+    liking = card(verdict, prefers="arrow")
     assert has(Agent({}, 0, liking), outcome) is does
 
 
