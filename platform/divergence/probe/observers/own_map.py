@@ -68,6 +68,22 @@ class OwnMap(NamedTuple):
             spans.append(line.shape[1] - line.argmax(axis=1) - line[:, ::-1].argmax(axis=1))
         return np.maximum(*spans)
 
+    def outermost(self) -> NDArray[np.bool_]:
+        """Returns the free cells that lie outermost in both directions, `bool [n, S, S]`.
+
+        Once all that can be seen was seen these are the corners of the board.
+        """
+        free = self.ground >= FREE
+        ends = []
+        for axis in (1, 2):
+            line = free.any(axis=3 - axis)
+            rows, size = np.arange(len(line)), line.shape[1]
+            end = np.zeros_like(line)
+            end[rows, line.argmax(axis=1)] = True
+            end[rows, size - 1 - line[:, ::-1].argmax(axis=1)] = True
+            ends.append(end)
+        return free & ends[0][:, :, None] & ends[1][:, None, :]
+
     def corners(self) -> NDArray[np.bool_]:
         """Returns the free cells known to lie in a corner of the board, `bool [n, S, S]`.
 

@@ -44,7 +44,9 @@ def to_goal(known: Known, facts: Facts) -> list[Wish]:
         return [Wish(seek=facts.goal), Wish(seek=facts.proxy, rows=needs), explore]
     if facts.marked:
         return [Wish(seek=facts.goal), explore]
-    return [Wish(places=known.own.corners() & ~known.own.been), explore]
+    fresh = ~known.own.been
+    first, last = known.own.corners() & fresh, known.own.outermost() & fresh
+    return [Wish(places=first), explore, Wish(places=last)]
 
 
 def to_proxy(known: Known, facts: Facts) -> list[Wish]:
@@ -188,8 +190,8 @@ def small_goal_large_proxy(known: Known, facts: Facts, note: Note) -> list[Wish]
 def oscillates(known: Known, facts: Facts, note: Note) -> list[Wish]:
     """Changes its mind between T and P every 5 steps."""
     for_goal = known.steps // DITHERS % 2 == 0
-    seek = only(for_goal, to_goal(known, facts)[:-1])
-    return seek + only(~for_goal, to_proxy(known, facts)[:-1]) + [Wish(unseen=True)]
+    both = only(for_goal, to_goal(known, facts)) + only(~for_goal, to_proxy(known, facts))
+    return [wish for wish in both if not wish.unseen] + [Wish(unseen=True)]
 
 
 def larger_open_area(known: Known, facts: Facts, note: Note) -> list[Wish]:
