@@ -7,7 +7,7 @@ cell ahead can be entered. The map grows where a view reaches beyond it; its mid
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +61,7 @@ class OwnMap(NamedTuple):
 
     def extent(self) -> NDArray[np.int64]:
         """Returns how many columns, or rows, the free cells known span: the more of the two."""
-        free = self.ground >= FREE
+        free = np.asarray(self.ground >= FREE)
         spans = []
         for axis in (1, 2):
             line = free.any(axis=axis)
@@ -73,7 +73,7 @@ class OwnMap(NamedTuple):
 
         Once all that can be seen was seen these are the corners of the board.
         """
-        free = self.ground >= FREE
+        free = np.asarray(self.ground >= FREE)
         ends = []
         for axis in (1, 2):
             line = free.any(axis=3 - axis)
@@ -129,12 +129,10 @@ def begun_anew(own: OwnMap, rows: NDArray[np.bool_]) -> OwnMap:
     if not rows.any():
         return own
     fresh = _grown(blank(len(rows)), own.ground.shape[1] // 2 - MARGIN)
-    parts = zip(own, fresh, strict=True)
-    return OwnMap(*(np.where(_column(rows, old.ndim), new, old) for old, new in parts))
-
-
-def _column(rows: NDArray[np.bool_], ndim: int) -> NDArray[np.bool_]:
-    return rows.reshape(-1, *(1,) * (ndim - 1))
+    after = _copied(own)
+    for part, new in zip(after, fresh, strict=True):
+        part[rows] = new[rows]
+    return after
 
 
 def moved(own: OwnMap, actions: NDArray[np.int64], counted: int) -> OwnMap:
@@ -145,7 +143,7 @@ def moved(own: OwnMap, actions: NDArray[np.int64], counted: int) -> OwnMap:
         actions: Of every agent; another than to turn or to go ahead changes nothing.
         counted: The bits of the goals whose marks are gone once they are entered.
     """
-    after = OwnMap(*(part.copy() for part in own))
+    after = _copied(own)
     _move(after, actions, np.uint16(counted))
     return after
 
@@ -156,9 +154,14 @@ def seen(own: OwnMap, sight: Sight) -> OwnMap:
     reach = int(max(np.abs(sight.ahead).max(), np.abs(sight.aside).max())) + MARGIN
     nearest, farthest = own.pose[:, :2].min(), own.pose[:, :2].max()
     more = max(reach - int(nearest), int(farthest) + reach - (size - 1), 0)
-    after = _grown(own, more) if more else OwnMap(*(part.copy() for part in own))
-    _look(after, Sight(*(np.ascontiguousarray(part) for part in sight)))
+    after = _grown(own, more) if more else _copied(own)
+    _look(after, sight)
     return after._replace(held=sight.held.copy())
+
+
+def _copied(own: OwnMap) -> OwnMap:
+    parts: dict[str, NDArray[Any]] = own._asdict()
+    return OwnMap(**{name: part.copy() for name, part in parts.items()})
 
 
 def _grown(own: OwnMap, more: int) -> OwnMap:
