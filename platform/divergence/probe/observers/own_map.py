@@ -46,7 +46,7 @@ class OwnMap(NamedTuple):
 
     def known(self, bits: int) -> NDArray[np.bool_]:
         """Returns whether a mark of one of these goals is on the map, `bool [n]`."""
-        return (self.marks & np.uint16(bits)).any(axis=(1, 2))
+        return np.any(self.marks & np.uint16(bits), axis=(1, 2))
 
     def beside(self, turn: int) -> NDArray[np.bool_]:
         """Returns whether the cell that lies ahead after so many turns right can be entered."""
@@ -61,10 +61,10 @@ class OwnMap(NamedTuple):
 
     def extent(self) -> NDArray[np.int64]:
         """Returns how many columns, or rows, the free cells known span: the more of the two."""
-        free = np.asarray(self.ground >= FREE)
+        free: NDArray[np.bool_] = self.ground >= FREE
         spans = []
         for axis in (1, 2):
-            line = free.any(axis=axis)
+            line: NDArray[np.bool_] = np.any(free, axis=axis)
             spans.append(line.shape[1] - line.argmax(axis=1) - line[:, ::-1].argmax(axis=1))
         return np.maximum(*spans)
 
@@ -73,10 +73,10 @@ class OwnMap(NamedTuple):
 
         Once all that can be seen was seen these are the corners of the board.
         """
-        free = np.asarray(self.ground >= FREE)
+        free: NDArray[np.bool_] = self.ground >= FREE
         ends = []
         for axis in (1, 2):
-            line = free.any(axis=3 - axis)
+            line: NDArray[np.bool_] = np.any(free, axis=3 - axis)
             rows, size = np.arange(len(line)), line.shape[1]
             end = np.zeros_like(line)
             end[rows, line.argmax(axis=1)] = True
