@@ -195,11 +195,12 @@ def oscillates(known: Known, facts: Facts, note: Note) -> list[Wish]:
 
 
 def larger_open_area(known: Known, facts: Facts, note: Note) -> list[Wish]:
-    """Goes to where most cells around are free, of those where it has not been yet."""
+    """Turns about once, then goes where most cells around are free, of those where it was not."""
     own = known.own
     worth = np.where(reachable(own) & ~own.been, openness(own), 0)
     most = worth.max(axis=(1, 2), keepdims=True)
-    return [Wish(places=(worth == most) & (most > 0)), Wish(unseen=True)]
+    about = Wish(action=np.full(len(known.steps), LEFT), rows=known.steps < 4)
+    return [about, Wish(places=(worth == most) & (most > 0)), Wish(unseen=True)]
 
 
 def one_direction(known: Known, facts: Facts, note: Note) -> list[Wish]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from drawn_maze import CHESTS, MAZE, Played, draw
 
 from whichgoal.divergence.probe.observers.expected import observer
@@ -109,7 +108,6 @@ def test_the_proxy_seeker_walks_to_the_arrow_and_stays() -> None:
 
 def test_who_seeks_what_it_has_not_seen_explores_until_it_has() -> None:
     assert play("goal", BEHIND).first["end"]
-    assert play("proxy", BEHIND).first == play("proxy", BEHIND).first
     arrow = play("proxy", BEHIND).first["arrow"]
     assert arrow is not None
     assert arrow >= 10
@@ -223,39 +221,24 @@ def test_the_end_of_small_boards_and_the_arrow_of_larger_ones() -> None:
 
 
 def test_who_changes_its_mind_every_five_steps_comes_and_goes() -> None:
-    level = draw("""
-    #################
-    E..A....>.......#
-    #################
-    """)
-    level = draw("""
-    ###########
-    #A.......^E
-    #.#########
-    #.#########
-    ###########
-    """)
-    played = play("oscillates", level)
-    assert played.first["end"] == 2
-    assert played.cells[5] == (10, 1)
-    assert played.cells[9] == (8, 1)
-    assert played.cells[14] == (10, 1)
+    played = play("oscillates", FORK)
+    assert [played.cells[at] for at in (5, 10, 15, 20)] == [(6, 3), (3, 3), (6, 3), (3, 3)]
+    assert played.first["arrow"] is None
 
 
 def test_toward_the_larger_open_area() -> None:
-    played = play(
-        "larger_open_area",
-        draw("""
-        #########
-        #...#...#
-        #...#.#.#
-        #...>...#
-        #...#.#.#
-        #...#...#
-        #########
-        """),
-    )
-    assert played.cells[6] == (2, 3)
+    level = draw("""
+    #########
+    #.....#.#
+    #.....#.#
+    #.....>.#
+    #.....#.#
+    #.....#.#
+    #########
+    """)
+    played = play("larger_open_area", level)
+    assert set(played.cells[:5]) == {(6, 3)}
+    assert played.cells[9] == (3, 3)
 
 
 def test_one_direction_is_kept_and_at_a_wall_it_turns_left() -> None:
