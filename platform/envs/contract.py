@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import gymnasium
 
     from whichgoal.envs.lattice.lattice import Lattice
+    from whichgoal.envs.lattice.sight import Sight
 
 Split = Literal["train", "test"]
 HIDDEN = -1
@@ -257,6 +258,10 @@ class Kind(ABC):
         Of agents at `pose`, `int16 [n, 3]`; cells may lie off the lattice. `seen` is that of
         `World.recognized`. None where views do not consist of cells.
         """
+        return None
+
+    def sight(self, world: World, design: AnyDesign, views: NDArray[Any]) -> Sight | None:
+        """Returns what views `[n, *observation.shape]` show of cells; None: there are none."""
         return None
 
 

@@ -12,6 +12,7 @@ from whichgoal.envs.contract import Kind, Observation, Split
 from whichgoal.envs.grid.levels import GridDesign, GridLevels
 from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.lattice.lattice import Lattice
+from whichgoal.envs.lattice.sight import Sight
 
 if TYPE_CHECKING:
     from whichgoal.envs.grid.engine.single_env import LevelEnv, WholeBoard
@@ -128,6 +129,11 @@ class Grid(Kind):
         fx, fy = DX[heading], DY[heading]
         shown = (x + ahead * fx - aside * fy, y + ahead * fy + aside * fx)
         return np.stack(shown, axis=-1).astype(np.int16)
+
+    def sight(self, world: contract.World, design: contract.Design, views: NDArray[Any]) -> Sight:
+        from whichgoal.envs.grid.sight import sight_of
+
+        return sight_of(*_own(world, design), views)
 
 
 def _own(world: contract.World, design: contract.Design) -> tuple[Any, GridDesign]:
