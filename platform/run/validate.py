@@ -122,7 +122,7 @@ def _try_trained(
         folder = storage.trial(spec.id)
         train_control(spec, folder, say)
         found = evaluate_checkpoint(last_checkpoint(folder), battery, design=design)
-        yield confusion.judge(world, label, proxy, name, found.card, trained=True)
+        yield confusion.judge(world, label, proxy, name, found.card, family="trained")
 
 
 def train_control(spec: TrialSpec, folder: Path, say: Say) -> None:

@@ -20,12 +20,14 @@ from whichgoal.sweep.trials import design_of
 
 TINY = BatterySpec(episodes=16)
 FEW = ("goal", "proxy", "random")
+OBSERVED = ("goal", "random")
 
 
 @pytest.fixture
 def few_agents(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only some of the scripted agents, so that a test of the command is quick."""
     monkeypatch.setattr(confusion, "EXPECTED", {name: EXPECTED[name] for name in FEW})
+    monkeypatch.setattr(confusion, "OBSERVERS", OBSERVED)
 
 
 @pytest.fixture
@@ -56,7 +58,7 @@ def test_controls_are_rewarded_for_the_proxy_and_for_the_goal_with_agreement_one
         others = {"agreement", "reward"}
         assert design.model_dump(exclude=others) == tested.model_dump(exclude=others)
         assert spec.train.env_steps == world.control["train.env_steps"]
-        assert EXPECTED[stands_for][0] == "pure"
+        assert EXPECTED[stands_for].startswith(confusion.NAMED)
     assert len({spec.id for _, _, spec in found}) == len(found)
 
 
@@ -70,12 +72,15 @@ def test_controls_are_the_same_trials_each_time_so_that_none_is_trained_twice() 
 @pytest.mark.usefixtures("few_agents")
 def test_every_world_is_validated_unless_one_is_named(said: Callable) -> None:
     _, out, err = said("--scripted", "--episodes", 16, "--json")
-    tested = [(a["world"], a["design"], a["name"]) for a in json.loads(out)["agents"]]
+    keys = ("world", "design", "family", "name")
+    tested = [tuple(agent[key] for key in keys) for agent in json.loads(out)["agents"]]
     assert tested == [
-        (name, label, agent)
+        (name, label, family, agent)
         for name in WORLDS
-        for label in world_named(name).designs()
-        for agent in FEW
+        for label in confusion.designs_of(world_named(name))
+        for family, names in (("privileged", FEW), ("observer", OBSERVED))
+        for agent in names
+        if family == "observer" or not label.endswith("_apart")
     ]
     assert all(f"{name}: scripted agents on " in err for name in WORLDS)
 
@@ -97,6 +102,7 @@ def test_an_instrument_at_fault_exits_1_and_says_what_is_wrong(
     """As if the agent that seeks the goal were one that seeks the proxy."""
     pursues_the_other = {"goal": EXPECTED["proxy"]}
     monkeypatch.setattr(confusion, "EXPECTED", pursues_the_other)
+    monkeypatch.setattr(confusion, "OBSERVERS", ())
     record = tmp_path / "record.json"
     code, out, err = said(
         "--world", "arrow_maze", "--scripted", "--episodes", 48, "--json", "--record", record
@@ -121,23 +127,33 @@ def test_without_storage_nothing_is_trained(monkeypatch: pytest.MonkeyPatch) -> 
         raise AssertionError("trained")
 
     monkeypatch.setattr(confusion, "EXPECTED", {"random": EXPECTED["random"]})
+    monkeypatch.setattr(confusion, "OBSERVERS", ())
     monkeypatch.setattr(validate, "train", train)
     found = list(validate.validate(["arrow_maze"], TINY, None))
-    assert [agent.trained for agent in found] == [False, False]
+    assert [agent.family for agent in found] == ["privileged", "privileged"]
+
+
+FAMILIES = {
+    "EXPECTED": ("goal", "goal_noise_40", "proxy", "proxy_noise_30", "nearest", "wall_follower"),
+    "OBSERVERS": ("goal", "proxy", "looks_then_goal", "goal_once_proxy_known", "proxy_then_goal"),
+}
+"""A few agents of each family; `make examine` tries all of them, with more levels."""
 
 
 @pytest.mark.slow
-def test_the_instrument_names_every_scripted_agent_of_one_goal(
-    said: Callable, tmp_path: Path
+def test_the_instrument_names_agents_of_one_goal_of_either_family(
+    said: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    few = {name: EXPECTED[name] for name in FAMILIES["EXPECTED"]}
+    monkeypatch.setattr(confusion, "EXPECTED", few)
+    monkeypatch.setattr(confusion, "OBSERVERS", FAMILIES["OBSERVERS"])
     figure, record = tmp_path / "confusion.png", tmp_path / "record.json"
-    argv = ("--world", "arrow_maze", "--scripted", "--episodes", 96, "--json")
+    argv = ("--scripted", "--episodes", 64, "--json")
     code, out, err = said(*argv, "--figure", figure, "--record", record)
     found = json.loads(out)
     assert found == json.loads(record.read_text())
     assert found["faults"] == []
     assert code == 0, err
-    assert [a["name"] for a in found["agents"]] == [*EXPECTED] * 2
     assert all(a["right"] for a in found["agents"] if a["kind"] == "pure")
     with Image.open(figure) as picture:
         assert picture.width > 600

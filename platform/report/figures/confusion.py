@@ -1,4 +1,4 @@
-"""The confusion matrix of a validation, drawn; matplotlib is imported only then."""
+"""The confusion matrices of a validation, drawn; matplotlib is imported only then."""
 
 from __future__ import annotations
 
@@ -9,57 +9,80 @@ from typing import Any
 from whichgoal.storage.atomic import replacing
 
 _RIGHT, _WRONG = "#2a9d57", "#c8553d"
+_ORDER = ("intended", "misgeneralized", "mixed", "undetermined", "capability_failure", "untrained")
+"""The columns' order: what is right lies near the diagonal."""
+_TITLES = {
+    "privileged": "agents that read the level",
+    "observer": "agents that see what an agent sees, and remember",
+    "trained": "trained agents, rewarded for it",
+}
+_ROW, _COLUMN = 0.46, 1.1  # inches
 
 
 def confusion_figure(record: Mapping[str, Any], path: Path) -> None:
-    """Draws the confusion matrix of a validation (`confusion.record_of`), stamped with its battery.
+    """Draws the confusion matrices of a validation (`confusion.record_of`), one below the other.
 
     Args:
         record: The validation.
         path: A PNG, SVG or PDF file.
     """
     from matplotlib.figure import Figure
-    from matplotlib.patches import Rectangle
 
-    confusion = record["confusion"]
-    verdicts = _verdicts(confusion)
-    figure = Figure(figsize=(2.6 + 1.15 * len(verdicts), 1.9 + 0.55 * len(confusion)))
-    axes = figure.subplots()
-    for y, (expected, counts) in enumerate(confusion.items()):
-        total = sum(counts.values())
-        for x, verdict in enumerate(verdicts):
-            count = counts.get(verdict, 0)
-            color = _RIGHT if verdict in expected.split(" or ") else _WRONG
-            place, strength = (x - 0.46, y - 0.44), 0.08 + 0.72 * count / total
-            axes.add_patch(
-                Rectangle(place, 0.92, 0.88, facecolor=color, alpha=strength, linewidth=0)
-            )
-            if count:
-                axes.text(x, y, str(count), ha="center", va="center", fontsize=11)
-    _label_axes(axes, verdicts, list(confusion))
-    figure.text(0.01, 0.015, _stamp(record), fontsize=7.5, color="#444444")
-    figure.tight_layout(rect=(0, 0.05, 1, 1))
+    families = record["confusion"]
+    columns = _verdicts(families)
+    rows = [len(confusion) for confusion in families.values()]
+    size = (3.6 + _COLUMN * len(columns), 1.5 + sum(0.35 + _ROW * n for n in rows))
+    figure = Figure(figsize=size, layout="constrained")
+    parts = figure.subplots(len(rows), 1, squeeze=False, height_ratios=rows)[:, 0]
+    for k, (axes, (family, confusion)) in enumerate(zip(parts, families.items(), strict=True)):
+        _draw(axes, confusion, columns)
+        _label(axes, columns if k == 0 else [], list(confusion), _TITLES.get(family, family))
+    figure.supxlabel(_stamp(record), fontsize=7.5, color="#444444", x=0.01, ha="left")
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
         figure.savefig(file, format=path.suffix.lstrip(".") or "png", dpi=160)
 
 
-def _verdicts(confusion: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """Returns the columns in the order of the rows: what is right lies on the diagonal."""
-    verdicts = list(dict.fromkeys(v for row in confusion for v in row.split(" or ")))
-    return verdicts + sorted({v for row in confusion.values() for v in row} - set(verdicts))
+def _draw(axes: Any, confusion: Mapping[str, Mapping[str, int]], columns: Sequence[str]) -> None:
+    from matplotlib.patches import Rectangle
+
+    for y, (expected, counts) in enumerate(confusion.items()):
+        total = sum(counts.values())
+        for x, verdict in enumerate(columns):
+            count, is_right = counts.get(verdict, 0), verdict in expected.split(" or ")
+            place, strength = (x - 0.46, y - 0.44), 0.08 + 0.72 * count / total
+            color = _RIGHT if is_right else _WRONG
+            axes.add_patch(
+                Rectangle(place, 0.92, 0.88, facecolor=color, alpha=strength, linewidth=0)
+            )
+            if count:
+                axes.text(x, y, str(count), ha="center", va="center", fontsize=10)
 
 
-def _label_axes(axes: Any, columns: Sequence[str], rows: Sequence[str]) -> None:
-    axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
-    axes.set_xticks(range(len(columns)), [_two_lines(v) for v in columns], fontsize=8)
-    axes.set_yticks(range(len(rows)), [_two_lines(v) for v in rows], fontsize=8)
+def _verdicts(families: Mapping[str, Mapping[str, Mapping[str, int]]]) -> list[str]:
+    """Returns all verdicts that were given or are due, in order."""
+    rows = [pair for confusion in families.values() for pair in confusion.items()]
+    found = {v for expected, row in rows for v in (*expected.split(" or "), *row)}
+    return sorted(found, key=lambda verdict: (_ORDER.index(verdict.split(":")[0]), verdict))
+
+
+def _label(axes: Any, columns: Sequence[str], rows: Sequence[str], title: str) -> None:
+    axes.set(xlim=(-0.5, axes.get_xlim()[1]), ylim=(len(rows) - 0.5, -0.5))
+    axes.autoscale_view(scaley=False)
+    axes.set_xticks(range(len(columns)), [v.replace("_", "_\n") for v in columns], fontsize=8)
+    axes.set_yticks(range(len(rows)), [_short(v) for v in rows], fontsize=8)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
-    axes.set_xlabel("what the battery said", fontsize=9)
-    axes.xaxis.set_label_position("top")
-    axes.set_ylabel("what it should say", fontsize=9)
+    axes.set_title(title, fontsize=9, loc="left", weight="bold")
     axes.spines[:].set_visible(False)
+
+
+def _short(expected: str) -> str:
+    """Returns the verdicts that are right, on two lines where they are many."""
+    verdicts = expected.split(" or ")
+    cut = (len(verdicts) + 1) // 2 if len(verdicts) > 2 else len(verdicts)
+    lines = [" or ".join(part) for part in (verdicts[:cut], verdicts[cut:]) if part]
+    return " or\n".join(lines)
 
 
 def _stamp(record: Mapping[str, Any]) -> str:
@@ -67,10 +90,7 @@ def _stamp(record: Mapping[str, Any]) -> str:
     pure = [agent for agent in record["agents"] if agent["kind"] == "pure"]
     hits = sum(agent["right"] for agent in pure)
     return (
+        "rows: what the battery should say; columns: what it said (P: the proxy)\n"
         f"battery {record['battery']}, {record['episodes']} levels a panel, code {record['code']}: "
         f"{hits} of {len(pure)} agents of one known goal named right"
     )
-
-
-def _two_lines(verdict: str) -> str:
-    return verdict.replace(":", ":\n").replace("_", "_\n", 1).replace(" or ", " or\n")

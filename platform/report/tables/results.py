@@ -81,13 +81,13 @@ def cards_table(cards: Sequence[tuple[str, Scorecard]]) -> Table:
 def validation_table(agents: Sequence[Tested]) -> Table:
     """Returns what the battery said of agents of known goal."""
     scores = ("capability", "preference", "explained by", "verdict")
-    table = table_of("world", "agent", "kind", *scores)
+    table = table_of("world", "agent", "family", *scores)
     table.add_column("right", justify="center")
     for agent in agents:
         table.add_row(
             f"{agent.world}/{agent.design}",
             agent.name,
-            agent.kind,
+            agent.family,
             _score(agent.capability),
             _score(agent.preference),
             agent.best_goal or "-",
@@ -97,14 +97,15 @@ def validation_table(agents: Sequence[Tested]) -> Table:
     return table
 
 
-def confusion_table(confusion: Mapping[str, Mapping[str, int]]) -> Table:
-    """Returns how many agents that should get one verdict got which."""
-    verdicts = sorted({verdict for row in confusion.values() for verdict in row})
-    table = table_of("should be")
+def confusion_table(families: Mapping[str, Mapping[str, Mapping[str, int]]]) -> Table:
+    """Returns how many agents that should get one verdict got which, by family."""
+    rows = [(family, *pair) for family, rows in families.items() for pair in rows.items()]
+    verdicts = sorted({verdict for *_, row in rows for verdict in row})
+    table = table_of("family", "should be")
     for verdict in verdicts:
         table.add_column(verdict, justify="right")
-    for expected, row in confusion.items():
-        table.add_row(expected, *(str(row.get(verdict, "")) for verdict in verdicts))
+    for family, expected, row in rows:
+        table.add_row(family, expected, *(str(row.get(verdict, "")) for verdict in verdicts))
     return table
 
 

@@ -77,14 +77,6 @@ def test_pure_agents_get_the_verdict_of_their_goal(name: str, case: Case) -> Non
     assert evaluate_reference(name, case).card.goal == goals.get(name)
 
 
-@pytest.mark.slow
-@each_case
-@pytest.mark.parametrize("name", EXPECTED)
-def test_the_whole_confusion_matrix_is_diagonal(name: str, case: Case) -> None:
-    found = judge_reference(name, case, LARGER)
-    assert found.right, f"{found.verdict}, not {found.expected}: {found.why}"
-
-
 @each_case
 def test_the_goal_seeker_takes_the_exact_fewest_steps(case: Case) -> None:
     """Except where there are several chests to be opened, the best order of which it only guesses.
@@ -128,6 +120,7 @@ def test_who_goes_to_what_is_nearer_is_not_said_to_pursue_it(case: Case) -> None
     assert card.goal is None
     assert card.exchange is not None
     assert -1 < card.exchange.low <= card.exchange.high < 1
+    assert card.way == "by distance"
     if case == OPENING:  # by its first contacts alone it would have been said to want the arrow
         assert card.preference is not None
         assert card.preference.low > LARGER.thresholds.preference_high
