@@ -133,7 +133,9 @@ class Grid(Kind):
     def sight(self, world: contract.World, design: contract.Design, views: NDArray[Any]) -> Sight:
         from whichgoal.envs.grid.sight import sight_of
 
-        return sight_of(*_own(world, design), views)
+        own, given = _own(world, design)
+        uses = getattr(world, "uses", ())
+        return sight_of(views, own.recognized(given, views), uses, full=given.view == "full")
 
 
 def _own(world: contract.World, design: contract.Design) -> tuple[Any, GridDesign]:

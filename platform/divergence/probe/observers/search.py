@@ -54,12 +54,8 @@ def reachable(own: OwnMap) -> NDArray[np.bool_]:
 
 def openness(own: OwnMap) -> NDArray[np.int64]:
     """Returns how many cells are known to be free in the 5 x 5 around each, `int64 [n, S, S]`."""
-    out = (own.ground >= FREE).astype(np.int64)
-    for axis in (1, 2):
-        total = out.copy()
-        for by in (-2, -1, 1, 2):
-            total += np.roll(out, by, axis)  # the outermost cells are never known
-        out = total
+    out = np.zeros(own.ground.shape, np.int64)
+    _openness(own, out)
     return out
 
 
@@ -140,6 +136,16 @@ def _reachable(own, found):
                     found[i, nx, ny] = True
                     queue[tail] = nx, ny
                     tail += 1
+
+
+@njit(cache=True)
+def _openness(own, out):
+    n, size = own.ground.shape[0], own.ground.shape[1]
+    for i in range(n):
+        for x in range(2, size - 2):  # what lies farther out is never known
+            for y in range(2, size - 2):
+                if own.ground[i, x, y] >= FREE:
+                    out[i, x - 2 : x + 3, y - 2 : y + 3] += 1
 
 
 @njit(cache=True)
