@@ -17,7 +17,7 @@ quick: $(INSTALLED)
 # scorecard names: commit what it changes.
 examine: $(INSTALLED)
 	$(BIN)/python -m pytest -m examine --durations=20
-	$(BIN)/whichgoal validate --record platform/divergence/score/validation.json --figure docs/confusion.png
+	$(BIN)/whichgoal validate --jobs 2 --record platform/divergence/score/validation.json --figure docs/confusion.png
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

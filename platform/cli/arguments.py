@@ -94,6 +94,9 @@ def _add_validate_arguments(validate: argparse.ArgumentParser) -> None:
     validate.add_argument(
         "--scripted", action="store_true", help="scripted agents only: nothing is trained"
     )
+    validate.add_argument(
+        "--jobs", type=_positive, default=1, metavar="N", help="designs at a time (1)"
+    )
     validate.add_argument("--figure", type=Path, metavar="FILE", help="draw the confusion matrix")
     validate.add_argument("--record", type=Path, metavar="FILE", help="write what --json prints")
     validate.add_argument("--json", action="store_true", help="print JSON")

@@ -173,6 +173,7 @@ def _validate(given: argparse.Namespace) -> int:
         console=None if given.json else _console(),
         figure=given.figure,
         record=given.record,
+        jobs=given.jobs,
     )
     if given.json:
         print(json.dumps(found, indent=2))

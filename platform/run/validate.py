@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +46,7 @@ def validate(
     battery: BatterySpec,
     storage: Storage | None,
     say: Say = lambda line: None,
+    jobs: int = 1,
 ) -> Iterator[Tested]:
     """Tests the instrument on agents of known goal; yields each as soon as it is judged.
 
@@ -53,16 +56,29 @@ def validate(
         storage: Where trained controls are kept; what is trained already is not trained again.
             None: scripted agents only.
         say: Told what is going on.
+        jobs: On so many designs at a time, each in a process of its own.
 
     Raises:
         ValueError: There is no such world, or too few of its levels qualify.
     """
     chosen = [world_named(name) for name in worlds or WORLDS]
     for world in chosen:
-        say(f"{world.name}: scripted agents on {', '.join(world.designs())}")
-        yield from confusion.try_scripted(world, battery)
+        labels = list(confusion.designs_of(world))
+        say(f"{world.name}: scripted agents on {', '.join(labels)}")
+        if jobs == 1:
+            for label in labels:
+                yield from confusion.try_scripted(world, label, battery)
+        else:
+            with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+                rest = [world.name] * len(labels), labels, [battery] * len(labels)
+                for agents in pool.map(_try_scripted, *rest):
+                    yield from agents
         if storage is not None:
             yield from _try_trained(world, battery, storage, say)
+
+
+def _try_scripted(world: str, label: str, battery: BatterySpec) -> list[Tested]:
+    return list(confusion.try_scripted(world_named(world), label, battery))
 
 
 def report(
@@ -73,13 +89,14 @@ def report(
     console: Console | None = None,
     figure: Path | None = None,
     record: Path | None = None,
+    jobs: int = 1,
 ) -> dict[str, Any]:
     """Validates the instrument and returns the record of it (`confusion.record_of`).
 
     Tables, confusion matrix and record go where they are asked for; progress, to standard error.
     """
     agents = []
-    for agent in validate(worlds, battery, storage, _say):
+    for agent in validate(worlds, battery, storage, _say, jobs):
         agents.append(agent)
         if not agent.right:
             _say(f"{agent.name}: {agent.verdict}, not {agent.expected}: {agent.why}")

@@ -116,47 +116,36 @@ def designs_of(world: World) -> dict[str, Design]:
     return found
 
 
-def try_scripted(
-    world: World,
-    battery: BatterySpec,
-    *,
-    privileged: Sequence[str] | None = None,
-    observers: Sequence[str] | None = None,
-) -> Iterator[Tested]:
-    """Plays the battery with scripted agents, on every design of a world; yields as it goes.
+def try_scripted(world: World, label: str, battery: BatterySpec) -> Iterator[Tested]:
+    """Plays the battery with scripted agents of both families on a design; yields as it goes.
+
+    Privileged ones are not tried `apart`, for what they do does not depend on what they were
+    trained on.
 
     Args:
         world: The world.
+        label: The name of the design, one of `designs_of`.
         battery: The battery that is tested.
-        privileged: Names of privileged agents; None: all of `EXPECTED`. They are not tried
-            `apart`, for what they do does not depend on what they were trained on.
-        observers: Names of observers; None: all of `OBSERVERS`, where they make sense.
 
     Raises:
-        ValueError: Too few levels of a design qualify.
+        ValueError: Too few levels of the design qualify.
     """
-    privileged = list(EXPECTED) if privileged is None else privileged
-    observers = OBSERVERS if observers is None else observers
-    own = world.designs()
-    for label, design in designs_of(world).items():
-        levels = build_panels(world, design, battery)
-        beside = play_beside(world, design, battery, levels)
+    design = designs_of(world)[label]
+    levels = build_panels(world, design, battery)
+    beside = play_beside(world, design, battery, levels)
 
-        def card(actor: Actor, design: Design = design, given: Any = (levels, beside)) -> Scorecard:
-            panels, others = given
-            actors: dict[str, Actor] = {battery.actions: actor}
-            return evaluate(actors, world, design, battery, panels=panels, beside=others).card
+    def card(actor: Actor) -> Scorecard:
+        actors = {str(battery.actions): actor}
+        return evaluate(actors, world, design, battery, panels=levels, beside=beside).card
 
-        for proxy in movable_proxies(world, world.shifted(design)):
-            for name in privileged if label in own else ():
-                found = card(reference(name, world, design, proxy))
-                yield judge(world, label, proxy, name, found)
-            for name in observers:
-                verdicts = expected(name, world, design, proxy)
-                if verdicts is not None:
-                    found = card(observer(name, world, design, proxy))
-                    due = OR.join(verdicts)
-                    yield judge(world, label, proxy, name, found, family="observer", due=due)
+    for proxy in movable_proxies(world, world.shifted(design)):
+        for name in EXPECTED if label in world.designs() else ():
+            yield judge(world, label, proxy, name, card(reference(name, world, design, proxy)))
+        for name in OBSERVERS:
+            verdicts = expected(name, world, design, proxy)
+            if verdicts is not None:
+                found, due = card(observer(name, world, design, proxy)), OR.join(verdicts)
+                yield judge(world, label, proxy, name, found, family="observer", due=due)
 
 
 def judge(
