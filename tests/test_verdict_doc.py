@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from itertools import pairwise
 from pathlib import Path
 from typing import get_args
 
@@ -75,7 +76,7 @@ def test_what_is_drawn_is_a_closed_maze_whose_rooms_are_connected(name: str) -> 
     steps = sorted((sign, at) for at, sign in cells.items() if sign.isdigit())
     way = [start, *(at for _, at in steps)]
     assert [sign for sign, _ in steps] == [str(k + 1) for k in range(len(steps))]
-    assert all(abs(a - c) + abs(b - d) == 1 for (a, b), (c, d) in zip(way, way[1:], strict=False))
+    assert all(abs(a - c) + abs(b - d) == 1 for (a, b), (c, d) in pairwise(way))
 
 
 def steps_in(maze: str) -> np.ndarray:
@@ -110,8 +111,8 @@ def test_the_detour_that_is_drawn_has_as_many_steps_as_are_told() -> None:
     assert "The fewest are 9 here; 256 levels straight, 128 by the detour of 15 steps" in TEXT
 
 
-# The three places of the layout that all panels of a proxy are drawn with: each is a room, and has a
-# cell of the border in which an opening leads into it.
+# The three places of the layout that the panels of a proxy are drawn with: each is a room, and has
+# a cell of the border in which an opening leads into it.
 ROOM = {"T": (1, 7), "P": (1, 3), "third": (1, 5)}
 GAP = {place: (0, y) for place, (_, y) in ROOM.items()}
 BOTH = {"end": GAP["T"], "arrow": ROOM["P"]}
