@@ -274,7 +274,9 @@ def situation_of(world: World, design: Design, proxy: str) -> Situation:
 def _has_mark(world: World, design: Design) -> bool:
     """Says whether the intended goal can be seen where it stands alone."""
     layouts = world.layouts(design, 16, 0, "train")
-    places = world.places(design, layouts)[world.goals[0]]
+    places = world.places(design, layouts).get(world.goals[0])
+    if places is None:  # it is always at one place: then nothing else can lie there either
+        return bool((world.marked(world.generate(design, 16, seed=0)) & 1).any())
     cells = places[np.arange(16), (places[..., 0] != HIDDEN).argmax(axis=1)]
     return bool((world.marked(world.place(design, layouts, {world.goals[0]: cells})) & 1).any())
 

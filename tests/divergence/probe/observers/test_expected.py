@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from drawn_maze import CHESTS, MAZE
+from star import Star
 
 from whichgoal.divergence.probe.observers.expected import (
     COUNTED,
@@ -80,11 +81,13 @@ def test_what_is_due_names_the_proxy() -> None:
 
 def test_mistakes_are_told_in_one_line() -> None:
     opening, corner = MAZE.designs().values()
+    star = Star()
     some = opening.model_copy(update={"agreement": type(opening.agreement)(arrow=0.8)})
     for name, world, design, told in (
         ("gaol", MAZE, opening, r"no observer 'gaol'; allowed: .*; did you mean 'goal'\?"),
         ("nearest", MAZE, corner, "left out in arrow_maze: no view shows T"),
         ("goal", MAZE, some, r"arrow agrees in 0\.\d\d of training levels; allowed: always"),
+        ("goal", star, star.Design(), "no observer can play .*: its views show no cells"),
         ("goal_shuns_proxy", CHESTS, CHESTS.designs()["near"], "a chest needs a key"),
     ):
         with pytest.raises(ValueError, match=told) as raised:

@@ -112,12 +112,19 @@ def test_slips_replace_the_stated_share_of_actions() -> None:
 def test_an_episode_that_begins_in_the_middle_of_a_batch_begins_with_an_empty_mind(world) -> None:
     """As a batch whose rows end at different times would play them."""
     design = next(iter(world.designs().values()))
-    for name in ("goal", "coin", "proxy_while_goal_seen", "left_one", "wall_follower"):
+    for name in (
+        "goal",
+        "coin",
+        "proxy_while_goal_seen",
+        "left_one",
+        "wall_follower",
+        "oscillates",
+    ):
         agent = observer(name, world, design)
         levels = world.generate(design, 8, seed=6)
         views = world.kind.first_view(world, design, levels)
         mind, fresh, streams = agent.initial_state(8), agent.initial_state(8), Streams(0, 8)
-        for step in range(4):
+        for step in range(5):  # an odd number: a wall follower then has just turned
             _, mind = agent.act(views, mind, np.full(8, step == 0), Blindfold(), streams)
         again, _ = agent.act(views, mind, np.ones(8, np.bool_), Blindfold(), Streams(7, 8))
         first, _ = agent.act(views, fresh, np.ones(8, np.bool_), Blindfold(), Streams(7, 8))
