@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from whichgoal.divergence.probe.stage import last_checkpoint, probe
+from whichgoal.divergence.probe.stage import probe
+from whichgoal.divergence.score import recorded
 from whichgoal.divergence.score.stage import evaluate_checkpoint, score
 from whichgoal.divergence.score.verdict import Scorecard
 from whichgoal.envs.registry import world_named
@@ -145,7 +146,7 @@ def _score_trial(folder: Path, episodes: int | None) -> Scorecard:
             f"sweep again to train it anew from an earlier one, or score that one"
         )
     if episodes is not None:
-        return evaluate_checkpoint(last_checkpoint(folder), battery).card
+        return evaluate_checkpoint(trial, battery).card
     with lock_folder(folder, f"trial {spec.id}"):
         trial = TrialFolder(folder)  # as it is now that nobody else writes there
         if not is_trained(trial, spec):
@@ -154,7 +155,7 @@ def _score_trial(folder: Path, episodes: int | None) -> Scorecard:
             probe(battery, trial, panels_folder(folder))
         if not is_scored(trial, battery):
             return score(battery, trial, panels_folder(folder))
-    return Scorecard.model_validate_json((folder / "scorecard.json").read_text(encoding="utf-8"))
+        return recorded.card(trial)
 
 
 def panels_folder(trial: Path) -> Path | None:
