@@ -200,6 +200,7 @@ def _agent(path: Path, record: dict[str, Any], spec: TrialSpec, weights: bytes) 
     What it takes in memory is bounded before by the size of the weights that are to fill it.
     """
     _check_package(path, record.get("package"), spec.model.arch)
+    architecture_named(spec.model.arch)
     shape, actions = record["obs_shape"], _whole(record, "num_actions")
     if spec.model.capacity > len(weights):
         raise ValueError(

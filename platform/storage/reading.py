@@ -80,7 +80,7 @@ def opened(path: Path | str, most: int = FILE_BYTES) -> Iterator[BufferedReader]
     """
     try:
         _check(path, os.stat(path), most)  # before it is opened: that alone may do something
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        file = open(path, "rb", opener=_open)
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(2, "No such file or directory", str(path)) from None
     except OSError as error:
@@ -89,9 +89,13 @@ def opened(path: Path | str, most: int = FILE_BYTES) -> Iterator[BufferedReader]
         if isinstance(error, UnreadableFile):
             raise
         raise UnreadableFile(path, f"not readable: {error}") from None
-    with os.fdopen(handle, "rb") as file:
-        _check(path, os.fstat(handle), most)
+    with file:
+        _check(path, os.fstat(file.fileno()), most)
         yield file
+
+
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
 def read_bytes(path: Path | str, most: int = FILE_BYTES) -> bytes:

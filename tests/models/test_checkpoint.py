@@ -15,7 +15,7 @@ import torch
 from whichgoal.models import checkpoint
 from whichgoal.models.agent import Agent
 from whichgoal.models.checkpoint import CheckpointError
-from whichgoal.spec import ModelSpec, TrialSpec, WorldSpec
+from whichgoal.spec import ModelSpec, TrainSpec, TrialSpec, WorldSpec
 
 PALETTE = [(0, 0, 0), (1, 0, 0), (2, 5, 0), (3, 1, 0)]
 SPEC = TrialSpec(
@@ -162,14 +162,24 @@ def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path):
         checkpoint.load(tmp_path)
 
 
-def test_the_newest_sound_one_is_found(saved, tmp_path):
+IN_TWO = TrainSpec(env_steps=1024, num_envs=16, rollout_len=32, minibatch_size=512)
+TO_1024 = SPEC.model_copy(update={"train": IN_TWO})
+
+
+def test_the_one_that_training_ended_with_is_found_whatever_newer_ones_lie_there(saved, tmp_path):
     path, agent = saved
-    later = checkpoint.save(path.parent / "000000001024", agent, SPEC, 1024, PALETTE)
-    assert checkpoint.newest(tmp_path).env_steps == 1024
-    (later / checkpoint.WEIGHTS).write_bytes(b"")
-    assert checkpoint.newest(tmp_path).env_steps == 512
-    (path / checkpoint.MANIFEST).unlink()
-    assert checkpoint.newest(tmp_path) is None
+    assert checkpoint.final(tmp_path, TO_1024) is None  # 512 is on the way
+    end = checkpoint.save(path.parent / "000000001024", agent, TO_1024, 1024, PALETTE)
+    for name, spec, env_steps in (
+        ("000000009999", TO_1024, 9999),
+        ("000000001025", SPEC, 1025),
+        ("000000001026", TO_1024, 1024),
+    ):
+        checkpoint.save(path.parent / name, agent, spec, env_steps, PALETTE)
+    found = checkpoint.final(tmp_path, TO_1024)
+    assert (found.path, found.env_steps) == (end, 1024)
+    (end / checkpoint.WEIGHTS).write_bytes(b"")
+    assert checkpoint.final(tmp_path, TO_1024) is None
 
 
 def test_a_view_of_another_shape_is_refused(saved):
