@@ -187,6 +187,28 @@ class TrialFolder:
         products = self.products(stage) or {}
         return [name for name, digest in products.items() if not self._is_sound(name, digest)]
 
+    def problem(self, *stages: Stage) -> str | None:
+        """Returns what is wrong with the trial's files, one line; None where nothing is.
+
+        Whoever goes over many trials tells it of the one that it is, and goes on.
+
+        Args:
+            *stages: Whose markers and products are looked at; without any, those of all, and the
+                trial's spec and battery.
+        """
+        try:
+            if not stages and os.path.lexists(self.path / "spec.json"):
+                _ = self.spec, self.battery
+            for stage in stages or (*STAGES, "along"):
+                marker = self._marker_path(stage)
+                if self.marker(stage) is None and os.path.lexists(marker):
+                    raise StorageError(f"{marker} is no marker of stage {stage!r}: damaged")
+                for name in self.products(stage) or {}:
+                    self.product(stage, name)
+        except StorageError as error:
+            return str(error)
+        return None
+
     def product(self, stage: Stage, name: str) -> Path:
         """Returns the path of a file that a stage recorded as its product and that is still so.
 

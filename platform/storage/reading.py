@@ -80,7 +80,7 @@ def opened(path: Path | str, most: int = FILE_BYTES) -> Iterator[BufferedReader]
     """
     try:
         _check(path, os.stat(path), most)  # before it is opened: that alone may do something
-        file = open(path, "rb", opener=_open)
+        file = _open(path)
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(2, "No such file or directory", str(path)) from None
     except OSError as error:
@@ -94,8 +94,9 @@ def opened(path: Path | str, most: int = FILE_BYTES) -> Iterator[BufferedReader]
         yield file
 
 
-def _open(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
+def _open(path: Path | str) -> BufferedReader:
+    flags = os.O_NONBLOCK | os.O_NOCTTY
+    return open(path, "rb", opener=lambda name, more: os.open(name, more | flags))
 
 
 def read_bytes(path: Path | str, most: int = FILE_BYTES) -> bytes:

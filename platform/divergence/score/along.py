@@ -7,6 +7,7 @@ and code is not played again, nor is the last one where the trial itself was sco
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from whichgoal.divergence.score.agents import (
     Scored,
     battery_of,
     panels_folder,
+    problem_of,
     trials_under,
 )
 from whichgoal.divergence.score.stage import evaluate_checkpoint
@@ -65,10 +67,10 @@ def score_along(path: Path, episodes: int | None = None) -> Scored:
     for folder in folders:
         try:
             trial = _score_trial(folder, episodes)
-        except (ValueError, OSError) as error:
+        except Exception as error:  # whatever its files are, they cost no other trial
             if len(folders) == 1:
                 raise
-            trial = Scored([], [f"{folder}: {error}"])
+            trial = Scored([], [problem_of(folder, error)])
         found.cards.extend(trial.cards)
         found.problems.extend(trial.problems)
     return found
@@ -107,15 +109,15 @@ def _score_missing(
     for path in checkpoints:
         try:
             manifest = path / "manifest.json"
-            digest = checksum(manifest) if manifest.exists() else ""
+            digest = checksum(manifest) if os.path.lexists(manifest) else ""
             known = points.get(int(path.name))
             if known is None or known.manifest != digest:
                 found = evaluate_checkpoint(path, battery, panels)
                 points[int(path.name)] = _Point(digest, found.card, found.scores())
                 if keep:
                     _write(folder, battery, points)
-        except ValueError as error:
-            problems.append(str(error))
+        except (ValueError, OSError) as error:
+            problems.append(problem_of(path, error))
     where = folder / "checkpoints"
     ordered = [points[env_steps] for env_steps in sorted(points)]
     return Scored([Found(where / f"{p.card.env_steps:012d}", p.card) for p in ordered], problems)
