@@ -24,7 +24,7 @@ class _Record(BaseModel):
 class _Trial(_Record):
     """A trial of a plan; its id names a folder, so that it is no path."""
 
-    id: Annotated[str, Field(pattern=r"\A[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")] | None
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")] | None
     choices: dict[str, Plain | list[Plain]]
     seed: int
     trunk_parameters: int | None

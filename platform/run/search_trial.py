@@ -14,7 +14,7 @@ from whichgoal.run.stored_trial import carry_out_at, carry_out_trial
 from whichgoal.run.trial import carry_out_training
 from whichgoal.spec import TrialSpec
 from whichgoal.storage.curve import read_curve
-from whichgoal.storage.files import StorageError
+from whichgoal.storage.files import DamagedError, StorageError
 from whichgoal.storage.ledger import TrialFolder
 from whichgoal.storage.root import Storage
 from whichgoal.sweep.groups import ExploreGroup, TuneGroup
@@ -110,7 +110,7 @@ def scores_of(names: Iterable[str], trials: Sequence[TrialSpec], folder: Path) -
 
     try:
         cards = [recorded.card(TrialFolder(folder / spec.id)) for spec in trials]
-    except StorageError as error:  # the storage answers; a file of one agent is damaged
+    except DamagedError as error:
         raise ValueError(str(error)) from None
     found = {}
     for name in names:

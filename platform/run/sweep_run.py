@@ -26,7 +26,7 @@ from whichgoal.run.stored_trial import carry_out_trial
 from whichgoal.run.trial import Report
 from whichgoal.spec import TrialSpec, cut_short
 from whichgoal.storage import ledger
-from whichgoal.storage.files import StorageError, write_json, write_text
+from whichgoal.storage.files import DamagedError, StorageError, write_json, write_text
 from whichgoal.storage.ledger import TrialFolder
 from whichgoal.storage.mirror import fetch, share, working_on
 from whichgoal.storage.root import Storage
@@ -120,7 +120,8 @@ class _Run:
         for trial_id, trial in self.trials.items():
             folder = storage.trial(trial_id)
             if (folder / "spec.json").exists():
-                ledger.claim(folder, trial)
+                with suppress(DamagedError):  # which the trial itself says, alone
+                    ledger.claim(folder, trial)
         self._say(f"{sweep.name}: {sweep.question}")
         try:
             with Stages(sweep, storage, self.console, self.address) as stages:

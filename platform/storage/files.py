@@ -45,6 +45,10 @@ class StorageError(CommandError, ValueError):
         super().__init__(visible(redact(line)))
 
 
+class DamagedError(StorageError):
+    """A file of a trial is not what was recorded, or not to be read: trying again is no help."""
+
+
 class InUseError(StorageError):
     """Another process works in the folder."""
 

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from whichgoal.explain import describe
 from whichgoal.spec import BatterySpec, TrialSpec, cut_short
-from whichgoal.storage.files import FOLDERS, StorageError, read_record, write_json
+from whichgoal.storage.files import FOLDERS, DamagedError, StorageError, read_record, write_json
 from whichgoal.storage.reading import FILE_BYTES, UnreadableFile, opened, read_json
 
 Stage = Literal["train", "probe", "score", "along"]
@@ -45,7 +45,7 @@ def claim(folder: Path, spec: TrialSpec) -> None:
         try:
             theirs = read_json(path)
         except (OSError, ValueError) as error:
-            raise StorageError(
+            raise DamagedError(
                 f"{path} is {_reason(error)}; delete the folder {folder} to train this trial again"
             ) from None
         if theirs != ours:
@@ -104,7 +104,7 @@ class TrialFolder:
             reason = f"no trial's: {cut_short(describe(error, TrialSpec))}"
         except (OSError, ValueError, OverflowError) as error:
             reason = _reason(error)
-        raise StorageError(f"{path} is {reason}")
+        raise DamagedError(f"{path} is {reason}")
 
     @cached_property
     def battery(self) -> BatterySpec | None:
@@ -118,12 +118,12 @@ class TrialFolder:
             return BatterySpec.model_validate(read_json(path))
         except FileNotFoundError:
             if path.is_symlink():
-                raise StorageError(f"{path} is a link that leads nowhere") from None
+                raise DamagedError(f"{path} is a link that leads nowhere") from None
         except ValidationError as error:
             told = cut_short(describe(error, BatterySpec))
-            raise StorageError(f"{path} is no battery: {told}") from None
+            raise DamagedError(f"{path} is no battery: {told}") from None
         except (OSError, ValueError) as error:
-            raise StorageError(
+            raise DamagedError(
                 f"{path} is {_reason(error)}; run its sweep again to write it anew"
             ) from None
         try:
@@ -202,10 +202,10 @@ class TrialFolder:
             for stage in stages or (*STAGES, "along"):
                 marker = self._marker_path(stage)
                 if self.marker(stage) is None and os.path.lexists(marker):
-                    raise StorageError(f"{marker} is no marker of stage {stage!r}: damaged")
+                    raise DamagedError(f"{marker} is no marker of stage {stage!r}: damaged")
                 for name in self.products(stage) or {}:
                     self.product(stage, name)
-        except StorageError as error:
+        except DamagedError as error:
             return str(error)
         return None
 
@@ -223,18 +223,18 @@ class TrialFolder:
         if self.marker(stage) is None:
             marker = self._marker_path(stage)
             what = "is damaged" if os.path.lexists(marker) else "does not exist"
-            raise StorageError(f"stage {stage!r} of {self.path} is not finished: {marker} {what}")
+            raise DamagedError(f"stage {stage!r} of {self.path} is not finished: {marker} {what}")
         digest = (self.products(stage) or {}).get(name)
         path = self.path / name
         if digest is None:
-            raise StorageError(f"{path} is no product of stage {stage!r}, says its marker")
+            raise DamagedError(f"{path} is no product of stage {stage!r}, says its marker")
         try:
             if checksum(path) == digest:
                 return path
             reason = f"damaged: it changed since stage {stage!r} recorded it"
         except (OSError, UnreadableFile) as error:
             reason = _reason(error)
-        raise StorageError(f"{path} is {reason}")
+        raise DamagedError(f"{path} is {reason}")
 
     def trained(self) -> Path:
         """Returns the folder of the checkpoint that training ended with, as its marker says.
@@ -245,13 +245,13 @@ class TrialFolder:
         """
         names = sorted(self.products("train") or {})
         if not names:
-            raise StorageError(f"{self.path} is of a trial that is not trained to its end")
+            raise DamagedError(f"{self.path} is of a trial that is not trained to its end")
         for name in names:
             self.product("train", name)
         folders = {Path(name).parent for name in names}
         if len(folders) != 1 or len(folders.copy().pop().parts) != 2:
             marker = self._marker_path("train")
-            raise StorageError(f"{marker} names no one checkpoint: {', '.join(names)[:200]}")
+            raise DamagedError(f"{marker} names no one checkpoint: {', '.join(names)[:200]}")
         return self.path / folders.pop()
 
     def finish(

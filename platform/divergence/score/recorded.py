@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from whichgoal.divergence.score.verdict import Scorecard
 from whichgoal.explain import describe
 from whichgoal.spec import BatterySpec, cut_short
-from whichgoal.storage.files import StorageError
+from whichgoal.storage.files import DamagedError
 from whichgoal.storage.ledger import Stage, TrialFolder
 from whichgoal.storage.reading import CARD_BYTES, read_json, read_json_text
 
@@ -51,7 +51,7 @@ def card(trial: TrialFolder) -> Scorecard:
     try:
         text = read_json_text(path, CARD_BYTES)
     except FileNotFoundError:
-        raise StorageError(f"{path} does not exist") from None
+        raise DamagedError(f"{path} does not exist") from None
     known = get_args(BatterySpec.model_fields["version"].annotation)
     version = _version(text)
     if version is not None and version not in known:
