@@ -147,7 +147,7 @@ class TrialFolder:
                 and 0 < len(products) <= _MOST_PRODUCTS
                 and isinstance(record.get("inputs"), dict)
                 and all(isinstance(digest, str) for digest in products.values())
-                and all(map(self._is_inside, products))
+                and not any(map(_leads_out, products))
             )
             self._markers[stage] = record if sound else None
         return self._markers[stage]
@@ -229,6 +229,8 @@ class TrialFolder:
         if digest is None:
             raise DamagedError(f"{path} is no product of stage {stage!r}, says its marker")
         try:
+            if not self._is_inside(name):
+                raise UnreadableFile(path, "a link that leads out of the trial's folder")
             if checksum(path) == digest:
                 return path
             reason = f"damaged: it changed since stage {stage!r} recorded it"
@@ -297,7 +299,7 @@ class TrialFolder:
 
     def _is_sound(self, name: str, digest: str) -> bool:
         try:
-            return checksum(os.path.join(self._resolved, name)) == digest
+            return self._is_inside(name) and checksum(os.path.join(self._resolved, name)) == digest
         except (OSError, ValueError):
             return False
 
@@ -327,6 +329,12 @@ def checksum(path: str | Path, most: int = FILE_BYTES) -> str:
     if time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > _SETTLED_NS:
         _sums[str(path)] = (mark, digest)
     return digest
+
+
+def _leads_out(name: str) -> bool:
+    """Whether a product's name alone leads out of the trial's folder; links are not followed."""
+    path = os.path.normpath(name)
+    return os.path.isabs(path) or path.split(os.sep)[0] in (os.curdir, os.pardir)
 
 
 def _reason(error: Exception) -> str:
