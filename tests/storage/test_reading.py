@@ -19,25 +19,18 @@ PLAIN = st.recursive(
     max_leaves=20,
 )  # fmt: skip
 
-
-def shown(value):
-    """Returns a value of JSON with every text of it visible."""
-    if isinstance(value, str):
-        return visible(value.replace("\r", "\x00r")).replace("\\x00r", "\\x0d")
-    if isinstance(value, list):
-        return [shown(one) for one in value]
-    return {shown(k): shown(v) for k, v in value.items()} if isinstance(value, dict) else value
+OWN = {"\\"}
+"""Escaped by JSON itself, so that what it stands before may be a control character."""
 
 
 @given(PLAIN, st.booleans())
 def test_what_is_sound_is_read_and_no_text_of_it_controls_a_terminal(value, escaped):
-    text = json.dumps(value, ensure_ascii=escaped)
-    read = parse_json("it", text.encode("utf-8", "surrogatepass"))
-    plain = json.dumps(value, ensure_ascii=False)
-    if visible(plain) == plain and not set("\b\f\r") & set(str(value)) and "\\u" not in plain:
-        assert read == value
+    text = json.dumps(value, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
+    read = parse_json("it", text)
     again = json.dumps(read, ensure_ascii=False)
     assert visible(again) == again
+    if visible(plain := json.dumps(value, ensure_ascii=False)) == plain and not OWN & set(plain):
+        assert read == value
 
 
 def test_control_characters_are_written_out_and_letters_stay():
@@ -54,7 +47,7 @@ TOO_MUCH = {
     "deep maps": (b'{"a":' * 65 + b"1" + b"}" * 65, "nested too deep"),
     "never closed": (b"[" * 1_000_000, "nested too deep"),
     "a number": (b"[" + b"1" * 41 + b"]", "a number beyond all of ours"),
-    "an exponent": (b"[1e400]", "a number beyond all of ours (1e400"),
+    "an exponent": (b"[1e400]", "a number beyond all of ours ([1e400]"),
     "NaN": (b'{"a": NaN}', "NaN, which is no number"),
     "infinite": (b"[-Infinity]", "Infinity, which is no number"),
     "no text": (b'"\xff"', "no UTF-8 text, at byte 1"),
