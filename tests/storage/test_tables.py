@@ -136,15 +136,16 @@ def test_a_table_beyond_all_of_ours_is_refused_by_what_it_says_of_itself(
 
 
 @pytest.mark.timeout(30)
-def test_a_table_that_unfolds_is_refused_before_it_does(tmp_path: Path) -> None:
-    """A billion equal numbers in one row take a few kilobytes as Parquet stores them."""
+def test_a_table_that_unfolds_is_refused_before_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Millions of equal numbers in one row take a few kilobytes as Parquet stores them."""
     path = tmp_path / "t.parquet"
     schema = pa.schema([pa.field("path", tables.EPISODES.field("path").type, nullable=False)])
     values = pa.array(np.zeros(30_000_000, np.int32))
     one = pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)
     pa.parquet.write_table(pa.table({"path": one.cast(schema.field("path").type)}, schema), path)
     assert path.stat().st_size < 200_000
-    with pytest.raises(ValueError, match="too large: 120,|too large: 30,000,"):
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(tables, "_MOST_NUMBERS", 20_000_000)
-            tables.read(path, schema.with_metadata({"table": "paths"}))
+    monkeypatch.setattr(tables, "_MOST_NUMBERS", 20_000_000)
+    with pytest.raises(ValueError, match="too large: 30,000,000 numbers"):
+        tables.read(path, schema.with_metadata({"table": "paths"}))
