@@ -167,6 +167,7 @@ FAULTS: dict[str, Fault] = {
     "a huge number": bytes_of(b'{"seed": ' + b"9" * 5_000 + b"}"),
     "a huge exponent": bytes_of(b'{"seed": 1e999}'),
     "NaN": bytes_of(b'{"seed": NaN}'),
+    "a battery beyond all bounds": bytes_of(b'{"episodes": 1000000000000}'),
     "a quote that is not ended": bytes_of(b'{"a": "' + b'\\"' * 100_000),
     "a header that is a lie": bytes_of((2**40).to_bytes(8, "little") + b"{}" * 100),
     "control characters": colored,

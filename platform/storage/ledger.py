@@ -115,7 +115,10 @@ class TrialFolder:
         """
         path = self.path / "battery.json"
         try:
-            return BatterySpec.model_validate(read_json(path))
+            kept = BatterySpec.model_validate(read_json(path))
+            if kept.episodes > _MOST_EPISODES:
+                raise ValueError(f"episodes {kept.episodes:,}; allowed: at most {_MOST_EPISODES:,}")
+            return kept
         except FileNotFoundError:
             if path.is_symlink():
                 raise DamagedError(f"{path} is a link that leads nowhere") from None
@@ -304,6 +307,8 @@ class TrialFolder:
             return False
 
 
+_MOST_EPISODES = 1_000_000
+"""Levels of a panel that a battery read from a file may ask for: so many are made in memory."""
 _MOST_PRODUCTS = 1000
 """Of a stage: a checkpoint has three."""
 _SETTLED_NS = 2_000_000_000
