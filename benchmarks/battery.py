@@ -83,7 +83,7 @@ def trained(folder: Path) -> Path:
     for progress in train(spec, folder):
         print(f"\rtraining: {progress.env_steps:,} of {spec.train.env_steps:,} env steps", end="")
     print()
-    found = checkpoint.newest(folder)
+    found = checkpoint.final(folder, spec)
     assert found is not None
     return found.path
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from whichgoal.cli.arguments import parser
 from whichgoal.errors import BAD_INPUT, FAILED, STOPPED, CommandError
 from whichgoal.redact import redact
+from whichgoal.storage.reading import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,13 +38,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return FAILED
     except (CommandError, ValueError, OSError) as error:  # one that a user can act on
-        print(redact(str(error) or repr(error)), file=sys.stderr)
+        _complain(redact(str(error) or repr(error)))
         if isinstance(error, CommandError):
             return error.exit_code
         return BAD_INPUT if isinstance(error, ValueError) else FAILED
     except Exception:  # a fault of ours: where it happened helps to mend it
-        print(redact(traceback.format_exc()), file=sys.stderr, end="")
+        _complain(redact(traceback.format_exc().rstrip()))
         return FAILED
+
+
+def _complain(text: str) -> None:
+    """Prints to standard error; what came from a file only shows there."""
+    print(visible(text), file=sys.stderr)
 
 
 def _console() -> Console:
@@ -79,6 +85,9 @@ def _plan(given: argparse.Namespace) -> int:
             cost.keep_calibration(storage, measured)
             speeds = cost.speeds(kinds, storage)
     record["cost"] = cost.estimate(sweep, left, speeds, given.cpus or cores())
+    for trial in record["trials"]:
+        if "problem" in trial:
+            _complain(f"trial {trial['id']}: {trial['problem']}")
     power = None
     if given.power:
         import numpy as np
@@ -150,11 +159,11 @@ def _score(given: argparse.Namespace) -> int:
         from whichgoal.report.tables.results import along_table, cards_table
 
         table = along_table if given.along else cards_table
-        _console().print(table([(str(f.path), f.card) for f in found.cards]))
+        _console().print(table([(visible(str(f.path)), f.card) for f in found.cards]))
         if len(found.cards) == 1:
             print(found.cards[0].card.why)
     for problem in found.problems:
-        print(problem, file=sys.stderr)
+        _complain(problem)
     return FAILED if found.problems else 0
 
 
@@ -195,7 +204,7 @@ def _compare(given: argparse.Namespace) -> int:
         print(json.dumps({"sweeps": sweeps}, indent=2))
         for one in found:
             for line in one.sweep.notes():
-                print(line, file=sys.stderr)
+                _complain(line)
         return 0
     from whichgoal.report.tables.comparison import print_comparison
 

@@ -6,24 +6,26 @@ finished-marker names, made by the sweep's own battery.
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import ValidationError
 
 from whichgoal.compare.asked import Asked
 from whichgoal.compare.cells import Agent
 from whichgoal.compare.code import code_text, codes_that_count, is_todays
-from whichgoal.divergence.score.verdict import Scorecard
+from whichgoal.compare.plan_file import FILE, read_plan
+from whichgoal.divergence.score import recorded
 from whichgoal.explain import describe
-from whichgoal.spec import BatterySpec
 from whichgoal.storage import ledger
 from whichgoal.storage.ledger import TrialFolder
 from whichgoal.storage.root import Storage
 
+MOST_TOLD = 5
+"""Damaged trials of a sweep that are told in a line each."""
 ALLOWED = "a sweep's folder (runs/sweeps/NAME), a sweep file, or a storage root that holds sweeps/"
 
 
@@ -40,6 +42,7 @@ class ScoredSweep:
         other: Trials whose scores are of another battery than the sweep's, so they are left out.
         differs: In what their battery differs, in words; empty without any.
         outdated: Trials that are left out since another version of the code scored them.
+        damaged: What is wrong with the files of which trials, a line each; they are left out.
         asked: What the sweep asks; None where its plan, of an older version, does not say.
     """
 
@@ -51,6 +54,7 @@ class ScoredSweep:
     other: tuple[str, ...] = ()
     differs: str = ""
     outdated: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
     asked: Asked | None = None
 
     def notes(self) -> list[str]:
@@ -66,6 +70,9 @@ class ScoredSweep:
             for ids, reason in reasons
             if ids
         ]
+        lines += self.damaged[:MOST_TOLD]
+        if (more := len(self.damaged) - MOST_TOLD) > 0:
+            lines.append(f"sweep {self.name!r}: so are the files of {more} more of its trials")
         codes = {agent.code for agent in self.agents}
         if len(codes) == 1 and not is_todays(code := codes.pop()):
             lines.append(
@@ -83,25 +90,27 @@ class Reading:
     Attributes:
         agent: None where it is not scored, or by another battery than the sweep's.
         differs: In what that battery differs, in words.
+        problem: What is wrong with its files, one line; empty where nothing is.
     """
 
     agent: Agent | None = None
     differs: str = ""
+    problem: str = ""
 
 
 def read(path: Path, storage: Storage) -> list[ScoredSweep]:
     """Returns the sweep at `path`, or those of a storage root of which an agent is scored.
 
-    Of a storage root, also those whose scores are all of another battery: they have no agent, and
-    a line that says so.
+    Of a storage root, also those whose scores are all of another battery, or whose files are
+    damaged: they have no agent, and lines that say so.
 
     Args:
         path: A sweep's folder, a sweep file, or a storage root.
         storage: Where the agents of a sweep file are.
 
     Raises:
-        ValueError: There is no sweep, none of its agents is scored by its battery, or a file is
-            damaged.
+        ValueError: There is no sweep, none of its agents is scored by its battery, or the plan is
+            damaged that `path` is of.
     """
     if path.is_file():
         from whichgoal.sweep import tuned
@@ -111,34 +120,46 @@ def read(path: Path, storage: Storage) -> list[ScoredSweep]:
         sweep = load(path)
         values = tuned.values_of(storage, sweep.tune_groups())
         found = [sweep_of(plan(sweep, tuned=values), storage)]
-    elif (path / "plan.json").is_file():
+    elif os.path.lexists(path / FILE):
         found = [sweep_of(read_plan(path), Storage(path.absolute().parent.parent))]
     else:
-        folders = sorted(p.parent for p in path.glob("sweeps/*/plan.json"))
+        folders = sorted(p.parent for p in path.glob(f"sweeps/*/{FILE}"))
         if not folders:
             reason = "holds no sweep" if path.exists() else "does not exist"
             raise ValueError(f"{path} {reason}; allowed: {ALLOWED}")
-        found = [sweep_of(read_plan(folder), Storage(path.absolute())) for folder in folders]
+        found = [_sweep_in(folder, Storage(path.absolute())) for folder in folders]
     if not any(sweep.agents for sweep in found):
         counts = ", ".join(f"sweep {s.name!r}: {len(s.planned)} planned" for s in found)
         others = [line for sweep in found for line in sweep.notes()]
         todo = "; ".join(others) or "run the sweep first: whichgoal run FILE"
         raise ValueError(f"{path}: no agent is scored yet ({counts}); {todo}")
-    return [sweep for sweep in found if sweep.agents or sweep.other]
+    return [sweep for sweep in found if sweep.agents or sweep.other or sweep.damaged]
+
+
+def _sweep_in(folder: Path, storage: Storage) -> ScoredSweep:
+    """Returns the sweep of a root's folder; one whose plan is damaged costs no other."""
+    try:
+        return sweep_of(read_plan(folder), storage)
+    except ValueError as error:
+        return ScoredSweep(folder.name, "", (), (), (), damaged=(str(error),))
 
 
 def read_agent(trial: Mapping[str, Any], record: Mapping[str, Any], storage: Storage) -> Reading:
-    """Reads what has been scored of one trial of a plan, whose battery counts.
-
-    Raises:
-        ValueError: Its scorecard is damaged.
-    """
-    folder = TrialFolder(storage.trial(trial["id"])) if trial["id"] is not None else None
-    if folder is None or not folder.is_finished("score"):
+    """Reads what has been scored of one trial of a plan, whose battery counts; never raises."""
+    if trial["id"] is None:
         return Reading()
+    folder = TrialFolder(storage.trial(trial["id"]))
+    if not folder.is_finished("score"):
+        problem = folder.problem("score")
+        return Reading(problem=f"trial {trial['id']}: {problem}" if problem else "")
     if (theirs := folder.scoring_battery) != record["battery"]:
         return Reading(differs=ledger.differences(theirs, record["battery"]))
-    card, code = _card(folder.path), folder.code("score")
+    try:
+        card, code = recorded.card(folder), folder.code("score")
+        if card.trial != trial["id"]:
+            raise ValueError(f"its scorecard is of trial {card.trial!r}")
+    except ValueError as error:
+        return Reading(problem=f"trial {trial['id']}: {error}")
     search, size = trial.get("search"), trial["trunk_parameters"]
     return Reading(Agent(trial["choices"], trial["seed"], card, size, code, search))
 
@@ -152,7 +173,7 @@ def sweep_of(record: Mapping[str, Any], storage: Storage, unmixed: bool = False)
         unmixed: See `gather`.
 
     Raises:
-        ValueError: A scorecard is damaged.
+        ValueError: The answer in the plan is damaged.
     """
     return gather(record, [read_agent(t, record, storage) for t in record["trials"]], unmixed)
 
@@ -179,13 +200,14 @@ def gather(
         missing=tuple(
             trial["id"] or "a trial whose hyper-parameters are not tuned yet"
             for trial, one in pairs
-            if one == Reading()
+            if one.agent is None and not one.differs
         ),
         other=tuple(trial["id"] for trial, one in pairs if one.differs),
         differs="; ".join(dict.fromkeys(one.differs for one in readings if one.differs)),
         outdated=tuple(
             trial["id"] for trial, one in pairs if one.agent and one.agent.code not in counting
         ),
+        damaged=tuple(one.problem for one in readings if one.problem),
         asked=_asked(record),
     )
 
@@ -202,48 +224,3 @@ def _asked(record: Mapping[str, Any]) -> Asked | None:
             f"sweep {record['sweep']!r}: the answer in its plan is damaged: "
             f"{describe(error, Asked)}; run its sweep again"
         ) from None
-
-
-def read_plan(folder: Path) -> Mapping[str, Any]:
-    """Returns the plan in a sweep's folder, as `whichgoal.sweep.plan.plan` made it.
-
-    Raises:
-        ValueError: It is damaged or no plan; one line.
-    """
-    path = folder / "plan.json"
-    try:
-        record: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        needed = {"sweep", "question", "battery", "trials"} - record.keys()
-    except (OSError, ValueError, AttributeError) as error:
-        raise ValueError(f"{path} is damaged: {error}; run its sweep again") from None
-    if needed:
-        raise ValueError(f"{path} is no sweep's plan: {', '.join(sorted(needed))} missing")
-    return record
-
-
-def _card(folder: Path) -> Scorecard:
-    path = folder / "scorecard.json"
-    text = path.read_text(encoding="utf-8")
-    known = get_args(BatterySpec.model_fields["version"].annotation)
-    version = _version(text)
-    if version is not None and version not in known:
-        raise ValueError(
-            f"{path} is of battery version {version}, which this code does not know (it knows "
-            f"{', '.join(map(str, known))}); whichgoal run FILE scores it anew"
-        )
-    try:
-        return Scorecard.model_validate_json(text)
-    except ValidationError as error:
-        raise ValueError(
-            f"{path} is not a scorecard of this version ({describe(error, Scorecard)}); "
-            f"whichgoal score {folder} scores it anew"
-        ) from None
-
-
-def _version(card: str) -> int | None:
-    """Returns the battery version that a scorecard names, None where it names none."""
-    try:
-        version = json.loads(card)["battery"]
-    except (ValueError, TypeError, KeyError):
-        return None
-    return version if isinstance(version, int) else None

@@ -7,7 +7,6 @@ not for keeping: checkpoints are for that.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
@@ -23,6 +22,8 @@ from whichgoal.rllib.progress import Progress
 from whichgoal.spec import TrialSpec
 from whichgoal.storage.atomic import replacing_folder
 from whichgoal.storage.files import drop_unfinished
+from whichgoal.storage.ledger import checksum
+from whichgoal.storage.reading import RECORD_BYTES, read_bytes, read_json
 
 _STATE = "state.json"
 _log = logging.getLogger(__name__)
@@ -71,11 +72,14 @@ def _places(resume: Path) -> list[Path]:
 
 def _sound_state(place: Path) -> dict[str, Any] | None:
     try:
-        sums = json.loads((place / MANIFEST).read_bytes())["sha256"]
+        sums = read_json(place / MANIFEST)["sha256"]
         found = _checksums(place)
         del found[MANIFEST]
-        state: dict[str, Any] = json.loads((place / _STATE).read_bytes())
-    except (OSError, ValueError, KeyError, TypeError):
+        state: dict[str, Any] = json.loads(read_bytes(place / _STATE, RECORD_BYTES))  # NaN, too
+        if not {"ray", "trial_id", "progress"} <= state.keys():
+            return None
+        Progress(**state["progress"])
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError):
         return None
     return state if sums == found else None
 
@@ -83,4 +87,4 @@ def _sound_state(place: Path) -> dict[str, Any] | None:
 def _checksums(folder: Path) -> dict[str, str]:
     """Returns the SHA-256 of every file in a folder, by its path there."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+    return {str(p.relative_to(folder)): checksum(p) for p in files}

@@ -70,8 +70,7 @@ def train(
 def _batches(
     spec: TrialSpec, folder: Path, num_env_runners: int, num_learners: int, num_gpus: float
 ) -> Generator[Progress, None, None]:
-    done = checkpoint.newest(folder)
-    if done is not None and done.spec == spec and done.env_steps >= spec.train.env_steps:
+    if checkpoint.final(folder, spec) is not None:
         return
     for noisy in ("ray.rllib", "ray._common.deprecation"):
         logging.getLogger(noisy).setLevel(logging.ERROR)

@@ -14,7 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from whichgoal.spec import BatterySpec, Spec, TrialSpec
-from whichgoal.storage.files import StorageError
+from whichgoal.storage.files import DamagedError, StorageError
 from whichgoal.storage.root import Storage
 from whichgoal.sweep.spec import ResourcesSpec
 
@@ -144,6 +144,8 @@ def _newest(reports: Iterator[Report]) -> dict[str, Any]:
             over = report.stage == "done"
             if over or report.env_steps == 0 or time.monotonic() >= until:
                 return {"report": asdict(report), "done": over}
+    except DamagedError as error:
+        return {"failed": str(error), "done": True}
     except StorageError:  # it may answer again
         raise
     except ValueError as error:  # trying again would come to the same

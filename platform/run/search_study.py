@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from whichgoal.storage.reading import PLAN_BYTES, read_bytes
 from whichgoal.sweep.grid import is_one_of
 from whichgoal.sweep.spec import Distribution, ExploreSpec, TuneSpec
 
@@ -109,14 +110,14 @@ def _could_draw(one: Distribution, value: Any) -> bool:
 def _keep_whole_lines(journal: Path) -> None:
     """Cuts a journal before the first line that a crash has left damaged."""
     try:
-        lines = journal.read_bytes().splitlines(keepends=True)
+        lines = read_bytes(journal, PLAN_BYTES).splitlines(keepends=True)
     except FileNotFoundError:
         return
     whole = 0
     for line in lines:
         try:
             json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             break
         if not line.endswith(b"\n"):
             break

@@ -14,7 +14,8 @@ from whichgoal.run.stored_trial import carry_out_at, carry_out_trial
 from whichgoal.run.trial import carry_out_training
 from whichgoal.spec import TrialSpec
 from whichgoal.storage.curve import read_curve
-from whichgoal.storage.files import StorageError
+from whichgoal.storage.files import DamagedError, StorageError
+from whichgoal.storage.ledger import TrialFolder
 from whichgoal.storage.root import Storage
 from whichgoal.sweep.groups import ExploreGroup, TuneGroup
 from whichgoal.sweep.spec import ResourcesSpec
@@ -105,12 +106,12 @@ def scores_of(names: Iterable[str], trials: Sequence[TrialSpec], folder: Path) -
     Raises:
         ValueError: A score is not defined for one of them.
     """
-    from whichgoal.divergence.score.verdict import Scorecard
+    from whichgoal.divergence.score import recorded
 
-    cards = [
-        Scorecard.model_validate_json((folder / spec.id / "scorecard.json").read_text("utf-8"))
-        for spec in trials
-    ]
+    try:
+        cards = [recorded.card(TrialFolder(folder / spec.id)) for spec in trials]
+    except DamagedError as error:
+        raise ValueError(str(error)) from None
     found = {}
     for name in names:
         scores = [card.score(name) for card in cards]

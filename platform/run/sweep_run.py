@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from whichgoal.compare.command import compare_sweep
 from whichgoal.compare.estimate import plural
-from whichgoal.compare.scored import read_plan, sweep_of
+from whichgoal.compare.plan_file import read_plan
+from whichgoal.compare.scored import sweep_of
 from whichgoal.errors import STOPPED, CommandError
+from whichgoal.redact import redact
 from whichgoal.run import launch
 from whichgoal.run.prepare import prepare_panels
 from whichgoal.run.progress import Board, Row, Screen, say_plainly
@@ -22,9 +24,9 @@ from whichgoal.run.session import TimeUp, cores
 from whichgoal.run.stages import Stages
 from whichgoal.run.stored_trial import carry_out_trial
 from whichgoal.run.trial import Report
-from whichgoal.spec import TrialSpec
+from whichgoal.spec import TrialSpec, cut_short
 from whichgoal.storage import ledger
-from whichgoal.storage.files import StorageError, write_json, write_text
+from whichgoal.storage.files import DamagedError, StorageError, write_json, write_text
 from whichgoal.storage.ledger import TrialFolder
 from whichgoal.storage.mirror import fetch, share, working_on
 from whichgoal.storage.root import Storage
@@ -118,7 +120,8 @@ class _Run:
         for trial_id, trial in self.trials.items():
             folder = storage.trial(trial_id)
             if (folder / "spec.json").exists():
-                ledger.claim(folder, trial)
+                with suppress(DamagedError):  # which the trial itself says, alone
+                    ledger.claim(folder, trial)
         self._say(f"{sweep.name}: {sweep.question}")
         try:
             with Stages(sweep, storage, self.console, self.address) as stages:
@@ -209,10 +212,17 @@ class _Run:
             for trial in trials:
                 begun = Report("probe", trial.train.env_steps)
                 work = carry_out_trial(self.storage, trial, self.sweep.battery, resources)
-                for report in chain([begun], work):
-                    board.update(trial.id, asdict(report))
+                try:
+                    for report in chain([begun], work):
+                        board.update(trial.id, asdict(report))
+                        screen.tell()
+                except Exception as error:  # whatever its files are, they cost no other trial
+                    board.fail(trial.id)
                     screen.tell()
-                self.tracker.put(trial, "FINISHED")
+                    self.reasons[trial.id] = cut_short(redact(str(error) or repr(error)), 1000)
+                    self.tracker.put(trial, "FAILED")
+                else:
+                    self.tracker.put(trial, "FINISHED")
 
     def _train(self, stages: Stages, pending: Sequence[TrialSpec], already_done: int) -> None:
         """Carries out all that is left of trials, each in a process of its own."""

@@ -6,7 +6,6 @@ again goes on where the last call, or the last crash, left off.
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 import traceback
@@ -17,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from whichgoal.divergence.probe.stage import last_checkpoint, probe
+from whichgoal.divergence.probe.stage import probe
 from whichgoal.divergence.score.stage import score
 from whichgoal.redact import redact
 from whichgoal.spec import BatterySpec, TrialSpec
@@ -31,6 +30,7 @@ from whichgoal.storage.files import (
     write_json,
 )
 from whichgoal.storage.ledger import TrialFolder
+from whichgoal.storage.reading import read_json
 from whichgoal.storage.status import is_probed, is_scored, is_trained, train_inputs
 from whichgoal.sweep.spec import ResourcesSpec
 
@@ -121,6 +121,7 @@ def train(
     The folder is the trial's own, see `ledger.claim`.
     """
     from whichgoal import rllib
+    from whichgoal.models import checkpoint
 
     folder = trial.path
     yield Report("train", 0)
@@ -139,10 +140,10 @@ def train(
         add_to_curve(folder, {**asdict(progress), "time": round(time.time(), 3)})
         seconds = progress.seconds
         yield Report("train", progress.env_steps, progress.success)
-    last = last_checkpoint(folder)
-    if int(last.name) < spec.train.env_steps:
-        raise RuntimeError(f"training ended, but the newest sound checkpoint is {last}")
-    products = [p for p in last.rglob("*") if p.is_file()]
+    last = checkpoint.final(folder, spec)
+    if last is None:
+        raise RuntimeError(f"training ended, but {folder} holds no sound checkpoint of its end")
+    products = [last.path / name for name in checkpoint.FILES]
     trial.finish("train", products, train_inputs(spec), seconds)
 
 
@@ -150,7 +151,7 @@ def _drop_other_training(folder: Path) -> None:
     """Deletes what another version of training has left, finished or not: none goes on from it."""
     path = folder / "training.json"
     try:
-        version = json.loads(path.read_text(encoding="utf-8"))
+        version = read_json(path)
     except FileNotFoundError:
         version = 1
     except ValueError:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whichgoal.divergence.panels.panel import movable_proxies
-from whichgoal.divergence.probe.stage import last_checkpoint
 from whichgoal.divergence.score.stage import evaluate_checkpoint
 from whichgoal.divergence.validate import confusion
 from whichgoal.divergence.validate.confusion import Tested
@@ -138,7 +137,7 @@ def _try_trained(
     for proxy, name, spec in controls(world):
         folder = storage.trial(spec.id)
         train_control(spec, folder, say)
-        found = evaluate_checkpoint(last_checkpoint(folder), battery, design=design)
+        found = evaluate_checkpoint(TrialFolder(folder), battery, design=design)
         yield confusion.judge(world, label, proxy, name, found.card, family="trained")
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from whichgoal.divergence.probe.stage import last_checkpoint
 from whichgoal.divergence.score.stage import evaluate_checkpoint
 from whichgoal.run.trial import train
 from whichgoal.spec import BatterySpec, TrialSpec
+from whichgoal.storage import ledger
 from whichgoal.storage.ledger import TrialFolder
 from whichgoal.sweep.trials import trial_spec
 
@@ -37,9 +37,11 @@ def main() -> None:
     """Trains, plays and scores for as short as can be; keeps nothing but what was compiled."""
     for spec in specs():
         with tempfile.TemporaryDirectory(prefix="whichgoal-") as name:
-            for _ in train(spec, TrialFolder(Path(name))):
+            trial = TrialFolder(Path(name))
+            ledger.claim(trial.path, spec)
+            for _ in train(spec, trial):
                 pass
-            evaluate_checkpoint(last_checkpoint(Path(name)), BATTERY)
+            evaluate_checkpoint(trial, BATTERY)
 
 
 if __name__ == "__main__":

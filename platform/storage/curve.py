@@ -8,26 +8,44 @@ from pathlib import Path
 from typing import Any
 
 from whichgoal.storage.files import write_text
+from whichgoal.storage.reading import MIB, parse_json, read_bytes
 
 FILE = "progress.jsonl"
+_BYTES = 64 * MIB
+"""A batch takes some 300 bytes."""
+_LINE_BYTES = 10_000
 
 
 def read_curve(folder: Path) -> list[dict[str, Any]]:
     """Returns the training curve of the trial in `folder`.
 
-    A last line that a crash cut off is left out.
+    It ends before the first line that is no record of numbers, such as one that a crash cut off;
+    a file that cannot be read, or is larger than any of ours, tells nothing.
     """
+    path = folder / FILE
     try:
-        lines = (folder / FILE).read_text(encoding="utf-8").splitlines()
-    except OSError:
+        lines = read_bytes(path, _BYTES).splitlines()
+    except (OSError, ValueError):
         return []
     rows = []
     for line in lines:
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
+        row = _row(path, line)
+        if row is None:
             break
+        rows.append(row)
     return rows
+
+
+def _row(path: Path, line: bytes) -> dict[str, Any] | None:
+    """Returns a record of numbers, at a whole number of env steps; None where it is none."""
+    if len(line) > _LINE_BYTES:
+        return None
+    try:
+        row = parse_json(path, line)
+    except ValueError:
+        return None
+    numbers = isinstance(row, dict) and all(isinstance(v, int | float) for v in row.values())
+    return row if numbers and type(row.get("env_steps")) is int else None
 
 
 def cut_curve(folder: Path, env_steps: int) -> None:

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,9 +22,12 @@ from typing import Any
 from whichgoal.errors import BAD_INPUT, CommandError
 from whichgoal.redact import redact
 from whichgoal.storage.atomic import replacing
+from whichgoal.storage.reading import RECORD_BYTES, read_json, visible
 
 FOLDERS = ("checkpoints", "done", "resume")
 """The folders of a trial."""
+_HOLDER = 200
+"""Characters of a lock, in which its holder says who it is."""
 _UNFINISHED_FILE = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")
 """As `replacing` names a file until it is whole; older versions had more characters than ours."""
 _UNFINISHED_FOLDER = re.compile(r"\.(?:[0-9]{12}|writing)-[a-z0-9_]{8}")
@@ -38,7 +42,11 @@ class StorageError(CommandError, ValueError):
     exit_code = BAD_INPUT
 
     def __init__(self, line: str) -> None:
-        super().__init__(redact(line))
+        super().__init__(visible(redact(line)))
+
+
+class DamagedError(StorageError):
+    """A file of a trial is not what was recorded, or not to be read: trying again is no help."""
 
 
 class InUseError(StorageError):
@@ -56,10 +64,13 @@ def write_json(path: Path, record: Any) -> None:
     write_text(path, json.dumps(record, indent=2, sort_keys=True) + "\n")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Returns a record of `write_json`; an empty one where there is none, or it is damaged."""
+def read_record(path: Path, most: int = RECORD_BYTES) -> dict[str, Any]:
+    """Returns a record of `write_json`; an empty one where there is none, or it is damaged.
+
+    So it is where the file is larger than `most` bytes, or no plain file.
+    """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path, most)
     except (OSError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}
@@ -92,7 +103,7 @@ def lock_folder(folder: Path, what: str, wait_s: float = 0.0) -> Iterator[None]:
             except OSError:
                 if time.monotonic() >= give_up:
                     file.seek(0)
-                    holder = file.read().strip() or "another process"
+                    holder = visible(file.read(_HOLDER).strip()) or "another process"
                     raise InUseError(f"{what} is being worked on by {holder}") from None
                 time.sleep(0.2)
         file.truncate(0)
@@ -105,8 +116,15 @@ def lock_folder(folder: Path, what: str, wait_s: float = 0.0) -> Iterator[None]:
 
 
 def open_unless_link(path: str, flags: int) -> int:
-    """Opens a file for `open(..., opener=)`, unless it is a link to another; then OSError ELOOP."""
-    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+    """Opens a file for `open(..., opener=)`, unless it is a link to another; then OSError ELOOP.
+
+    What is no plain file is an OSError too: no pipe is waited for.
+    """
+    handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "no plain file", path)
+    return handle
 
 
 def drop_unfinished(folder: Path) -> None:

@@ -11,6 +11,7 @@ import json
 import uuid
 
 from whichgoal.storage.files import StorageError, lock_folder, write_text
+from whichgoal.storage.reading import RECORD_BYTES, UnreadableFile, parse_json, read_bytes
 from whichgoal.storage.root import Storage
 
 FILE = "storage.json"
@@ -28,9 +29,9 @@ def identity(storage: Storage) -> str:
         OSError: The root cannot be read or written to.
     """
     new = json.dumps({"id": uuid.uuid4().hex[:16]}) + "\n"
-    text = _local(storage, new) if storage.remote is None else _remote(storage, new)
+    data = _local(storage, new) if storage.remote is None else _remote(storage, new)
     try:
-        return str(json.loads(text)["id"])
+        return str(parse_json(FILE, data)["id"])
     except (ValueError, TypeError, KeyError):
         raise StorageError(
             f"{FILE} in storage {storage} is damaged: it holds no id; delete it, and MLflow shows "
@@ -38,20 +39,23 @@ def identity(storage: Storage) -> str:
         ) from None
 
 
-def _local(storage: Storage, new: str) -> str:
+def _local(storage: Storage, new: str) -> bytes:
     path = storage.root / FILE
     if not path.exists():
         with lock_folder(storage.root, f"storage {storage}", wait_s=_WAIT_S):
             if not path.exists():
                 write_text(path, new)
-    return path.read_text(encoding="utf-8", errors="replace")
+    try:
+        return read_bytes(path, RECORD_BYTES)
+    except UnreadableFile:
+        return b""
 
 
-def _remote(storage: Storage, new: str) -> str:
+def _remote(storage: Storage, new: str) -> bytes:
     assert storage.remote is not None
     files = storage.remote.files
     try:
-        return files.read(FILE).decode(errors="replace")
+        return files.read(FILE)
     except FileNotFoundError:
         files.create(FILE, new.encode())
-        return files.read(FILE).decode(errors="replace")
+        return files.read(FILE)

@@ -20,6 +20,7 @@ from typing import Any
 
 from whichgoal.environment import seconds
 from whichgoal.storage.files import InUseError, StorageError, lock_folder, write_text
+from whichgoal.storage.reading import RECORD_BYTES, parse_json, read_bytes
 from whichgoal.storage.remote import Remote
 
 LAPSE_S = 90.0
@@ -163,7 +164,7 @@ class Lease:
         except FileNotFoundError:
             return None
         try:
-            record = json.loads(data)
+            record = parse_json(self._name, data)
         except ValueError:  # another storage than S3 may show half of it: it is someone's
             return {}
         return record if isinstance(record, dict) else {}
@@ -174,8 +175,8 @@ class Lease:
 
     def _last_token(self) -> str | None:
         try:
-            return self._own.read_text(encoding="utf-8")
-        except OSError:
+            return read_bytes(self._own, RECORD_BYTES).decode()
+        except (OSError, ValueError):
             return None
 
     def _age_s(self) -> float:

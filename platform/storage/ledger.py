@@ -20,8 +20,9 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from whichgoal.explain import describe
-from whichgoal.spec import BatterySpec, TrialSpec
-from whichgoal.storage.files import FOLDERS, StorageError, read_json, write_json
+from whichgoal.spec import BatterySpec, TrialSpec, cut_short
+from whichgoal.storage.files import FOLDERS, DamagedError, StorageError, read_record, write_json
+from whichgoal.storage.reading import FILE_BYTES, UnreadableFile, opened, read_json
 
 Stage = Literal["train", "probe", "score", "along"]
 STAGES: tuple[Stage, ...] = ("train", "probe", "score")
@@ -40,12 +41,12 @@ def claim(folder: Path, spec: TrialSpec) -> None:
             raise StorageError(f"{folder / name} is a link; allowed: a folder, made by us")
     path = folder / "spec.json"
     ours = spec.identity()
-    if path.exists():
+    if os.path.lexists(path):
         try:
-            theirs = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            raise StorageError(
-                f"{path} is damaged; delete the folder {folder} to train this trial again"
+            theirs = read_json(path)
+        except (OSError, ValueError) as error:
+            raise DamagedError(
+                f"{path} is {_reason(error)}; delete the folder {folder} to train this trial again"
             ) from None
         if theirs != ours:
             paths = sorted(path for path, _, _ in _unequal_values(ours, theirs))
@@ -63,7 +64,7 @@ def keep_battery(folder: Path, battery: BatterySpec) -> None:
     """Writes beside the spec how the trial is to be scored, so that it is fixed before the run."""
     record = battery.model_dump(mode="json")
     path = folder / "battery.json"
-    if read_json(path) != record:
+    if read_record(path) != record:
         write_json(path, record)
 
 
@@ -98,14 +99,12 @@ class TrialFolder:
         """
         path = self.path / "spec.json"
         try:
-            return TrialSpec.of_record(json.loads(path.read_text(encoding="utf-8")))
+            return TrialSpec.of_record(read_json(path))
         except ValidationError as error:
-            reason = f"no trial's: {describe(error, TrialSpec)}"
-        except OSError as error:
-            reason = f"not readable: {error.strerror}"
-        except ValueError as error:
-            reason = f"damaged: {error}"
-        raise StorageError(f"{path} is {reason}")
+            reason = f"no trial's: {cut_short(describe(error, TrialSpec))}"
+        except (OSError, ValueError, OverflowError) as error:
+            reason = _reason(error)
+        raise DamagedError(f"{path} is {reason}")
 
     @cached_property
     def battery(self) -> BatterySpec | None:
@@ -116,13 +115,20 @@ class TrialFolder:
         """
         path = self.path / "battery.json"
         try:
-            return BatterySpec.of_record(json.loads(path.read_text(encoding="utf-8")))
+            kept = BatterySpec.of_record(read_json(path))
+            if kept.episodes > _MOST_EPISODES:
+                raise ValueError(f"episodes {kept.episodes:,}; allowed: at most {_MOST_EPISODES:,}")
+            return kept
         except FileNotFoundError:
-            pass
+            if path.is_symlink():
+                raise DamagedError(f"{path} is a link that leads nowhere") from None
         except ValidationError as error:
-            raise StorageError(f"{path} is no battery: {describe(error, BatterySpec)}") from None
-        except (OSError, ValueError):
-            raise StorageError(f"{path} is damaged; run its sweep again to write it anew") from None
+            told = cut_short(describe(error, BatterySpec))
+            raise DamagedError(f"{path} is no battery: {told}") from None
+        except (OSError, ValueError) as error:
+            raise DamagedError(
+                f"{path} is {_reason(error)}; run its sweep again to write it anew"
+            ) from None
         try:
             return BatterySpec.of_record(self.scoring_battery)
         except ValueError:
@@ -136,13 +142,15 @@ class TrialFolder:
     def marker(self, stage: Stage) -> Mapping[str, Any] | None:
         """Returns a stage's marker, None without a sound one; its products are not looked at."""
         if stage not in self._markers:
-            record = read_json(self._marker_path(stage))
+            record = read_record(self._marker_path(stage))
+            products = record.get("products")
             sound = (
                 record.get("stage") == stage
-                and isinstance(record.get("products"), dict)
-                and record["products"]
+                and isinstance(products, dict)
+                and 0 < len(products) <= _MOST_PRODUCTS
                 and isinstance(record.get("inputs"), dict)
-                and all(map(self._is_inside, record["products"]))
+                and all(isinstance(digest, str) for digest in products.values())
+                and not any(map(_leads_out, products))
             )
             self._markers[stage] = record if sound else None
         return self._markers[stage]
@@ -181,6 +189,75 @@ class TrialFolder:
         """Returns the products of a finished stage that are lost or changed since."""
         products = self.products(stage) or {}
         return [name for name, digest in products.items() if not self._is_sound(name, digest)]
+
+    def problem(self, *stages: Stage) -> str | None:
+        """Returns what is wrong with the trial's files, one line; None where nothing is.
+
+        Whoever goes over many trials tells it of the one that it is, and goes on.
+
+        Args:
+            *stages: Whose markers and products are looked at; without any, those of all, and the
+                trial's spec and battery.
+        """
+        try:
+            if not stages and os.path.lexists(self.path / "spec.json"):
+                _ = self.spec, self.battery
+            for stage in stages or (*STAGES, "along"):
+                marker = self._marker_path(stage)
+                if self.marker(stage) is None and os.path.lexists(marker):
+                    raise DamagedError(f"{marker} is no marker of stage {stage!r}: damaged")
+                for name in self.products(stage) or {}:
+                    self.product(stage, name)
+        except DamagedError as error:
+            return str(error)
+        return None
+
+    def product(self, stage: Stage, name: str) -> Path:
+        """Returns the path of a file that a stage recorded as its product and that is still so.
+
+        Args:
+            stage: The stage.
+            name: Of the file in the trial's folder.
+
+        Raises:
+            StorageError: The stage is not finished or recorded no such file, or the file is lost,
+                changed since, no plain file or larger than any of ours; one line.
+        """
+        if self.marker(stage) is None:
+            marker = self._marker_path(stage)
+            what = "is damaged" if os.path.lexists(marker) else "does not exist"
+            raise DamagedError(f"stage {stage!r} of {self.path} is not finished: {marker} {what}")
+        digest = (self.products(stage) or {}).get(name)
+        path = self.path / name
+        if digest is None:
+            raise DamagedError(f"{path} is no product of stage {stage!r}, says its marker")
+        try:
+            if not self._is_inside(name):
+                raise UnreadableFile(path, "a link that leads out of the trial's folder")
+            if checksum(path) == digest:
+                return path
+            reason = f"damaged: it changed since stage {stage!r} recorded it"
+        except (OSError, UnreadableFile) as error:
+            reason = _reason(error)
+        raise DamagedError(f"{path} is {reason}")
+
+    def trained(self) -> Path:
+        """Returns the folder of the checkpoint that training ended with, as its marker says.
+
+        Raises:
+            StorageError: The trial is not trained to its end, or a file of that checkpoint is lost
+                or changed since; one line.
+        """
+        names = sorted(self.products("train") or {})
+        if not names:
+            raise DamagedError(f"{self.path} is of a trial that is not trained to its end")
+        for name in names:
+            self.product("train", name)
+        folders = {Path(name).parent for name in names}
+        if len(folders) != 1 or len(folders.copy().pop().parts) != 2:
+            marker = self._marker_path("train")
+            raise DamagedError(f"{marker} names no one checkpoint: {', '.join(names)[:200]}")
+        return self.path / folders.pop()
 
     def finish(
         self,
@@ -225,20 +302,29 @@ class TrialFolder:
 
     def _is_sound(self, name: str, digest: str) -> bool:
         try:
-            return checksum(os.path.join(self._resolved, name)) == digest
-        except OSError:
+            return self._is_inside(name) and checksum(os.path.join(self._resolved, name)) == digest
+        except (OSError, ValueError):
             return False
 
 
+_MOST_EPISODES = 1_000_000
+"""Levels of a panel that a battery read from a file may ask for: so many are made in memory."""
+_MOST_PRODUCTS = 1000
+"""Of a stage: a checkpoint has three."""
 _SETTLED_NS = 2_000_000_000
 """A file that was changed so lately may be changed again without any sign in its times."""
 _sums: dict[str, tuple[tuple[int, ...], str]] = {}
 """Path -> what told its file apart from a changed one when it was hashed, and its SHA-256."""
 
 
-def checksum(path: str | Path) -> str:
-    """Returns the SHA-256 of a file's bytes, in hex; a file that stays as it is is read once."""
-    with open(path, "rb") as file:
+def checksum(path: str | Path, most: int = FILE_BYTES) -> str:
+    """Returns the SHA-256 of a file's bytes, in hex; a file that stays as it is is read once.
+
+    Raises:
+        FileNotFoundError: There is none.
+        UnreadableFile: It is no plain file, or larger than `most` bytes.
+    """
+    with opened(path, most) as file:
         stat = os.fstat(file.fileno())  # of the open file: a network's file system asks anew
         mark = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
         known = _sums.get(str(path))
@@ -248,6 +334,21 @@ def checksum(path: str | Path) -> str:
     if time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > _SETTLED_NS:
         _sums[str(path)] = (mark, digest)
     return digest
+
+
+def _leads_out(name: str) -> bool:
+    """Whether a product's name alone leads out of the trial's folder; links are not followed."""
+    path = os.path.normpath(name)
+    return os.path.isabs(path) or path.split(os.sep)[0] in (os.curdir, os.pardir)
+
+
+def _reason(error: Exception) -> str:
+    """Returns what a file is that could not be read."""
+    if isinstance(error, UnreadableFile):
+        return error.reason
+    if isinstance(error, OSError):
+        return f"not readable: {error.strerror or error}"
+    return f"damaged: {cut_short(str(error))}"
 
 
 def _unequal_values(

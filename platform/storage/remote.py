@@ -16,7 +16,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from whichgoal.storage.atomic import replacing
-from whichgoal.storage.files import read_json, write_json
+from whichgoal.storage.files import read_record, write_json
+from whichgoal.storage.reading import FILE_BYTES, PLAN_BYTES
 from whichgoal.storage.remote_files import RemoteFiles, is_shared
 
 _AT_ONCE = 8
@@ -48,7 +49,8 @@ class Remote:
 
         Args:
             folder: Relative to the root, with `/`.
-            select: Pull these files only; leave all others as they are.
+            select: Pull these files only; leave all others as they are. A file that is larger than
+                any of ours is never pulled: whoever needs it will say that it is lost.
             exact: Remove local files that are not there. They are what a killed process did not
                 push; another may have gone on without it since. With `select` only
                 finished-markers are removed: what is true lies at the URL.
@@ -59,6 +61,7 @@ class Remote:
         there, before = self.files.listing(folder), self._read_known(folder)
         known = dict(before)
         names = set(there) if select is None else select(there) & set(there)
+        names = {name for name in names if (there[name].get("size") or 0) <= FILE_BYTES}
         local = self.root / folder
         fetch = _not_in_step(local, names, there, known)
 
@@ -187,7 +190,7 @@ class Remote:
 
     def _read_known(self, folder: str) -> dict[str, list[Any]]:
         """Returns what was moved before: name -> the remote's token, local size and time."""
-        return read_json(self.root / _OWN / folder / "known.json")
+        return read_record(self.root / _OWN / folder / "known.json", PLAN_BYTES)
 
     def _keep_known(
         self, folder: str, known: dict[str, list[Any]], before: dict[str, list[Any]]

@@ -6,6 +6,7 @@ from typing import Any
 
 from whichgoal import plugins, source
 from whichgoal.spec import BatterySpec, TrialSpec
+from whichgoal.storage.files import StorageError
 from whichgoal.storage.ledger import Stage, TrialFolder
 
 TRAINING = 1
@@ -121,7 +122,10 @@ def world_code(trial: TrialFolder) -> dict[str, str]:
     """
     if not plugins.names_in(plugins.WORLDS):  # as mostly: then no spec need be read
         return {}
-    digest = plugins.digest(plugins.WORLDS, trial.spec.world.name)
+    try:
+        digest = plugins.digest(plugins.WORLDS, trial.spec.world.name)
+    except StorageError:  # its spec is damaged: made by code that nobody knows
+        digest = "unknown"
     return {} if digest is None else {_WORLD_CODE: digest}
 
 
@@ -129,7 +133,10 @@ def model_code(trial: TrialFolder) -> dict[str, str]:
     """Returns the digest of its network's own code, likewise."""
     if not plugins.names_in(plugins.MODELS):
         return {}
-    digest = plugins.digest(plugins.MODELS, trial.spec.model.arch)
+    try:
+        digest = plugins.digest(plugins.MODELS, trial.spec.model.arch)
+    except StorageError:
+        digest = "unknown"
     return {} if digest is None else {_MODEL_CODE: digest}
 
 

@@ -12,11 +12,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from whichgoal.spec import cut_short
 from whichgoal.storage.atomic import replacing
+from whichgoal.storage.reading import GIB, MIB, UnreadableFile, opened
 
 NEVER = -1
 """In `first_contact`: the goal was never touched. In `shortest`: it is not there, or no way leads
 to it."""
+
+
+_MOST_FILE, _MOST_BYTES, _MOST_BATCH = GIB, GIB, 256 * MIB
+"""Bytes of a table's file; of it in memory; of some of its rows that are read at a time."""
+_MOST_ROWS, _MOST_GROUPS, _MOST_NUMBERS = 10_000_000, 10_000, 200_000_000
+"""Rows, parts they are stored in, and numbers in all columns together: ours have 20,000 rows."""
+_FOOTER = 16 * MIB
+"""Bytes of a text, and number of parts, in what a file says about itself."""
+_ROWS_AT_ONCE = 4096
 
 
 def _field(name: str, kind: pa.DataType, description: str, nullable: bool = False) -> pa.Field:
@@ -175,15 +186,48 @@ def write(table: pa.Table, path: Path | str, schema: pa.Schema) -> None:
 def read(path: Path | str, schema: pa.Schema) -> pa.Table:
     """Reads a table that `write` wrote.
 
+    What the file says of its size and its columns is held against what is allowed before any of
+    them is read; and then what is read, a part at a time.
+
     Raises:
-        ValueError: The file is damaged, is not Parquet, or holds another table.
+        ValueError: The file is damaged, is not Parquet, is larger than any of ours, or holds
+            another table.
         FileNotFoundError: There is no such file.
     """
-    if not Path(path).exists():
-        raise FileNotFoundError(f"there is no table at {path}")
     try:
-        table = pq.ParquetFile(path).read()
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{path} is damaged or not a Parquet file: {reason}") from error
+        with opened(path, _MOST_FILE) as file:
+            table = _read(pa.PythonFile(file, "r"), schema, str(path))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no table at {path}") from None
+    except (pa.ArrowException, OSError, MemoryError) as error:
+        reason = cut_short(str(error) or type(error).__name__)
+        raise UnreadableFile(path, f"damaged or not a Parquet file: {reason}") from error
     return check(table, schema, str(path))
+
+
+def _read(file: pa.PythonFile, schema: pa.Schema, source: str) -> pa.Table:
+    limits = {"thrift_string_size_limit": _FOOTER, "thrift_container_size_limit": _FOOTER}
+    parquet = pq.ParquetFile(file, **limits)
+    about = parquet.metadata
+    check(parquet.schema_arrow.empty_table(), schema, source)
+    groups = range(min(about.num_row_groups, _MOST_GROUPS + 1))
+    parts = [about.row_group(i).column(j) for i in groups for j in range(about.num_columns)]
+    _limit(source, "parts", about.num_row_groups, _MOST_GROUPS)
+    _limit(source, "rows", about.num_rows, _MOST_ROWS)
+    _limit(source, "numbers", sum(max(0, part.num_values) for part in parts), _MOST_NUMBERS)
+    _limit(source, "bytes", sum(max(0, one.total_uncompressed_size) for one in parts), _MOST_BYTES)
+    batches, held = [], 0
+    for batch in parquet.iter_batches(_ROWS_AT_ONCE):
+        held += batch.nbytes
+        _limit(source, "bytes in some rows", batch.nbytes, _MOST_BATCH)
+        _limit(source, "bytes", held, _MOST_BYTES)
+        batches.append(batch)
+    table = pa.Table.from_batches(batches, parquet.schema_arrow)
+    table.validate(full=True)
+    return table
+
+
+def _limit(source: str, what: str, given: int, most: int) -> None:
+    """Raises `UnreadableFile` where a file has more of something than any of ours."""
+    if given > most:
+        raise UnreadableFile(source, f"too large: {given:,} {what}; allowed: at most {most:,}")

@@ -7,7 +7,6 @@ Speeds are those of past runs in the storage root, or of a short calibration tha
 from __future__ import annotations
 
 import heapq
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,6 +20,7 @@ from whichgoal.storage import curve
 from whichgoal.storage.files import write_json
 from whichgoal.storage.ledger import Stage as TrialStage
 from whichgoal.storage.ledger import TrialFolder
+from whichgoal.storage.reading import opened, parse_json, read_json
 from whichgoal.storage.root import Storage
 from whichgoal.sweep.sweep import Sweep, Values
 from whichgoal.sweep.trials import design_of, size_of
@@ -227,20 +227,27 @@ def _distance(kind: Kind, other: Kind) -> tuple[bool, float]:
 def _past(storage: Storage) -> list[tuple[Kind, float, float | None]]:
     """Returns kind, env steps per second and seconds of testing of each trial that was trained."""
     files = list((storage.root / "trials").glob(f"*/{curve.FILE}"))
-    files.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    files.sort(key=_changed_s, reverse=True)
     found = []
     for path in files[:_MOST_RUNS]:
         try:
-            with open(path, "rb") as file:
+            with opened(path) as file:
                 file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-                last = json.loads(file.read().splitlines()[-1])
+                last = parse_json(path, file.read(_TAIL_BYTES).splitlines()[-1])
             trial = TrialFolder(path.parent)
             speed = last["env_steps"] / last["seconds"]
             if math.isfinite(speed) and speed > 0:
                 found.append((kind_of(trial.spec), speed, _test_s(trial)))
-        except (OSError, ValueError, KeyError, IndexError, TypeError, ZeroDivisionError):
+        except (OSError, ValueError, LookupError, TypeError, ArithmeticError):
             continue  # half written, damaged, or of another version: it tells nothing
     return found
+
+
+def _changed_s(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # a link that leads nowhere, or gone by now
+        return 0.0
 
 
 def _test_s(trial: TrialFolder) -> float | None:
@@ -254,7 +261,7 @@ def _test_s(trial: TrialFolder) -> float | None:
 
 def _read_calibration(storage: Storage) -> dict[str, float]:
     try:
-        record = json.loads(_calibration_file(storage).read_text(encoding="utf-8"))
+        record = read_json(_calibration_file(storage))
         return {str(key): float(speed) for key, speed in record.items() if float(speed) > 0}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}

@@ -74,14 +74,19 @@ def _trials(sweep: Sweep, storage: Storage | None, tuned: Values) -> list[dict[s
     return listed
 
 
-def _stages(folder: Path | None, trial: TrialSpec, battery: BatterySpec) -> dict[str, bool]:
-    """Returns which stages of a trial are done; `scored` is by the sweep's own battery."""
-    found = {"trained": False, "scored": False}
+def _stages(folder: Path | None, trial: TrialSpec, battery: BatterySpec) -> dict[str, bool | str]:
+    """Returns which stages of a trial are done; `scored` is by the sweep's own battery.
+
+    Where a file of the trial cannot be read, or changed since it was made, `problem` says so.
+    """
+    found, told = {"trained": False, "scored": False}, {}
     if folder is not None and folder.is_dir():
         there = TrialFolder(folder)
         found["trained"] = is_trained(there, trial)
         found["scored"] = is_probed(there, battery) and is_scored(there, battery)
-    return {**found, "done": all(found.values())}
+        if (problem := there.problem()) is not None:
+            told["problem"] = problem
+    return {**found, "done": all(found.values()), **told}
 
 
 def _cell(sweep: Sweep, trial: TrialSpec, tuned: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from whichgoal.spec import Spec
 from whichgoal.storage.files import write_json
+from whichgoal.storage.reading import CARD_BYTES, read_json
 from whichgoal.storage.root import Storage
 from whichgoal.sweep.groups import TuneGroup
 
@@ -47,7 +48,7 @@ def keep(storage: Storage, found: Tuned) -> None:
 def read(storage: Storage, group_id: str) -> Tuned | None:
     """Returns what was found for a group; None where nothing was, or its file is damaged."""
     try:
-        found = Tuned.model_validate_json(path_of(storage, group_id).read_bytes())
+        found = Tuned.model_validate(read_json(path_of(storage, group_id), CARD_BYTES))
     except (OSError, ValueError):
         return None
     return found if found.group == group_id else None

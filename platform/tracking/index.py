@@ -10,7 +10,7 @@ import json
 from contextlib import nullcontext
 from pathlib import Path
 
-from whichgoal.divergence.score.verdict import Scorecard
+from whichgoal.divergence.score import recorded
 from whichgoal.report.figures import adoption
 from whichgoal.spec import TrialSpec
 from whichgoal.storage import ledger
@@ -203,7 +203,8 @@ class Index:
             self._sent_steps[run.run_id] = points[-1].step
 
     def _send_scores(self, run: Known, folder: Path) -> None:
-        card = Scorecard.model_validate_json((folder / "scorecard.json").read_bytes())
+        there = ledger.TrialFolder(folder)
+        card = recorded.card(there)
         self._runs.log(run, values.final(folder, card))
         tags = {
             KIND_TAG: "trial",
@@ -215,14 +216,17 @@ class Index:
             "instrument": card.instrument,
         }
         self._runs.tag(run, tags)
-        files = ["spec.json", "scorecard.json", "episodes.parquet", "scores.parquet"]
-        there = ledger.TrialFolder(folder)
-        along = there.products("along") or {}
-        for name in [*files, *along]:
-            self._runs.file(run, folder / name)
+        assert there.spec.id  # it can be read, so it can be sent
+        self._runs.file(run, folder / "spec.json")
+        self._runs.file(run, there.product("probe", recorded.EPISODES))
+        along = [] if there.problem("along") else [*(there.products("along") or {})]
+        for name in there.products("score") or {}:
+            self._runs.file(run, there.product("score", name))
+        for name in along:
+            self._runs.file(run, there.product("along", name))
         for name in there.products("train") or {}:
             if name.startswith("checkpoints/"):
-                self._runs.file(run, folder / name, "checkpoint")
+                self._runs.file(run, there.product("train", name), "checkpoint")
         if along:
             from whichgoal.divergence.score.along import read_cards
             from whichgoal.report.figures.along import draw

@@ -9,7 +9,8 @@ from typing import Any
 from whichgoal.compare.cells import Agent, Cell, cells
 from whichgoal.compare.code import codes_that_count
 from whichgoal.compare.command import Compared, compare_sweep
-from whichgoal.compare.scored import Reading, gather, read_agent, read_plan
+from whichgoal.compare.plan_file import read_plan
+from whichgoal.compare.scored import Reading, gather, read_agent
 from whichgoal.spec import TrialSpec
 from whichgoal.storage.root import Storage
 from whichgoal.tracking.values import score_time_ms
@@ -92,10 +93,7 @@ class Planned:
         return known[1]
 
     def _read_agent(self, trial: PlannedTrial) -> Reading:
-        try:
-            reading = read_agent(trial, self.record, self._storage)
-        except ValueError:  # damaged: it is to be scored again
-            return Reading()
+        reading = read_agent(trial, self.record, self._storage)
         return reading if reading.agent is None else Reading(shorten(reading.agent))
 
 

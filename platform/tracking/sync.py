@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from whichgoal.compare.scored import read_plan
+from whichgoal.compare.plan_file import read_plan
 from whichgoal.errors import CommandError
 from whichgoal.redact import redact
 from whichgoal.spec import BatterySpec
-from whichgoal.storage.files import InUseError, lock_folder, read_json
+from whichgoal.storage.files import InUseError, lock_folder, read_record
 from whichgoal.storage.ledger import TrialFolder
 from whichgoal.storage.mirror import working_on
 from whichgoal.storage.root import Storage
@@ -71,11 +71,13 @@ def _sync_sweep(name: str, storage: Storage, uri: str, say: Callable[[str], None
 
     plan = read_plan(storage.sweep(name))
     battery = BatterySpec.of_record(plan["battery"])
-    ended = read_json(storage.sweep(name) / ENDED_FILE)
+    ended = read_record(storage.sweep(name) / ENDED_FILE)
     statuses: dict[str, Status] = {}
     problems = []
     index = Index(uri, storage, name)
     for trial_id in [trial["id"] for trial in plan["trials"]]:
+        if trial_id is None:
+            continue  # not tuned yet
         trial = TrialFolder(storage.trial(trial_id))
         if not (trial.path / "spec.json").exists():
             continue  # not begun
@@ -83,6 +85,8 @@ def _sync_sweep(name: str, storage: Storage, uri: str, say: Callable[[str], None
             status = _status(trial, battery, ended)
             index.send(trial.spec, status)
             statuses[trial_id] = status
+            if (problem := trial.problem()) is not None:
+                problems.append(f"trial {trial_id}: {problem}")
         except Exception as error:
             problems.append(f"trial {trial_id}: {_line(error)}")
             if why_down(uri) is not None:
@@ -90,7 +94,7 @@ def _sync_sweep(name: str, storage: Storage, uri: str, say: Callable[[str], None
     finished = sum(status == "FINISHED" for status in statuses.values())
     done = finished == len(plan["trials"])
     say(f"{name}: {finished} of {len(plan['trials'])} trials are done; MLflow is up to date")
-    for line in index.close("FINISHED" if done else ended.get("status", "KILLED")):
+    for line in index.close("FINISHED" if done else _ended(ended, "status")):
         say(f"  {line}")
     return problems
 
@@ -101,10 +105,15 @@ def _status(trial: TrialFolder, battery: BatterySpec, ended: dict[str, Any]) -> 
         return "FINISHED"
     try:
         with lock_folder(trial.path, f"trial {trial.spec.id}"):
-            known: Status = ended.get("trials", {}).get(trial.spec.id, "KILLED")
-            return known
+            return _ended(ended.get("trials"), trial.spec.id)
     except InUseError:  # another sweep's run works on it
         return "RUNNING"
+
+
+def _ended(record: Any, key: str) -> Status:
+    """Returns how something ended, as the file of it says; killed, where that is no status."""
+    known = record.get(key) if isinstance(record, dict) else None
+    return known if known in ("FINISHED", "FAILED", "KILLED") else "KILLED"
 
 
 def _line(error: Exception) -> str:

@@ -91,7 +91,7 @@ def digest_of(record: Any) -> str:
 def curves(folder: Path, after: int) -> list[Value]:
     """Returns the training curve beyond `after` env steps, batch by batch."""
     return [
-        Value(f"train/{key}", float(row[key]), int(row["time"] * 1000), row["env_steps"])
+        Value(f"train/{key}", float(row[key]), int(row.get("time", 0) * 1000), row["env_steps"])
         for row in read_curve(folder)
         if row["env_steps"] > after
         for key in CURVES

@@ -15,7 +15,7 @@ import torch
 from whichgoal.models import checkpoint
 from whichgoal.models.agent import Agent
 from whichgoal.models.checkpoint import CheckpointError
-from whichgoal.spec import ModelSpec, TrialSpec, WorldSpec
+from whichgoal.spec import ModelSpec, TrainSpec, TrialSpec, WorldSpec
 
 PALETTE = [(0, 0, 0), (1, 0, 0), (2, 5, 0), (3, 1, 0)]
 SPEC = TrialSpec(
@@ -162,17 +162,74 @@ def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path):
         checkpoint.load(tmp_path)
 
 
-def test_the_newest_sound_one_is_found(saved, tmp_path):
+IN_TWO = TrainSpec(env_steps=1024, num_envs=16, rollout_len=32, minibatch_size=512)
+TO_1024 = SPEC.model_copy(update={"train": IN_TWO})
+
+
+def test_the_one_that_training_ended_with_is_found_whatever_newer_ones_lie_there(saved, tmp_path):
     path, agent = saved
-    later = checkpoint.save(path.parent / "000000001024", agent, SPEC, 1024, PALETTE)
-    assert checkpoint.newest(tmp_path).env_steps == 1024
-    (later / checkpoint.WEIGHTS).write_bytes(b"")
-    assert checkpoint.newest(tmp_path).env_steps == 512
-    (path / checkpoint.MANIFEST).unlink()
-    assert checkpoint.newest(tmp_path) is None
+    assert checkpoint.final(tmp_path, TO_1024) is None  # 512 is on the way
+    end = checkpoint.save(path.parent / "000000001024", agent, TO_1024, 1024, PALETTE)
+    for name, spec, env_steps in (
+        ("000000009999", TO_1024, 9999),
+        ("000000001025", SPEC, 1025),
+        ("000000001026", TO_1024, 1024),
+    ):
+        checkpoint.save(path.parent / name, agent, spec, env_steps, PALETTE)
+    found = checkpoint.final(tmp_path, TO_1024)
+    assert (found.path, found.env_steps) == (end, 1024)
+    (end / checkpoint.WEIGHTS).write_bytes(b"")
+    assert checkpoint.final(tmp_path, TO_1024) is None
 
 
 def test_a_view_of_another_shape_is_refused(saved):
     policy = checkpoint.load(saved[0]).policy
     with pytest.raises(ValueError, match=r"takes uint8 \(n, 7, 7, 3\)"):
         policy.step(np.zeros((2, 9, 9, 3), np.uint8), policy.initial_state(2), np.ones(2, bool))
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"obs_shape": [10**6, 10**6, 3]}, "obs_shape"),
+        ({"obs_shape": [-7, 7, 3]}, "obs_shape"),
+        ({"num_actions": 10**9}, "num_actions 1000000000; allowed: 1 to 10,000"),
+        ({"env_steps": 2**70}, "env_steps 1180591620717411303424; allowed: a whole number"),
+        ({"env_steps": 1.5}, "env_steps 1.5; allowed: a whole number"),
+    ],
+)
+def test_a_trial_is_bounded_before_its_network_is_made(saved, change, complaint):
+    record = json.loads((saved[0] / checkpoint.TRIAL).read_text())
+    rewrite(saved[0], checkpoint.TRIAL, json.dumps(record | change).encode())
+    with pytest.raises(CheckpointError, match=complaint):
+        checkpoint.load(saved[0])
+
+
+@pytest.mark.timeout(30)
+def test_a_network_is_not_made_that_its_weights_could_not_fill(saved):
+    record = json.loads((saved[0] / checkpoint.TRIAL).read_text())
+    record["spec"]["model"]["capacity"] = 10**12
+    rewrite(saved[0], checkpoint.TRIAL, json.dumps(record).encode())
+    with pytest.raises(CheckpointError, match="capacity 1,000,000,000,000 in a checkpoint whose"):
+        checkpoint.load(saved[0])
+
+
+LARGE = b'{"a":{"dtype":"F32","shape":[1000000,1000000],"data_offsets":[0,4]}}'
+HEADERS = {
+    "longer than the file": (2**40, b"{}"),
+    "no JSON": (4, b"{{{{"),
+    "a list": (2, b"[]"),
+    "a tensor that is larger than the file": (len(LARGE), LARGE),
+    "nested": (200_000, b"[" * 200_000),
+}
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("case", HEADERS)
+def test_a_header_is_checked_before_what_it_says_is_believed(saved, case):
+    length, header = HEADERS[case]
+    rewrite(saved[0], checkpoint.WEIGHTS, length.to_bytes(8, "little") + header + b"\0" * 6_000)
+    with pytest.raises(CheckpointError, match="not safetensors") as caught:
+        checkpoint.load(saved[0])
+    assert "\n" not in str(caught.value)

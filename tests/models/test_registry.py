@@ -14,7 +14,7 @@ from whichgoal.models.arithmetic import Seen
 from whichgoal.models.checkpoint import CheckpointError
 from whichgoal.models.registry import all_architectures, all_names, architecture_named
 from whichgoal.models.sizes import completed, solve
-from whichgoal.spec import ModelSpec, TrialSpec, WorldSpec
+from whichgoal.spec import ModelSpec, TrainSpec, TrialSpec, WorldSpec
 from whichgoal.sweep.cost import kind_of
 from whichgoal.sweep.file.check import load
 from whichgoal.sweep.file.yaml_file import SweepError
@@ -152,7 +152,9 @@ def test_a_package_that_takes_a_name_of_ours_is_told_and_ours_is_used(install):
 def test_a_checkpoint_names_the_package_that_it_needs(install, tmp_path, monkeypatch):
     install("theirs_j", mine="MINE")
     spec = TrialSpec(
-        world=WorldSpec(name="arrow_maze"), model=ModelSpec(arch="mine", capacity=8_000)
+        world=WorldSpec(name="arrow_maze"),
+        model=ModelSpec(arch="mine", capacity=8_000),
+        train=TrainSpec(env_steps=512, num_envs=16, rollout_len=32, minibatch_size=512),
     )
     agent = Agent((5, 5, 3), 3, None, spec.model)
     path = checkpoint.save(tmp_path / "checkpoints" / "000000000512", agent, spec, 512, None)
@@ -168,7 +170,7 @@ def test_a_checkpoint_names_the_package_that_it_needs(install, tmp_path, monkeyp
     )
     assert "\n" not in str(caught.value)
     with pytest.raises(CheckpointError, match="needs package theirs_j"):  # not: no sound checkpoint
-        checkpoint.newest(tmp_path)
+        checkpoint.final(tmp_path, spec)
 
 
 SWEEP = """\

@@ -72,8 +72,12 @@ def an_algorithm(spec, **how):
     return configure(spec, **how).build_algo()
 
 
+def last_of(folder):
+    return checkpoint.load(max((folder / "checkpoints").glob("[0-9]*")))
+
+
 def weights(folder):
-    agent = checkpoint.newest(folder).policy.agent
+    agent = last_of(folder).policy.agent
     return {name: part.clone() for name, part in agent.state_dict().items()}
 
 
@@ -351,7 +355,7 @@ def test_the_saved_policy_is_the_trained_one(arch, view, tmp_path):
     list(train(spec, tmp_path))
     algorithm = an_algorithm(spec)
     algorithm.train()  # same spec, same weights
-    module, policy = algorithm.get_module(), checkpoint.newest(tmp_path).policy
+    module, policy = algorithm.get_module(), last_of(tmp_path).policy
     env = algorithm.env_runner.env
     obs, first = env.reset(seed=3)[0], np.ones(32, bool)
     ours = {Columns.STATE_IN: module.agent.initial_state(32)}

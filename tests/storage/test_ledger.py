@@ -13,7 +13,7 @@ import pytest
 
 from whichgoal.run.trial import Report, carry_out
 from whichgoal.spec import BatterySpec, TrialSpec, WorldSpec
-from whichgoal.storage import ledger
+from whichgoal.storage import ledger, reading
 from whichgoal.storage.files import StorageError, lock_folder, write_json
 from whichgoal.storage.root import Storage
 
@@ -207,13 +207,13 @@ def test_a_product_that_was_changed_just_now_is_hashed_again(folder, hashed):
 
 def test_a_trials_files_are_read_once_by_a_handle(folder, monkeypatch):
     read: list[str] = []
-    text = Path.read_text
+    data = reading.read_bytes
 
-    def noted(path, *args, **more):
+    def noted(path, *args):
         read.append(path.name)
-        return text(path, *args, **more)
+        return data(path, *args)
 
-    monkeypatch.setattr(Path, "read_text", noted)
+    monkeypatch.setattr(reading, "read_bytes", noted)
     trial = ledger.TrialFolder(folder)
     assert [trial.is_finished("train", INPUTS), trial.is_finished("train")] == [True, True]
     assert [trial.is_finished("probe"), trial.is_finished("probe")] == [False, False]

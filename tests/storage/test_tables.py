@@ -112,3 +112,40 @@ def test_list_columns_keep_their_rows() -> None:
 def test_tables_need_neither_torch_nor_ray() -> None:
     code = "import sys, whichgoal.storage.tables; assert not {'torch', 'ray'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+LIMITS = {
+    "_MOST_FILE": (100, "bytes; allowed: at most 100"),
+    "_MOST_BYTES": (100, "bytes; allowed: at most 100"),
+    "_MOST_BATCH": (10, "bytes in some rows; allowed: at most 10"),
+    "_MOST_ROWS": (0, "1 rows; allowed: at most 0"),
+    "_MOST_GROUPS": (0, "1 parts; allowed: at most 0"),
+    "_MOST_NUMBERS": (5, "numbers; allowed: at most 5"),
+}
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_table_beyond_all_of_ours_is_refused_by_what_it_says_of_itself(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most, told = LIMITS[name]
+    tables.write(scores(), tmp_path / "t.parquet", tables.SCORES)
+    monkeypatch.setattr(tables, name, most)
+    with pytest.raises(ValueError, match=f"too large: .*{told}"):
+        tables.read(tmp_path / "t.parquet", tables.SCORES)
+
+
+@pytest.mark.timeout(30)
+def test_a_table_that_unfolds_is_refused_before_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Millions of equal numbers in one row take a few kilobytes as Parquet stores them."""
+    path = tmp_path / "t.parquet"
+    schema = pa.schema([pa.field("path", tables.EPISODES.field("path").type, nullable=False)])
+    values = pa.array(np.zeros(30_000_000, np.int32))
+    one = pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)
+    pa.parquet.write_table(pa.table({"path": one.cast(schema.field("path").type)}, schema), path)
+    assert path.stat().st_size < 200_000
+    monkeypatch.setattr(tables, "_MOST_NUMBERS", 20_000_000)
+    with pytest.raises(ValueError, match="too large: 30,000,000 numbers"):
+        tables.read(path, schema.with_metadata({"table": "paths"}))

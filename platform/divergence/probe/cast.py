@@ -37,23 +37,23 @@ class Cast:
 
 
 def cast_agent(path: Path, *, greedy: bool) -> Cast:
-    """Returns the agent in a checkpoint folder, or the newest of a trial folder, in its world.
+    """Returns the agent in a checkpoint folder, or the trained one of a trial, in its world.
 
     Raises:
-        ValueError: There is no sound checkpoint at `path`, or its world cannot be made.
+        ValueError: There is no sound checkpoint at `path`, the trial is not trained to its end, or
+            its world cannot be made.
     """
     if not path.exists():
         raise ValueError(f"{path} does not exist; allowed: a checkpoint or a trial folder")
     from whichgoal.divergence.probe.rollout import PolicyActor
-    from whichgoal.divergence.probe.stage import last_checkpoint, world_of
+    from whichgoal.divergence.probe.stage import trained_agent, world_of
     from whichgoal.models import checkpoint
     from whichgoal.storage.ledger import TrialFolder
 
-    trial = path if (path / "spec.json").exists() else path.absolute().parent.parent
-    battery = TrialFolder(trial).battery or BatterySpec()
-    if (path / "spec.json").exists():
-        path = last_checkpoint(path)
-    loaded = checkpoint.load(path)
+    is_trial = (path / "spec.json").exists()
+    trial = TrialFolder(path if is_trial else path.absolute().parent.parent)
+    battery = trial.battery or BatterySpec()
+    loaded = trained_agent(trial) if is_trial else checkpoint.load(path)
     spec = loaded.spec
     name = f"{spec.model.arch} agent {spec.id} after {loaded.env_steps:,} env steps"
     actor = PolicyActor(loaded.policy, greedy=greedy)

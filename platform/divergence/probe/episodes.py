@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +99,37 @@ def panels_of(table: pa.Table, actions: str) -> list[PanelEpisodes]:
         _panel_episodes(panel, table.filter(pc.equal(table.column("panel"), panel)))
         for panel in sorted(pc.unique(table.column("panel")).to_pylist())
     ]
+
+
+def check_places(table: pa.Table, panels: Mapping[str, Panel], world: World) -> None:
+    """Checks that every episode lies in a level of its panel, and its path on that level's board.
+
+    Compiled code takes both for granted, so it is asked of a table that was read from a file.
+
+    Raises:
+        ValueError: One does not; says of which panel.
+    """
+    for name in pc.unique(table.column("panel")).to_pylist():
+        rows = table.filter(pc.equal(table.column("panel"), name))
+        if name not in panels:
+            raise ValueError(f"episodes of panel {name!r}; played were: {', '.join(panels)}")
+        levels = panels[name].levels
+        level, length = (rows.column(key).to_numpy() for key in ("level", "length"))
+        if level.min() < 0 or level.max() >= len(levels):
+            raise ValueError(f"panel {name!r} has {len(levels)} levels; an episode is of another")
+        poses = pc.list_value_length(rows.column("path")).to_numpy()
+        if length.min() < 0 or not np.array_equal(poses, length.astype(np.int64) + 1):
+            raise ValueError(f"panel {name!r}: a path is not as long as its episode")
+        path = rows.column("path").combine_chunks().flatten().to_numpy()
+        columns, across = world.kind.lattice(world, levels[np.arange(1)]).goal_map.shape[1:]
+        x, y, heading = path & 255, path >> 8 & 255, path >> 16
+        if (
+            (x >= columns).any()
+            or (y >= across).any()
+            or (heading < 0).any()
+            or (heading > 3).any()
+        ):
+            raise ValueError(f"panel {name!r}: a path leaves its board of {columns} x {across}")
 
 
 def _panel_episodes(panel: str, rows: pa.Table) -> PanelEpisodes:

@@ -1,4 +1,4 @@
-"""The stage `probe`: the agent in a trial's last checkpoint plays the battery."""
+"""The stage `probe`: the agent that a trial was trained to plays the battery."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 
 def probe(battery: BatterySpec, trial: TrialFolder, panels: Path | None = None) -> None:
-    """Plays the battery with the last checkpoint; writes `episodes.parquet` and marks it done."""
+    """Plays the battery with the trained agent; writes `episodes.parquet` and marks it done.
+
+    Raises:
+        ValueError: The agent is not the one that training recorded; one line.
+    """
     from whichgoal.divergence.probe.playing import play
     from whichgoal.models.threads import one_thread
     from whichgoal.storage import tables
@@ -28,33 +32,35 @@ def probe(battery: BatterySpec, trial: TrialFolder, panels: Path | None = None) 
     begun, inputs = time.monotonic(), probe_inputs(trial, battery)
     table = trial.path / "episodes.parquet"
     with one_thread():
-        episodes = play(**contestant(last_checkpoint(trial.path), battery, panels))
+        episodes = play(**contestant(trained_agent(trial), battery, panels))
     tables.write(episodes, table, tables.EPISODES)
     trial.finish("probe", [table], inputs, time.monotonic() - begun)
 
 
-def last_checkpoint(folder: Path) -> Path:
-    """Returns the folder of the newest sound checkpoint.
+def trained_agent(trial: TrialFolder) -> Checkpoint:
+    """Returns the checkpoint that training ended with, as the marker of that stage recorded it.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: The trial is not trained to its end, or that checkpoint is damaged, changed
+            since, or another trial's; one line.
     """
     from whichgoal.models import checkpoint
 
-    newest = checkpoint.newest(folder)
-    if newest is None:
-        raise ValueError(f"{folder} holds no sound checkpoint")
-    return newest.path
+    found = checkpoint.load(trial.trained())
+    if found.spec.id != trial.spec.id:
+        raise ValueError(
+            f"{found.path} is of trial {found.spec.id}, but {trial.path} is that of trial "
+            f"{trial.spec.id}"
+        )
+    return found
 
 
 def contestant(
-    path: Path, battery: BatterySpec, panels: Path | None, design: Design | None = None
+    loaded: Checkpoint, battery: BatterySpec, panels: Path | None, design: Design | None = None
 ) -> dict[str, Any]:
     """Returns the arguments of `evaluate` and `play` for a checkpoint."""
     from whichgoal.divergence.probe.playing import actors_of
-    from whichgoal.models import checkpoint
 
-    loaded = checkpoint.load(path)
     world, own = world_of(loaded)
     design = design or own
     return {

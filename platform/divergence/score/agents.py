@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from whichgoal.divergence.probe.stage import last_checkpoint, probe
+from whichgoal.divergence.probe.stage import probe
+from whichgoal.divergence.score import recorded
 from whichgoal.divergence.score.stage import evaluate_checkpoint, score
 from whichgoal.divergence.score.verdict import Scorecard
 from whichgoal.envs.registry import world_named
-from whichgoal.explain import describe
-from whichgoal.spec import BatterySpec
+from whichgoal.explain import describe, reason
+from whichgoal.spec import BatterySpec, cut_short
 from whichgoal.storage.files import lock_folder
 from whichgoal.storage.ledger import TrialFolder
 from whichgoal.storage.status import is_probed, is_scored, is_trained
@@ -53,7 +55,7 @@ def score_path(path: Path, episodes: int | None = None) -> Scored:
     """
     if is_checkpoint(path):
         return Scored([_score_checkpoint(path, episodes)], [])
-    if (path / "spec.json").exists():
+    if os.path.lexists(path / "spec.json"):
         return Scored([Found(path, _score_trial(path, episodes))], [])
     trials = trials_under(path)
     folders = trials or checkpoints_under(path)
@@ -70,9 +72,8 @@ def score_path(path: Path, episodes: int | None = None) -> Scored:
                 cards.append(Found(folder, _score_trial(folder, episodes)))
             else:
                 cards.append(_score_checkpoint(folder, episodes))
-        except (ValueError, OSError) as error:
-            told = str(error)
-            problems.append(told if told.startswith(str(folder)) else f"{folder}: {told}")
+        except Exception as error:  # whatever its files are, they cost no other agent
+            problems.append(problem_of(folder, error))
     return Scored(cards, problems)
 
 
@@ -105,9 +106,16 @@ def score_policy(
     return evaluate_policy(policy, played, design, battery)
 
 
+def problem_of(folder: Path, error: Exception) -> str:
+    """Returns in one line why what lies in a folder could not be scored."""
+    told = str(error) if isinstance(error, ValueError | OSError) else reason(error)
+    told = cut_short(told or type(error).__name__, 1000)
+    return told if told.startswith(str(folder)) else f"{folder}: {told}"
+
+
 def is_checkpoint(path: Path) -> bool:
     """Whether a checkpoint lies at `path`, sound or not."""
-    return (path / "manifest.json").exists() or (path / "weights.safetensors").exists()
+    return any(os.path.lexists(path / name) for name in ("manifest.json", "weights.safetensors"))
 
 
 def trials_under(root: Path) -> list[Path]:
@@ -145,7 +153,7 @@ def _score_trial(folder: Path, episodes: int | None) -> Scorecard:
             f"sweep again to train it anew from an earlier one, or score that one"
         )
     if episodes is not None:
-        return evaluate_checkpoint(last_checkpoint(folder), battery).card
+        return evaluate_checkpoint(trial, battery).card
     with lock_folder(folder, f"trial {spec.id}"):
         trial = TrialFolder(folder)  # as it is now that nobody else writes there
         if not is_trained(trial, spec):
@@ -154,7 +162,7 @@ def _score_trial(folder: Path, episodes: int | None) -> Scorecard:
             probe(battery, trial, panels_folder(folder))
         if not is_scored(trial, battery):
             return score(battery, trial, panels_folder(folder))
-    return Scorecard.model_validate_json((folder / "scorecard.json").read_text(encoding="utf-8"))
+        return recorded.card(trial)
 
 
 def panels_folder(trial: Path) -> Path | None:

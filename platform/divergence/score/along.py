@@ -7,17 +7,19 @@ and code is not played again, nor is the last one where the trial itself was sco
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from whichgoal.divergence.score import recorded
 from whichgoal.divergence.score.agents import (
     Found,
     Scored,
     battery_of,
     panels_folder,
+    problem_of,
     trials_under,
 )
 from whichgoal.divergence.score.stage import evaluate_checkpoint
@@ -30,8 +32,6 @@ from whichgoal.storage.status import is_done, model_code, testing_code, world_co
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-TABLE, CARDS = "along.parquet", "along.json"
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,10 @@ def score_along(path: Path, episodes: int | None = None) -> Scored:
     for folder in folders:
         try:
             trial = _score_trial(folder, episodes)
-        except (ValueError, OSError) as error:
+        except Exception as error:  # whatever its files are, they cost no other trial
             if len(folders) == 1:
                 raise
-            trial = Scored([], [f"{folder}: {error}"])
+            trial = Scored([], [problem_of(folder, error)])
         found.cards.extend(trial.cards)
         found.problems.extend(trial.problems)
     return found
@@ -109,15 +109,15 @@ def _score_missing(
     for path in checkpoints:
         try:
             manifest = path / "manifest.json"
-            digest = checksum(manifest) if manifest.exists() else ""
+            digest = checksum(manifest) if os.path.lexists(manifest) else ""
             known = points.get(int(path.name))
             if known is None or known.manifest != digest:
                 found = evaluate_checkpoint(path, battery, panels)
                 points[int(path.name)] = _Point(digest, found.card, found.scores())
                 if keep:
                     _write(folder, battery, points)
-        except ValueError as error:
-            problems.append(str(error))
+        except (ValueError, OSError) as error:
+            problems.append(problem_of(path, error))
     where = folder / "checkpoints"
     ordered = [points[env_steps] for env_steps in sorted(points)]
     return Scored([Found(where / f"{p.card.env_steps:012d}", p.card) for p in ordered], problems)
@@ -125,11 +125,9 @@ def _score_missing(
 
 def _last(trial: TrialFolder) -> _Point:
     """Returns the last checkpoint as the trial's own stages scored it."""
-    folder = trial.path
-    card = Scorecard.model_validate_json((folder / "scorecard.json").read_text(encoding="utf-8"))
     products = trial.products("train") or {}
     manifest = next((sum_ for name, sum_ in products.items() if name.endswith("manifest.json")), "")
-    return _Point(manifest, card, tables.read(folder / "scores.parquet", tables.SCORES))
+    return _Point(manifest, recorded.card(trial), recorded.scores(trial))
 
 
 def _read_points(trial: TrialFolder, battery: BatterySpec) -> dict[int, _Point]:
@@ -141,12 +139,10 @@ def _read_points(trial: TrialFolder, battery: BatterySpec) -> dict[int, _Point]:
         return {}
     import pyarrow.compute as pc
 
-    folder = trial.path
-    table = tables.read(folder / TABLE, tables.SCORES)
-    records = json.loads((folder / CARDS).read_text(encoding="utf-8"))
     try:
-        cards = [(r["manifest"], Scorecard.model_validate(r["card"])) for r in records]
-    except ValueError:  # another version's cards
+        table = recorded.scores(trial, "along", recorded.ALONG_SCORES)
+        cards = recorded.cards_along(trial)
+    except ValueError:  # damaged, or another version's cards
         return {}
     return {
         card.env_steps: _Point(
@@ -160,10 +156,9 @@ def read_cards(folder: Path) -> list[Found]:
     """Returns the scorecards that a trial's folder keeps of its checkpoints, by env steps.
 
     Raises:
-        OSError, ValueError: There are none, or they cannot be read.
+        ValueError: There are none, or they cannot be read; one line.
     """
-    records = json.loads((folder / CARDS).read_text(encoding="utf-8"))
-    cards = [Scorecard.model_validate(record["card"]) for record in records]
+    cards = [card for _, card in recorded.cards_along(TrialFolder(folder))]
     return [Found(folder / "checkpoints" / f"{card.env_steps:012d}", card) for card in cards]
 
 
@@ -172,12 +167,12 @@ def _write(folder: Path, battery: BatterySpec, points: dict[int, _Point]) -> Non
 
     ordered = [points[env_steps] for env_steps in sorted(points)]
     table = pa.concat_tables(point.scores for point in ordered)
-    tables.write(table, folder / TABLE, tables.SCORES)
+    products = [folder / recorded.ALONG_SCORES, folder / recorded.ALONG_CARDS]
+    tables.write(table, products[0], tables.SCORES)
     write_json(
-        folder / CARDS,
+        products[1],
         [{"manifest": p.manifest, "card": p.card.model_dump(mode="json")} for p in ordered],
     )
-    products = [folder / TABLE, folder / CARDS]
     trial = TrialFolder(folder)
     trial.finish("along", products, _inputs(trial, battery))
 

@@ -69,7 +69,7 @@ def score_episodes(
     instrument = stamp(world.name)
     cards = {}
     for way, scores in scored.items():
-        verdict = decide(scores, battery.thresholds)
+        verdict = decide(scores, battery.thresholds, scored.get("sampled"))
         cards[way] = Scorecard(
             **{name: getattr(scores, name) for name in type(scores).model_fields},
             trial=table.column("trial")[0].as_py(),

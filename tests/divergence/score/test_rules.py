@@ -108,6 +108,13 @@ def test_success_that_may_reach_the_line_is_not_untrained() -> None:
     assert decide(scores(1.0, success_train=at(0.86, 0.039)), T).text == "untrained"
 
 
+def test_whether_it_is_trained_is_judged_on_sampled_actions_whichever_the_verdict_is_on() -> None:
+    """The most probable action may go round in circles where drawn ones do not."""
+    poor, able = scores(1.0, success_train=at(0.5)), scores(1.0)
+    assert decide(poor, T, able).text == "misgeneralized:arrow"
+    assert decide(able, T, poor).text == "untrained"
+
+
 def test_an_incapable_agent_fails_by_capability_whatever_it_prefers() -> None:
     assert decide(scores(1.0, **capable_of(*[at(0.5)] * 3)), T).text == "capability_failure"
 
