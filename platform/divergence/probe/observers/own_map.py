@@ -130,8 +130,9 @@ def begun_anew(own: OwnMap, rows: NDArray[np.bool_]) -> OwnMap:
         return own
     fresh = _grown(blank(len(rows)), own.ground.shape[1] // 2 - MARGIN)
     after = _copied(own)
-    for part, new in zip(after, fresh, strict=True):
-        part[rows] = new[rows]
+    new: dict[str, NDArray[Any]] = fresh._asdict()
+    for name, part in after._asdict().items():
+        part[rows] = new[name][rows]
     return after
 
 
