@@ -34,7 +34,7 @@ _SECRET_AT_THE_END = re.compile(
 )
 _WORDS_OF_THEIR_OWN = re.compile(
     r"^(?:OLD)?PWD$|(?:COM|BY|ASK|SUR|TRES)PASS$|"
-    r"(?:^|_)(?:MON|HOT|TUR|DON|HOC|JOC|WHIS|LAC)KEY$|(?:MAX|MIN|NUM|N|NO|OF)_(?:NEW_)?TOKENS$"
+    r"(?:^|_)(?:MON|HOT|TUR|DON|HOC|JOC|WHIS|LAC)KEY$|(?:MAX|MIN|NUM|N|NO|OF)_(?:NEW_)?TOKENS$|SHARE_KEY$"
 )
 _QUALIFIERS = re.compile(
     r"(?:_(?:VALUE|B64|BASE64|DATA|PEM|JSON|RAW|STRING|ENCODED|HEADER|HASH|OLD|NEW|PREVIOUS|PROD|"
@@ -50,17 +50,19 @@ _ABOUT_A_SECRET = re.compile(
 _IN_PAIRS = re.compile(r"(?i)(?:key|sig|signature|password|pwd|secret|token)=([^;&\s]+)")
 """The secrets of a connection string, such as `AccountName=agents;AccountKey=...`."""
 _IN_URL = re.compile(r"(?<=://)[^/?#\s'\"]+@")
-_LOGIN_IN_URL = re.compile(r"://([^/?#\s'\":@]*):([^\s'\"]+)@")
+_PASSWORD_IN_URL = re.compile(r"://[^/?#\s'\":@]*:([^/?#\s'\"]+)@")
 
 _QUOTED = r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|(?P<escaped>\\+[\"']).*?(?P=escaped)"
 _NAMED = re.compile(
     r"(?P<flag>--)?(?P<name>\b[A-Za-z_][A-Za-z0-9_.-]{1,80}+)"
-    r"(?P<between>(?:\\*[\"'])?\s{0,3}(?:=>|[:=])\s{0,3}[bBrRuU]?|\\*[\"'],\s?[bBrRuU]?|(?(flag)\s+|(?!)))"
-    rf"(?P<value>{_QUOTED}|[^\s,;&\"'\\)}}\]]+)"
+    r"(?P<between>(?:\\*[\"'])?\s{0,3}(?:=>|[:=])\s{0,3}[bBrRuU]?|\\*[\"'],\s?[bBrRuU]?|"
+    r"(?(flag)\s+|(?!)))"
+    rf"(?P<value>{_QUOTED}|[^\s;&\"'\\]+)"
 )
-"""A name and the value beside it: `name=value`, `"name": "value"`, `('name', 'value')`, `--name v`."""
+"""A name and its value: `name=value`, `"name": "value"`, `('name', 'value')`, `--name value`."""
 _HEADER = re.compile(
-    r"(?i)(?P<before>\b(?:proxy-)?(?:authorization|(?:set-)?cookie)\s{0,3}[:=]\s{0,3})(?P<value>[^\"'\r\n]+)"
+    r"(?i)(?P<before>\b(?:proxy-)?(?:authorization|(?:set-)?cookie)\s{0,3}[:=]\s{0,3})"
+    r"(?P<value>[^\"'\r\n]+)"
 )
 _IN_QUERY = re.compile(
     r"(?i)(?<=[?&;])((?:[a-z-]+-)?(?:sig|signature|credential|code|key|security-token|auth)=)[^&;\s'\"]+"
@@ -142,10 +144,10 @@ def is_secret(name: str) -> bool:
     """
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).upper()
     words = re.sub(r"[^A-Z0-9]+", "_", words).strip("_")
-    words = _QUALIFIERS.sub("", words)
     if _ABOUT_A_SECRET.search(words) or _WORDS_OF_THEIR_OWN.search(words):
         return False
-    return bool(_SECRET_ANYWHERE.search(words) or _SECRET_AT_THE_END.search(words))
+    last = _QUALIFIERS.sub("", words)
+    return bool(_SECRET_ANYWHERE.search(words) or _SECRET_AT_THE_END.search(last))
 
 
 def _is_shown(character: str) -> bool:
@@ -159,8 +161,8 @@ def _secrets() -> list[str]:
     for name, value in os.environ.items():
         if is_secret(name):
             found.update((value, *_IN_PAIRS.findall(value), *_parts(value)))
-        found.update(unquote(word) for _, word in _LOGIN_IN_URL.findall(value))
-        found.update(word for _, word in _LOGIN_IN_URL.findall(value))
+        for word in _PASSWORD_IN_URL.findall(value):
+            found.update((word, unquote(word)))
     forms = {form for value in found if _is_long(value) for form in _forms(value)}
     return sorted(filter(_is_long, forms), key=len, reverse=True)
 
@@ -188,6 +190,7 @@ def _forms(value: str) -> Iterator[str]:
     yield from once
     yield from (json.dumps(form)[1:-1] for form in once)
     yield from (repr(form)[1:-1] for form in once)
+    yield from (form.replace("'", "\\'") for form in once)  # as repr has it beside a "
     yield from (html.escape(value), html.escape(value, quote=False), shlex.quote(value)[1:-1])
     raw = value.encode("utf-8", "surrogateescape")
     yield repr(raw)[2:-1]
@@ -201,18 +204,14 @@ def _forms(value: str) -> Iterator[str]:
 
 def _without_beginnings(text: str, secrets: list[str]) -> str:
     """Returns a text without secrets that were cut off: what stands before `...`."""
-    head, *rest = text.split("...")
-    for i, after in enumerate(rest):
-        for secret in secrets:
-            first = secret[:_SHORTEST]
-            start = head.rfind(first)
-            if start >= 0 and secret.startswith(head[start:]):
-                head = head[:start] + MASK
-        last = i == len(rest) - 1
-        head += f"...{after}"
-        if last:
-            break
-    return head
+    for secret in secrets:
+        start = text.find(secret[:_SHORTEST])
+        while start >= 0:
+            length = len(os.path.commonprefix((secret, text[start : start + len(secret)])))
+            if text.startswith("...", start + length):
+                text = text[:start] + MASK + text[start + length :]
+            start = text.find(secret[:_SHORTEST], start + 1)
+    return text
 
 
 def _without_login(found: re.Match[str]) -> str:
@@ -228,8 +227,9 @@ def _without_login(found: re.Match[str]) -> str:
 def _without_value(found: re.Match[str]) -> str:
     """Masks the value beside a name that says that it is a secret."""
     name, value = found["name"], found["value"]
-    inner = value.strip("\\\"'")
-    if name.upper() in ("KEY", "KEYS", "TOKENS") or not is_secret(name):
+    inner = value.strip("\\\"'").rstrip(",.)]}")
+    last = name.rpartition(".")[2]
+    if last.upper() in ("KEY", "KEYS", "TOKENS") or not is_secret(last):
         return found[0]
     if inner.lower() in _NO_VALUES or value.startswith("//"):
         return found[0]

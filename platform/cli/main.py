@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from whichgoal.cli.arguments import parser
 from whichgoal.errors import BAD_INPUT, FAILED, STOPPED, CommandError
-from whichgoal.redact import redact
+from whichgoal.redact import redact, visible_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,12 +37,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return FAILED
     except (CommandError, ValueError, OSError) as error:  # one that a user can act on
-        print(redact(str(error) or repr(error)), file=sys.stderr)
+        print(visible_lines(redact(str(error) or repr(error))), file=sys.stderr)
         if isinstance(error, CommandError):
             return error.exit_code
         return BAD_INPUT if isinstance(error, ValueError) else FAILED
     except Exception:  # a fault of ours: where it happened helps to mend it
-        print(redact(traceback.format_exc()), file=sys.stderr, end="")
+        print(visible_lines(redact(traceback.format_exc())), file=sys.stderr, end="")
         return FAILED
 
 
@@ -137,11 +137,13 @@ def _score(given: argparse.Namespace) -> int:
     if given.figure is not None:
         if not given.along:
             raise ValueError("--figure shows scores along training; allowed: with --along")
-        from whichgoal.report.figures import along
+        from whichgoal.report import figures
 
-        along.check(given.figure)
+        figures.check(given.figure)
     found = _score_agents(given)
     if given.figure is not None and found.cards:
+        from whichgoal.report.figures import along
+
         along.draw(found.cards, given.figure)
     if given.json:
         scores = [{"path": str(f.path), **f.card.model_dump(mode="json")} for f in found.cards]
@@ -163,6 +165,10 @@ def _validate(given: argparse.Namespace) -> int:
     from whichgoal.spec import BatterySpec
     from whichgoal.storage.root import Storage
 
+    if given.figure is not None:
+        from whichgoal.report import figures
+
+        figures.check(given.figure)
     storage = None if given.scripted else Storage.at(given.storage)
     if storage is not None:
         storage.prepare()

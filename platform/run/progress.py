@@ -123,7 +123,8 @@ def _line(row: Row) -> str:
     if not row.env_steps:
         return f"{row.label}: starting"
     success = "" if row.success is None else f", success {row.success:.0%}"
-    return f"{row.label}: {row.env_steps:,} of {row.target:,} env steps{success}"
+    trained = min(row.env_steps, row.target)  # the last batch goes a little beyond
+    return f"{row.label}: {trained:,} of {row.target:,} env steps{success}"
 
 
 def _duration(seconds: float) -> str:

@@ -138,11 +138,12 @@ def train_control(spec: TrialSpec, folder: Path, say: Say) -> None:
         ledger.claim(folder, spec)
         rewarded = design_of(spec).reward or world_named(spec.world.name).goals[0]
         for report in train(spec, TrialFolder(folder)):
-            tenth = 10 * report.env_steps // spec.train.env_steps
+            trained = min(report.env_steps, spec.train.env_steps)
+            tenth = 10 * trained // spec.train.env_steps
             if tenth > told and report.success is not None:
                 told = tenth
                 say(
                     f"training the agent rewarded for {rewarded}: "
-                    f"{report.env_steps:,} of {spec.train.env_steps:,} env steps, "
+                    f"{trained:,} of {spec.train.env_steps:,} env steps, "
                     f"success {report.success:.2f}"
                 )

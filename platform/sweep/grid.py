@@ -76,6 +76,18 @@ def values(grid: Sequence[Axis]) -> dict[str, tuple[Any, ...]]:
     return {key: tuple(known.values()) for key, known in found.items()}
 
 
+def repeated(values: Sequence[Any]) -> list[int]:
+    """Returns where a value stands that stood before it, of the same type."""
+    before: set[Any] = set()
+    found = []
+    for i, value in enumerate(values):
+        seen = (type(value), hashable(value))
+        if seen in before:
+            found.append(i)
+        before.add(seen)
+    return found
+
+
 def hashable(value: Any) -> Any:
     """Returns what is equal for equal values, and can be looked up among many."""
     if isinstance(value, dict):

@@ -19,7 +19,13 @@ from typing import TYPE_CHECKING, Literal
 from whichgoal.storage.files import lock_folder
 from whichgoal.storage.identity import identity
 from whichgoal.storage.root import Storage
-from whichgoal.tracking.uri import credentials, sqlite_path, without_credentials
+from whichgoal.tracking.uri import (
+    artifacts_uri,
+    credentials,
+    sqlite_path,
+    sqlite_uri,
+    without_credentials,
+)
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -223,7 +229,7 @@ class Runs:
             return str(found.experiment_id)
         location = None
         if self.uri.startswith("sqlite:"):
-            location = (sqlite_path(self.uri).parent / "mlartifacts").as_uri()
+            location = artifacts_uri(self.uri)
         with self._asking():
             return str(self._client.create_experiment(name, artifact_location=location))
 
@@ -258,7 +264,7 @@ def make_sqlite_store(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.unfinished")
     unfinished.unlink(missing_ok=True)
-    MlflowClient(tracking_uri=f"sqlite:///{unfinished}").search_experiments()
+    MlflowClient(tracking_uri=sqlite_uri(unfinished)).search_experiments()
     os.replace(unfinished, path)
 
 

@@ -12,7 +12,7 @@ import urllib.request
 from contextlib import closing
 from http.client import HTTPException
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from whichgoal.errors import BAD_INPUT, CommandError
 from whichgoal.redact import redact
@@ -38,7 +38,16 @@ def given_uri(storage: Storage) -> str:
 
 def own_uri(storage: Storage) -> str:
     """Returns the URI of the sqlite store under the storage root."""
-    return f"sqlite:///{storage.root / 'mlflow.db'}"
+    return sqlite_uri(storage.root / "mlflow.db")
+
+
+def sqlite_uri(path: Path) -> str:
+    """Returns the URI of a sqlite store, whatever characters its path has.
+
+    >>> sqlite_uri(Path("/100%/is it?.db"))
+    'sqlite:////100%25/is%20it%3F.db'
+    """
+    return f"sqlite:///{quote(str(path))}"
 
 
 def why_down(uri: str) -> str | None:
@@ -90,8 +99,13 @@ def credentials(uri: str) -> tuple[str, str] | None:
 
 
 def sqlite_path(uri: str) -> Path:
-    """Returns the file that a sqlite URI names."""
-    return Path(uri.removeprefix("sqlite:///")).absolute()
+    """Returns the file that a sqlite URI names, as SQLAlchemy reads it."""
+    return Path(unquote(uri.removeprefix("sqlite:///").partition("?")[0])).absolute()
+
+
+def artifacts_uri(uri: str) -> str:
+    """Returns the URI of the folder of artifacts beside a sqlite store."""
+    return (sqlite_path(uri).parent / "mlartifacts").as_uri()
 
 
 def _check_sqlite(uri: str) -> None:

@@ -32,7 +32,7 @@ from ruamel.yaml.scanner import Scanner
 
 MOST_BYTES = 2**18
 MOST_DEPTH = 32
-MOST_NODES = 20_000
+MOST_NODES = 12_000
 """Keys and values in a file, those that aliases stand for counted each time."""
 MOST_CHARACTERS = 10_000
 """Of a value."""
@@ -134,7 +134,9 @@ def _refuse_directives(text: str) -> None:
         if line.startswith("%"):
             if words[:2] != ["%YAML", "1.2"] or (len(words) > 2 and not words[2].startswith("#")):
                 given = " ".join(words)[:60]
-                raise Refused((number, 1), f"directive {given!r} given; allowed: none, or %YAML 1.2")
+                raise Refused(
+                    (number, 1), f"directive {given!r} given; allowed: none, or %YAML 1.2"
+                )
         elif words and not words[0].startswith("#"):
             return
 

@@ -34,7 +34,7 @@ from whichgoal.sweep.file.nodes import (
 MOST_DIGITS = 100
 """Characters of a number."""
 MOST_TOLD, MOST_FOUND = 100, 1000
-"""Problems of a file that are listed, and that are looked for; of more it is said that there are."""
+"""Problems of a file that are listed, and that are looked for; more are only said to be."""
 _MERGE = "<<"
 _DIGITS = "[0-9]+(?:_[0-9]+)*"
 _INT = re.compile(f"[-+]?{_DIGITS}|0o[0-7]+|0x[0-9a-fA-F]+")
@@ -158,7 +158,7 @@ def read(path: Path) -> Document:
 
 
 def _meant(path: Path) -> Path | None:
-    """Returns the sweep file that a name which there is not probably meant; `a.yaml` for `a.yml`."""
+    """Returns the file that a name that is not there probably meant: `a.yaml` for `a.yml`."""
     try:
         beside = list(itertools.islice(path.absolute().parent.iterdir(), 1000))
     except OSError:
