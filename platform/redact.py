@@ -207,7 +207,8 @@ def _without_beginnings(text: str, secrets: list[str]) -> str:
     for secret in secrets:
         start = text.find(secret[:_SHORTEST])
         while start >= 0:
-            length = len(os.path.commonprefix((secret, text[start : start + len(secret)])))
+            pairs = enumerate(zip(secret, text[start : start + len(secret)], strict=False))
+            length = next((i for i, (a, b) in pairs if a != b), len(secret))
             if text.startswith("...", start + length):
                 text = text[:start] + MASK + text[start + length :]
             start = text.find(secret[:_SHORTEST], start + 1)

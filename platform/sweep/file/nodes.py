@@ -28,7 +28,7 @@ from ruamel.yaml.events import (
     SequenceEndEvent,
     SequenceStartEvent,
 )
-from ruamel.yaml.scanner import Scanner
+from ruamel.yaml.scanner import Scanner, ScannerError
 
 MOST_BYTES = 2**18
 MOST_DEPTH = 32
@@ -171,6 +171,17 @@ class _Scanner(Scanner):
         if self.reader.peek() in f"{_BREAKS}#":
             return super().scan_plain_spaces(indent, start_mark)
         return [white]
+
+    def scan_block_scalar_indicators(self, start_mark: Any) -> tuple[bool | None, int | None]:
+        given = ""
+        while self.reader.peek() in "+-123456789":
+            given += self.reader.peek()
+            self.reader.forward()
+        if not re.fullmatch("[+-]?[1-9]?|[1-9][+-]", given):
+            told = f"found {given[:9]!r} after the sign of a block"
+            raise ScannerError(None, None, told, start_mark)
+        chomping = {"+": True, "-": False}.get(given.strip("123456789"))
+        return chomping, int(given.strip("+-") or 0) or None
 
     def scan_block_scalar_ignored_line(self, start_mark: Any) -> Any:
         self.reader.forward(self._white())
