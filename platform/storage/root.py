@@ -108,7 +108,8 @@ def _checked(folder: Path) -> Path:
         raise StorageError(f"storage {str(folder)!r} given; allowed: a name in UTF-8") from None
     there = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), None)
     if there is not None and not there.is_dir():
-        raise StorageError(f"storage {folder} given, and {there} is no folder; allowed: a folder")
+        told = f"{there} is no folder; allowed: a folder, there or to be made"
+        raise StorageError(f"storage {folder} cannot be written to: {told}")
     return folder
 
 

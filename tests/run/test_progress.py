@@ -55,7 +55,9 @@ def test_the_headline_counts_trials():
         "1/3 trials done, 1 running, 1 waiting, 100 env steps/s, 15 s left, 4 s so far"
     )
     assert shown.lines() == ["arrow 1.0, seed 0: 500 of 1,000 env steps, success 25%"]
-    shown.update("a", report(1000, "done"))
+    shown.update("a", report(1024))  # the last batch goes beyond
+    assert shown.lines() == ["arrow 1.0, seed 0: 1,000 of 1,000 env steps, success 25%"]
+    shown.update("a", report(1024, "done"))
     shown.fail("b")
     assert shown.headline().startswith("2/3 trials done, 0 running, 0 waiting, 1 failed")
 
