@@ -2,43 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import html
-import json
 import os
-import shlex
 import time
-from collections.abc import Callable
-from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from planted import SECRET_PARTS, TEXTS, VARIABLES
+from planted import FORMS, SECRET_PARTS, TEXTS, VARIABLES
 
 from whichgoal.redact import MASK, is_secret, redact, visible, visible_lines
-
-FORMS: dict[str, Callable[[str], str]] = {
-    "plain": str,
-    "repr": lambda s: repr(s)[1:-1],
-    "repr of a dict": lambda s: str({"x": s}),
-    "JSON": lambda s: json.dumps({"x": s}),
-    "JSON with its letters": lambda s: json.dumps([s], ensure_ascii=False),
-    "JSON in JSON": lambda s: json.dumps(json.dumps([s])),
-    "repr of JSON": lambda s: repr(json.dumps([s])),
-    "bytes": lambda s: repr(s.encode()),
-    "quoted": lambda s: quote(s, safe=""),
-    "quoted path": quote,
-    "quoted form": quote_plus,
-    "HTML": html.escape,
-    "shell": shlex.quote,
-    "hex": lambda s: s.encode().hex(),
-    "base64": lambda s: base64.b64encode(s.encode()).decode(),
-    "base64 of a login": lambda s: base64.b64encode(f"ann:{s}".encode()).decode(),
-    "base64 of a longer login": lambda s: base64.b64encode(f"anna:{s}".encode()).decode(),
-    "base64 for URLs": lambda s: base64.urlsafe_b64encode(f"bob:{s}".encode()).decode(),
-    "on one line": lambda s: " ".join(s.split()),
-}
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from whichgoal.storage.root import Storage
 from whichgoal.tracking.uri import (
     artifacts_uri,
     credentials,
+    leaving_no_other_folder,
     sqlite_path,
     sqlite_uri,
     without_credentials,
@@ -84,7 +85,10 @@ class Runs:
         self._sweep, self._asking = sweep, asking
         self.storage_id = identity(storage)
         self.uri = without_credentials(uri)
-        with lock_folder(storage.root / "mlartifacts", "the MLflow store", wait_s=60):
+        with (
+            lock_folder(storage.root / "mlartifacts", "the MLflow store", wait_s=60),
+            leaving_no_other_folder(self.uri),
+        ):
             # Several processes that open a new sqlite store at once break it.
             if self.uri.startswith("sqlite:"):
                 make_sqlite_store(sqlite_path(self.uri))
@@ -264,7 +268,8 @@ def make_sqlite_store(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.unfinished")
     unfinished.unlink(missing_ok=True)
-    MlflowClient(tracking_uri=sqlite_uri(unfinished)).search_experiments()
+    with leaving_no_other_folder(sqlite_uri(unfinished)):
+        MlflowClient(tracking_uri=sqlite_uri(unfinished)).search_experiments()
     os.replace(unfinished, path)
 
 

@@ -135,6 +135,7 @@ def test_a_uri_that_a_person_wrote_is_read_as_sqlalchemy_reads_it():
     assert sqlite_path("sqlite:///here.db") == Path("here.db").absolute()
 
 
+@pytest.mark.slow
 def test_mlflow_works_in_a_folder_of_any_characters(tmp_path):
     storage = Storage.at(tmp_path / STRANGE)
     storage.prepare()
