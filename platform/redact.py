@@ -190,7 +190,7 @@ def _forms(value: str) -> Iterator[str]:
     yield from once
     yield from (json.dumps(form)[1:-1] for form in once)
     yield from (repr(form)[1:-1] for form in once)
-    yield from (form.replace("'", "\\'") for form in once)  # as repr has it beside a "
+    yield from (repr(f"\"'{form}")[4:-1] for form in (value, *once))  # as beside both quotes
     yield from (html.escape(value), html.escape(value, quote=False), shlex.quote(value)[1:-1])
     raw = value.encode("utf-8", "surrogateescape")
     yield repr(raw)[2:-1]

@@ -37,13 +37,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return FAILED
     except (CommandError, ValueError, OSError) as error:  # one that a user can act on
-        print(visible_lines(redact(str(error) or repr(error))), file=sys.stderr)
+        _tell(str(error) or repr(error))
         if isinstance(error, CommandError):
             return error.exit_code
         return BAD_INPUT if isinstance(error, ValueError) else FAILED
     except Exception:  # a fault of ours: where it happened helps to mend it
-        print(visible_lines(redact(traceback.format_exc())), file=sys.stderr, end="")
+        _tell(traceback.format_exc().rstrip("\n"))
         return FAILED
+
+
+def _tell(text: str) -> None:
+    """Prints what no table is, without secrets, on standard error."""
+    print(visible_lines(redact(text)), file=sys.stderr)
 
 
 def _console() -> Console:
@@ -75,7 +80,7 @@ def _plan(given: argparse.Namespace) -> int:
         pairs = zip(trials, kinds, strict=True)
         known = {kind for kind, speed in speeds.items() if speed.source != "nearest"}
         if wanted := [trial for trial, kind in pairs if kind not in known]:
-            measured = calibrate(wanted, lambda text: print(text, file=sys.stderr))
+            measured = calibrate(wanted, _tell)
             cost.keep_calibration(storage, measured)
             speeds = cost.speeds(kinds, storage)
     record["cost"] = cost.estimate(sweep, left, speeds, given.cpus or cores())
@@ -156,7 +161,7 @@ def _score(given: argparse.Namespace) -> int:
         if len(found.cards) == 1:
             print(found.cards[0].card.why)
     for problem in found.problems:
-        print(problem, file=sys.stderr)
+        _tell(problem)
     return FAILED if found.problems else 0
 
 
@@ -183,7 +188,7 @@ def _validate(given: argparse.Namespace) -> int:
     if given.json:
         print(json.dumps(found, indent=2))
     for fault in found["faults"]:
-        print(fault, file=sys.stderr)
+        _tell(fault)
     return FAILED if found["faults"] else 0
 
 
@@ -200,7 +205,7 @@ def _compare(given: argparse.Namespace) -> int:
         print(json.dumps({"sweeps": sweeps}, indent=2))
         for one in found:
             for line in one.sweep.notes():
-                print(line, file=sys.stderr)
+                _tell(line)
         return 0
     from whichgoal.report.tables.comparison import print_comparison
 

@@ -19,6 +19,7 @@ from whichgoal.divergence.validate import confusion
 from whichgoal.divergence.validate.confusion import Tested
 from whichgoal.envs.contract import World
 from whichgoal.envs.registry import WORLDS, world_named
+from whichgoal.redact import redact, visible_lines
 from whichgoal.report.figures.confusion import confusion_figure
 from whichgoal.report.tables.results import confusion_table, validation_table
 from whichgoal.run.trial import train
@@ -95,7 +96,7 @@ def report(
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(visible_lines(redact(line)), file=sys.stderr, flush=True)
 
 
 def controls(world: World) -> Iterator[tuple[str, str, TrialSpec]]:

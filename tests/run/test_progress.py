@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from whichgoal.run.progress import Board, Row, Screen
+from whichgoal.run.progress import Board, Row, Screen, say_plainly
 
 
 class Clock:
@@ -45,6 +45,13 @@ def test_time_left_is_not_known_before_there_is_a_speed():
     assert shown.left_s is None
     shown.update("a", report(100))
     assert shown.left_s is None
+
+
+def test_a_line_shows_no_secret_and_obeys_no_control_character(monkeypatch):
+    monkeypatch.setenv("GITHUB_PAT", "a-planted-secret")
+    text = io.StringIO()
+    say_plainly(Console(file=text), "it failed\x1b[2J: a-planted-secret [bold]\nsecond line")
+    assert text.getvalue() == "it failed\\x1b[2J: *** [bold]\nsecond line\n"
 
 
 def test_the_headline_counts_trials():
