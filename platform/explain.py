@@ -89,7 +89,7 @@ def mistake_of(error: ErrorDetails, model: type[BaseModel], *above: str) -> Mist
     if kind == "literal_error":
         options = re.findall(r"'([^']*)'", error["ctx"]["expected"])
         if options and isinstance(error["input"], str):
-            found = Mistake(where, key, f"{error['input']!r} given", about=about)
+            found = Mistake(where, key, f"{quote(error['input'])} given", about=about)
             return found.among(error["input"], options)
     return Mistake(
         where, key, f"{quote(error['input'])} given", _allowed(error, model), about=about

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from commands import done, ended, whichgoal
+from planted import FORMS, SECRET_PARTS, VARIABLES
 
 from whichgoal.divergence.score.agents import score_path
 from whichgoal.run.trial import carry_out
@@ -39,7 +40,8 @@ def ran(tmp_path_factory) -> Path:
     """The storage root of a trial that was trained and scored."""
     folder = tmp_path_factory.mktemp("safe")
     (folder / "tiny.yaml").write_text(SWEEP)
-    done("run", folder / "tiny.yaml", "--storage", folder / "runs")
+    printed = done("run", folder / "tiny.yaml", "--storage", folder / "runs", **VARIABLES)
+    (folder / "printed.txt").write_text(printed)
     return folder / "runs"
 
 
@@ -83,6 +85,18 @@ def put(path: Path, data: bytes) -> None:
     for record in [*trial.rglob("manifest.json"), *trial.glob("done/*.json")]:
         content = record.read_bytes()
         record.write_bytes(content.replace(before.encode(), ledger.checksum(path).encode()))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(280)
+def test_a_run_leaves_no_secret_of_its_environment_in_any_form(ran):
+    left = [path for path in ran.parent.rglob("*") if path.is_file()]
+    assert {"mlflow.db", "printed.txt", "spec.json", "scorecard.json"} <= {p.name for p in left}
+    secrets = {form(secret).strip("\"'[]") for secret in SECRET_PARTS for form in FORMS.values()}
+    hidden = [secret.encode() for secret in secrets if len(secret) >= 6] + [b"pl4nt", b"PLANTED"]
+    for path in left:
+        content = path.read_bytes()
+        assert [secret for secret in hidden if secret in content] == [], path
 
 
 @pytest.mark.slow

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 
 from whichgoal.cli.arguments import parser
 from whichgoal.errors import BAD_INPUT, FAILED, STOPPED, CommandError
-from whichgoal.redact import redact
-from whichgoal.storage.reading import visible
+from whichgoal.redact import redact, visible_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,18 +37,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return FAILED
     except (CommandError, ValueError, OSError) as error:  # one that a user can act on
-        _complain(redact(str(error) or repr(error)))
+        _tell(str(error) or repr(error))
         if isinstance(error, CommandError):
             return error.exit_code
         return BAD_INPUT if isinstance(error, ValueError) else FAILED
     except Exception:  # a fault of ours: where it happened helps to mend it
-        _complain(redact(traceback.format_exc().rstrip()))
+        _tell(traceback.format_exc().rstrip("\n"))
         return FAILED
 
 
-def _complain(text: str) -> None:
-    """Prints to standard error; what came from a file only shows there."""
-    print(visible(text), file=sys.stderr)
+def _tell(text: str) -> None:
+    """Prints what no table is, without secrets, on standard error."""
+    print(visible_lines(redact(text)), file=sys.stderr)
 
 
 def _console() -> Console:
@@ -81,13 +80,13 @@ def _plan(given: argparse.Namespace) -> int:
         pairs = zip(trials, kinds, strict=True)
         known = {kind for kind, speed in speeds.items() if speed.source != "nearest"}
         if wanted := [trial for trial, kind in pairs if kind not in known]:
-            measured = calibrate(wanted, lambda text: print(text, file=sys.stderr))
+            measured = calibrate(wanted, _tell)
             cost.keep_calibration(storage, measured)
             speeds = cost.speeds(kinds, storage)
     record["cost"] = cost.estimate(sweep, left, speeds, given.cpus or cores())
     for trial in record["trials"]:
         if "problem" in trial:
-            _complain(f"trial {trial['id']}: {trial['problem']}")
+            _tell(f"trial {trial['id']}: {trial['problem']}")
     power = None
     if given.power:
         import numpy as np
@@ -146,11 +145,13 @@ def _score(given: argparse.Namespace) -> int:
     if given.figure is not None:
         if not given.along:
             raise ValueError("--figure shows scores along training; allowed: with --along")
-        from whichgoal.report.figures import along
+        from whichgoal.report import figures
 
-        along.check(given.figure)
+        figures.check(given.figure)
     found = _score_agents(given)
     if given.figure is not None and found.cards:
+        from whichgoal.report.figures import along
+
         along.draw(found.cards, given.figure)
     if given.json:
         scores = [{"path": str(f.path), **f.card.model_dump(mode="json")} for f in found.cards]
@@ -163,7 +164,7 @@ def _score(given: argparse.Namespace) -> int:
         if len(found.cards) == 1:
             print(found.cards[0].card.why)
     for problem in found.problems:
-        _complain(problem)
+        _tell(problem)
     return FAILED if found.problems else 0
 
 
@@ -172,6 +173,10 @@ def _validate(given: argparse.Namespace) -> int:
     from whichgoal.spec import BatterySpec
     from whichgoal.storage.root import Storage
 
+    if given.figure is not None:
+        from whichgoal.report import figures
+
+        figures.check(given.figure)
     storage = None if given.scripted else Storage.at(given.storage)
     if storage is not None:
         storage.prepare()
@@ -187,7 +192,7 @@ def _validate(given: argparse.Namespace) -> int:
     if given.json:
         print(json.dumps(found, indent=2))
     for fault in found["faults"]:
-        print(fault, file=sys.stderr)
+        _tell(fault)
     return FAILED if found["faults"] else 0
 
 
@@ -204,7 +209,7 @@ def _compare(given: argparse.Namespace) -> int:
         print(json.dumps({"sweeps": sweeps}, indent=2))
         for one in found:
             for line in one.sweep.notes():
-                _complain(line)
+                _tell(line)
         return 0
     from whichgoal.report.tables.comparison import print_comparison
 

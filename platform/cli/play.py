@@ -38,7 +38,9 @@ def play(
     """
     if cast.actor is None and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise ValueError("--human needs a terminal; without one, use --reference NAME --gif FILE")
-    for path in (gif, strip):
+    for option, path, suffix in (("--gif", gif, ".gif"), ("--strip", strip, ".png")):
+        if path is not None and path.suffix.lower() != suffix:
+            raise ValueError(f"{option} {path} given; allowed: a file that ends in {suffix}")
         if path is not None and not path.absolute().parent.is_dir():
             raise ValueError(f"{path} cannot be written: there is no folder {path.parent}")
     built = find_panel(cast, panel)

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from whichgoal.redact import redact
 from whichgoal.spec import BatterySpec, Spec, TrialSpec
 from whichgoal.storage.files import DamagedError, StorageError
 from whichgoal.storage.root import Storage
@@ -149,7 +150,7 @@ def _newest(reports: Iterator[Report]) -> dict[str, Any]:
     except StorageError:  # it may answer again
         raise
     except ValueError as error:  # trying again would come to the same
-        return {"failed": f"{type(error).__name__}: {error}", "done": True}
+        return {"failed": redact(f"{type(error).__name__}: {error}"), "done": True}
     raise AssertionError("a trial ended without saying so")
 
 
@@ -161,6 +162,6 @@ def why_it_died(tune_trial: Any) -> str:
     if error is None or isinstance(error, RayActorError):
         return "its process was killed (out of memory?)"
     cause = getattr(error, "cause", None) or error
-    text = " ".join(str(cause).split())
+    text = redact(" ".join(str(cause).split()))  # before a secret is cut in two
     end = text if len(text) <= 300 else f"...{text[-297:]}"  # where the first cause stands
     return f"{type(cause).__name__}: {end}"

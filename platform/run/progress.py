@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from whichgoal.redact import redact, visible_lines
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.live import Live
@@ -123,7 +125,8 @@ def _line(row: Row) -> str:
     if not row.env_steps:
         return f"{row.label}: starting"
     success = "" if row.success is None else f", success {row.success:.0%}"
-    return f"{row.label}: {row.env_steps:,} of {row.target:,} env steps{success}"
+    trained = min(row.env_steps, row.target)  # the last batch goes a little beyond
+    return f"{row.label}: {trained:,} of {row.target:,} env steps{success}"
 
 
 def _duration(seconds: float) -> str:
@@ -180,5 +183,5 @@ class Screen:
 
 
 def say_plainly(console: Console, text: str) -> None:
-    """Prints a line as it is, never broken, so that it can be copied."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    """Prints a line as it is, without secrets, never broken, so that it can be copied."""
+    console.print(visible_lines(redact(text)), markup=False, highlight=False, soft_wrap=True)

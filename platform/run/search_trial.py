@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from whichgoal.redact import redact
 from whichgoal.run.launch import REPORT_EVERY_S
 from whichgoal.run.stored_trial import carry_out_at, carry_out_trial
 from whichgoal.run.trial import carry_out_training
@@ -55,7 +56,12 @@ def tune(
     except StorageError:  # says nothing about the values: they are to be tried again
         raise
     except ValueError as error:
-        yield {"env_steps": 0, "late_success": -math.inf, "failed": str(error), "done": True}
+        yield {
+            "env_steps": 0,
+            "late_success": -math.inf,
+            "failed": redact(str(error)),
+            "done": True,
+        }
         return
     found = {"env_steps": spec.train.env_steps, "late_success": late_success(folder)}
     yield {**found, "done": True}
@@ -94,7 +100,7 @@ def explore(
         raise
     except ValueError as error:
         worst = dict.fromkeys(unknown, math.inf)
-        yield {"env_steps": before, **worst, "failed": str(error), "done": True}
+        yield {"env_steps": before, **worst, "failed": redact(str(error)), "done": True}
         return
     losses = {f"loss_{k}": objectives[k].loss(score) for k, score in scores.items()}
     yield {"env_steps": before, **losses, "done": True}

@@ -20,6 +20,7 @@ from whichgoal.divergence.validate import confusion
 from whichgoal.divergence.validate.confusion import Tested
 from whichgoal.envs.contract import World
 from whichgoal.envs.registry import WORLDS, world_named
+from whichgoal.redact import redact, visible_lines
 from whichgoal.report.figures.confusion import confusion_figure
 from whichgoal.report.tables.results import confusion_table, validation_table
 from whichgoal.run.trial import train
@@ -111,7 +112,7 @@ def report(
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(visible_lines(redact(line)), file=sys.stderr, flush=True)
 
 
 def controls(world: World) -> Iterator[tuple[str, str, TrialSpec]]:
@@ -154,11 +155,12 @@ def train_control(spec: TrialSpec, folder: Path, say: Say) -> None:
         ledger.claim(folder, spec)
         rewarded = design_of(spec).reward or world_named(spec.world.name).goals[0]
         for report in train(spec, TrialFolder(folder)):
-            tenth = 10 * report.env_steps // spec.train.env_steps
+            trained = min(report.env_steps, spec.train.env_steps)
+            tenth = 10 * trained // spec.train.env_steps
             if tenth > told and report.success is not None:
                 told = tenth
                 say(
                     f"training the agent rewarded for {rewarded}: "
-                    f"{report.env_steps:,} of {spec.train.env_steps:,} env steps, "
+                    f"{trained:,} of {spec.train.env_steps:,} env steps, "
                     f"success {report.success:.2f}"
                 )

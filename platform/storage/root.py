@@ -34,16 +34,16 @@ class Storage:
         """Returns the storage that a folder or a URL names; creates nothing.
 
         Raises:
-            StorageError: If it is a URL that cannot be used.
+            StorageError: If it is a URL that cannot be used, or if there is something else than a
+                folder.
         """
-        parts = urlsplit(str(text))
-        if parts.scheme == "file":
-            return Storage(Path(unquote(parts.path)).absolute())
+        if str(text).startswith("file:"):
+            return Storage(_checked(_of_file_url(str(text)).absolute()))
         if "://" in str(text):
             url = str(text).rstrip("/")
             root = cache_folder() / hashlib.sha256(url.encode()).hexdigest()[:20]
             return Storage(root, Remote(url, root))
-        return Storage(Path(text).expanduser().absolute())
+        return Storage(_checked(Path(text).expanduser().absolute()))
 
     def __str__(self) -> str:
         """Returns where the truth lies, for people and for `at`."""
@@ -84,6 +84,33 @@ class Storage:
             raise StorageError(
                 f"storage {self.root} cannot be written to: {error.strerror or error}"
             ) from None
+
+
+def _of_file_url(url: str) -> Path:
+    """Returns the folder that a `file:` URL names."""
+    parts = urlsplit(url)
+    if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
+        raise StorageError(f"storage {url} given; allowed: file:///FOLDER, from the root on")
+    if parts.query or parts.fragment or url[-1] in "?#":
+        raise StorageError(f"storage {url} given; in a URL, ? is written %3F and # is %23")
+    return Path(unquote(parts.path))
+
+
+def _checked(folder: Path) -> Path:
+    """Returns a folder that is there, or may be made.
+
+    Raises:
+        StorageError: It, or what it would lie in, is something else; or MLflow cannot name it.
+    """
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise StorageError(f"storage {str(folder)!r} given; allowed: a name in UTF-8") from None
+    there = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), None)
+    if there is not None and not there.is_dir():
+        told = f"{there} is no folder; allowed: a folder, there or to be made"
+        raise StorageError(f"storage {folder} cannot be written to: {told}")
+    return folder
 
 
 def cache_folder() -> Path:

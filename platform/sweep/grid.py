@@ -66,14 +66,33 @@ def count(grid: Sequence[Axis], most: int, read: Callable[[Any], Any] = lambda v
 
 def values(grid: Sequence[Axis]) -> dict[str, tuple[Any, ...]]:
     """Returns every key of the grid -> all values that it has in any cell, in their order."""
-    found: dict[str, tuple[Any, ...]] = {}
+    found: dict[str, dict[Any, Any]] = {}
     for axis in grid:
         for column, key in enumerate(axis.keys):
             for row in axis.rows:
-                known = found.setdefault(key, ())
-                if not is_one_of(row[column], known):
-                    found[key] = (*known, row[column])
+                value = row[column]
+                known = found.setdefault(key, {})
+                known.setdefault((isinstance(value, bool), hashable(value)), value)
+    return {key: tuple(known.values()) for key, known in found.items()}
+
+
+def repeated(values: Sequence[Any]) -> list[int]:
+    """Returns where a value stands that stood before it, of the same type."""
+    before: set[Any] = set()
+    found = []
+    for i, value in enumerate(values):
+        seen = (type(value), hashable(value))
+        if seen in before:
+            found.append(i)
+        before.add(seen)
     return found
+
+
+def hashable(value: Any) -> Any:
+    """Returns what is equal for equal values, and can be looked up among many."""
+    if isinstance(value, dict):
+        return frozenset((key, hashable(inner)) for key, inner in value.items())
+    return tuple(map(hashable, value)) if isinstance(value, list | tuple) else value
 
 
 def is_one_of(value: Any, options: Sequence[Any]) -> bool:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from whichgoal.explain import describe
-from whichgoal.spec import nest
+from whichgoal.spec import cut_short, nest
+from whichgoal.sweep.file.nodes import MOST_OF_KEY
 from whichgoal.sweep.file.yaml_file import value_of
 
 if TYPE_CHECKING:
@@ -27,8 +28,16 @@ def design_from(world: World, settings: Iterable[str]) -> Design:
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals or not key:
-            raise ValueError(f"--set {setting} given; allowed: KEY=VALUE, such as size=9")
-        leaves[key.removeprefix("world.")] = value_of(value)
+            raise ValueError(
+                f"--set {cut_short(setting)} given; allowed: KEY=VALUE, such as size=9"
+            )
+        if len(key) > MOST_OF_KEY:
+            told = f"a key of {len(key):,} characters given; allowed: at most {MOST_OF_KEY}"
+            raise ValueError(f"--set: {told}")
+        try:
+            leaves[key.removeprefix("world.")] = value_of(value)
+        except ValueError as error:
+            raise ValueError(f"--set {key}: {error}") from None
     for key in leaves:
         above = next((k for k in leaves if key.startswith(f"{k}.")), None)
         if above is not None:

@@ -158,7 +158,7 @@ def _seeds() -> Schema:
     seed = {"type": "integer", "minimum": 0, "maximum": 2**32 - 1}
     many = {"type": "integer", "minimum": 1, "maximum": MOST_TRIALS}
     return {
-        "anyOf": [many, _list(seed, uniqueItems=True, maxItems=MOST_TRIALS)],
+        "anyOf": [many, _list(seed, uniqueItems=True, maxItems=MOST_CELLS)],
         "default": 1,
         "description": "Replicates of each cell: how many, or a list of seeds. Cells times seeds "
         f"are the trials of the grid, at most {MOST_TRIALS:,}.",

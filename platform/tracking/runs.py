@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, Literal
 from whichgoal.storage.files import lock_folder
 from whichgoal.storage.identity import identity
 from whichgoal.storage.root import Storage
-from whichgoal.tracking.uri import credentials, sqlite_path, without_credentials
+from whichgoal.tracking.uri import (
+    artifacts_uri,
+    credentials,
+    leaving_no_other_folder,
+    sqlite_path,
+    sqlite_uri,
+    without_credentials,
+)
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -78,7 +85,10 @@ class Runs:
         self._sweep, self._asking = sweep, asking
         self.storage_id = identity(storage)
         self.uri = without_credentials(uri)
-        with lock_folder(storage.root / "mlartifacts", "the MLflow store", wait_s=60):
+        with (
+            lock_folder(storage.root / "mlartifacts", "the MLflow store", wait_s=60),
+            leaving_no_other_folder(self.uri),
+        ):
             # Several processes that open a new sqlite store at once break it.
             if self.uri.startswith("sqlite:"):
                 make_sqlite_store(sqlite_path(self.uri))
@@ -223,7 +233,7 @@ class Runs:
             return str(found.experiment_id)
         location = None
         if self.uri.startswith("sqlite:"):
-            location = (sqlite_path(self.uri).parent / "mlartifacts").as_uri()
+            location = artifacts_uri(self.uri)
         with self._asking():
             return str(self._client.create_experiment(name, artifact_location=location))
 
@@ -258,7 +268,8 @@ def make_sqlite_store(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.unfinished")
     unfinished.unlink(missing_ok=True)
-    MlflowClient(tracking_uri=f"sqlite:///{unfinished}").search_experiments()
+    with leaving_no_other_folder(sqlite_uri(unfinished)):
+        MlflowClient(tracking_uri=sqlite_uri(unfinished)).search_experiments()
     os.replace(unfinished, path)
 
 

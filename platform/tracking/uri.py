@@ -9,7 +9,8 @@ import ssl
 import tempfile
 import urllib.error
 import urllib.request
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -38,7 +39,37 @@ def given_uri(storage: Storage) -> str:
 
 def own_uri(storage: Storage) -> str:
     """Returns the URI of the sqlite store under the storage root."""
-    return f"sqlite:///{storage.root / 'mlflow.db'}"
+    return sqlite_uri(storage.root / "mlflow.db")
+
+
+def sqlite_uri(path: Path) -> str:
+    """Returns the URI of a sqlite store, whatever characters its path has.
+
+    Escaped is what SQLAlchemy would take for something else, and no more: MLflow makes the folder
+    that a URI names without decoding it (`leaving_no_other_folder`).
+
+    >>> sqlite_uri(Path("/100%/is it?.db"))
+    'sqlite:////100%25/is it%3F.db'
+    """
+    return f"sqlite:///{str(path).replace('%', '%25').replace('?', '%3F')}"
+
+
+@contextmanager
+def leaving_no_other_folder(uri: str) -> Iterator[None]:
+    """Removes the empty folders that MLflow makes, in this context, beside the one that is meant.
+
+    Of `sqlite:////a%20b/mlflow.db` it makes `/a%20b`, then opens `/a b/mlflow.db`.
+    """
+    folder = Path(uri.removeprefix("sqlite:///")).absolute().parent
+    new = []
+    if uri.startswith("sqlite:///") and folder != sqlite_path(uri).parent:
+        new = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    finally:
+        for path in new:
+            with suppress(OSError):  # there is something in it, so it is another's
+                path.rmdir()
 
 
 def why_down(uri: str) -> str | None:
@@ -90,8 +121,13 @@ def credentials(uri: str) -> tuple[str, str] | None:
 
 
 def sqlite_path(uri: str) -> Path:
-    """Returns the file that a sqlite URI names."""
-    return Path(uri.removeprefix("sqlite:///")).absolute()
+    """Returns the file that a sqlite URI names, as SQLAlchemy reads it."""
+    return Path(unquote(uri.removeprefix("sqlite:///").partition("?")[0])).absolute()
+
+
+def artifacts_uri(uri: str) -> str:
+    """Returns the URI of the folder of artifacts beside a sqlite store."""
+    return (sqlite_path(uri).parent / "mlartifacts").as_uri()
 
 
 def _check_sqlite(uri: str) -> None:

@@ -226,6 +226,23 @@ def test_a_port_that_speaks_another_protocol_is_told(
     assert "does not answer as one: 220 mail here" in told
 
 
+@pytest.mark.parametrize("command", ["plan", "run", "compare"])
+def test_a_storage_that_is_a_file_is_told(command, sweep_file, tmp_path, capsys):
+    (tmp_path / "a_file").write_text("")
+    told = refused(capsys, command, sweep_file, "--storage", tmp_path / "a_file")
+    assert f"{tmp_path / 'a_file'} is no folder; allowed: a folder" in told
+
+
+def test_a_figure_of_a_kind_that_cannot_be_drawn_is_told_before_anything_is_validated(capsys):
+    told = refused(capsys, "validate", "--scripted", "--figure", "matrix.txt")
+    assert told.startswith("--figure matrix.txt given; allowed: a file that ends in ")
+
+
+def test_a_sweep_file_of_another_suffix_is_meant(sweep_file, capsys):
+    told = refused(capsys, "run", sweep_file.with_suffix(".yml"))
+    assert told.rstrip().endswith(f"did you mean '{sweep_file}'?")
+
+
 def test_sync_of_what_holds_no_sweep_is_told(tmp_path, capsys):
     assert "holds no sweep" in refused(capsys, "sync", "--storage", tmp_path)
 

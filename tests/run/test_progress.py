@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from whichgoal.run.progress import Board, Row, Screen
+from whichgoal.run.progress import Board, Row, Screen, say_plainly
 
 
 class Clock:
@@ -47,6 +47,13 @@ def test_time_left_is_not_known_before_there_is_a_speed():
     assert shown.left_s is None
 
 
+def test_a_line_shows_no_secret_and_obeys_no_control_character(monkeypatch):
+    monkeypatch.setenv("GITHUB_PAT", "a-planted-secret")
+    text = io.StringIO()
+    say_plainly(Console(file=text), "it failed\x1b[2J: a-planted-secret [bold]\nsecond line")
+    assert text.getvalue() == "it failed\\x1b[2J: *** [bold]\nsecond line\n"
+
+
 def test_the_headline_counts_trials():
     shown, clock = board()
     for clock.now, steps in ((0.0, 100), (4.0, 500)):
@@ -55,7 +62,9 @@ def test_the_headline_counts_trials():
         "1/3 trials done, 1 running, 1 waiting, 100 env steps/s, 15 s left, 4 s so far"
     )
     assert shown.lines() == ["arrow 1.0, seed 0: 500 of 1,000 env steps, success 25%"]
-    shown.update("a", report(1000, "done"))
+    shown.update("a", report(1024))  # the last batch goes beyond
+    assert shown.lines() == ["arrow 1.0, seed 0: 1,000 of 1,000 env steps, success 25%"]
+    shown.update("a", report(1024, "done"))
     shown.fail("b")
     assert shown.headline().startswith("2/3 trials done, 0 running, 0 waiting, 1 failed")
 

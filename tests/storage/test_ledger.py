@@ -112,6 +112,40 @@ def test_an_unwritable_storage_is_refused_in_one_line(root):
 
 def test_a_file_url_is_a_folder(tmp_path):
     assert Storage.at(f"file://{tmp_path}/a%20b").root == tmp_path / "a b"
+    assert Storage.at(f"file://localhost{tmp_path}/%23%3F").root == tmp_path / "#?"
+    assert Storage.at(f"file:{tmp_path}/a").root == tmp_path / "a"
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("file://runs", "storage file://runs given; allowed: file:///FOLDER"),
+        ("file://host/runs", "storage file://host/runs given; allowed: file:///FOLDER"),
+        ("file:runs", "storage file:runs given; allowed: file:///FOLDER"),
+        ("file:///a#b", "storage file:///a#b given; in a URL, ? is written %3F and # is %23"),
+        ("file:///a?b", "storage file:///a?b given; in a URL, ? is written %3F and # is %23"),
+        ("/tmp/\udcff", "storage '/tmp/\\udcff' given; allowed: a name in UTF-8"),
+    ],
+)
+def test_a_storage_that_would_be_another_is_refused(url, told):
+    with pytest.raises(StorageError) as caught:
+        Storage.at(url)
+    assert str(caught.value).startswith(told)
+
+
+@pytest.mark.parametrize("name", ["c%20d", "//[x", "a:b", "a b?#", "%", "~x", "ü&=+;'\""])
+def test_a_folder_is_what_its_name_says_and_no_url(tmp_path, name):
+    assert Storage.at(f"{tmp_path}/{name}").root == tmp_path / name.lstrip("/")
+
+
+def test_a_storage_that_is_a_file_or_lies_below_one_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for name, there in (("file", "file"), ("file/a/b", "file"), ("link/a", "link")):
+        with pytest.raises(StorageError) as caught:
+            Storage.at(tmp_path / name)
+        assert f"{tmp_path / there} is no folder; allowed: a folder" in str(caught.value)
+    assert Storage.at(tmp_path / "new" / "folder").root == tmp_path / "new" / "folder"
 
 
 HOLD = """

@@ -6,6 +6,9 @@ import base64
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import pytest
 
@@ -13,8 +16,18 @@ from whichgoal.redact import redact
 from whichgoal.run import trial
 from whichgoal.spec import BatterySpec
 from whichgoal.storage.files import InUseError, StorageError
+from whichgoal.storage.root import Storage
 from whichgoal.sweep.trials import trial_spec
-from whichgoal.tracking.uri import TrackingError, credentials, why_down, without_credentials
+from whichgoal.tracking.runs import Runs
+from whichgoal.tracking.uri import (
+    TrackingError,
+    artifacts_uri,
+    credentials,
+    own_uri,
+    sqlite_path,
+    why_down,
+    without_credentials,
+)
 
 
 class Answering(HTTPServer):
@@ -101,6 +114,40 @@ def test_a_uri_is_taken_apart(monkeypatch):
     assert credentials("https://ann:p%40ss@host:5000/x") == ("ann", "p@ss")
     assert without_credentials("sqlite:////runs/mlflow.db") == "sqlite:////runs/mlflow.db"
     assert credentials("sqlite:////runs/mlflow.db") is None
+
+
+STRANGE = "c%20d %?#&=@:+;,'\"[x]{y}$~*\\ü|<>"
+
+
+@pytest.mark.parametrize("name", [*STRANGE, "%20", "?mode=ro", "//x", STRANGE])
+def test_a_path_of_any_characters_is_the_same_for_sqlalchemy_and_for_us(name):
+    from sqlalchemy import make_url
+
+    storage = Storage(Path(f"/runs/a{name}b"))
+    uri = own_uri(storage)
+    assert make_url(uri).database == str(storage.root / "mlflow.db")
+    assert sqlite_path(uri) == storage.root / "mlflow.db"
+    assert url2pathname(urlsplit(artifacts_uri(uri)).path) == str(storage.root / "mlartifacts")
+
+
+def test_a_uri_that_a_person_wrote_is_read_as_sqlalchemy_reads_it():
+    assert sqlite_path("sqlite:////my runs/a%20b.db?timeout=3") == Path("/my runs/a b.db")
+    assert sqlite_path("sqlite:///here.db") == Path("here.db").absolute()
+
+
+@pytest.mark.slow
+def test_mlflow_works_in_a_folder_of_any_characters(tmp_path):
+    storage = Storage.at(tmp_path / STRANGE)
+    storage.prepare()
+    assert why_down(own_uri(storage)) is None
+    runs = Runs(own_uri(storage), storage, "two")
+    runs.text(runs.create("sweep", "two"), "is kept", "answer.md")
+    again = Runs(own_uri(storage), storage, "two")
+    assert set(again.known) == {"sweep"}
+    assert why_down(own_uri(storage)) is None
+    (kept,) = (storage.root / "mlartifacts").rglob("answer.md")
+    assert kept.read_text() == "is kept"
+    assert [path.name for path in tmp_path.iterdir()] == [STRANGE]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from whichgoal.divergence.score.agents import Found
 from whichgoal.divergence.score.verdict import Scorecard
+from whichgoal.report.figures import check
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,17 +29,6 @@ _ROWS = (
     ("proxy preference", "preference", "where they are apart: 1 always the proxy, 0 chance"),
 )
 _THRESHOLD: dict[str, Any] = {"color": "#aaaaaa", "lw": 0.8, "ls": ":", "zorder": 0}
-
-
-def check(file: Path) -> None:
-    """Raises `ValueError` where no figure can be written to `file`; asked before scoring starts."""
-    from matplotlib.figure import Figure
-
-    kinds = sorted(Figure().canvas.get_supported_filetypes())
-    if file.suffix.removeprefix(".").lower() not in kinds:
-        raise ValueError(f"--figure {file} given; allowed: a file that ends in {', '.join(kinds)}")
-    if not file.absolute().parent.is_dir():
-        raise ValueError(f"{file} cannot be written: there is no folder {file.parent}")
 
 
 def draw(found: Sequence[Found], file: Path) -> None:

@@ -17,6 +17,7 @@ from whichgoal.compare.doses import Dose
 from whichgoal.compare.effect import Effect
 from whichgoal.compare.estimate import Share, cell_name, share_of
 from whichgoal.compare.records import Comparison
+from whichgoal.redact import visible_lines
 from whichgoal.report.tables.columns import axis_head, choice_text, table_of
 from whichgoal.report.tables.results import result_table, verdict_text
 
@@ -77,7 +78,7 @@ def print_answer(compared: Compared, console: Console) -> None:
 
 
 def _say(console: Console, text: str, style: str = "") -> None:
-    console.print(text, markup=False, highlight=False, style=style)
+    console.print(visible_lines(text), markup=False, highlight=False, style=style)
 
 
 def _print_table(console: Console, title: str, table: Table) -> None:

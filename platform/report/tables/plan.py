@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from whichgoal.redact import visible
 from whichgoal.report.tables.columns import axis_head, choice_text, number_text, table_of
 
 MOST_ROWS = 60
@@ -16,7 +17,8 @@ MOST_ROWS = 60
 
 def print_plan(plan: Mapping[str, Any], console: Console) -> None:
     """Prints a plan with its `cost`: its trials, its adaptive stages, and what they will take."""
-    console.print(f"{plan['sweep']}: {plan['question']}", markup=False, highlight=False)
+    asked = visible(f"{plan['sweep']}: {plan['question']}")
+    console.print(asked, markup=False, highlight=False)
     if (answer := plan["answer"]) is not None:
         told = f"answer: {answer['outcome']} by {answer['axis']} (chosen {answer['chosen']})"
         console.print(told, markup=False, highlight=False, soft_wrap=True)

@@ -13,7 +13,8 @@ from whichgoal.explain import KeyPath, Mistake, quote, unknown
 from whichgoal.spec import closest
 from whichgoal.sweep.file.values import Value
 from whichgoal.sweep.file.yaml_file import BROKEN, Document
-from whichgoal.sweep.grid import Axis, combinations
+from whichgoal.sweep.grid import Axis, combinations, hashable
+from whichgoal.sweep.spec import MOST_CELLS
 from whichgoal.sweep.trials import SECTIONS
 
 ZIP, WHEN = "zip", "when"
@@ -83,10 +84,6 @@ def _unknown_section(name: str, allowed: Iterable[str], where: KeyPath, seeds: s
     if name in ("seed", "seeds"):
         return Mistake(where, "", f"unknown section {name!r}", more=seeds, at_key=True)
     return unknown("section", name, allowed, where)
-
-
-def _same(a: Any, b: Any) -> bool:
-    return type(a) is type(b) and a == b and a is not BROKEN
 
 
 @dataclass
@@ -179,13 +176,15 @@ class _Reader:
         if not columns:
             return
         rows = list(zip(*columns, strict=True))
-        for j, row in enumerate(rows):
-            pairs = [list(zip(row, before, strict=True)) for before in rows[:j]]
-            if any(all(_same(a.value, b.value) for a, b in pair) for pair in pairs):
+        before: set[Any] = set()
+        for row in rows:
+            seen = tuple((type(one.value), hashable(one.value)) for one in row)
+            if seen in before and all(one.value is not BROKEN for one in row):
                 together = ", ".join(f"{v.key} {quote(v.value)}" for v in row)
                 key, same = (ZIP, together) if len(group) > 1 else (row[0].key, quote(row[0].value))
                 self.document.complain(Mistake(row[0].where, key, f"{same} is listed twice"))
                 row[0].wrong = True
+            before.add(seen)
         self.content.axes.append(
             Axis(tuple(column[0].key for column in columns), tuple(rows), when)
         )
@@ -207,6 +206,10 @@ class _Reader:
         """Reads the values of an axis; none where they are no list."""
         if not isinstance(values, list) or not values:
             self.document.refuse(at, key, values, "a list of at least one value")
+            return []
+        if len(values) > MOST_CELLS:
+            text = f"a list of {len(values):,} values given"
+            self.document.complain(Mistake(at, key, text, f"at most {MOST_CELLS:,}"))
             return []
         column = [Value(key, value, (*at, i), at) for i, value in enumerate(values)]
         for one in column:

@@ -142,15 +142,15 @@ def _question(document: Document, guessed: set[str]) -> str:
 def _seeds(document: Document) -> tuple[int, ...]:
     given: Any = document.value.get("seeds", 1)
     allowed = (
-        f"the number of replicates (1 to {MOST_TRIALS:,}), or a list of as many distinct seeds, "
-        f"0 to {2**32 - 1:,}"
+        f"the number of replicates (1 to {MOST_TRIALS:,}), or a list of at most {MOST_CELLS:,} "
+        f"distinct seeds, 0 to {2**32 - 1:,}"
     )
     if isinstance(given, int) and not isinstance(given, bool) and 1 <= given <= MOST_TRIALS:
         return tuple(range(given))
     if not isinstance(given, list) or not given:
         document.refuse(("seeds",), "seeds", given, allowed)
         return (0,)
-    if len(given) > MOST_TRIALS:
+    if len(given) > MOST_CELLS:
         document.complain(Mistake(("seeds",), "seeds", f"a list of {len(given):,} given", allowed))
         return (0,)
     before: set[int] = set()

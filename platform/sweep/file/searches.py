@@ -13,6 +13,7 @@ from whichgoal.sweep.file.renamed import with_instead
 from whichgoal.sweep.file.sections import settings
 from whichgoal.sweep.file.values import Value, check, mistake_in
 from whichgoal.sweep.file.yaml_file import BROKEN, Document
+from whichgoal.sweep.grid import repeated
 from whichgoal.sweep.spec import (
     KINDS,
     Distribution,
@@ -25,6 +26,8 @@ from whichgoal.sweep.trials import SECTIONS
 
 TUNABLE_TRAIN = ("num_envs", "rollout_len", "max_seq_len", "minibatch_size")
 """The keys of `train` that are a nuisance, as all of `ppo` are."""
+MOST_OPTIONS = 1000
+"""So many values may be listed to be chosen from, many more than a search tries."""
 _PROBED = 256
 """So many whole numbers of a range are looked at."""
 _BETWEEN = 0.381966
@@ -133,14 +136,17 @@ def _distribution(document: Document, key: str, value: Any, at: KeyPath) -> Dist
     if not isinstance(values, list) or not values:
         document.refuse(where, key, values, "a list")
         return None
+    if len(values) > MOST_OPTIONS:
+        text = f"a list of {len(values):,} values given"
+        document.complain(Mistake(where, key, text, f"at most {MOST_OPTIONS:,}"))
+        return None
     if any(v is BROKEN for v in values):
         return None
     mistakes = _range_mistakes(kind, values, where, key) if kind != "choice" else []
     if not mistakes:
         mistakes = [
-            Mistake((*where, i), key, f"{quote(v)} is listed twice")
-            for i, v in enumerate(values)
-            if any(type(v) is type(w) and v == w for w in values[:i])
+            Mistake((*where, i), key, f"{quote(values[i])} is listed twice")
+            for i in repeated(values)
         ]
     for mistake in mistakes:
         document.complain(mistake)

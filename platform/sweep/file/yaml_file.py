@@ -1,27 +1,50 @@
 """Reads a YAML 1.2 file into plain values, and remembers where each of them stands.
 
-YAML 1.2 as ruamel.yaml reads it: `1e-4` is a number, `no` is text, digits may be grouped
-(`2_000_000`), and a key given twice is an error. No logic: tags, merge keys and dates have no
-meaning here.
+Scalars are what YAML 1.2's core schema says: `1e-4` is a number, `no`, `0b11` and dates are text.
+Beyond it digits may be grouped (`2_000_000`), keys are merged by `<<`, which people use, and a key
+given twice is an error. No logic: tags and directives are refused.
 """
 
 from __future__ import annotations
 
-import io
+import difflib
+import itertools
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
 from whichgoal.explain import KeyPath, Mistake, quote
+from whichgoal.redact import visible
+from whichgoal.spec import cut_short
+from whichgoal.sweep.file.nodes import (
+    Node,
+    Refused,
+    compose,
+    read_bytes,
+    refuse_deeper,
+    refuse_more,
+)
 
-_TAG = "tag:yaml.org,2002:"
+MOST_DIGITS = 100
+"""Characters of a number."""
+MOST_TOLD, MOST_FOUND = 100, 1000
+"""Problems of a file that are listed, and that are looked for; more are only said to be."""
+_MERGE = "<<"
+_DIGITS = "[0-9]+(?:_[0-9]+)*"
+_INT = re.compile(f"[-+]?{_DIGITS}|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(rf"[-+]?(?:\.{_DIGITS}|{_DIGITS}(?:\.(?:{_DIGITS})?)?)(?:[eE][-+]?[0-9]+)?")
+_NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_WORDS = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
 
 
 class _Broken:
@@ -37,8 +60,8 @@ class SweepError(ValueError):
     """A sweep file that cannot be used: one line per problem, each with file, line and column."""
 
     def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
+        self.problems = [visible(problem) for problem in problems]
+        super().__init__("\n".join(self.problems))
 
 
 @dataclass
@@ -60,11 +83,17 @@ class Document:
     problems: dict[tuple[tuple[int, int], Mistake], None] = field(default_factory=dict)
 
     def complain(self, mistake: Mistake) -> None:
-        """Records a mistake where it is, or at its nearest ancestor that is in the file."""
+        """Records a mistake where it is, or at its nearest ancestor that is in the file.
+
+        Raises:
+            SweepError: There are so many that no more are looked for.
+        """
         where, marks = mistake.where, self.key_marks if mistake.at_key else self.marks
         while where and where not in marks:
             where, marks = where[:-1], self.marks
         self.problems[marks.get(where, (1, 1)), mistake] = None
+        if len(self.problems) >= MOST_FOUND:
+            self.refuse_if_wrong()
 
     def refuse(self, where: KeyPath, key: str, value: Any, allowed: str) -> None:
         """Complains about a value that is not allowed; of `BROKEN` that has been done."""
@@ -80,7 +109,11 @@ class Document:
         if self.problems:
             ordered = sorted(self.problems, key=lambda problem: problem[0])
             lines = (f"{self.path}:{line}:{column}: {text}" for (line, column), text in ordered)
-            raise SweepError(list(dict.fromkeys(lines)))
+            told = list(dict.fromkeys(lines))
+            if len(told) > MOST_TOLD:
+                least = "at least " if len(self.problems) >= MOST_FOUND else ""
+                told[MOST_TOLD:] = [f"{self.path}: {least}{len(told) - MOST_TOLD} more problems"]
+            raise SweepError(told)
 
 
 def read(path: Path) -> Document:
@@ -90,23 +123,30 @@ def read(path: Path) -> Document:
     first of the keys counts, and `BROKEN` stands for the value.
 
     Raises:
-        SweepError: If it cannot be read, or is not YAML 1.2.
+        SweepError: If it cannot be read, is beyond a bound, or is not YAML 1.2.
     """
     document = Document(path)
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = read_bytes(path).decode("utf-8")
     except OSError as error:
-        raise SweepError([f"{path}: cannot be read: {error.strerror}"]) from None
+        told = f"{path}: cannot be read: {error.strerror}"
+        meant = _meant(path) if isinstance(error, FileNotFoundError) else None
+        raise SweepError([f"{told}; did you mean {str(meant)!r}?" if meant else told]) from None
     except UnicodeDecodeError as error:
         before, wrong = error.object[: error.start].decode("utf-8"), error.object[error.start]
         told = f"byte 0x{wrong:02x} is not UTF-8; allowed: a file that is saved as UTF-8"
         raise SweepError([f"{path}:{_place(before)}: {told}"]) from None
+    except ValueError as error:
+        raise SweepError([f"{path}: {error}"]) from None
     try:
-        root = YAML(typ="rt", pure=True).compose(io.StringIO(text))
+        document.value = _plain(compose(text), document)
+    except Refused as error:
+        line, column = error.mark
+        raise SweepError([f"{path}:{line}:{column}: {error}"]) from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        said = " ".join(part for part in (error.context, error.problem) if part)
+        said = cut_short(" ".join(part for part in (error.context, error.problem) if part))
         raise SweepError([f"{path}:{line}:{column}: not YAML 1.2: {said}"]) from None
     except ReaderError as error:
         before = text[: max(0, text.find(chr(error.character)))]
@@ -114,8 +154,19 @@ def read(path: Path) -> Document:
         raise SweepError([f"{path}:{_place(before)}: {told}"]) from None
     except YAMLError as error:
         raise SweepError([f"{path}: not YAML 1.2: {str(error).splitlines()[0]}"]) from None
-    document.value = None if root is None else _plain(root, (), document, ())
     return document
+
+
+def _meant(path: Path) -> Path | None:
+    """Returns the file that a name that is not there probably meant: `a.yaml` for `a.yml`."""
+    try:
+        beside = list(itertools.islice(path.absolute().parent.iterdir(), 1000))
+    except OSError:
+        return None
+    names = sorted(file.name for file in beside if file.suffix in (".yaml", ".yml"))
+    same = [name for name in names if Path(name).stem in (path.name, path.stem)]
+    close = same or difflib.get_close_matches(path.name, names, n=1, cutoff=0.7)
+    return path.with_name(close[0]) if close else None
 
 
 def _place(before: str) -> str:
@@ -125,71 +176,148 @@ def _place(before: str) -> str:
 
 
 def value_of(text: str) -> Any:
-    """Returns what a single YAML value, such as one on a command line, stands for."""
+    """Returns what a single YAML value, such as one on a command line, stands for.
+
+    What is not YAML stands for itself.
+
+    Raises:
+        ValueError: It is YAML that no sweep file may hold; one line.
+    """
+    document = Document(Path())
     try:
-        node = YAML(typ="rt", pure=True).compose(io.StringIO(text))
+        node = compose(text)
     except YAMLError:
         return text
-    value = None if node is None else _plain(node, (), Document(Path()), ())
-    return text if node is None or value is BROKEN else value
+    value = _plain(node, document)
+    if document.problems:
+        raise ValueError(str(next(iter(document.problems))[1]))
+    return text if node is None else value
 
 
-def _plain(node: Node, where: KeyPath, document: Document, above: tuple[int, ...]) -> Any:
-    document.marks[where] = (node.start_mark.line + 1, node.start_mark.column + 1)
-    if id(node) in above:
-        document.complain(Mistake(where, "", "an alias that contains itself"))
-        return BROKEN
-    above = (*above, id(node))
-    if isinstance(node, MappingNode):
-        return _mapping(node, where, document, above)
-    if isinstance(node, SequenceNode):
-        return [_plain(item, (*where, i), document, above) for i, item in enumerate(node.value)]
-    assert isinstance(node, ScalarNode)
-    return _scalar(node, where, document)
+def _plain(root: Node | None, document: Document) -> Any:
+    return None if root is None else _Reader(document).value(root, (), ())
 
 
-def _mapping(
-    node: MappingNode, where: KeyPath, document: Document, above: tuple[int, ...]
-) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for key_node, value_node in node.value:
-        mark = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
-        if not isinstance(key_node, ScalarNode):
-            document.key_marks[(*where, "?")] = mark
-            document.complain(Mistake((*where, "?"), "", "a key must be text", at_key=True))
-            continue
-        key = str(key_node.value)
-        if key in result:
-            first = document.key_marks[(*where, key)][0]
-            document.marks[(*where, key, "again")] = mark
-            text = f"key {key!r} is given twice (first in line {first})"
-            document.complain(Mistake((*where, key, "again"), "", text))
-            continue
-        document.key_marks[(*where, key)] = mark
-        result[key] = _plain(value_node, (*where, key), document, above)
-        if result[key] is None:  # an empty value has no place of its own
-            document.marks[(*where, key)] = mark
-    return result
+class _Reader:
+    """Turns nodes into plain values; keeps where they are, and complains, in a document."""
 
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._number = 0
 
-def _scalar(node: ScalarNode, where: KeyPath, document: Document) -> Any:
-    text, tag = str(node.value), str(node.tag).removeprefix(_TAG)
-    if tag == "null":
-        return None
-    if tag == "bool":
-        return text.lower() == "true"
-    try:
-        if tag == "int":
-            digits = text.replace("_", "")
-            prefixed = digits.lstrip("+-").lower()[:2] in ("0x", "0o", "0b")
-            return int(digits, 0) if prefixed else int(digits)
-        if tag == "float":
-            number = float(re.sub(r"_|\.(?=inf|nan)", "", text.lower()))
-            if math.isfinite(number):
-                return number
-            document.complain(Mistake(where, "", f"{text} given", "a finite number"))
+    def value(self, node: Node, where: KeyPath, above: tuple[Node, ...]) -> Any:
+        """Returns the value of a node.
+
+        Args:
+            node: The node.
+            where: Where it stands; aliases stand in several places.
+            above: The nodes that it stands in.
+        """
+        self._count(node)
+        refuse_deeper(len(above), node.mark)
+        self._document.marks[where] = node.mark
+        if node in above:
+            self._document.complain(Mistake(where, "", "an alias that contains itself"))
             return BROKEN
-    except ValueError:
-        document.complain(Mistake(where, "", f"{text!r} is not a number"))
+        if node.text is not None:
+            return self._scalar(node, node.text, where)
+        above = (*above, node)
+        if node.pairs is None:
+            return [self.value(item, (*where, i), above) for i, item in enumerate(node.items)]
+        return self._mapping(node, where, above)
+
+    def _count(self, node: Node) -> None:
+        self._number += 1
+        refuse_more(self._number, node.mark)
+
+    def _mapping(self, node: Node, where: KeyPath, above: tuple[Node, ...]) -> dict[str, Any]:
+        document, result = self._document, dict[str, Any]()
+        for key_node, value_node in self._pairs(node, where, above):
+            key = str(key_node.text)
+            document.key_marks[(*where, key)] = key_node.mark
+            result[key] = self.value(value_node, (*where, key), above)
+            if result[key] is None:  # an empty value has no place of its own
+                document.marks[(*where, key)] = key_node.mark
+        return result
+
+    def _pairs(
+        self, node: Node, where: KeyPath, above: tuple[Node, ...]
+    ) -> Iterator[tuple[Node, Node]]:
+        """Yields keys and values, those that are merged in too; a key of its own goes before.
+
+        https://yaml.org/type/merge.html
+        """
+        pairs = node.pairs or []
+        own = self._keys(pairs, where)
+        taken = set(own) - {_MERGE}
+        for key, value in pairs:
+            if key.text is None or own.get(key.text) is not key:
+                continue  # which has been said
+            if not _is_merge(key):
+                yield key, value
+                continue
+            for source in [value] if value.pairs is not None else value.items or [value]:
+                if source.pairs is None or source in above:
+                    self._refuse_merge(source, value, where)
+                    continue
+                self._count(source)
+                refuse_deeper(len(above), source.mark)
+                merged = list(self._pairs(source, (*where, _MERGE), (*above, source)))
+                yield from ((k, v) for k, v in merged if k.text not in taken)
+                taken.update(str(k.text) for k, _ in merged)
+
+    def _keys(self, pairs: list[tuple[Node, Node]], where: KeyPath) -> dict[str, Node]:
+        """Returns the keys by their text; complains about what is none, and of the second."""
+        document, found = self._document, dict[str, Node]()
+        for key, _ in pairs:
+            self._count(key)
+            if key.text is None:
+                document.key_marks[(*where, "?")] = key.mark
+                document.complain(Mistake((*where, "?"), "", "a key must be text", at_key=True))
+            elif key.text in found:
+                document.marks[(*where, key.text, "again")] = key.mark
+                first = found[key.text].mark[0]
+                text = f"key {key.text!r} is given twice (first in line {first})"
+                document.complain(Mistake((*where, key.text, "again"), "", text))
+            else:
+                found[key.text] = key
+        return found
+
+    def _refuse_merge(self, source: Node, value: Node, where: KeyPath) -> None:
+        """Complains about what cannot be merged."""
+        given = "a list" if source.text is None else quote(source.text)
+        given = "itself" if source.pairs is not None else given
+        self._document.marks[(*where, _MERGE)] = (source if source in value.items else value).mark
+        allowed = "an alias of keys, such as `*common`, or a list of such"
+        self._document.complain(Mistake((*where, _MERGE), _MERGE, f"{given} given", allowed))
+
+    def _scalar(self, node: Node, text: str, where: KeyPath) -> Any:
+        """Returns what a scalar is in the core schema: https://yaml.org/spec/1.2.2/#103."""
+        if not node.plain:
+            return text
+        if text in _WORDS:
+            return _WORDS[text]
+        whole = _INT.fullmatch(text)
+        if not whole and not _FLOAT.fullmatch(text) and not _NOT_FINITE.fullmatch(text):
+            return text
+        return self._number_of(text, whole is not None, where)
+
+    def _number_of(self, text: str, whole: bool, where: KeyPath) -> Any:
+        if len(text) > MOST_DIGITS:
+            given, allowed = f"a number of {len(text):,} digits given", f"at most {MOST_DIGITS}"
+            self._document.complain(Mistake(where, "", given, allowed))
+            return BROKEN
+        digits = text.replace("_", "")
+        if whole:
+            return int(digits, 0) if digits[:2] in ("0x", "0o") else int(digits)
+        number = math.nan if _NOT_FINITE.fullmatch(text) else float(digits)
+        vanished = number == 0 and re.search("[1-9]", re.split("[eE]", digits)[0])
+        if math.isfinite(number) and not vanished:
+            return number
+        allowed = "a finite number" if not vanished else "0, or a number that is not so near to it"
+        self._document.complain(Mistake(where, "", f"{text} given", allowed))
         return BROKEN
-    return text
+
+
+def _is_merge(key: Node) -> bool:
+    return key.plain and key.text == _MERGE
