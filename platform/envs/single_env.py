@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from whichgoal.envs.contract import Design, LevelVectorEnv, Split, World
 from whichgoal.envs.registry import world_named
+from whichgoal.envs.rng import seed_given
 from whichgoal.explain import describe
 from whichgoal.spec import did_you_mean
 
@@ -54,6 +55,7 @@ class OneOfBatch(gymnasium.Env[NDArray[Any], np.int64]):
 
         The first reset draws a seed where none is given.
         """
+        seed = seed_given(seed)
         super().reset(seed=seed)
         first, self._next = self._next, None
         if seed is not None or first is None:

@@ -23,7 +23,7 @@ from whichgoal.envs.grid.engine.task import (
     rewarded_goal,
 )
 from whichgoal.envs.grid.levels import GridDesign, GridLevels, LevelArrays
-from whichgoal.envs.rng import seed_streams
+from whichgoal.envs.rng import seed_given, seed_streams
 
 Array = NDArray[Any]
 
@@ -85,8 +85,8 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         width, height = (levels.width, levels.height) if levels else (design.size, design.size)
         self._declare_spaces(width, height)
         self._make_room(width, height)
-        self._streams = seed_streams(seed, num_envs)
-        self._first_seed: int | None = seed
+        self._first_seed = seed_given(seed)
+        self._streams = seed_streams(self._first_seed or 0, num_envs)
         self._ready = False
 
     def _declare_spaces(self, width: int, height: int) -> None:
@@ -128,8 +128,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         With a seed, the levels' random streams start anew; without one they go on. Given levels
         are played from their first row again by a reset of all rows.
         """
-        if seed is not None and (not isinstance(seed, (int, np.integer)) or seed < 0):
-            raise ValueError(f"seed is {seed!r}; allowed: None or one integer >= 0 for all rows")
+        seed = seed_given(seed)
         super().reset(seed=seed)
         rows = self._masked_rows(options)
         seed, self._first_seed = (self._first_seed if seed is None else seed), None
