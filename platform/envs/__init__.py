@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import gymnasium
 
+from whichgoal.envs.autoreset import SAME_STEP, Mode
 from whichgoal.envs.contract import env_id
 from whichgoal.envs.registry import WORLDS, all_names, world_named
 
@@ -52,7 +53,9 @@ def register() -> None:
             warnings.warn(f"world {name!r} is not registered: {error}", stacklevel=2)
 
 
-def from_minigrid(env: gymnasium.Env, num_envs: int) -> GridVectorEnv:
+def from_minigrid(
+    env: gymnasium.Env, num_envs: int, *, autoreset_mode: Mode = SAME_STEP
+) -> GridVectorEnv:
     """Returns our vector env over a MiniGrid, BabyAI or our own environment's present grid.
 
     Every episode of every one of the `num_envs` starts at that grid, pose, view and step limit;
@@ -65,7 +68,7 @@ def from_minigrid(env: gymnasium.Env, num_envs: int) -> GridVectorEnv:
     """
     from whichgoal.envs.grid.engine import from_minigrid  # here: planning need not load MiniGrid
 
-    return from_minigrid.from_minigrid(env, num_envs)
+    return from_minigrid.from_minigrid(env, num_envs, autoreset_mode=autoreset_mode)
 
 
 register()

@@ -162,11 +162,13 @@ class Kind(ABC):
         name: Its name, for messages.
         levels: The class of its levels.
         remedy: What a sweep file can change where too few levels qualify for a panel.
+        autoreset_modes: Gymnasium's; with more than one, `vector_env` takes an `autoreset_mode`.
     """
 
     name: ClassVar[str]
     levels: ClassVar[type[Levels]]
     remedy: ClassVar[str] = "use fewer battery.episodes"
+    autoreset_modes: ClassVar[tuple[str, ...]] = ("SAME_STEP",)
 
     @abstractmethod
     def observation(self, world: World, design: AnyDesign) -> Observation:

@@ -13,6 +13,7 @@ from minigrid.core.world_object import Ball, Box, Door, Floor, Goal, Key, Lava, 
 from minigrid.minigrid_env import MiniGridEnv
 from minigrid.wrappers import FullyObsWrapper, ViewSizeWrapper
 
+from whichgoal.envs.autoreset import SAME_STEP, Mode
 from whichgoal.envs.grid.engine.single_env import Arrow, LevelEnv
 from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
 from whichgoal.envs.grid.levels import (
@@ -93,7 +94,9 @@ def levels_from(env: gym.Env[Any, Any]) -> GridLevels:
     return levels
 
 
-def from_minigrid(env: gym.Env[Any, Any], num_envs: int) -> GridVectorEnv:
+def from_minigrid(
+    env: gym.Env[Any, Any], num_envs: int, *, autoreset_mode: Mode = SAME_STEP
+) -> GridVectorEnv:
     """Returns our vector env, each of whose episodes starts at `env`'s present grid and pose.
 
     View, `see_through_walls`, step limit and number of actions are the environment's own; of its
@@ -108,6 +111,7 @@ def from_minigrid(env: gym.Env[Any, Any], num_envs: int) -> GridVectorEnv:
     Args:
         env: As in `levels_from`.
         num_envs: Number of environments in the batch.
+        autoreset_mode: Gymnasium's `AutoresetMode`, or its name.
 
     Raises:
         ValueError: As `levels_from`, or the view's side is more than our engine can have.
@@ -130,10 +134,17 @@ def from_minigrid(env: gym.Env[Any, Any], num_envs: int) -> GridVectorEnv:
         )
     if isinstance(inner, LevelEnv):
         design = inner.design.model_copy(update=seen)
-        return GridVectorEnv(inner.world, design, num_envs, levels=levels, ends_on=inner.ends_on)
+        return GridVectorEnv(
+            inner.world,
+            design,
+            num_envs,
+            levels=levels,
+            ends_on=inner.ends_on,
+            autoreset_mode=autoreset_mode,
+        )
     design = GridDesign(size=max(levels.width, levels.height), **seen)
     world = MiniGridTask(int(inner.action_space.n))
-    return MiniGridVectorEnv(world, design, num_envs, levels=levels)
+    return MiniGridVectorEnv(world, design, num_envs, levels=levels, autoreset_mode=autoreset_mode)
 
 
 def _wrappers(env: gym.Env[Any, Any]) -> Iterator[gym.Wrapper[Any, Any, Any, Any]]:
