@@ -54,21 +54,29 @@ def register() -> None:
 
 
 def from_minigrid(
-    env: gymnasium.Env, num_envs: int, *, autoreset_mode: Mode = SAME_STEP
+    env: gymnasium.Env,
+    num_envs: int,
+    *,
+    mission: bool = True,
+    autoreset_mode: Mode = SAME_STEP,
 ) -> GridVectorEnv:
     """Returns our vector env over a MiniGrid, BabyAI or our own environment's present grid.
 
     Every episode of every one of the `num_envs` starts at that grid, pose, view and step limit;
-    rules and observations are MiniGrid's own. Mission rewards of subclasses are not: the one goal
-    is MiniGrid's goal tile, except that our own worlds keep their goals, rewards and endings. For
-    wrappers and details see `grid.engine.from_minigrid`.
+    rules and observations are MiniGrid's own, and so are rewards and endings: the one goal is
+    MiniGrid's goal tile, except that our own worlds keep their goals, rewards and endings. What an
+    environment pays or ends for a mission of its own is known only to itself: it is refused, unless
+    `mission=False` leaves that out. For wrappers and details see `grid.engine.from_minigrid`.
 
     Raises:
-        ValueError: `env` is not a MiniGrid environment, or was not reset.
+        ValueError: `env` is not a MiniGrid environment, or was not reset, or has rules, rewards or
+            endings of its own.
     """
     from whichgoal.envs.grid.engine import from_minigrid  # here: planning need not load MiniGrid
 
-    return from_minigrid.from_minigrid(env, num_envs, autoreset_mode=autoreset_mode)
+    return from_minigrid.from_minigrid(
+        env, num_envs, mission=mission, autoreset_mode=autoreset_mode
+    )
 
 
 register()
