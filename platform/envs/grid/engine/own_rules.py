@@ -107,4 +107,6 @@ def _owner(env: object, base: type, name: str) -> str | None:
 
 def _are_first(space: object) -> bool:
     """Whether actions are MiniGrid's, from the first on."""
-    return isinstance(space, spaces.Discrete) and not space.start and space.n <= len(Actions)
+    if not isinstance(space, spaces.Discrete):
+        return False
+    return int(space.start) == 0 and int(space.n) <= len(Actions)
