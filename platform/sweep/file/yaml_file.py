@@ -158,7 +158,11 @@ def _mapping(
             document.key_marks[(*where, "?")] = mark
             document.complain(Mistake((*where, "?"), "", "a key must be text", at_key=True))
             continue
-        key = str(key_node.value)
+        key = _joined(str(key_node.value))
+        if _has_half(key):
+            document.key_marks[(*where, key)] = mark
+            document.complain(_half((*where, key), key, at_key=True))
+            continue
         if key in result:
             first = document.key_marks[(*where, key)][0]
             document.marks[(*where, key, "again")] = mark
@@ -192,4 +196,21 @@ def _scalar(node: ScalarNode, where: KeyPath, document: Document) -> Any:
     except ValueError:
         document.complain(Mistake(where, "", f"{text!r} is not a number"))
         return BROKEN
+    text = _joined(text)
+    if _has_half(text):
+        document.complain(_half(where, text))
+        return BROKEN
     return text
+
+
+def _joined(text: str) -> str:
+    """Returns a text with surrogate pairs, two escapes as JSON writes them, as one character."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+
+
+def _has_half(text: str) -> bool:
+    return any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def _half(where: KeyPath, text: str, *, at_key: bool = False) -> Mistake:
+    return Mistake(where, "", f"{quote(text)} given, with half a character", "text", at_key=at_key)
