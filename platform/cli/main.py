@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whichgoal.cli.arguments import parser
+from whichgoal.cli.streams import print_anything
 from whichgoal.errors import BAD_INPUT, FAILED, STOPPED, CommandError
-from whichgoal.redact import redact, visible_lines
+from whichgoal.redact import redact, visible, visible_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code."""
+    print_anything()
     given = parser().parse_args(argv)
     try:
         return COMMANDS[given.command](given)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import gymnasium
 
+from whichgoal.envs.autoreset import SAME_STEP, Mode
 from whichgoal.envs.contract import env_id
 from whichgoal.envs.registry import WORLDS, all_names, world_named
 
@@ -52,20 +53,30 @@ def register() -> None:
             warnings.warn(f"world {name!r} is not registered: {error}", stacklevel=2)
 
 
-def from_minigrid(env: gymnasium.Env, num_envs: int) -> GridVectorEnv:
+def from_minigrid(
+    env: gymnasium.Env,
+    num_envs: int,
+    *,
+    mission: bool = True,
+    autoreset_mode: Mode = SAME_STEP,
+) -> GridVectorEnv:
     """Returns our vector env over a MiniGrid, BabyAI or our own environment's present grid.
 
     Every episode of every one of the `num_envs` starts at that grid, pose, view and step limit;
-    rules and observations are MiniGrid's own. Mission rewards of subclasses are not: the one goal
-    is MiniGrid's goal tile, except that our own worlds keep their goals, rewards and endings. For
-    wrappers and details see `grid.engine.from_minigrid`.
+    rules and observations are MiniGrid's own, and so are rewards and endings: the one goal is
+    MiniGrid's goal tile, except that our own worlds keep their goals, rewards and endings. What an
+    environment pays or ends for a mission of its own is known only to itself: it is refused, unless
+    `mission=False` leaves that out. For wrappers and details see `grid.engine.from_minigrid`.
 
     Raises:
-        ValueError: `env` is not a MiniGrid environment, or was not reset.
+        ValueError: `env` is not a MiniGrid environment, or was not reset, or has rules, rewards or
+            endings of its own.
     """
     from whichgoal.envs.grid.engine import from_minigrid  # here: planning need not load MiniGrid
 
-    return from_minigrid.from_minigrid(env, num_envs)
+    return from_minigrid.from_minigrid(
+        env, num_envs, mission=mission, autoreset_mode=autoreset_mode
+    )
 
 
 register()

@@ -163,11 +163,13 @@ class Kind(ABC):
         name: Its name, for messages.
         levels: The class of its levels.
         remedy: What a sweep file can change where too few levels qualify for a panel.
+        autoreset_modes: Gymnasium's; with more than one, `vector_env` takes an `autoreset_mode`.
     """
 
     name: ClassVar[str]
     levels: ClassVar[type[Levels]]
     remedy: ClassVar[str] = "use fewer battery.episodes"
+    autoreset_modes: ClassVar[tuple[str, ...]] = ("SAME_STEP",)
 
     @abstractmethod
     def observation(self, world: World, design: AnyDesign) -> Observation:
@@ -189,8 +191,7 @@ class Kind(ABC):
         """Returns N environments stepped in one call.
 
         Args:
-            world: The world that is played.
-            design: Its design.
+            world, design: What is played.
             num_envs: N.
             split: Which layouts are generated.
             levels: Play these instead: environment i plays row i, then row `(i + N * k) % n` in
@@ -241,7 +242,6 @@ class Kind(ABC):
         """Says which cells could be in view from a start; true where that is not known.
 
         Args:
-            design: The design.
             start: `int16 [n, 3]`.
             cells: `int16 [n, m, 2]`.
 

@@ -53,6 +53,13 @@ def all_names() -> tuple[str, ...]:
     return (*WORLDS, *plugins.names_besides(plugins.WORLDS, WORLDS))
 
 
+def is_id(given: str) -> bool:
+    """Whether Gymnasium knows a world by this id, with a module's name before it or without."""
+    from whichgoal.envs.contract import env_id
+
+    return given.rpartition(":")[2] in map(env_id, all_names())
+
+
 def all_worlds() -> dict[str, World]:
     """Returns every world that can be made, by name, ours first."""
     found: dict[str, World] = {}

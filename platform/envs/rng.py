@@ -7,6 +7,9 @@ Source: Steele, Lea and Flood, "Fast splittable pseudorandom number generators" 
 
 from __future__ import annotations
 
+import operator
+from typing import SupportsIndex
+
 import numpy as np
 
 from whichgoal.numba_cache import njit
@@ -14,6 +17,7 @@ from whichgoal.numba_cache import njit
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX2 = np.uint64(0x94D049BB133111EB)
+_TOO_LARGE = 2**63
 
 
 @njit(cache=True)
@@ -43,11 +47,40 @@ def uniform(streams: np.ndarray, i: int) -> float:
     return np.float64(next_u64(streams, i) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
+def seed_streams(seed: SupportsIndex, n: int) -> np.ndarray:
+    """Returns `n` independent streams, `uint64 [n]`; row `i` depends on `seed` and `i` only.
+
+    The seed may be of any size, as Gymnasium's: of those that do not fit into 63 bits, a hash is
+    taken.
+    """
+    seed = int(seed)
+    if seed >= _TOO_LARGE:
+        seed = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    streams: np.ndarray = _seed_streams(seed, n)
+    return streams
+
+
 @njit(cache=True)
-def seed_streams(seed: int, n: int) -> np.ndarray:
-    """Returns `n` independent streams, `uint64 [n]`; row `i` depends on `seed` and `i` only."""
+def _seed_streams(seed: int, n: int) -> np.ndarray:
     streams = np.empty(n, dtype=np.uint64)
     base = mix(np.uint64(seed) * _MIX2 + _GOLDEN)
     for i in range(n):
         streams[i] = mix(base + np.uint64(i + 1) * _GOLDEN)
     return streams
+
+
+def seed_given(seed: object) -> int | None:
+    """Returns a seed as Gymnasium takes it, a Python integer, of any integer; None of None.
+
+    Raises:
+        ValueError: It is neither, or below zero.
+    """
+    if seed is None:
+        return None
+    try:
+        number = operator.index(seed)  # type: ignore[arg-type]
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise ValueError(f"seed is {seed!r}; allowed: None or one integer of at least 0")
+    return int(number)

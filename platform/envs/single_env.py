@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from whichgoal.envs.autoreset import Mode, mode_given
 from whichgoal.envs.contract import Design, LevelVectorEnv, Split, World
 from whichgoal.envs.registry import world_named
+from whichgoal.envs.rng import seed_given
 from whichgoal.explain import describe
 from whichgoal.spec import did_you_mean
 
@@ -54,6 +56,7 @@ class OneOfBatch(gymnasium.Env[NDArray[Any], np.int64]):
 
         The first reset draws a seed where none is given.
         """
+        seed = seed_given(seed)
         super().reset(seed=seed)
         first, self._next = self._next, None
         if seed is not None or first is None:
@@ -113,19 +116,33 @@ def one_env(
 
 
 def make_vector(
-    world: str, *, num_envs: int = 1, split: Split = "train", seed: int = 0, **design: Any
+    world: str,
+    *,
+    num_envs: int = 1,
+    split: Split = "train",
+    seed: int = 0,
+    autoreset_mode: Mode | None = None,
+    **design: Any,
 ) -> LevelVectorEnv:
     """Returns the vector environment of the world of this name; keywords as in `make_single`.
 
-    This is what `gymnasium.make_vec(..., vectorization_mode="vector_entry_point")` calls.
+    This is what `gymnasium.make_vec(..., vectorization_mode="vector_entry_point")` calls. The
+    `autoreset_mode` is Gymnasium's default, NEXT_STEP, unless another one is asked for: our
+    training asks for SAME_STEP, which is all that some kinds have.
 
     Raises:
-        ValueError: As `make_single`.
+        ValueError: As `make_single`, or the world's kind does not have that `autoreset_mode`.
     """
     _check_split(split)
     found = world_named(world)
+    offered = found.kind.autoreset_modes
+    mode = mode_given(autoreset_mode or ("NEXT_STEP" if "NEXT_STEP" in offered else offered[0]))
+    if mode.name not in offered:
+        allowed = f"allowed with {world}: {', '.join(offered)}"
+        raise ValueError(f"autoreset_mode is {mode.name!r}; {allowed}")
+    more: dict[str, Any] = {"autoreset_mode": mode} if len(offered) > 1 else {}
     return found.kind.vector_env(
-        found, design_with(found, design), num_envs, split=split, seed=seed
+        found, design_with(found, design), num_envs, split=split, seed=seed, **more
     )
 
 

@@ -7,6 +7,7 @@ its codes (`Sight.forward`) `int32 [columns, rows]`, or a vector.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +36,8 @@ class Agent(nn.Module):
 
     Raises:
         ValueError: Unknown architecture, a capacity that cannot be met, an option that it does not
-            have, or an observation that it cannot see.
+            have, an observation that it cannot see, or whatever else cannot be as it is given; one
+            line.
     """
 
     def __init__(
@@ -51,12 +53,25 @@ class Agent(nn.Module):
         architecture = sizes.architecture(model)
         core = architecture.core_class()
         self.sight = Sight(obs_shape, palette, view)
+        if view == "egocentric" and not self.sight.is_vector and self.sight.board[0] % 2 == 0:
+            raise ValueError(
+                f"egocentric views of {self.sight.board[0]} columns; allowed: an odd number, since "
+                "the agent stands in the middle one; likely meant: view: 'full'"
+            )
+        if not _are_counts(num_actions):
+            raise ValueError(f"num_actions {num_actions!r}; allowed: a whole number of at least 1")
         seen = Seen(*self.sight.board, self.sight.num_planes, view)
         if self.sight.is_vector:
             seen = Seen(1, 1, self.sight.obs_shape[0], "vector")
         if dimensions is None:
             self.size = sizes.solve(model, seen, num_actions)
         else:
+            grain = architecture.grain
+            pair = [*dimensions] if isinstance(dimensions, Sequence) else []
+            if len(pair) != 2 or not _are_counts(*pair) or pair[0] % grain:
+                allowed = "(features, width), whole numbers of at least 1"
+                more = f", features a multiple of {grain}" if grain > 1 else ""
+                raise ValueError(f"dimensions {dimensions!r}; allowed: {allowed}{more}")
             self.size = sizes.count(model, seen, num_actions, *dimensions)
         model = sizes.completed(model)
         self.core = core(self.sight, self.size.features, self.size.width, model)
@@ -134,6 +149,11 @@ class Agent(nn.Module):
         if self.critic_core is not None:
             z, critics = advance(self.critic_core, self.critic_core.encode(seen), critics)
         return self.policy(y), self.value(z).squeeze(-1), _join(own, critics)
+
+
+def _are_counts(*given: object) -> bool:
+    """Whether all are whole numbers of at least 1."""
+    return all(isinstance(n, Integral) and not isinstance(n, bool) and int(n) >= 1 for n in given)
 
 
 def _split(state: State) -> tuple[State, State]:

@@ -6,7 +6,7 @@ Shape suffixes: B any batch shape, X columns, Y rows, P planes per cell.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -64,12 +64,7 @@ class Sight(nn.Module):
         super().__init__()
         self.obs_shape = tuple(int(n) for n in obs_shape)
         self.is_vector = len(self.obs_shape) == 1
-        if not self.is_vector and (len(self.obs_shape) != 3 or self.obs_shape[2] != 3):
-            raise ValueError(
-                f"observation of shape {self.obs_shape}; allowed: (columns, rows, 3), "
-                "MiniGrid's image, or (n,), a vector; likely meant: the image alone, without the "
-                "mission"
-            )
+        _check(self.obs_shape, palette, view)
         self.view: View = view
         self.board: Board = (1, 1) if self.is_vector else (self.obs_shape[0], self.obs_shape[1])
         self.one_hot = palette is not None
@@ -128,6 +123,51 @@ class Sight(nn.Module):
         return here.to(torch.uint8).argmax(-1)
 
 
+def misread(obs: Tensor, view: View) -> str:
+    """Returns why views are not what an agent takes them for, in words; empty where they may be.
+
+    Spaces do not tell a picture in colors from MiniGrid's codes, nor a whole board from a view that
+    moves with the agent: what is seen does.
+
+    Args:
+        obs: `uint8 [B..., X, Y, 3]`.
+        view: What the agent takes them for.
+    """
+    most = torch.tensor([OBJECTS, COLORS, STATES], device=obs.device)
+    codes = obs.reshape(-1, 3)
+    strange = (codes >= most).any(-1)
+    if strange.sum() * 2 > len(codes):
+        row = tuple(codes[strange][0].tolist())
+        return (
+            f"observations in which most cells are as {row}, which MiniGrid has no object for; "
+            "allowed: MiniGrid's codes; likely meant: ImgObsWrapper's image, not a picture in RGB"
+        )
+    if view == "egocentric" and (codes[:, 0] == AGENT).any():
+        return (
+            "observations that show the agent, though view is 'egocentric', in which it stands in "
+            "the middle of the last row and is not drawn; likely meant: view: 'full'"
+        )
+    return ""
+
+
+def _check(shape: tuple[int, ...], palette: Palette | None, view: str) -> None:
+    """Raises `ValueError` where shape, palette and view are not such as go together."""
+    if view not in get_args(View):
+        raise ValueError(f"view {view!r}; allowed: {', '.join(get_args(View))}")
+    is_vector = len(shape) == 1
+    if min(shape, default=0) < 1 or not (is_vector or (len(shape) == 3 and shape[2] == 3)):
+        raise ValueError(
+            f"observation of shape {shape}; allowed: (columns, rows, 3), MiniGrid's image, or "
+            "(n,), a vector; likely meant: the image alone, without the mission"
+        )
+    if is_vector and view == "full":
+        raise ValueError(f"view {view!r} of observations {shape}, which are vectors; allowed: none")
+    if is_vector and palette is not None:
+        raise ValueError(f"a palette for observations {shape}, which are vectors; allowed: none")
+    if not is_vector and view == "vector":
+        raise ValueError(f"view 'vector' of boards {shape}; allowed: egocentric, full")
+
+
 def _row(kind: int, color: int, state: int) -> int:
     return (kind * (COLORS + 1) + color) * (STATES + 1) + state
 
@@ -137,7 +177,12 @@ def _palette_planes(palette: Palette) -> tuple[Tensor, Tensor, Tensor]:
 
     The last index lights no plane.
     """
-    codes = [tuple(int(part) for part in code) for code in palette]
+    try:
+        codes = [(int(kind), int(color), int(state)) for kind, color, state in palette]
+    except (TypeError, ValueError):
+        text = " ".join(repr(palette).split())[:60]
+        allowed = "a list of MiniGrid's codes (object, color, state)"
+        raise ValueError(f"palette {text}; allowed: {allowed}") from None
     if not codes or len(set(codes)) < len(codes):
         raise ValueError(f"palette {codes}: it must hold at least one code, and each code once")
     table = torch.full((_ROWS,), len(codes), dtype=torch.int32)

@@ -26,6 +26,7 @@ from ray.rllib.utils.metrics import (
     WEIGHTS_SEQ_NO,
 )
 
+from whichgoal.envs.registry import is_id
 from whichgoal.models.agent import select
 from whichgoal.models.contract import State
 from whichgoal.models.sampling import draw_actions, take_likeliest
@@ -106,6 +107,8 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
         if callable(given):
             self.env = given(context | {"num_envs": count})
         else:
+            if is_id(given):  # what they are by default is for other learners
+                context = context | {"autoreset_mode": AutoresetMode.SAME_STEP}
             self.env = gym.make_vec(
                 given, num_envs=count, vectorization_mode="vector_entry_point", **context
             )

@@ -223,7 +223,8 @@ class Runs:
         run.status = status
 
     def _experiment_id(self) -> str:
-        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "whichgoal")
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "")
+        name = name if name.strip() else "whichgoal"
         with self._asking():
             found = self._client.get_experiment_by_name(name)
         if found is not None:

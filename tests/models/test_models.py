@@ -212,3 +212,31 @@ def test_the_read_out_takes_the_agents_cell_the_mean_and_the_maximum():
 def test_an_observation_that_is_not_a_minigrid_view_is_refused():
     with pytest.raises(ValueError, match="columns, rows, 3"):
         Agent((84, 84, 4), 3, PALETTE, ModelSpec())
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"obs_shape": (7, 7, 0)}, r"observation of shape \(7, 7, 0\); allowed: "),
+        ({"obs_shape": (0,)}, r"observation of shape \(0,\)"),
+        ({"obs_shape": ()}, r"observation of shape \(\)"),
+        ({"obs_shape": (8, 8, 3)}, "8 columns; allowed: an odd number.*likely meant: view: 'full'"),
+        ({"view": "top"}, "view 'top'; allowed: egocentric, full, vector"),
+        ({"view": "vector"}, r"view 'vector' of boards \(7, 7, 3\); allowed: egocentric, full"),
+        ({"obs_shape": (4,), "view": "full"}, r"view 'full' of observations \(4,\), which are vec"),
+        ({"obs_shape": (4,), "palette": PALETTE}, r"a palette for observations \(4,\)"),
+        ({"palette": 5}, "palette 5; allowed: a list of MiniGrid's codes"),
+        ({"palette": [(1, 0)]}, r"palette \[\(1, 0\)\]; allowed: a list of MiniGrid's codes"),
+        ({"num_actions": 0}, "num_actions 0; allowed: a whole number of at least 1"),
+        ({"num_actions": True}, "num_actions True; allowed: a whole number"),
+        ({"dimensions": (16,)}, r"dimensions \(16,\); allowed: \(features, width\)"),
+        ({"dimensions": (16, 0)}, r"dimensions \(16, 0\); allowed"),
+        ({"dimensions": (16.5, 3)}, r"dimensions \(16.5, 3\); allowed"),
+        ({"dimensions": 16}, r"dimensions 16; allowed"),
+    ],
+)
+def test_what_cannot_be_a_networks_is_refused_in_one_line_where_it_is_made(given, complaint):
+    usual = {"obs_shape": (7, 7, 3), "num_actions": 3, "palette": None, "model": ModelSpec()}
+    with pytest.raises(ValueError, match=complaint) as refused:
+        Agent(**usual | given)
+    assert "\n" not in str(refused.value)

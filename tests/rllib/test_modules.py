@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import asdict
 
 import gymnasium as gym
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import ray
 import torch
 from ray.rllib.algorithms.ppo import PPOConfig
+from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from whichgoal.models import MODELS
@@ -102,6 +104,101 @@ def test_a_model_that_cannot_be_is_refused_in_one_line(env, arch, model, complai
     with pytest.raises(ValueError, match=complaint) as refused:
         stock(env, arch, **model)
     assert "\n" not in str(refused.value)
+
+
+VIEWS = gym.spaces.Box(0, 255, (7, 7, 3), np.uint8)
+ACTIONS = gym.spaces.Discrete(3)
+VECTORS = gym.spaces.Box(-np.inf, np.inf, (4,), np.float32)
+
+
+def module(seen=VIEWS, actions=ACTIONS, **given):
+    return AgentModule(observation_space=seen, action_space=actions, model_config=given)
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        (
+            {"arch": "mlp", "capacity": 5000},
+            r"unknown key 'arch'; allowed: .*; likely meant: 'model': \{'arch': 'mlp'\}",
+        ),
+        ({"memory": 4}, r"unknown key 'memory'; .* likely meant: 'model': \{'memory': 4\}"),
+        ({"modl": {"arch": "mlp"}}, "unknown key 'modl'; .* did you mean 'model'?"),
+        ({1: 2}, "unknown key '?1'?; "),
+        ({"fcnet_hiddens": [64, 64]}, r"fcnet_hiddens \[64, 64\] is for RLlib's own networks"),
+        ({"use_lstm": True}, "use_lstm true is for RLlib's own networks"),
+        ({"max_seq_len": 0}, "max_seq_len 0; allowed: a whole number of at least 1"),
+        ({"model": "mlp"}, "model_config, model: "),
+        ({"view": "top"}, "view 'top'; allowed: egocentric, full"),
+        ({"dimensions": 16}, "dimensions 16; allowed: "),
+    ],
+)
+def test_keys_that_the_module_does_not_know_are_refused_in_one_line(given, complaint):
+    with pytest.raises(ValueError, match=complaint) as refused:
+        AgentModule(
+            observation_space=VIEWS, action_space=gym.spaces.Discrete(3), model_config=given
+        )
+    assert str(refused.value).startswith("AgentModule: ")
+    assert "\n" not in str(refused.value)
+
+
+def test_what_rllib_fills_in_by_itself_is_tolerated():
+    size = module(model={"arch": "mlp", "capacity": 5000}).agent.size
+    for filled in (asdict(DefaultModelConfig()), {"vf_share_layers": False}):
+        assert module(**filled, model={"arch": "mlp", "capacity": 5000}).agent.size == size
+    for nothing in (None, {}, DefaultModelConfig()):
+        made = AgentModule(
+            observation_space=VIEWS, action_space=gym.spaces.Discrete(3), model_config=nothing
+        )
+        assert made.agent.size.capacity == pytest.approx(50_000, rel=0.05)
+
+
+def test_a_subclass_may_have_keys_of_its_own():
+    class Mine(AgentModule):
+        own_keys = ("noise",)
+
+    spaces = {"observation_space": VIEWS, "action_space": gym.spaces.Discrete(3)}
+    assert Mine(**spaces, model_config={"noise": 0.1}).agent
+    with pytest.raises(ValueError, match="unknown key 'nois'"):
+        Mine(**spaces, model_config={"nois": 0.1})
+
+
+@pytest.mark.parametrize(
+    ("seen", "complaint"),
+    [
+        (gym.spaces.Box(0, 1, (7, 7, 3), np.float32), r"boards of dtype float32 \(7, 7, 3\)"),
+        (gym.spaces.Box(0, 255, (7, 7, 3), np.int32), "boards of dtype int32 .* allowed: uint8"),
+        (gym.spaces.Box(0, 255, (84, 84, 4), np.uint8), r"shape \(84, 84, 4\); allowed"),
+        (gym.spaces.Box(0, 255, (8, 8, 3), np.uint8), "likely meant: view: 'full'"),
+        (gym.spaces.Box(0, 1, (), np.float32), r"shape \(\); allowed"),
+        (gym.spaces.MultiBinary(4), "observation space MultiBinary"),
+        (gym.spaces.Dict(image=VIEWS), "observation space Dict"),
+    ],
+)
+def test_observations_that_no_network_sees_are_refused_in_one_line(seen, complaint):
+    with pytest.raises(ValueError, match=f"^AgentModule: .*{complaint}") as refused:
+        module(seen, model={"arch": "mlp"})
+    assert "\n" not in str(refused.value)
+
+
+def test_actions_that_do_not_begin_with_zero_are_refused():
+    with pytest.raises(ValueError, match=r"Discrete\(3, start=1\) given; allowed: Discrete\(n\)"):
+        module(actions=gym.spaces.Discrete(3, start=1))
+
+
+@pytest.mark.parametrize("arch", ["mlp", "lstm"])
+def test_what_a_space_does_not_tell_is_looked_at_once(arch):
+    picture = torch.randint(0, 256, (2, 7, 7, 3), dtype=torch.uint8)
+    with pytest.raises(ValueError, match="likely meant: ImgObsWrapper's image, not a picture"):
+        module(model={"arch": arch}).forward_inference({"obs": picture})
+    board = torch.ones((2, 7, 7, 3), dtype=torch.uint8)
+    board[:, 3, 2] = torch.tensor([10, 0, 3], dtype=torch.uint8)
+    with pytest.raises(ValueError, match="likely meant: view: 'full'"):
+        module(model={"arch": arch}).forward_inference({"obs": board})
+    whole = module(model={"arch": arch}, view="full")
+    assert whole.forward_inference({"obs": board})["action_dist_inputs"].shape == (2, 3)
+    floats = module(VECTORS, model={"arch": arch})
+    assert floats.forward_inference({"obs": torch.randn(2, 4)})["action_dist_inputs"].ndim == 2
 
 
 def returns(algorithm, batches, enough):

@@ -27,7 +27,7 @@ from whichgoal.rllib import PPO, PPOConfig, configure, train
 from whichgoal.rllib.compiled import advantages
 from whichgoal.rllib.fragment import Fragment
 from whichgoal.rllib.module import IS_FIRST
-from whichgoal.rllib.runner import _check_env
+from whichgoal.rllib.runner import BatchedEnvRunner, _check_env
 from whichgoal.rllib.training import TrialEnv
 from whichgoal.spec import ModelSpec, PPOSpec, TrainSpec, TrialSpec, WorldSpec
 
@@ -385,6 +385,16 @@ def test_an_environment_that_would_be_learned_wrongly_is_refused():
     config = PPOConfig().environment(Elsewhere).env_runners(num_envs_per_env_runner=4)
     with pytest.raises(ValueError, match="SAME_STEP"):
         config.build_algo()
+
+
+@pytest.mark.parametrize("env", ["whichgoal.envs:whichgoal/ArrowMaze-v0", "whichgoal/ArrowMaze-v0"])
+def test_a_world_named_by_its_id_is_trained_with_the_autoreset_that_training_takes(env):
+    import whichgoal.envs  # noqa: F401  (registers the ids)
+
+    config = PPOConfig().environment(env, env_config={"size": 7})
+    runner = BatchedEnvRunner(config=config.env_runners(num_envs_per_env_runner=4))
+    assert runner.env.metadata["autoreset_mode"] is gym.vector.AutoresetMode.SAME_STEP
+    assert gym.make_vec(env, size=7).metadata["autoreset_mode"] is not runner.env.autoreset_mode
 
 
 class Forgetful(gym.vector.VectorEnv):

@@ -97,6 +97,17 @@ def index_of(storage: Storage, sweep: Sweep) -> Index:
     return Index(own_uri(storage), storage, sweep.name)
 
 
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_experiments_name_that_is_empty_counts_as_none(
+    storage, sweep, client, monkeypatch, name
+):
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", name)
+    index = index_of(storage, sweep)
+    index.send(next(iter(sweep.trials())), "RUNNING")
+    found = client.search_experiments()
+    assert {one.name for one in found} == {"Default", "whichgoal"}
+
+
 def test_a_sweep_has_a_parent_run_a_run_per_cell_and_a_run_per_trial(storage, sweep, runs, parent):
     for _ in range(2):  # as after a crash: found again, not doubled
         index = index_of(storage, sweep)

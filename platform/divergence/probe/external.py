@@ -57,6 +57,7 @@ class External:
         self.has_logits: bool | None = None
         """Whether it answers with logits; None before its first answer."""
         self._trained_on: tuple[int, ...] | None = None
+        self._may_be_probabilities = num_actions > 1
         takes = _parameters(policy, name)
         if takes == 0:
             try:
@@ -135,6 +136,12 @@ class External:
         if logits and not np.isfinite(answer).all():
             allowed = "finite logits (-1e9 rules an action out)"
             raise self._refusal("NaN or infinite logits", allowed, obs)
+        if logits and self._may_be_probabilities:
+            self._may_be_probabilities = _are_probabilities(answer)
+            if self._may_be_probabilities:
+                allowed = "logits, such as np.log(p + 1e-9) of probabilities p, or actions"
+                what = "probabilities (no row has a negative number, and each sums to 1)"
+                raise self._refusal(what, allowed, obs)
         if not logits and (answer.min() < 0 or answer.max() > most):
             wrong = answer.min() if answer.min() < 0 else answer.max()
             raise self._refusal(f"action {wrong}", f"0 to {most}", obs)
@@ -199,6 +206,16 @@ def actors_of_policy(
         "sampled": PolicyActor(external, greedy=False),
         "greedy": PolicyActor(external, greedy=True),
     }
+
+
+def _are_probabilities(answer: NDArray[np.floating]) -> bool:
+    """Whether all rows are distributions, as far as rounding tells.
+
+    A row of logits that is one by chance is rare, all rows of a first answer rarer still.
+    """
+    slack = 1e-2 if answer.dtype.itemsize < 4 else 2e-3
+    sums = answer.sum(axis=1, dtype=np.float64)
+    return bool((answer >= 0).all() and (np.abs(sums - 1) < slack).all())
 
 
 def _parameters(policy: object, name: str) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whichgoal.envs import contract
+from whichgoal.envs.autoreset import SAME_STEP, Mode
 from whichgoal.envs.contract import Kind, Observation, Split
 from whichgoal.envs.grid.levels import GridDesign, GridLevels
 from whichgoal.envs.headings import DX, DY
@@ -24,6 +25,7 @@ class Grid(Kind):
 
     name = "grid"
     levels = GridLevels
+    autoreset_modes = ("SAME_STEP", "NEXT_STEP", "DISABLED")
     remedy = "use a larger test_size, a wider agent_view_size, or fewer battery.episodes"
 
     def observation(self, world: contract.World, design: contract.Design) -> Observation:
@@ -47,6 +49,7 @@ class Grid(Kind):
         ends_on: tuple[str, ...] | None = None,
         seed: int = 0,
         copy: bool = True,
+        autoreset_mode: Mode = SAME_STEP,
     ) -> GridVectorEnv:
         from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
 
@@ -59,6 +62,7 @@ class Grid(Kind):
             ends_on=ends_on,
             seed=seed,
             copy=copy,
+            autoreset_mode=autoreset_mode,
         )
 
     def single_env(

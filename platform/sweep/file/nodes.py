@@ -126,6 +126,11 @@ def refuse_deeper(depth: int, mark: tuple[int, int]) -> None:
         raise Refused(mark, f"{told}; allowed: at most {MOST_DEPTH}")
 
 
+def _joined(text: str) -> str:
+    """Returns a text with surrogate pairs, two escapes as JSON writes them, as one character."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+
+
 def _refuse_directives(text: str) -> None:
     """Refuses what stands before the document, such as `%YAML 1.1`: `yes` would be true then."""
     lines = re.split(r"\r\n|[\r\n\x85\u2028\u2029]", text.removeprefix("\ufeff"))
@@ -234,7 +239,7 @@ class _Composer:
         if event.anchor is not None:
             self._anchors[event.anchor] = node
         if isinstance(event, ScalarEvent):
-            node.text, node.plain = str(event.value), bool(event.implicit[0])
+            node.text, node.plain = _joined(str(event.value)), bool(event.implicit[0])
             self._refuse_longer(node)
         elif isinstance(event, MappingStartEvent):
             node.pairs = []

@@ -274,6 +274,9 @@ class _Reader:
             if key.text is None:
                 document.key_marks[(*where, "?")] = key.mark
                 document.complain(Mistake((*where, "?"), "", "a key must be text", at_key=True))
+            elif _has_half(key.text):
+                document.key_marks[(*where, key.text)] = key.mark
+                document.complain(_half((*where, key.text), key.text, at_key=True))
             elif key.text in found:
                 document.marks[(*where, key.text, "again")] = key.mark
                 first = found[key.text].mark[0]
@@ -293,6 +296,9 @@ class _Reader:
 
     def _scalar(self, node: Node, text: str, where: KeyPath) -> Any:
         """Returns what a scalar is in the core schema: https://yaml.org/spec/1.2.2/#103."""
+        if _has_half(text):
+            self._document.complain(_half(where, text))
+            return BROKEN
         if not node.plain:
             return text
         if text in _WORDS:
@@ -321,3 +327,11 @@ class _Reader:
 
 def _is_merge(key: Node) -> bool:
     return key.plain and key.text == _MERGE
+
+
+def _has_half(text: str) -> bool:
+    return any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def _half(where: KeyPath, text: str, *, at_key: bool = False) -> Mistake:
+    return Mistake(where, "", f"{quote(text)} given, with half a character", "text", at_key=at_key)

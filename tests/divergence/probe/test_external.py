@@ -222,6 +222,53 @@ def test_a_policy_made_for_one_board_size_is_told_that_the_test_has_another():
         evaluate_policy(lambda obs: obs.reshape(len(obs), -1) @ weights, WORLD, whole, BATTERY)
 
 
+def softmax(obs, kind=np.float64):
+    weights = np.exp(first_view(obs))
+    return (weights / weights.sum(1, keepdims=True)).astype(kind)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        softmax,
+        lambda obs: softmax(obs, np.float16),
+        lambda obs: torch.from_numpy(softmax(obs, np.float32)),
+        lambda obs: np.round(softmax(obs), 3),
+        lambda obs: np.eye(3)[first_view(obs).argmax(1)],
+        lambda obs: np.tile([0.2, 0.0, 0.8], (len(obs), 1)),
+        lambda obs, state, is_first: (softmax(obs), None),
+    ],
+    ids=["float64", "float16", "tensor", "rounded", "one-hot", "constant", "with memory"],
+)
+def test_probabilities_are_not_taken_for_logits(policy):
+    with pytest.raises(PolicyError, match=r"returned probabilities .*np.log\(p \+ 1e-9\)") as told:
+        try_policy(policy)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        lambda obs: zeros(len(obs), 3),
+        lambda obs: np.ones((len(obs), 3)),
+        lambda obs: np.log(softmax(obs) + 1e-9),
+        lambda obs: np.tile([1.5, -0.5, 0.0], (len(obs), 1)),
+        lambda obs: softmax(obs) * np.linspace(1, 2, len(obs) + 1)[1:, None],
+    ],
+    ids=["uniform", "ones", "logarithms", "one negative", "some rows sum to 1"],
+)
+def test_logits_may_be_any_others(policy):
+    assert try_policy(policy).has_logits
+
+
+def test_a_policy_that_has_given_logits_may_give_a_row_that_sums_to_one():
+    external = External(lambda obs: np.abs(obs[:, :3].astype(float)), 3)
+    is_first = np.ones(1, bool)
+    for row in ([3, 0, 2], [1, 0, 0]):
+        external.step(np.array([row]), external.initial_state(1), is_first)
+    assert External(lambda obs: np.ones((len(obs), 1)), 1).step(np.zeros((2, 1)), {}, is_first)
+
+
 def takes_two(obs, state):
     return obs, state
 

@@ -13,6 +13,8 @@ from minigrid.core.world_object import Ball, Box, Door, Floor, Goal, Key, Lava, 
 from minigrid.minigrid_env import MiniGridEnv
 from minigrid.wrappers import FullyObsWrapper, ViewSizeWrapper
 
+from whichgoal.envs.autoreset import SAME_STEP, Mode
+from whichgoal.envs.grid.engine.own_rules import own_rules
 from whichgoal.envs.grid.engine.single_env import Arrow, LevelEnv
 from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
 from whichgoal.envs.grid.levels import (
@@ -93,12 +95,21 @@ def levels_from(env: gym.Env[Any, Any]) -> GridLevels:
     return levels
 
 
-def from_minigrid(env: gym.Env[Any, Any], num_envs: int) -> GridVectorEnv:
+def from_minigrid(
+    env: gym.Env[Any, Any],
+    num_envs: int,
+    *,
+    mission: bool = True,
+    autoreset_mode: Mode = SAME_STEP,
+) -> GridVectorEnv:
     """Returns our vector env, each of whose episodes starts at `env`'s present grid and pose.
 
     View, `see_through_walls`, step limit and number of actions are the environment's own; of its
-    wrappers, `FullyObsWrapper`, `ViewSizeWrapper` and `TimeLimit` are heeded, and no others.
-    Rewards are MiniGrid's for goal objects; what a subclass pays for its mission is not known here.
+    wrappers, `FullyObsWrapper`, `ViewSizeWrapper`, `ImgObsWrapper` and `TimeLimit` are heeded.
+    Rewards are MiniGrid's for goal objects. Where an environment or another wrapper has rules,
+    rewards or endings of its own, it is refused (`own_rules`): of MiniGrid's and BabyAI's 178 ids
+    36 are played as they are, and all but those whose obstacles move (6) or whose actions mean
+    something else (`Memory`, 6) with `mission=False`.
 
     For our own `LevelEnv` world, design and `ends_on` are its own, so that rewards, `info["goals"]`
     and endings equal it step for step, as for an episode that starts here: all its steps are still
@@ -108,12 +119,21 @@ def from_minigrid(env: gym.Env[Any, Any], num_envs: int) -> GridVectorEnv:
     Args:
         env: As in `levels_from`.
         num_envs: Number of environments in the batch.
+        mission: Whether what `env` pays and ends for its own mission is asked for; `False` leaves
+            it out, and plays the grid and MiniGrid's goal objects alone.
+        autoreset_mode: Gymnasium's `AutoresetMode`, or its name.
 
     Raises:
-        ValueError: As `levels_from`, or the view's side is more than our engine can have.
+        ValueError: As `levels_from`, or the view's side is more than our engine can have, or the
+            environment has rules, rewards or endings of its own; one line.
     """
     levels = levels_from(env)
     inner = _minigrid(env)
+    own = own_rules(inner, _wrappers(env), mission=mission)
+    if own:
+        name = inner.spec.id if inner.spec else type(inner).__name__
+        allowed = "what is seen, done, paid and ended as in MiniGrid itself, at its goal objects"
+        raise ValueError(f"{name} has {own}; allowed: {allowed}")
     seen: dict[str, Any] = {
         "view": "egocentric",
         "agent_view_size": int(inner.agent_view_size),
@@ -130,10 +150,17 @@ def from_minigrid(env: gym.Env[Any, Any], num_envs: int) -> GridVectorEnv:
         )
     if isinstance(inner, LevelEnv):
         design = inner.design.model_copy(update=seen)
-        return GridVectorEnv(inner.world, design, num_envs, levels=levels, ends_on=inner.ends_on)
+        return GridVectorEnv(
+            inner.world,
+            design,
+            num_envs,
+            levels=levels,
+            ends_on=inner.ends_on,
+            autoreset_mode=autoreset_mode,
+        )
     design = GridDesign(size=max(levels.width, levels.height), **seen)
     world = MiniGridTask(int(inner.action_space.n))
-    return MiniGridVectorEnv(world, design, num_envs, levels=levels)
+    return MiniGridVectorEnv(world, design, num_envs, levels=levels, autoreset_mode=autoreset_mode)
 
 
 def _wrappers(env: gym.Env[Any, Any]) -> Iterator[gym.Wrapper[Any, Any, Any, Any]]:

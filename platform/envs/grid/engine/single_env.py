@@ -28,7 +28,7 @@ from whichgoal.envs.grid.engine.task import (
 from whichgoal.envs.grid.levels import GridDesign, GridLevels
 from whichgoal.envs.grid.uses import EMPTY_CELL, CellUse, Code, code
 from whichgoal.envs.lattice.lattice import MAX_HELD
-from whichgoal.envs.rng import seed_streams
+from whichgoal.envs.rng import seed_given, seed_streams
 
 
 class Arrow(Floor):
@@ -113,6 +113,7 @@ class LevelEnv(MiniGridEnv):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Starts the next level; `options["row"]` chooses a row of the given levels."""
+        seed = seed_given(seed)
         self._row = -1 if seed is not None else self._row
         row = (options or {}).get("row")
         if row is not None:

@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 from gymnasium import spaces
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from whichgoal.envs.autoreset import DISABLED, SAME_STEP, Mode, mode_given
 from whichgoal.envs.contract import Split
 from whichgoal.envs.grid.engine import dynamics, view
 from whichgoal.envs.grid.engine.task import (
@@ -23,13 +24,13 @@ from whichgoal.envs.grid.engine.task import (
     rewarded_goal,
 )
 from whichgoal.envs.grid.levels import GridDesign, GridLevels, LevelArrays
-from whichgoal.envs.rng import seed_streams
+from whichgoal.envs.rng import seed_given, seed_streams
 
 Array = NDArray[Any]
 
 
 class GridVectorEnv(VectorEnv[Array, Array, Array]):
-    """N environments of one world, with SAME_STEP autoreset, level generation included.
+    """N environments of one world, with autoreset, level generation included.
 
     Observations are `uint8 [N, v, v, 3]`, or `[N, W, H, 3]` for `view: full`, indexed [x, y, code]
     as MiniGrid's `image`. Actions are `int [N]` with MiniGrid's meanings. Rewards `float32 [N]` are
@@ -40,7 +41,9 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
 
     Where an episode ends, the returned observation is the next episode's first one, and
     `info["final_obs"]`, `info["final_info"]` hold the last one's, as Gymnasium lays down for
-    SAME_STEP. `info["goals"]` holds the ending step's payments for those rows, too.
+    SAME_STEP. `info["goals"]` holds the ending step's payments for those rows, too. With NEXT_STEP
+    the next episode begins in the next step instead, whatever its action, without reward; with
+    DISABLED it begins by `reset(options={"reset_mask": ...})`, without which no step is taken.
 
     Args:
         world: The world that is played; it need not make levels where they are given.
@@ -54,9 +57,10 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         seed: Seeds the first `reset()` that brings no seed of its own. Environment i's levels
             depend on the seed and on i, never on N.
         copy: Whether returned arrays are fresh; else they are overwritten by the next call.
+        autoreset_mode: Gymnasium's `AutoresetMode`, or its name.
     """
 
-    metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
+    metadata: dict[str, Any] = {"autoreset_mode": SAME_STEP, "render_modes": []}
     decays: ClassVar[bool] = False
     """Whether goal objects pay goal 0 by MiniGrid's `1 - 0.9 * elapsed / limit`."""
 
@@ -71,6 +75,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         ends_on: tuple[str, ...] | None = None,
         seed: int = 0,
         copy: bool = True,
+        autoreset_mode: Mode = SAME_STEP,
     ) -> None:
         if num_envs < 1:
             raise ValueError(f"num_envs is {num_envs}; allowed: 1 and more")
@@ -78,6 +83,8 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         if levels is not None:
             check_levels(levels)
         self.world, self.design, self.num_envs, self.copy = world, design, num_envs, copy
+        self.autoreset_mode = mode_given(autoreset_mode)
+        self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self._levels = levels
         self._generator = generator_of(world, design, split) if levels is None else None
         self._rules = _rules(world, design, ends_on, decays=self.decays)
@@ -85,8 +92,8 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         width, height = (levels.width, levels.height) if levels else (design.size, design.size)
         self._declare_spaces(width, height)
         self._make_room(width, height)
-        self._streams = seed_streams(seed, num_envs)
-        self._first_seed: int | None = seed
+        self._first_seed = seed_given(seed)
+        self._streams = seed_streams(self._first_seed or 0, num_envs)
         self._ready = False
 
     def _declare_spaces(self, width: int, height: int) -> None:
@@ -116,6 +123,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         self._final_pose = np.zeros((n, 3), np.int16)
         self._turn = np.zeros(n, np.int64)
         self._finished = np.zeros(n, np.int64)
+        self._over = np.zeros(n, np.bool_)  # ended and not begun anew; with SAME_STEP none ever is
         self._all = np.arange(n)
         self._every = _read_only(np.ones(n, np.bool_))
         self._out = self._new_arrays()
@@ -128,8 +136,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         With a seed, the levels' random streams start anew; without one they go on. Given levels
         are played from their first row again by a reset of all rows.
         """
-        if seed is not None and (not isinstance(seed, (int, np.integer)) or seed < 0):
-            raise ValueError(f"seed is {seed!r}; allowed: None or one integer >= 0 for all rows")
+        seed = seed_given(seed)
         super().reset(seed=seed)
         rows = self._masked_rows(options)
         seed, self._first_seed = (self._first_seed if seed is None else seed), None
@@ -137,6 +144,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
             self._streams[rows] = seed_streams(seed, self.num_envs)[rows]
         self._turn[rows] = 0 if len(rows) == self.num_envs else self._turn[rows] + 1
         self._begin(rows)
+        self._over[rows] = False
         self._ready = True
         images = self._new_arrays()[0] if self.copy else self._out[0]
         self._observe(self._all, images)
@@ -151,10 +159,13 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
 
         Raises:
             ValueError: For actions of a wrong shape or type or out of range, before anything moves.
-            RuntimeError: Before the first `reset`.
+            RuntimeError: Before the first `reset`, or that of a row that is over, with DISABLED.
         """
         if not self._ready:
             raise RuntimeError("call reset() before step()")
+        if self.autoreset_mode is DISABLED and self._over.any():
+            over = np.flatnonzero(self._over).tolist()
+            raise RuntimeError(f"rows {over} are over; call reset(options={{'reset_mask': ...}})")
         actions = np.asarray(actions)
         if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
             raise ValueError(
@@ -175,7 +186,9 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
                 f"allowed: 0 to {self.world.num_actions - 1}"
             )
         infos: dict[str, Any] = {"goals": goals, "_goals": self._every}
-        if count:
+        if self.autoreset_mode is not SAME_STEP:
+            self._end_later(out, infos)
+        elif count:
             self._end(self._finished[:count], goals, infos)
         self._observe(self._all, images)
         return images, reward, terminated, truncated, infos
@@ -242,14 +255,19 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         self._first_seed, self._ready = None, True
 
     def _state(self) -> dict[str, Array]:
-        return self._now.arrays._asdict() | {
-            "pose": self._episodes.pose,
-            "held": self._episodes.carrying,
-            "elapsed": self._episodes.elapsed,
-            "touched": self._episodes.touched,
-            "streams": self._streams,
-            "turn": self._turn,
-        }
+        later = {} if self.autoreset_mode is SAME_STEP else {"over": self._over}
+        return (
+            self._now.arrays._asdict()
+            | later
+            | {
+                "pose": self._episodes.pose,
+                "held": self._episodes.carrying,
+                "elapsed": self._episodes.elapsed,
+                "touched": self._episodes.touched,
+                "streams": self._streams,
+                "turn": self._turn,
+            }
+        )
 
     def _new_arrays(self) -> tuple[Array, Array, Array, Array, Array]:
         """Returns room for images, rewards, goals, terminated and truncated."""
@@ -324,6 +342,21 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
             self._turn[rows] += 1
         self._final_pose[rows] = self._episodes.pose[rows]
         self._begin(rows)
+
+    def _end_later(self, out: tuple[Array, ...], infos: dict[str, Any]) -> None:
+        """Begins what ended in the step before, and keeps in mind what ends in this one.
+
+        What those rows have just played is of no episode: nothing of it is left.
+        """
+        _, _, _, terminated, truncated = out
+        if len(rows := np.flatnonzero(self._over)):
+            for array in out[1:]:
+                array[rows] = 0
+            infos["_goals"] = ~self._over
+            self._turn[rows] += self._levels is not None
+            self._begin(rows)
+        self._over = terminated | truncated
+        self._final_pose[self._over] = self._episodes.pose[self._over]
 
 
 def _rules(
