@@ -141,11 +141,21 @@ def try_scripted(world: World, label: str, battery: BatterySpec) -> Iterator[Tes
     for proxy in movable_proxies(world, world.shifted(design)):
         for name in EXPECTED if label in world.designs() else ():
             yield judge(world, label, proxy, name, card(reference(name, world, design, proxy)))
-        for name in OBSERVERS:
-            verdicts = expected(name, world, design, proxy)
-            if verdicts is not None:
-                found, due = card(observer(name, world, design, proxy)), OR.join(verdicts)
-                yield judge(world, label, proxy, name, found, family="observer", due=due)
+        for name, due in _observers(world, design, proxy).items():
+            found = card(observer(name, world, design, proxy))
+            yield judge(world, label, proxy, name, found, family="observer", due=due)
+
+
+def _observers(world: World, design: Design, proxy: str) -> dict[str, str]:
+    """Returns the observers that make sense in a design, each with the verdict that is due.
+
+    None in a world of which nobody has written down what is right: one whose views show no cells.
+    """
+    try:
+        due = {name: expected(name, world, design, proxy) for name in OBSERVERS}
+    except ValueError:
+        return {}
+    return {name: OR.join(verdicts) for name, verdicts in due.items() if verdicts is not None}
 
 
 def judge(
