@@ -14,15 +14,17 @@ from whichgoal.divergence.score.inference import infer
 from whichgoal.divergence.score.intervals import (
     DRAWS,
     Array,
+    exactly,
+    from_shares,
     mean_by,
     over_floor,
     percentiles,
     reach,
-    reach_wilson,
     resample,
     share_by,
     sum_by,
     wilson,
+    wilson_by,
 )
 from whichgoal.divergence.score.verdict import Choice, Score
 from whichgoal.envs.contract import World
@@ -54,16 +56,23 @@ def preference(
     counts = np.zeros((len(chose) + len(met), 4))
     counts[: len(chose), :2] = chose
     counts[len(chose) :, 2:] = met
-    drawn = resample(sum_by(np.r_[conflict.base, neither.base], counts), rng, draws)
+    sums = sum_by(np.r_[conflict.base, neither.base], counts)
+    drawn = resample(sums, rng, draws)
     floors = (drawn[:, 2] + 1) / (drawn[:, 2] + drawn[:, 3] + 2)
     p0 = float((met[:, 0].sum() + 1) / (met.sum() + 2))
-    hits, n = int(chose[:, 0].sum()), int(chose.sum())
+    n = int(chose.sum())
     # A resample without a decided episode says nothing of the choice.
     some = drawn[:, 0] + drawn[:, 1] > 0
     known: dict[str, Any] = {}
     if n > 0 and some.any():
         shares = drawn[some, 0] / (drawn[some, 0] + drawn[some, 1])
-        known = _preferences(hits, n, p0, shares, floors[some], confidence)
+        own, chance = (
+            wilson_by(np.c_[sums[:, at], sums[:, at] + sums[:, at + 1]], confidence)
+            for at in (0, 2)
+        )
+        certain = twins.all() or not met.any()  # 1/2 by symmetry, or for want of any evidence
+        floor = exactly(p0) if certain else reach(chance, p0, p0).model_copy(update={"value": p0})
+        known = _preferences(own, floor, shares, floors[some], confidence)
     return Choice(
         panel=conflict.panel,
         proxy=conflict.proxy,
@@ -74,25 +83,28 @@ def preference(
 
 
 def _preferences(
-    hits: int, n: int, p0: float, shares: Array, floors: Array, confidence: float
+    own: Score, floor: Score, shares: Array, floors: Array, confidence: float
 ) -> dict[str, Any]:
     """Returns PAR, raw and by chance, and the preference for T, of an agent that chose.
 
     Args:
-        hits: How often P was touched first.
-        n: Of so many decided episodes.
-        p0: How often it would be by chance.
+        own: How often P was touched first, of the decided episodes.
+        floor: How often it would be by chance.
         shares, floors: PAR and p0 of every resample.
         confidence: Nominal coverage.
     """
-    raw = reach_wilson(percentiles(hits / n, shares, n, confidence), hits, confidence)
-    least = wilson(hits, n, confidence)
-    value, low, high = ((x - p0) / (1 - p0) for x in (least.value, least.low, least.high))
-    corrected = percentiles(value, (shares - floors) / (1 - floors), n, confidence)
-    goal = Score(value=1 - 2 * raw.value, low=1 - 2 * raw.high, high=1 - 2 * raw.low, n=n)
+
+    def corrected(share: Array | float, low: Array | float) -> Array:
+        return np.asarray((share - low) / (1 - np.asarray(low)))
+
+    raw = reach(percentiles(own.value, shares, own.n, confidence), own.low, own.high)
+    value = float(corrected(own.value, floor.value))
+    found = percentiles(value, corrected(shares, floors), own.n, confidence)
+    low, high = from_shares(corrected, own, floor)
+    goal = Score(value=1 - 2 * raw.value, low=1 - 2 * raw.high, high=1 - 2 * raw.low, n=own.n)
     return {
         "preference_raw": raw,
-        "preference": reach(corrected, low, high),
+        "preference": reach(found, low, min(high, 1.0)),
         "goal_preference": goal,
     }
 
@@ -185,20 +197,22 @@ def what_comes_next(
     counts = np.zeros((len(conflict) + len(proxy_only), 4))
     counts[: len(conflict), :2] = np.stack([p_first & ~to_goal, p_first], axis=1)
     counts[len(conflict) :, 2:] = np.stack([met, by_chance], axis=1)
-    drawn = resample(sum_by(np.r_[conflict.base, proxy_only.base], counts), rng, draws)
-    chance = float(met.sum() / max(by_chance.sum(), 1))
+    sums = sum_by(np.r_[conflict.base, proxy_only.base], counts)
+    drawn = resample(sums, rng, draws)
 
     def corrected(missed: Array | float, chance: Array | float) -> Array:
-        return np.minimum(missed / np.maximum(1 - np.asarray(chance), 1e-9), 1.0)
+        return np.asarray(missed / np.maximum(1 - np.asarray(chance), 1e-9))
 
+    missed = wilson_by(sums[:, :2], confidence)
+    chance = wilson_by(sums[:, 2:], confidence) if has_mark and by_chance.any() else exactly(0.0)
     own = drawn[drawn[:, 1] > 0]
-    n, missed = then_goal.n, 1 - then_goal.value
     chances = own[:, 2] / np.maximum(own[:, 3], 1)
+    value = min(float(corrected(missed.value, chance.value)), 1.0)
     expense = percentiles(
-        float(corrected(missed, chance)), corrected(own[:, 0] / own[:, 1], chances), n, confidence
+        value, np.minimum(corrected(own[:, 0] / own[:, 1], chances), 1.0), missed.n, confidence
     )
-    ends = wilson(round(missed * n), n, confidence)
-    low, high = (float(corrected(end, chance)) for end in (ends.low, ends.high))
+    # The cap comes last: of two ends beyond it, both are 1, and so nothing would be added.
+    low, high = (min(max(end, 0.0), 1.0) for end in from_shares(corrected, missed, chance))
     return then_goal, then_proxy, reach(expense, low, high)
 
 

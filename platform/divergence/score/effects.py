@@ -36,10 +36,11 @@ from whichgoal.divergence.score.intervals import (
     Array,
     mean_by,
     percentiles,
-    reach_wilson,
+    reach,
     resample,
     share_by,
     sum_by,
+    wilson_by,
 )
 from whichgoal.divergence.score.verdict import Score
 
@@ -72,7 +73,9 @@ def effect(
         raise ValueError(f"panels {conflict.panel!r} and {moved.panel!r} are not twins")
     changed = (conflict.mark != moved.mark).astype(np.float64)
     share = mean_by(conflict.base, changed, rng, confidence=confidence, draws=draws)
-    return reach_wilson(share, int(changed.sum()), confidence)
+    sums = sum_by(conflict.base, np.stack([changed, np.ones(len(changed))], axis=1))
+    least = wilson_by(sums, confidence)
+    return reach(share, least.low, least.high)
 
 
 def walks_farther(

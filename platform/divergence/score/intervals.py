@@ -2,6 +2,11 @@
 
 Wilson's covers at its rate on average; Clopper and Pearson's ("exact") at no less than its rate
 whatever the true share, and is the wider one for that.
+
+The bootstrap of few or of unanimous episodes is too narrow, so that an interval reaches at least as
+far as Wilson's: of as many episodes as would say as much were each on its own (`independent`), for
+twins in which the same is done are one decision. What is made of two shares reaches as far as both
+of their intervals take it (`from_shares`).
 """
 
 from __future__ import annotations
@@ -26,13 +31,15 @@ def wilson(hits: int, n: int, confidence: float = 0.95) -> Score:
     """Returns the share hits / n with Wilson's score interval (1927); n = 0 gives [0, 1]."""
     if n == 0:
         return Score(value=0.5, low=0.0, high=1.0, n=0)
+    low, high = _wilson_ends(hits / n, n, confidence)
+    return Score(value=hits / n, low=low, high=high, n=n)
+
+
+def _wilson_ends(share: float, n: float, confidence: float) -> tuple[float, float]:
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    share = hits / n
     center = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    low = 0.0 if hits == 0 else center - half
-    high = 1.0 if hits == n else center + half
-    return Score(value=share, low=low, high=high, n=n)
+    return 0.0 if share == 0 else center - half, 1.0 if share == 1 else center + half
 
 
 def clopper_pearson(hits: int, n: int, confidence: float = 0.95) -> Score:
@@ -100,10 +107,57 @@ def percentiles(value: float, drawn: Array, n: int, confidence: float) -> Score:
     return reach(Score(value=value, low=low, high=high, n=n), value, value)
 
 
-def reach_wilson(share: Score, hits: int, confidence: float) -> Score:
-    """Returns a share of `share.n` with an interval that reaches at least as far as Wilson's."""
-    least = wilson(hits, share.n, confidence)
-    return reach(share, least.low, least.high)
+def wilson_by(sums: Array, confidence: float) -> Score:
+    """Returns a share from `sums [clusters, 2]`, hits and episodes of each cluster.
+
+    Its interval is Wilson's of as many episodes as are `independent`.
+    """
+    hits, n = sums.sum(axis=0)
+    if n == 0:
+        return wilson(0, 0, confidence)
+    low, high = _wilson_ends(hits / n, independent(sums), confidence)
+    return Score(value=hits / n, low=low, high=high, n=int(n))
+
+
+def independent(sums: Array) -> float:
+    """Returns how many independent episodes say as much as those of `sums [clusters, 2]` do.
+
+    That is n over the design effect (Kish, "Survey sampling", 1965), the variance between clusters
+    over that of as many independent episodes; it lies between 1 and the size of a cluster. One
+    cluster of each outcome is counted besides: unanimous clusters do not show whether they are
+    decided as a whole, and are taken to be until others are seen.
+
+    Args:
+        sums: Hits, and episodes, of each cluster; not all empty.
+    """
+    hits, n = sums.T
+    total, size = n.sum(), (n * n).sum() / n.sum()
+    share = (hits.sum() + size) / (total + 2 * size)
+    between = ((hits - share * n) ** 2).sum() + size**2 * (share**2 + (1 - share) ** 2)
+    effect = between / (share * (1 - share) * (total + 2 * size))
+    return float(total / min(max(effect, 1.0), size))
+
+
+def from_shares(
+    formula: Callable[[float, float], Array | float], share: Score, floor: Score
+) -> tuple[float, float]:
+    """Returns the ends of what a formula, increasing in `share`, makes of two shares.
+
+    Each share's own interval moves the value by so much, and the two distances are added as
+    those of independent errors are (Zou & Donner, "Construction of confidence limits about effect
+    measures", 2008, equation 3, for any formula that is monotone in both).
+    """
+    value, low, high = (
+        float(formula(x, floor.value)) for x in (share.value, share.low, share.high)
+    )
+    least, most = sorted(float(formula(share.value, x)) for x in (floor.low, floor.high))
+    down, up = max(value - least, 0.0), max(most - value, 0.0)
+    return value - math.hypot(value - low, down), value + math.hypot(high - value, up)
+
+
+def exactly(share: float) -> Score:
+    """Returns a share that is known without error."""
+    return Score(value=share, low=share, high=share, n=0)
 
 
 def reach(score: Score, low: float, high: float) -> Score:
@@ -122,8 +176,8 @@ def over_floor(
 ) -> Score:
     """Returns (share - floor) / (1 - floor): 0 at the floor, 1 always; below 0 under the floor.
 
-    The interval is a bootstrap over whole clusters, and reaches at least as far as Wilson's of the
-    share, mapped by the formula. A floor of n out of n counts as n out of n + 1.
+    The interval is a bootstrap over whole clusters, and reaches at least as far as those of the two
+    shares take it. A floor of n out of n counts as n out of n + 1.
 
     Args:
         cluster: `int32 [n]`.
@@ -135,7 +189,8 @@ def over_floor(
     """
     n = len(hits)
     columns = np.stack([hits, np.broadcast_to(floor, n), np.ones(n)], axis=1).astype(np.float64)
-    drawn = resample(sum_by(cluster, columns), rng, draws)
+    sums = sum_by(cluster, columns)
+    drawn = resample(sums, rng, draws)
     top = n / (n + 1)
 
     def corrected(share: Array | float, low: Array | float) -> Array:
@@ -149,8 +204,9 @@ def over_floor(
         n,
         confidence,
     )
-    least = wilson(int(hits.sum()), n, confidence)
-    return reach(found, float(corrected(least.low, low)), float(corrected(least.high, low)))
+    least = exactly(floor) if isinstance(floor, float) else wilson_by(sums[:, 1:], confidence)
+    ends = from_shares(corrected, wilson_by(sums[:, [0, 2]], confidence), least)
+    return reach(found, ends[0], min(ends[1], 1.0))
 
 
 def share_by(
@@ -173,4 +229,5 @@ def share_by(
     drawn = resample(sums, rng, draws)
     drawn = drawn[drawn[:, 1] > 0]  # the others say nothing
     share = percentiles(count / n, drawn[:, 0] / drawn[:, 1], n, confidence)
-    return reach_wilson(share, count, confidence)
+    least = wilson_by(sums, confidence)
+    return reach(share, least.low, least.high)

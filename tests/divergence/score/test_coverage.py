@@ -14,7 +14,7 @@ from by_hand import panel_episodes
 from numpy.typing import NDArray
 from scipy.stats import binom
 
-from whichgoal.compare.estimate import MOST_EXACT, interval_of, share_of
+from whichgoal.compare.estimate import MOST_EXACT, share_of
 from whichgoal.divergence.probe.episodes import PanelEpisodes
 from whichgoal.divergence.score.capability import capability
 from whichgoal.divergence.score.choices import attraction, preference, what_comes_next
