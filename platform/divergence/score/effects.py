@@ -24,6 +24,7 @@ Intervals: percentile bootstrap over whole base layouts; an effect's reaches as 
 from __future__ import annotations
 
 import math
+from functools import cache
 from statistics import NormalDist
 from typing import Any
 
@@ -153,11 +154,17 @@ def _correlation(counts: Array) -> Array:
 
 def _fit(counts: Array) -> Array:
     """Returns the most likely x50 of each row of counts `[m, 2 * 17]` (P first, T first)."""
-    slope, x50, lapse = (g.ravel() for g in np.meshgrid(_SLOPES, _X50, _LAPSES, indexing="ij"))
-    share = 1 / (1 + np.exp(slope * (_DIFFERENCES[:, None] + x50)))
-    share = np.clip(lapse / 2 + (1 - lapse) * share, 1e-9, 1 - 1e-9)
-    logs = np.concatenate([np.log(share), np.log1p(-share)])
+    x50, logs = _likelihoods()
     parts = np.array_split(counts, max(1, len(counts) // 250))
     best = np.concatenate([(part @ logs).argmax(axis=1) for part in parts])
     found: Array = x50[best]
     return found
+
+
+@cache
+def _likelihoods() -> tuple[Array, Array]:
+    """Returns the x50 of each setting, and of each count the log probability `[2 * 17, m]`."""
+    slope, x50, lapse = (g.ravel() for g in np.meshgrid(_SLOPES, _X50, _LAPSES, indexing="ij"))
+    share = 1 / (1 + np.exp(slope * (_DIFFERENCES[:, None] + x50)))
+    share = np.clip(lapse / 2 + (1 - lapse) * share, 1e-9, 1 - 1e-9)
+    return x50, np.concatenate([np.log(share), np.log1p(-share)])

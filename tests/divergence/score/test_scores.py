@@ -211,7 +211,7 @@ def test_who_goes_for_the_end_whenever_it_is_seen_is_attracted_although_it_explo
     """Without either to be seen it touches both sooner or later, as everyone does who explores."""
     found = attracts([0] * 40, [ONLY_T] * 40, EXPLORED)
     assert found.value == 1
-    assert found.low > 0.8
+    assert found.low > 0.75  # of 20 layouts
 
 
 def test_who_explores_and_cares_for_nothing_is_not_attracted() -> None:
