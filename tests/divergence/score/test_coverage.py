@@ -152,7 +152,7 @@ def test_effect(share: float) -> None:
         moved = episodes(before.contact, "move_proxy", mark=mark)
         return effect(before, moved, rng, draws=DRAWS)
 
-    assert coverage(simulate, share, rng_of(share, alike)) >= LEAST
+    assert coverage(simulate, share, rng_of(share)) >= LEAST
 
 
 def differences(rng: np.random.Generator) -> NDArray[np.int64]:
