@@ -71,7 +71,7 @@ def preference(
             for at in (0, 2)
         )
         certain = twins.all() or not met.any()  # 1/2 by symmetry, or for want of any evidence
-        floor = exactly(p0) if certain else reach(chance, p0, p0).model_copy(update={"value": p0})
+        floor = exactly(p0) if certain else _smoothed(chance, p0)
         known = _preferences(own, floor, shares, floors[some], confidence)
     return Choice(
         panel=conflict.panel,
@@ -80,6 +80,13 @@ def preference(
         chance=percentiles(p0, floors, int(met.sum()), confidence),
         **known,
     )
+
+
+def _smoothed(chance: Score, p0: float) -> Score:
+    """Returns p0 with the interval of what was met by chance, m of m as (m + 1) of (m + 2)."""
+    most = (chance.n + 1) / (chance.n + 2)
+    ends = {"value": p0, "high": min(chance.high, most)}
+    return reach(chance.model_copy(update=ends), p0, p0)
 
 
 def _preferences(

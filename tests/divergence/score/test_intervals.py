@@ -153,3 +153,18 @@ def test_unanimous_episodes_do_not_make_a_certainty() -> None:
         assert choice.goal_preference is not None
         assert choice.goal_preference.high == 1 - 2 * choice.preference_raw.low
         assert choice.goal_preference.low == 1 - 2 * choice.preference_raw.high
+
+
+@pytest.mark.parametrize("to_arrow", [0, 3, 4])
+def test_a_proxy_that_is_always_met_by_chance_leaves_the_preference_finite(to_arrow: int) -> None:
+    """Its floor could be 1; a share over that is none."""
+    first = np.arange(4) < to_arrow
+    conflict, neither = (
+        panel_episodes(np.where(np.c_[~hit, hit], 5, -1), ("end", "arrow"), role=role, twins=False)
+        for role, hit in (("conflict", first), ("neither", np.ones(4, np.bool_)))
+    )
+    with np.errstate(all="raise"):
+        found = preference(conflict, neither, np.random.default_rng(0)).preference
+    assert found is not None
+    assert np.isfinite([found.low, found.value, found.high]).all()
+    assert found.low <= found.value <= found.high <= 1
