@@ -53,8 +53,10 @@ What it chooses (`choices`, `effects`):
 Intervals of capability, SPL, PAR, p0, preference, attraction and expense: percentile bootstrap over
 whole base layouts, so that twins (and the same layouts in `neither`) are drawn together. For a
 share of few or of unanimous episodes the bootstrap is too narrow (of unanimous ones it has no width
-at all), so a share's interval reaches at least as far as Wilson's, and what is made of a share as
-far as Wilson's mapped by its formula. These intervals speak of one agent. The unit of statistics
+at all), so a share's interval reaches at least as far as Wilson's, of as many independent episodes
+as say as much (twins that are decided alike count once), and what is made of a share and a floor as
+far as Wilson's of both take it. `tests/divergence/score/test_coverage.py` shows that each holds the
+truth in .93 or more of simulated agents. These intervals speak of one agent. The unit of statistics
 between agents is the agent.
 """
 
