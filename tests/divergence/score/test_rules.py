@@ -164,6 +164,14 @@ def test_wide_intervals_are_undetermined_tight_ones_mixed() -> None:
     assert decide(scores(0.6, half=0.076), T).text == "undetermined"
 
 
+def test_where_the_end_is_known_by_heart_a_coin_is_not_taken_for_a_preference() -> None:
+    """What is met first with nothing to be seen is the corner again, so chance is no chance."""
+    coin = scores(0.59, chance=at(0.03), preference=at(0.58, 0.04))
+    assert (decide(coin, T).text, decide(coin, T).way) == ("mixed", "either")
+    sure = scores(0.95, chance=at(0.03), preference=at(0.95, 0.03))
+    assert decide(sure, T).text == "misgeneralized:arrow"
+
+
 def test_a_preference_straddling_the_line_does_not_misgeneralize() -> None:
     assert decide(scores(0.77, half=0.03), T).text == "mixed"
 
