@@ -8,7 +8,7 @@ import time
 import pytest
 from commands import done, ended, whichgoal
 
-from whichgoal.run import launch, session
+from whichgoal.run import launch, reach, session
 from whichgoal.run.placement import Standstill, why_unplaceable
 from whichgoal.sweep.spec import ResourcesSpec
 
@@ -134,7 +134,7 @@ def test_a_cluster_that_is_gone_is_told_in_one_line(tmp_path):
 def test_an_address_that_is_none_is_refused(monkeypatch, address):
     monkeypatch.setenv("RAY_ADDRESS", address)
     with pytest.raises((ValueError, ConnectionError)) as caught:
-        session.wait_for_answer(0.2)
+        reach.wait_for_answer(0.2)
     assert "\n" not in str(caught.value)
     assert "allowed: " in str(caught.value)
 
@@ -145,7 +145,7 @@ def test_a_cluster_that_comes_up_late_is_waited_for(monkeypatch):
         monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{server.getsockname()[1]}")
         slept = []
         monkeypatch.setattr(session.time, "sleep", lambda s: slept.append(s) or server.listen())
-        session.wait_for_answer(30)
+        reach.wait_for_answer(30)
     assert slept
 
 
