@@ -1,4 +1,4 @@
-"""The environment of our processes: our own settings in it, `WHICHGOAL_...`, caches, and Ray's switch."""
+"""The environment of our processes: our own settings, where caches lie, and a switch of Ray's."""
 
 from __future__ import annotations
 

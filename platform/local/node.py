@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from whichgoal import source
 from whichgoal.environment import stay_on_loopback
@@ -161,8 +162,11 @@ def _start(folder: Path, num_cpus: int, with_secrets: bool) -> None:
     """
     import ray
 
-    hidden = {} if with_secrets else {key: None for key in os.environ if is_secret(key)}
-    hidden.pop("RAY_AUTH_TOKEN_PATH", None)
+    hidden = {
+        key: None
+        for key in os.environ
+        if is_secret(key) and (not with_secrets or key.startswith("MLFLOW_"))
+    }
     within = {**hidden, "TMPDIR": str(folder.parent)}
     with environment(within), _without_dashboard(), _deaf_to_hangup():
         ray.init(
@@ -179,10 +183,11 @@ def _start(folder: Path, num_cpus: int, with_secrets: bool) -> None:
 
 def _read_token_anew() -> None:
     """Lets Ray read its mode and token from the environment, whatever it knows from before."""
-    from ray._raylet import AuthenticationTokenLoader, Config
+    from ray import _raylet
 
-    Config.initialize("")
-    AuthenticationTokenLoader.instance().reset_cache()
+    compiled: Any = _raylet  # it has no types
+    compiled.Config.initialize("")
+    compiled.AuthenticationTokenLoader.instance().reset_cache()
 
 
 @contextmanager

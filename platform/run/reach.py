@@ -100,6 +100,8 @@ def _why_no_ray(place: tuple[str, int], patience_s: float) -> str | None:
             if answer[3] != _SETTINGS:
                 return "what listens there is no Ray: it speaks another protocol"
             return None
+    except (ConnectionResetError, BrokenPipeError):
+        return "what listens there is no Ray: it hangs up"
     except TimeoutError:
         return "nothing answers in time"
     except OSError as error:

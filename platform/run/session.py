@@ -139,7 +139,7 @@ def connect(
     wanted = math.ceil(resources.cores * min(trials, limits.max_concurrent or trials))
     num_cpus = max(1, min(wanted, cores()))
     with stop_on_signals(), _ray(address, num_cpus, say, with_secrets) as temporary:
-        if not with_secrets:
+        if address == "local" or not with_secrets:  # its processes have ours
             _hand_on_no_secrets()
         wait_for_room(resources, within_s, say)
         for name in ("ray.tune", "ray.train", "ray.air"):

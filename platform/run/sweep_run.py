@@ -16,8 +16,8 @@ from whichgoal.compare.estimate import plural
 from whichgoal.compare.plan_file import read_plan
 from whichgoal.compare.scored import sweep_of
 from whichgoal.errors import STOPPED, CommandError
-from whichgoal.redact import redact
 from whichgoal.local.temporary import leaving_nothing
+from whichgoal.redact import redact
 from whichgoal.run import launch, reach
 from whichgoal.run.prepare import prepare_panels
 from whichgoal.run.progress import Board, Row, Screen, say_plainly
