@@ -47,9 +47,9 @@ def cache_home() -> Path | None:
     folder = Path(given) / "whichgoal"
     if not folder.is_absolute():  # there is no home folder: the user has no entry, or no HOME
         return None
+    there = next(one for one in (folder, *folder.parents) if os.path.lexists(one))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=there):  # nothing is made before there is something to keep
             return folder
     except OSError:
         return None

@@ -76,6 +76,7 @@ def test_caches_lie_in_the_home_folder_where_that_can_be_written_to(base, monkey
     assert cache_home() == base / ".cache" / "whichgoal"
     keep_caches_in(base / "runs")
     assert "NUMBA_CACHE_DIR" not in os.environ
+    assert not list(base.iterdir())
 
 
 @pytest.mark.parametrize("home", ["/proc", "/dev/null/home", "relative"])

@@ -212,14 +212,15 @@ def test_a_run_listens_on_loopback_only(unending):
 def session_of(driver: subprocess.Popen) -> Path:
     """Returns the folder of the Ray that a driver has started."""
     commands = [" ".join(process.cmdline()) for process in family(driver.pid)]
-    found = {one[0] for command in commands if (one := re.findall(r"/\S*?/whichgoal-\w+", command))}
-    (folder,) = map(Path, found)
+    found = [re.findall(r"/\S*?/whichgoal-\w+", command)[:1] for command in commands]
+    (folder,) = {Path(one) for (one,) in filter(None, found)}
     return folder
 
 
 JOIN = """
 import logging, sys, ray
-ray.init(sys.argv[1], _node_ip_address="127.0.0.1", log_to_driver=False, logging_level=logging.ERROR)
+where = dict(address=sys.argv[1], _node_ip_address="127.0.0.1")
+ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
 print("joined", ray.get(ray.remote(lambda: 42).remote()))
 """
 
