@@ -1,9 +1,11 @@
-"""The environment of our processes: our own settings in it, `WHICHGOAL_...`, and Ray's switch."""
+"""The environment of our processes: our own settings, where caches lie, and a switch of Ray's."""
 
 from __future__ import annotations
 
 import os
 import sys
+import tempfile
+from pathlib import Path
 
 _SWITCH = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 
@@ -37,3 +39,27 @@ def stay_on_loopback() -> None:
         from ray._private import ray_constants
 
         ray_constants.ENABLE_RAY_CLUSTER = False
+
+
+def cache_home() -> Path | None:
+    """Returns our folder in the user's cache; None where the home folder cannot be written to."""
+    given = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    folder = Path(given) / "whichgoal"
+    if not folder.is_absolute():  # there is no home folder: the user has no entry, or no HOME
+        return None
+    there = next(one for one in (folder, *folder.parents) if os.path.lexists(one))
+    try:
+        with tempfile.TemporaryFile(dir=there):  # nothing is made before there is something to keep
+            return folder
+    except OSError:
+        return None
+
+
+def keep_caches_in(folder: Path) -> None:
+    """Lets compiled code and fonts be kept in a folder, where the home folder takes none.
+
+    In no temporary folder: who else may write there would hand us code to run.
+    """
+    if cache_home() is None:
+        os.environ.setdefault("NUMBA_CACHE_DIR", str(folder))
+        os.environ.setdefault("MPLCONFIGDIR", str(folder / "matplotlib"))

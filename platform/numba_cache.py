@@ -8,8 +8,10 @@ is imported first. Whoever calls no compiled function does not wait for numba to
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable
 from functools import cache, update_wrapper
@@ -19,6 +21,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from whichgoal import source
+from whichgoal.environment import cache_home
 
 if TYPE_CHECKING:
     from numba import types
@@ -110,7 +113,8 @@ def _root() -> Path:
     if given:
         ours = re.fullmatch("numba-[0-9a-f]{12}", Path(given).name)  # our parent process set it
         return Path(given).parent if ours else Path(given)
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    if not os.access(home if home.exists() else home.parent, os.W_OK):  # a read-only installation
-        home = Path(tempfile.gettempdir())
-    return home / "whichgoal"
+    folder = cache_home()
+    if folder is None:  # a folder that others could have made would hand us code of theirs
+        folder = Path(tempfile.mkdtemp(prefix="whichgoal-numba-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder

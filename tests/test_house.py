@@ -103,7 +103,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "spec": set(),
     "explain": {"spec"},
     "plugins": {"spec"},
-    "numba_cache": {"source"},
+    "numba_cache": {"source", "environment"},
     "envs": {"envs.contract", "envs.registry", "envs.grid", "envs.autoreset", "envs.rng"}
     | {"spec", "explain"},
     "envs.autoreset": {"spec"},
@@ -118,9 +118,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"divergence.probe", "divergence.score"},
     "models": {*GROUND, "numba_cache", "storage"},
     "storage": GROUND,
+    "local": GROUND,
     "sweep": {*GROUND, "envs.contract", "envs.registry", "models", "storage"}
     | {"divergence.panels"},
-    "rllib": {*GROUND, *GEOMETRY, "envs.registry", "models", "storage"},
+    "rllib": {*GROUND, *GEOMETRY, "envs.registry", "models", "storage", "local"},
     "divergence": {"divergence.score"},
     "divergence.panels": {*GROUND, *GEOMETRY, "envs.registry", "storage"},
     "divergence.probe": {*GROUND, *GEOMETRY, "envs.registry"}
@@ -135,9 +136,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tracking": {*GROUND, "storage", "sweep", "divergence.panels", "divergence.score"}
     | {"compare", "report"},
     "run": {*GROUND, "envs.contract", "envs.registry", "models", "storage", "sweep", "rllib"}
+    | {"local"}
     | {"divergence.panels", "divergence.probe", "divergence.score", "divergence.validate"}
     | {"compare", "report", "tracking"},
     "cli": {*GROUND, "envs.registry", "storage", "sweep", "compare", "report", "tracking", "run"}
+    | {"local"}
     | {"divergence.panels", "divergence.probe", "divergence.score"},
 }
 """Room -> the other rooms that its files may import, wherever in a file, and for types, too."""

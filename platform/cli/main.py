@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from whichgoal.cli.arguments import parser
 from whichgoal.cli.streams import print_anything
 from whichgoal.errors import BAD_INPUT, FAILED, STOPPED, CommandError
+from whichgoal.local.stop import stop_on_signals
 from whichgoal.redact import redact, visible, visible_lines
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     print_anything()
     given = parser().parse_args(argv)
     try:
-        return COMMANDS[given.command](given)
+        with stop_on_signals():
+            return COMMANDS[given.command](given)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return STOPPED
@@ -115,7 +117,7 @@ def _run(given: argparse.Namespace) -> int:
     from whichgoal.sweep.file.check import load
 
     sweep, storage = load(given.file), Storage.at(given.storage)
-    from whichgoal.run.session import default_address
+    from whichgoal.run.reach import default_address
     from whichgoal.run.sweep_run import run
 
     run(

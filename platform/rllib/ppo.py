@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 
 from ray.rllib.algorithms import ppo
@@ -19,6 +20,7 @@ from ray.rllib.utils.metrics import (
     TIMERS,
 )
 
+from whichgoal.local.temporary import temporary_folder
 from whichgoal.rllib.fragment import Ended, Fragment
 from whichgoal.rllib.learner import BatchedPPOLearner
 from whichgoal.rllib.module import AgentModule
@@ -105,6 +107,21 @@ class PPO(ppo.PPO):
     """The episodes that ended in the last batch."""
     batch_steps: int = 0
     """Env steps of the last batch."""
+    _own_folder: ExitStack | None = None
+
+    def _setup_logdir(self) -> None:
+        """Keeps out of the home folder, where RLlib would leave a folder at every start."""
+        if self._storage:
+            super()._setup_logdir()
+        elif self._own_folder is None:
+            self._own_folder = ExitStack()
+            self._logdir = str(self._own_folder.enter_context(temporary_folder()))
+
+    def cleanup(self) -> None:
+        """Ends what RLlib has started, and removes what it may have logged."""
+        super().cleanup()
+        if self._own_folder is not None:
+            self._own_folder.close()
 
     @classmethod
     def get_default_config(cls) -> PPOConfig:

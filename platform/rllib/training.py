@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import os
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import ray
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.learner.learner import ENTROPY_KEY, POLICY_LOSS_KEY, VF_LOSS_KEY
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.utils.metrics import LEARNER_RESULTS
 
-from whichgoal.environment import stay_on_loopback
 from whichgoal.envs.contract import Design, LevelVectorEnv, World
 from whichgoal.envs.registry import world_named
+from whichgoal.local import node
 from whichgoal.models import checkpoint
 from whichgoal.models.threads import on_one_thread
 from whichgoal.rllib import resume
@@ -76,7 +74,7 @@ def _batches(
         logging.getLogger(noisy).setLevel(logging.ERROR)
     _keep_memory()
     config = configure(spec, num_env_runners, num_learners, num_gpus)
-    start_ray(max(1, num_env_runners + num_learners))
+    node.start(max(1, num_env_runners + num_learners), logging.getLogger(__name__).warning)
     algorithm = config.build_algo()
     try:
         yield from _run(spec, Path(folder), algorithm)
@@ -175,20 +173,6 @@ def _keep_memory() -> None:
     trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
     mallopt(mmap_threshold, 1 << 30)
     mallopt(trim_threshold, (1 << 31) - 1)
-
-
-def start_ray(num_cpus: int) -> None:
-    """Starts a Ray of our own on this machine, unless this process already belongs to one."""
-    if not ray.is_initialized():
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-        stay_on_loopback()
-        ray.init(
-            address="local",
-            num_cpus=num_cpus,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
 
 
 def _run(spec: TrialSpec, folder: Path, algorithm: PPO) -> Iterator[Progress]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from itertools import islice
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, cast
 
+from whichgoal.local import node
+from whichgoal.local.temporary import temporary_folder
 from whichgoal.spec import TrialSpec
 from whichgoal.sweep.cost import Kind, kind_of
 
@@ -35,33 +35,37 @@ def calibrate(
 
     Returns:
         Env steps per second, in one process, of each kind.
-    """
-    import ray
 
+    Raises:
+        RayStartError: Ray does not start on this machine.
+    """
     from whichgoal.rllib import train
 
     first: dict[Kind, TrialSpec] = {}
     for trial in trials:
         first.setdefault(kind_of(trial), trial)
     found = {}
-    for kind, trial in first.items():
-        length = trial.train.model_copy(
-            update={"env_steps": (BATCHES + 2) * trial.train.batch_size, "num_checkpoints": 1}
-        )
-        spec = trial.model_copy(update={"train": length})
-        speeds: list[float] = []
-        with (
-            tempfile.TemporaryDirectory(prefix="whichgoal-") as folder,
-            closing(cast("Generator[Progress, None, None]", train(spec, Path(folder)))) as batches,
-        ):
-            next(batches)
-            begun = time.monotonic()
-            for progress in islice(batches, BATCHES):
-                speeds.append(progress.env_steps_per_s)
-                if time.monotonic() - begun > enough_s:
-                    break
-        found[kind] = median(speeds)
-        say(f"calibrated {kind.key}: {found[kind]:,.0f} env steps per second")
-    if ray.is_initialized():
-        ray.shutdown()
+    try:
+        if first:
+            node.start(1, say)
+        for kind, trial in first.items():
+            length = trial.train.model_copy(
+                update={"env_steps": (BATCHES + 2) * trial.train.batch_size, "num_checkpoints": 1}
+            )
+            spec = trial.model_copy(update={"train": length})
+            speeds: list[float] = []
+            with (
+                temporary_folder() as folder,
+                closing(cast("Generator[Progress, None, None]", train(spec, folder))) as batches,
+            ):
+                next(batches)
+                begun = time.monotonic()
+                for progress in islice(batches, BATCHES):
+                    speeds.append(progress.env_steps_per_s)
+                    if time.monotonic() - begun > enough_s:
+                        break
+            found[kind] = median(speeds)
+            say(f"calibrated {kind.key}: {found[kind]:,.0f} env steps per second")
+    finally:
+        node.end()
     return found

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from whichgoal.environment import keep_caches_in
 from whichgoal.redact import redact
 from whichgoal.spec import BatterySpec, Spec, TrialSpec
 from whichgoal.storage.files import DamagedError, StorageError
@@ -43,7 +44,7 @@ def run_trials(
     """Carries out the trials, one process each, and returns when all have ended, well or not.
 
     Raises:
-        KeyboardInterrupt: On Ctrl-C or SIGTERM.
+        KeyboardInterrupt: On Ctrl-C, SIGTERM or SIGHUP.
         TimeUp: When the session's time is over.
     """
     from ray import tune
@@ -135,7 +136,9 @@ def _begin(config: dict[str, Any]) -> Iterator[Report]:
     from whichgoal.run.stored_trial import carry_out_trial
 
     job = _Job.model_validate(json.loads(config["job"]))
-    return carry_out_trial(Storage.at(job.storage), job.spec, job.battery, job.resources)
+    storage = Storage.at(job.storage)
+    keep_caches_in(storage.root / "cache")
+    return carry_out_trial(storage, job.spec, job.battery, job.resources)
 
 
 def _newest(reports: Iterator[Report]) -> dict[str, Any]:

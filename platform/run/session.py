@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import math
 import os
-import shutil
-import signal
-import socket
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,10 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whichgoal import source
-from whichgoal.environment import seconds, stay_on_loopback
-from whichgoal.errors import BAD_INPUT, CommandError
-from whichgoal.run import placement
+from whichgoal.environment import seconds
+from whichgoal.errors import CommandError
+from whichgoal.local import node
+from whichgoal.local.stop import stop_on_signals
+from whichgoal.local.temporary import temporary_folder
+from whichgoal.redact import is_secret, redact
+from whichgoal.run import placement, reach
 from whichgoal.sweep.spec import LimitsSpec, ResourcesSpec
 
 if TYPE_CHECKING:
@@ -36,25 +34,6 @@ PLACED_WITHIN_S = 45.0
 NODES_WITHIN = "WHICHGOAL_NODES_WITHIN_S"
 """The environment variable that says otherwise, for clusters that start nodes on demand."""
 
-ANSWERS_WITHIN_S = 10.0
-"""How long a cluster may take until its port answers; Ray itself waits for minutes."""
-
-_QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_DEDUP_LOGS": "0",
-    "RAY_prestart_worker_first_driver": "0",  # Tune starts workers of its own
-    "RAY_enable_worker_prestart": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends the run at once: the ledger knows the rest
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "OMP_NUM_THREADS": "1",
-    "NUMBA_NUM_THREADS": "1",
-}
-
 Say = Callable[[str], None]
 
 
@@ -62,24 +41,8 @@ class PlacementError(CommandError):
     """There is no room for a trial; one clear line."""
 
 
-class ClusterError(CommandError, ConnectionError):
-    """No Ray cluster answers; one clear line."""
-
-    exit_code = BAD_INPUT
-
-
 class TimeUp(RuntimeError):
     """The run's time limit is over."""
-
-
-def default_address() -> str:
-    """Returns `auto` where `RAY_ADDRESS` names a cluster, as inside its jobs, else `local`.
-
-    The address of a dashboard (http://...) is where jobs are sent to: no cluster to be part of.
-    """
-    address = os.environ.get("RAY_ADDRESS", "")
-    away = address in ("", "local") or address.startswith(("http://", "https://"))
-    return "local" if away else "auto"
 
 
 def cores() -> int:
@@ -153,8 +116,9 @@ def connect(
     address: str = "local",
     trials: int = 1_000_000,
     say: Say = print,
+    with_secrets: bool = False,
 ) -> Iterator[Session]:
-    """Connects to Ray for a while; SIGTERM is taken for Ctrl-C meanwhile.
+    """Connects to Ray for a while; SIGTERM and SIGHUP are taken for Ctrl-C meanwhile.
 
     Args:
         resources: What each trial is given.
@@ -162,21 +126,33 @@ def connect(
         address: `local` for a Ray of our own on this machine, `auto` for the cluster that runs.
         trials: How many trials there are to run; a Ray of our own gets no more cores than that.
         say: Takes a line for people, if there is to be waited.
+        with_secrets: Whether trials need the secrets in the environment, as for a storage at a URL.
 
     Raises:
         PlacementError: There is no room for a trial.
+        RayStartError: A Ray of our own does not start.
         ClusterError: With `auto`, if no cluster answers.
         ValueError: `WHICHGOAL_NODES_WITHIN_S` is no number of seconds.
     """
     within_s = 0.0 if address == "local" else seconds(NODES_WITHIN, PLACED_WITHIN_S)
     ends_at = None if limits.time_s is None else time.monotonic() + limits.time_s
     wanted = math.ceil(resources.cores * min(trials, limits.max_concurrent or trials))
-    with _ray(address, max(1, min(wanted, cores()))) as temporary, _stop_on_sigterm():
+    num_cpus = max(1, min(wanted, cores()))
+    with stop_on_signals(), _ray(address, num_cpus, say, with_secrets) as temporary:
+        if address == "local" or not with_secrets:  # its processes have ours
+            _hand_on_no_secrets()
         wait_for_room(resources, within_s, say)
         for name in ("ray.tune", "ray.train", "ray.air"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         watch = None if address == "local" else partial(_watch, resources, within_s, say)
         yield Session(temporary, resources, limits, ends_at, watch)
+
+
+def _hand_on_no_secrets() -> None:
+    """Keeps Tune from handing the driver's cloud keys to trials, and so into a log of Ray's."""
+    from ray.tune.execution import class_cache
+
+    class_cache.ENV_VARS_TO_PROPAGATE -= set(filter(is_secret, class_cache.ENV_VARS_TO_PROPAGATE))
 
 
 def _watch(resources: ResourcesSpec, within_s: float, say: Say) -> Callable[[list[Any]], None]:
@@ -237,113 +213,22 @@ def wait_for_room(resources: ResourcesSpec, within_s: float, say: Say) -> None:
 
 
 @contextmanager
-def _ray(address: str, num_cpus: int) -> Iterator[Path]:
+def _ray(address: str, num_cpus: int, say: Say, with_secrets: bool) -> Iterator[Path]:
     """Connects to Ray, or starts one that ends with us; yields a folder that is gone afterwards."""
-    _set_environment(address)
+    if address == "local":
+        with node.own_ray(num_cpus, say, with_secrets=with_secrets) as temporary:
+            yield temporary
+        return
+    node.prepare()
     import ray
 
-    if address != "local":
-        wait_for_answer(ANSWERS_WITHIN_S)
-    # Unix sockets lie in this folder: their paths must stay below 108 characters.
-    temporary = tempfile.mkdtemp(prefix="whichgoal-", dir="/tmp" if os.path.isdir("/tmp") else None)
-    try:
-        if address == "local":
-            with _without_dashboard():
-                ray.init(
-                    address="local",
-                    _node_ip_address="127.0.0.1",
-                    num_cpus=num_cpus,
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                    object_store_memory=100 * 2**20,
-                    _temp_dir=temporary,
-                )
-        else:
+    reach.wait_for_answer()
+    with temporary_folder() as temporary:
+        try:
             try:
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
             except ConnectionError as error:
-                raise ClusterError(str(error)) from error
-        yield Path(temporary)
-    finally:
-        # Another thread that collects garbage would let go of Ray's references in the middle of
-        # the shutdown, and Ray ends the process for that.
-        gc.collect()
-        gc.disable()
-        try:
-            ray.shutdown()
+                raise reach.ClusterError(redact(str(error))) from error
+            yield temporary
         finally:
-            gc.enable()
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _set_environment(address: str) -> None:
-    """Sets what Ray, and the processes that it starts, read from the environment."""
-    for key, value in _QUIET.items():
-        os.environ.setdefault(key, value)
-    if address == "local":
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # no port is open to others
-        stay_on_loopback()
-    tree = source.ROOT.parent
-    if (tree / "whichgoal").exists():  # a source tree: workers find us by its path
-        paths = [str(tree), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-        os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
-
-
-def wait_for_answer(within_s: float) -> None:
-    """Waits until something listens where Ray's `auto` would connect to.
-
-    Raises:
-        ClusterError: Nothing does by then.
-        ValueError: `RAY_ADDRESS` is no address.
-    """
-    from ray._private.services import canonicalize_bootstrap_address
-
-    given = os.environ.get("RAY_ADDRESS", "")
-    if "://" in given:
-        return
-    try:
-        found = canonicalize_bootstrap_address("auto")  # that of the machine, for 127.0.0.1
-        assert found is not None
-        host, _, port = found.rpartition(":")
-        place = (host.strip("[]"), int(port))
-    except (ValueError, OverflowError):
-        raise ValueError(f"RAY_ADDRESS is {given!r}; allowed: HOST:PORT, auto, local") from None
-    give_up = time.monotonic() + within_s
-    while True:
-        try:
-            socket.create_connection(place, timeout=within_s / 2).close()
-            return
-        except (OSError, OverflowError) as error:
-            if time.monotonic() >= give_up:
-                raise ClusterError(
-                    f"no Ray cluster answers at {found} within {within_s:.0f} s ({error}); "
-                    f"allowed: RAY_ADDRESS of one that runs, or --address local"
-                ) from None
-            time.sleep(0.5)
-
-
-@contextmanager
-def _without_dashboard() -> Iterator[None]:
-    """Lets Ray start as if `ray[default]` were not installed: 3 s sooner, and with fewer ports.
-
-    Where it is installed, every start imports the dashboard's agent, also where none is wanted.
-    """
-    from ray._private import utils
-
-    before = utils.get_dashboard_dependency_error
-    utils.get_dashboard_dependency_error = lambda: ImportError("no dashboard is wanted")
-    try:
-        yield
-    finally:
-        utils.get_dashboard_dependency_error = before
-
-
-@contextmanager
-def _stop_on_sigterm() -> Iterator[None]:
-    """Takes SIGTERM for Ctrl-C, so that a stopped job leaves no process behind."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+            node.shut_down()

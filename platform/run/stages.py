@@ -60,6 +60,7 @@ class Stages(ExitStack):
                 address=self._address,
                 trials=trials,
                 say=self._say,
+                with_secrets=self._storage.remote is not None,
             )
             self._session = self.enter_context(opened)
         return self._session

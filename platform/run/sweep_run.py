@@ -16,8 +16,9 @@ from whichgoal.compare.estimate import plural
 from whichgoal.compare.plan_file import read_plan
 from whichgoal.compare.scored import sweep_of
 from whichgoal.errors import STOPPED, CommandError
+from whichgoal.local.temporary import leaving_nothing
 from whichgoal.redact import redact
-from whichgoal.run import launch
+from whichgoal.run import launch, reach
 from whichgoal.run.prepare import prepare_panels
 from whichgoal.run.progress import Board, Row, Screen, say_plainly
 from whichgoal.run.session import TimeUp, cores
@@ -78,10 +79,14 @@ def run(
         StorageError: The storage cannot be written to, is in use, or holds other trials.
         TrackingError: MLflow cannot be used, and waiting would not help.
         ValueError: A design cannot be tested with the sweep's battery.
+        ClusterError: No cluster answers.
         PlacementError: There is no room for a trial.
-        Interrupted: On Ctrl-C or SIGTERM.
+        RayStartError: Ray does not start on this machine.
+        Interrupted: On Ctrl-C, SIGTERM or SIGHUP.
         Unfinished: If any trial ended without a result.
     """
+    if address != "local":
+        reach.wait_for_answer()
     uri = given_uri(storage)
     if uri == own_uri(storage):
         storage.prepare()
@@ -94,7 +99,10 @@ def run(
         sweep = replace(sweep, limits=limits)
     if down is not None:
         say_plainly(console, f"{down}; the run goes on, and sends its results once it answers")
-    with working_on(storage, sweep.name, partial(say_plainly, console)):
+    with (
+        leaving_nothing(storage.root / "cache"),
+        working_on(storage, sweep.name, partial(say_plainly, console)),
+    ):
         tracker = Tracker(uri, storage, sweep.name)
         _Run(sweep, storage, console, tracker, address).go()
 

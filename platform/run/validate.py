@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ from whichgoal.divergence.validate import confusion
 from whichgoal.divergence.validate.confusion import Tested
 from whichgoal.envs.contract import World
 from whichgoal.envs.registry import WORLDS, world_named
+from whichgoal.local import node
+from whichgoal.local.temporary import leaving_nothing
 from whichgoal.redact import redact, visible_lines
 from whichgoal.report.figures.confusion import confusion_figure
 from whichgoal.report.tables.results import confusion_table, validation_table
@@ -96,10 +99,14 @@ def report(
     Tables, confusion matrix and record go where they are asked for; progress, to standard error.
     """
     agents = []
-    for agent in validate(worlds, battery, storage, _say, jobs):
-        agents.append(agent)
-        if not agent.right:
-            _say(f"{agent.name}: {agent.verdict}, not {agent.expected}: {agent.why}")
+    with ExitStack() as stack:
+        if storage is not None:
+            stack.enter_context(leaving_nothing(storage.root / "cache"))
+        stack.callback(node.end)
+        for agent in validate(worlds, battery, storage, _say, jobs):
+            agents.append(agent)
+            if not agent.right:
+                _say(f"{agent.name}: {agent.verdict}, not {agent.expected}: {agent.why}")
     found = confusion.record_of(agents, battery)
     if record is not None:
         write_json(record, found)
@@ -147,9 +154,11 @@ def train_control(spec: TrialSpec, folder: Path, say: Say) -> None:
 
     Raises:
         StorageError: The folder holds another trial.
+        RayStartError: Ray does not start on this machine.
     """
     if is_trained(TrialFolder(folder), spec):
         return
+    node.start(1, say)
     with lock_folder(folder, f"trial {spec.id}"):
         told = -1
         ledger.claim(folder, spec)

@@ -6,10 +6,8 @@ run of all waits for it before it trains, and again before it plays the battery.
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 from whichgoal.divergence.score.stage import evaluate_checkpoint
+from whichgoal.local.temporary import temporary_folder
 from whichgoal.run.trial import train
 from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage import ledger
@@ -36,8 +34,8 @@ def specs() -> list[TrialSpec]:
 def main() -> None:
     """Trains, plays and scores for as short as can be; keeps nothing but what was compiled."""
     for spec in specs():
-        with tempfile.TemporaryDirectory(prefix="whichgoal-") as name:
-            trial = TrialFolder(Path(name))
+        with temporary_folder() as folder:
+            trial = TrialFolder(folder)
             ledger.claim(trial.path, spec)
             for _ in train(spec, trial):
                 pass

@@ -14,7 +14,8 @@ import pytest
 from whichgoal.cli import main as cli
 from whichgoal.cli.main import main
 from whichgoal.errors import CommandError
-from whichgoal.run.session import ClusterError, PlacementError
+from whichgoal.run.reach import ClusterError
+from whichgoal.run.session import PlacementError
 from whichgoal.run.stages import Unsearched
 from whichgoal.run.sweep_run import Interrupted, Unfinished
 from whichgoal.storage import remote_files

@@ -9,6 +9,7 @@ import os
 import shutil
 import time
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -21,6 +22,7 @@ from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.utils.postprocessing.value_predictions import compute_value_targets
 from ray.rllib.utils.torch_utils import clip_gradients
+from ray.tune.trainable import trainable
 
 from whichgoal.models import MODELS, checkpoint
 from whichgoal.rllib import PPO, PPOConfig, configure, train
@@ -523,3 +525,12 @@ def test_a_trial_whose_learning_rate_stays_keeps_the_id_that_it_had():
     spec = a_trial()
     assert "lr_end" not in spec.identity()["ppo"]
     assert spec.model_copy(update={"ppo": PPOSpec(num_epochs=2, lr_end=1e-4)}).id != spec.id
+
+
+def test_rllib_starts_where_the_home_folder_takes_none_and_leaves_no_folder(monkeypatch):
+    monkeypatch.setattr(trainable, "DEFAULT_STORAGE_PATH", "/proc/none")  # it takes no folder
+    algorithm = an_algorithm(a_trial())
+    folder = Path(algorithm.logdir)
+    assert folder.is_dir()
+    algorithm.stop()
+    assert not folder.exists()

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -26,18 +27,31 @@ from commands import (
     whichgoal,
 )
 
+from whichgoal.environment import cache_home
 from whichgoal.storage import tables
 from whichgoal.sweep.file.check import load
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
 
 
+COMPILED = os.environ.get("NUMBA_CACHE_DIR") or str(cache_home() or "")
+"""Where compiled code lies already, also for runs whose home is another."""
+
+
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory) -> tuple[Path, Path, str]:
-    """A sweep file, the storage root that it was run into, and what the run printed."""
+    """A sweep file, the storage root that it was run into, and what the run printed.
+
+    Its home and its folder for temporary files lie beside them.
+    """
     folder = tmp_path_factory.mktemp("sweep")
     (folder / "tiny.yaml").write_text(TINY)
-    printed = done("run", folder / "tiny.yaml", "--storage", folder / "runs")
+    places = {"HOME": folder / "home", "TMPDIR": folder / "tmp"}
+    for place in places.values():
+        place.mkdir()
+    environment = {key: str(place) for key, place in places.items()}
+    environment["NUMBA_CACHE_DIR"] = COMPILED
+    printed = done("run", folder / "tiny.yaml", "--storage", folder / "runs", **environment)
     return folder / "tiny.yaml", folder / "runs", printed
 
 
@@ -48,6 +62,14 @@ def test_a_run_ends_with_a_table_and_an_answer(ran):
     assert "verdict" in printed
     assert "Does the whole path hold?" in printed
     assert "None of 2 scored agents is surely capable" in " ".join(printed.split())
+
+
+def test_nothing_is_left_outside_of_the_storage(ran):
+    sweep, runs, _ = ran
+    places = {sweep, runs, sweep.parent / "home", sweep.parent / "tmp"}
+    assert set(sweep.parent.iterdir()) == places
+    assert not list((sweep.parent / "home").rglob("*"))
+    assert not list((sweep.parent / "tmp").rglob("*"))
 
 
 def test_every_trial_leaves_its_files(ran):
@@ -156,13 +178,25 @@ def test_score_reads_a_whole_storage_root_and_a_checkpoint(ran):
     assert one["env_steps"] == int(checkpoint.name)
 
 
+SECRETS = {
+    "AWS_SECRET_ACCESS_KEY": "planted-of-a-cloud",
+    "GITHUB_PAT": "planted-of-a-forge",
+    "MLFLOW_TRACKING_PASSWORD": "planted-of-a-tracker",
+}
+
+
 @pytest.fixture(scope="module")
 def unending(tmp_path_factory) -> Iterator[tuple[Path, Path, subprocess.Popen]]:
-    """A sweep file, the storage root that it is run into, and the driver, which never ends."""
+    """A sweep file, the storage root that it is run into, and the driver, which never ends.
+
+    Its home cannot be written to, and it has secrets in its environment.
+    """
     folder = tmp_path_factory.mktemp("unending")
     sweep, runs = folder / "tiny.yaml", folder / "runs"
+    (folder / "tmp").mkdir()
+    places = {"HOME": "/proc", "TMPDIR": str(folder / "tmp"), "NUMBA_CACHE_DIR": COMPILED}
     sweep.write_text(TINY.replace("[1.0, 0.5]", "[1.0]").replace("30_000", "300_000_000"))
-    with running("run", sweep, "--storage", runs) as driver:
+    with running("run", sweep, "--storage", runs, **places, **SECRETS) as driver:
         wait_until(lambda: list(runs.glob("trials/*/progress.jsonl")), driver)
         yield sweep, runs, driver
 
@@ -175,6 +209,54 @@ def test_a_run_listens_on_loopback_only(unending):
     assert hosts <= LOOPBACK
 
 
+def session_of(driver: subprocess.Popen) -> Path:
+    """Returns the folder of the Ray that a driver has started."""
+    commands = [" ".join(process.cmdline()) for process in family(driver.pid)]
+    found = [re.findall(r"/\S*?/whichgoal-\w+", command)[:1] for command in commands]
+    (folder,) = {Path(one) for (one,) in filter(None, found)}
+    return folder
+
+
+JOIN = """
+import logging, sys, ray
+where = dict(address=sys.argv[1], _node_ip_address="127.0.0.1")
+ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
+print("joined", ray.get(ray.remote(lambda: 42).remote()))
+"""
+
+
+@pytest.mark.parametrize("token", ["", "0" * 64])
+def test_a_process_without_its_token_cannot_join_a_run(unending, token):
+    _, _, driver = unending
+    (address,) = {
+        one
+        for process in family(driver.pid)
+        for one in re.findall(r"--gcs-address=(\S+)", " ".join(process.cmdline()))
+    }
+    stranger = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+    if token:
+        stranger |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
+    command = [sys.executable, "-c", JOIN, address]
+    joined = subprocess.run(command, env=stranger, capture_output=True, text=True, timeout=120)
+    assert joined.returncode != 0
+    assert "joined" not in joined.stdout
+    assert "uthentic" in joined.stderr
+
+
+def test_nobody_else_reads_its_folder_and_no_secret_is_in_it_or_in_its_processes(unending):
+    _, _, driver = unending
+    folder = session_of(driver)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert (folder / "token").stat().st_mode & 0o777 == 0o600
+    logs = [path for path in folder.rglob("*") if path.is_file()]
+    assert "runtime_env_agent.log" in {path.name for path in logs}
+    texts = [path.read_bytes() for path in logs]
+    for process in family(driver.pid)[1:]:
+        texts.append(Path(f"/proc/{process.pid}/environ").read_bytes())
+    planted = [value.encode() for value in SECRETS.values()]
+    assert not [text for text in texts if any(value in text for value in planted)]
+
+
 def test_a_second_driver_of_the_same_sweep_is_refused(unending):
     sweep, runs, first = unending
     code, _, err = ended(whichgoal("run", sweep, "--storage", runs))
@@ -183,12 +265,16 @@ def test_a_second_driver_of_the_same_sweep_is_refused(unending):
 
 
 def test_ctrl_c_ends_a_run_and_says_what_is_kept(unending):
-    _, _, driver = unending
+    sweep, _, driver = unending
+    ray, processes = session_of(driver), family(driver.pid)
     os.kill(driver.pid, signal.SIGINT)
     _, err = driver.communicate(timeout=60)
     assert driver.returncode == 130
     assert "stopped: 0 of 1 trials are done and kept" in err
     assert "Traceback" not in err
+    assert not ray.exists()
+    assert not list((sweep.parent / "tmp").iterdir())
+    wait_until(lambda: not [one for one in processes if one.is_running()])
 
 
 def test_a_trial_that_fails_on_its_own_is_tried_once_and_named_with_its_log(tmp_path):

@@ -2,7 +2,6 @@
 
 import json
 import pickle
-import socket
 import time
 
 import pytest
@@ -109,44 +108,6 @@ def test_a_wrong_time_for_nodes_is_refused_before_anything_is_started(tmp_path, 
     assert code == 2, out + err
     told = f"WHICHGOAL_NODES_WITHIN_S is {text!r}; allowed: seconds, from 0 on, such as 90"
     assert err.splitlines() == [told]
-
-
-@pytest.mark.slow
-def test_a_cluster_that_is_gone_is_told_in_one_line(tmp_path):
-    sweep = tmp_path / "placed.yaml"
-    sweep.write_text(SWEEP)
-    with socket.socket() as free:  # bound, but nothing listens: nobody else gets the port
-        free.bind(("", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-        begun = time.monotonic()
-        code, out, err = ended(
-            whichgoal("run", sweep, "--storage", tmp_path / "runs", RAY_ADDRESS=address)
-        )
-        took_s = time.monotonic() - begun
-    assert code == 2, out + err
-    (line,) = err.splitlines()
-    assert line.startswith("no Ray cluster answers at ")
-    assert "allowed: RAY_ADDRESS of one that runs, or --address local" in line
-    assert took_s < 60  # Ray alone takes longer for its first message
-
-
-@pytest.mark.parametrize("address", ["somewhere", "host:port", "127.0.0.1:99999", "::"])
-def test_an_address_that_is_none_is_refused(monkeypatch, address):
-    monkeypatch.setenv("RAY_ADDRESS", address)
-    with pytest.raises((ValueError, ConnectionError)) as caught:
-        session.wait_for_answer(0.2)
-    assert "\n" not in str(caught.value)
-    assert "allowed: " in str(caught.value)
-
-
-def test_a_cluster_that_comes_up_late_is_waited_for(monkeypatch):
-    with socket.socket() as server:
-        server.bind(("", 0))
-        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{server.getsockname()[1]}")
-        slept = []
-        monkeypatch.setattr(session.time, "sleep", lambda s: slept.append(s) or server.listen())
-        session.wait_for_answer(30)
-    assert slept
 
 
 @pytest.mark.slow
