@@ -21,7 +21,8 @@ from pydantic import ValidationError
 
 from whichgoal.explain import describe
 from whichgoal.spec import BatterySpec, TrialSpec, cut_short
-from whichgoal.storage.files import FOLDERS, DamagedError, StorageError, read_record, write_json
+from whichgoal.storage.atomic import make_folder, set_aside
+from whichgoal.storage.files import DamagedError, StorageError, check_folders, read_record, write_json
 from whichgoal.storage.reading import FILE_BYTES, UnreadableFile, opened, read_json
 
 Stage = Literal["train", "probe", "score", "along"]
@@ -32,32 +33,48 @@ STAGES: tuple[Stage, ...] = ("train", "probe", "score")
 def claim(folder: Path, spec: TrialSpec) -> None:
     """Makes `folder` the trial's folder: writes `spec.json`, or checks the one that is there.
 
+    Where the folder is named by the trial, another one is damaged: it is set aside and written
+    anew, for the name is a hash of all that the spec says. Whose the rest is, markers say.
+
     Raises:
         StorageError: If the folder holds another trial, its spec cannot be read, or one of its own
             folders is a link: what it leads to is not ours to write in.
     """
-    for name in FOLDERS:
-        if (folder / name).is_symlink():
-            raise StorageError(f"{folder / name} is a link; allowed: a folder, made by us")
+    check_folders(folder)
     path = folder / "spec.json"
     ours = spec.identity()
     if os.path.lexists(path):
         try:
-            theirs = read_json(path)
+            theirs, damage = read_json(path), None
         except (OSError, ValueError) as error:
+            theirs, damage = None, _reason(error)
+            if _may_pass(path, error):
+                raise DamagedError(f"{path} is {damage}; run again once it can be read") from None
+        if theirs == ours:
+            return
+        if folder.name == spec.id:
+            set_aside(path)
+        elif damage is not None:
             raise DamagedError(
-                f"{path} is {_reason(error)}; delete the folder {folder} to train this trial again"
-            ) from None
-        if theirs != ours:
+                f"{path} is {damage}; move that file away and run again: it is written anew from "
+                f"the sweep file, and each checkpoint's trial.json says whose it is"
+            )
+        else:
             paths = sorted(path for path, _, _ in _unequal_values(ours, theirs))
             different = ", ".join(".".join(path) or "everything" for path in paths)
             raise StorageError(
                 f"{path} holds another trial (differs in {different}); "
                 f"move the folder away, or use another storage"
             )
-        return
     folder.mkdir(parents=True, exist_ok=True)
     write_json(path, ours)
+
+
+def _may_pass(path: Path, error: Exception) -> bool:
+    """Whether a file could not be read for a reason that is not in the file itself."""
+    return not path.is_symlink() and any(
+        isinstance(one, OSError) for one in (error, error.__context__)
+    )
 
 
 def keep_battery(folder: Path, battery: BatterySpec) -> None:
@@ -284,7 +301,7 @@ class TrialFolder:
         if seconds is not None:
             record["seconds"] = round(seconds, 3)
         path = self._marker_path(stage)
-        path.parent.mkdir(exist_ok=True)
+        make_folder(path.parent)
         write_json(path, record)
         self._markers.pop(stage, None)
 
