@@ -34,6 +34,7 @@ from whichgoal.storage.status import is_done, is_probed, is_trained, why_unscore
 from whichgoal.sweep.plan import plan
 from whichgoal.sweep.sweep import Sweep
 from whichgoal.sweep.tuned import values_of
+from whichgoal.tracking.sync import rebuild
 from whichgoal.tracking.tracker import Tracker
 from whichgoal.tracking.uri import given_uri, own_uri, why_down
 
@@ -85,6 +86,7 @@ def run(
     uri = given_uri(storage)
     if uri == own_uri(storage):
         storage.prepare()
+        rebuild(storage, partial(say_plainly, console))
         down = why_down(uri)
     else:
         down = why_down(uri)

@@ -21,7 +21,14 @@ from typing import Any
 
 from whichgoal.errors import BAD_INPUT, CommandError
 from whichgoal.redact import redact
-from whichgoal.storage.atomic import LinkError, make_folder, make_way, refuse_link, replacing, set_aside
+from whichgoal.storage.atomic import (
+    LinkError,
+    make_folder,
+    make_way,
+    refuse_link,
+    replacing,
+    set_aside,
+)
 from whichgoal.storage.reading import RECORD_BYTES, read_json, visible
 
 FOLDERS = ("checkpoints", "done", "resume")

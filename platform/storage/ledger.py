@@ -22,7 +22,13 @@ from pydantic import ValidationError
 from whichgoal.explain import describe
 from whichgoal.spec import BatterySpec, TrialSpec, cut_short
 from whichgoal.storage.atomic import make_folder, set_aside
-from whichgoal.storage.files import DamagedError, StorageError, check_folders, read_record, write_json
+from whichgoal.storage.files import (
+    DamagedError,
+    StorageError,
+    check_folders,
+    read_record,
+    write_json,
+)
 from whichgoal.storage.reading import FILE_BYTES, UnreadableFile, opened, read_json
 
 Stage = Literal["train", "probe", "score", "along"]

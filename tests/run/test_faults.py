@@ -172,7 +172,7 @@ def cut(path: Path) -> None:
     path.write_bytes(data[: len(data) // 2])
 
 
-def test_each_trial_has_lost_another_file_and_all_have_lost_panels_and_the_plan(tmp_path):
+def test_each_trial_has_lost_another_file_and_all_have_lost_panels_plan_and_index(tmp_path):
     """What trials left is cut off, of some when they were finished, of some in their training."""
     sweep, whole, damaged = tmp_path / "many.yaml", tmp_path / "whole", tmp_path / "damaged"
     sweep.write_text(MANY)
@@ -192,7 +192,10 @@ def test_each_trial_has_lost_another_file_and_all_have_lost_panels_and_the_plan(
     for path in [*damaged.glob("panels/*"), *damaged.glob("sweeps/*/*.json")]:
         if path.is_file() and path.stat().st_size:
             cut(path)
-    assert f"{len(trials)}/{len(trials)} trials done" in done("run", sweep, "--storage", damaged)
+    cut(damaged / "mlflow.db")
+    said = done("run", sweep, "--storage", damaged)
+    assert f"{len(trials)}/{len(trials)} trials done" in said
+    assert said.count("set aside as mlflow.db.damaged, rebuilt from the storage") == 1
     check_equal(damaged, whole)
     for trial in trials[-len(STATES) :]:  # the older state was gone on from
         curves = [root / "trials" / trial.name / "progress.jsonl" for root in (damaged, whole)]

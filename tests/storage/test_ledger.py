@@ -140,9 +140,9 @@ def test_a_folder_of_a_trial_that_is_a_link_is_named_with_what_to_do(tmp_path, n
 
 def test_a_trials_folder_that_is_a_link_to_nowhere_is_named(tmp_path):
     (tmp_path / "trial").symlink_to("nowhere")
-    with pytest.raises(StorageError, match="trial is a link; .* move nowhere to"):
-        with lock_folder(tmp_path / "trial", "a trial"):
-            pass
+    told = r"trial is a link; .* move nowhere to"
+    with pytest.raises(StorageError, match=told), lock_folder(tmp_path / "trial", "a trial"):
+        pass
 
 
 def test_what_stands_in_the_way_of_a_marker_is_set_aside(tmp_path):
