@@ -87,6 +87,13 @@ def read_record(path: Path, most: int = RECORD_BYTES) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
+def may_pass(path: Path, error: Exception) -> bool:
+    """Whether a file could not be read for a reason that is not in the file itself."""
+    return not path.is_symlink() and any(
+        isinstance(one, OSError) for one in (error, error.__context__)
+    )
+
+
 @contextmanager
 def lock_folder(folder: Path, what: str, wait_s: float = 0.0) -> Iterator[None]:
     """Holds the folder's lock, so that one process at a time writes there.

@@ -39,8 +39,8 @@ STAGES: tuple[Stage, ...] = ("train", "probe", "score")
 def claim(folder: Path, spec: TrialSpec) -> None:
     """Makes `folder` the trial's folder: writes `spec.json`, or checks the one that is there.
 
-    Where the folder is named by the trial, another one is damaged: it is set aside and written
-    anew, for the name is a hash of all that the spec says. Whose the rest is, markers say.
+    In a folder that is named by the trial, one that is none, or not that of the checkpoints, is
+    damaged. It is set aside and written anew, for the name is a hash of all that the spec says.
 
     Raises:
         StorageError: If the folder holds another trial, its spec cannot be read, or one of its own
@@ -50,15 +50,17 @@ def claim(folder: Path, spec: TrialSpec) -> None:
     path = folder / "spec.json"
     ours = spec.identity()
     if os.path.lexists(path):
+        theirs, damage = None, None
         try:
-            theirs, damage = read_json(path), None
-        except (OSError, ValueError) as error:
-            theirs, damage = None, _reason(error)
-            if _may_pass(path, error):
+            theirs = read_json(path)
+            TrialSpec.of_record(theirs)
+        except (OSError, ValueError, OverflowError) as error:
+            damage = _reason(error)
+            if may_pass(path, error):
                 raise DamagedError(f"{path} is {damage}; run again once it can be read") from None
         if theirs == ours:
             return
-        if folder.name == spec.id:
+        if folder.name == spec.id and (damage is not None or _is_of(folder, spec)):
             set_aside(path)
         elif damage is not None:
             raise DamagedError(
@@ -76,11 +78,10 @@ def claim(folder: Path, spec: TrialSpec) -> None:
     write_json(path, ours)
 
 
-def _may_pass(path: Path, error: Exception) -> bool:
-    """Whether a file could not be read for a reason that is not in the file itself."""
-    return not path.is_symlink() and any(
-        isinstance(one, OSError) for one in (error, error.__context__)
-    )
+def _is_of(folder: Path, spec: TrialSpec) -> bool:
+    """Whether a checkpoint in a trial's folder says that it is of this trial."""
+    records = map(read_record, folder.glob("checkpoints/[0-9]*/trial.json"))
+    return any(record.get("trial_id") == spec.id for record in records)
 
 
 def keep_battery(folder: Path, battery: BatterySpec) -> None:

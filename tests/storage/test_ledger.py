@@ -87,6 +87,7 @@ def test_a_folder_of_another_trial_is_refused_naming_the_difference(tmp_path):
         ledger.claim(tmp_path, other)
 
 
+STEPS = f"{512:012d}"
 DAMAGES = {
     "cut off": lambda path: path.write_text("{"),
     "a list": lambda path: path.write_text("[]"),
@@ -101,12 +102,13 @@ def test_a_damaged_spec_is_written_anew_as_its_folder_is_named_by_it(tmp_path, d
     folder = tmp_path / SPEC.id
     ledger.claim(folder, SPEC)
     whole = (folder / "spec.json").read_text()
-    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / STEPS).mkdir(parents=True)
+    write_json(folder / "checkpoints" / STEPS / "trial.json", {"trial_id": SPEC.id})
     damage(folder / "spec.json")
     ledger.claim(folder, SPEC)
     assert (folder / "spec.json").read_text() == whole
     assert os.path.lexists(folder / "spec.json.damaged")
-    assert (folder / "checkpoints").is_dir()
+    assert (folder / "checkpoints" / STEPS).is_dir()
 
 
 def test_a_spec_that_cannot_be_read_now_is_not_taken_for_damaged(tmp_path, monkeypatch):
@@ -129,7 +131,7 @@ def test_no_advice_about_a_damaged_spec_costs_a_trained_agent(tmp_path):
     assert "delete" not in str(told.value)
 
 
-@pytest.mark.parametrize("name", ["checkpoints", f"checkpoints/{512:012d}", f"resume/{512:012d}"])
+@pytest.mark.parametrize("name", ["checkpoints", f"checkpoints/{STEPS}", f"resume/{STEPS}"])
 def test_a_folder_of_a_trial_that_is_a_link_is_named_with_what_to_do(tmp_path, name):
     (tmp_path / "trial" / name).parent.mkdir(parents=True)
     (tmp_path / "home").mkdir()
