@@ -112,7 +112,7 @@ def _checked() -> type:
     """
     from numba.core.caching import IndexDataCacheFile
 
-    class Checked(IndexDataCacheFile):  # type: ignore[misc]  # numba has no types
+    class Checked(IndexDataCacheFile):
         def save(self, key: Any, data: Any) -> None:
             with suppress(OSError):
                 super().save(key, data)

@@ -26,6 +26,7 @@ from whichgoal.storage.files import (
     DamagedError,
     StorageError,
     check_folders,
+    may_pass,
     read_record,
     write_json,
 )
