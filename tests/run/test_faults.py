@@ -23,6 +23,7 @@ from commands import (
     done,
     end,
     ended,
+    family,
     indexed,
     results,
     running,
@@ -31,6 +32,7 @@ from commands import (
     whichgoal,
 )
 
+from whichgoal.run import watch
 from whichgoal.run.session import MAX_FAILURES, NODES_WITHIN, PLACED_WITHIN_S
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(580)]
@@ -135,6 +137,28 @@ def test_the_driver_is_stopped_and_in_the_next_run_killed(sweep, undisturbed, tm
         first, *_, last = [json.loads(row)["time"] for row in curve]
         assert first < killed_at[0] < killed_at[1] < last
     assert not [p for p in trials if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_a_server_of_rays_own_is_killed_and_in_the_next_run_the_other(sweep, undisturbed, tmp_path):
+    runs = tmp_path / "runs"
+    for name, called in watch.SERVERS.items():
+        before = states(runs)
+        with running("run", sweep, "--storage", runs) as driver:
+            wait_until(lambda before=before: states(runs) - before, driver)
+            left = family(driver.pid)
+            (server,) = [process for process in left if process.name() == name]
+            server.kill()
+            begun = time.monotonic()
+            code, out, err = ended(driver)
+        assert time.monotonic() - begun < 60
+        assert code == 1, out + err
+        assert err.startswith(f"Ray's {called} on this machine died"), err
+        assert err.count("\n") == 1, err
+        assert "run the same command again to go on" in err
+        assert not [p for p in left if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+        assert "RUNNING" not in {status for *_, status in indexed(f"sqlite:///{runs}/mlflow.db")}
+    assert "2/2 trials done" in done("run", sweep, "--storage", runs)
+    check_equal(runs, undisturbed)
 
 
 def test_a_trial_whose_process_dies_every_time_is_given_up_and_one_whose_dies_once_is_not(

@@ -34,14 +34,16 @@ def started(program: str) -> subprocess.Popen:
 
 def test_a_server_that_is_killed_ends_the_run_and_all_that_it_has_started():
     server, other = started(NAMED), started("")
-    with (
-        pytest.raises(RayDied, match="Ray's raylet on this machine died"),
-        ending_with_ray(lambda _: "", lambda: True),
-    ):
-        time.sleep(0.5)
-        server.kill()
-        while True:
-            time.sleep(0.01)
+
+    def run() -> None:
+        with ending_with_ray(lambda _: "", lambda: True):
+            time.sleep(0.5)
+            server.kill()
+            while True:
+                time.sleep(0.01)
+
+    with pytest.raises(RayDied, match="Ray's raylet on this machine died"):
+        run()
     assert other.wait(10) < 0
     assert server.wait(10) < 0
 
