@@ -20,7 +20,7 @@ from whichgoal.errors import FAILED, CommandError
 
 SERVERS = {"raylet": "raylet", "gcs_server": "GCS"}
 """Process name -> what people call it."""
-LOOK_EVERY_S = 2.0
+LOOK_EVERY_S = 1.0
 GRACE_S = 20.0
 """So long the driver may take to end by itself: Ray's own shutdown may wait for what is dead."""
 
@@ -78,6 +78,7 @@ class _Watch(threading.Thread):
                 continue
             self.died = RayDied(dead)
             _interrupt_main()
+            self.kill(but_servers=True)  # Ray's agents would print the raylet's log, lines of it
             if not self.over.wait(GRACE_S):
                 self._end_here()
             return
@@ -97,10 +98,12 @@ class _Watch(threading.Thread):
         gone = [name for name, server in self._servers.values() if not _lives(server)]
         return gone[0] if gone else None
 
-    def kill(self) -> None:
+    def kill(self, *, but_servers: bool = False) -> None:
         """Kills what the driver has started, also what lost its parent since."""
         self.look()
-        for process in self._family.values():
+        for process in [*self._family.values()]:
+            if but_servers and process.pid in self._servers:
+                continue
             with suppress(psutil.Error):
                 process.kill()  # psutil kills no other that has got its number since
 
