@@ -9,11 +9,14 @@ is imported first. Whoever calls no compiled function does not wait for numba to
 from __future__ import annotations
 
 import atexit
+import hashlib
 import os
+import pickle
 import re
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, update_wrapper
 from pathlib import Path
 from threading import RLock
@@ -68,7 +71,10 @@ class Compiled:
         """Returns numba's own function, the same to all threads: one is compiled, once."""
         with _LOCK:
             if self._made is None:
-                self._made = _numba().njit(**self._options)(self._function)
+                made = _numba().njit(**self._options)(self._function)
+                if self._options.get("cache"):
+                    made._cache._cache_file.__class__ = _checked()
+                self._made = made
             return self._made
 
 
@@ -98,6 +104,55 @@ def _numba() -> ModuleType:
 
     config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]  # where numba was loaded by others before
     return numba
+
+
+@cache
+def _checked() -> type:
+    """Returns numba's file of what is kept of a function, but with a checksum of all that is read.
+
+    What is damaged counts as not there, so that it is compiled, and kept, again; a flipped bit in
+    machine code would be run. What cannot be kept is compiled by the next process, too.
+    """
+    from numba.core.caching import IndexDataCacheFile
+
+    class Checked(IndexDataCacheFile):
+        def save(self, key: Any, data: Any) -> None:
+            with suppress(OSError):
+                super().save(key, data)
+
+        def _load_index(self) -> dict[Any, str]:
+            version, stamp, kept = self._read(self._index_path) or (None, None, {})
+            known = (version, stamp) == (self._version, self._source_stamp)
+            return kept if known else {}
+
+        def _save_index(self, overloads: dict[Any, str]) -> None:
+            self._write(self._index_path, (self._version, self._source_stamp, overloads))
+
+        def _load_data(self, name: str) -> Any:
+            return self._read(self._data_path(name))
+
+        def _save_data(self, name: str, data: Any) -> None:
+            self._write(self._data_path(name), data)
+
+        def _read(self, path: str) -> Any:
+            """Returns what a file holds, None where it is not whole or not to be read."""
+            try:
+                if not os.path.isfile(path):  # a pipe would be waited for
+                    return None
+                data = Path(path).read_bytes()
+            except OSError:
+                return None
+            head, content = data[:32], data[32:]
+            return pickle.loads(content) if hashlib.sha256(content).digest() == head else None
+
+        def _write(self, path: str, value: Any) -> None:
+            content = self._dump(value)
+            if os.path.isdir(path) and not os.path.islink(path):
+                os.rename(path, f"{path}.damaged-{os.urandom(4).hex()}")
+            with self._open_for_write(path) as file:
+                file.write(hashlib.sha256(content).digest() + content)
+
+    return Checked
 
 
 def _digest() -> str:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -95,6 +96,60 @@ def test_threads_that_call_it_first_compile_it_once(monkeypatch):
     with ThreadPoolExecutor(4) as threads:
         assert list(threads.map(lambda _: one(), range(4))) == [1] * 4
     assert len(compiled) == 1
+
+
+def plus_one(n):
+    return n + 1
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+DAMAGES = {
+    "a bit is flipped": flip,
+    "cut off": lambda path: path.write_bytes(path.read_bytes()[:-10]),
+    "empty": lambda path: path.write_bytes(b""),
+    "a text": lambda path: path.write_text("compiled\n" * 100),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "a pipe": lambda path: (path.unlink(), os.mkfifo(path)),
+    "a link to nowhere": lambda path: (path.unlink(), path.symlink_to("nowhere")),
+}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("ending", ["nbi", "nbc"])
+def test_code_that_was_kept_and_is_damaged_is_compiled_and_kept_again(
+    tmp_path, monkeypatch, ending
+):
+    njit(cache=True)(plus_one)._make()
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+
+    def kept() -> bool:
+        """Returns whether a new process, as it were, finds the function compiled."""
+        made = njit(cache=True)(plus_one)
+        assert made(1) == 2
+        return bool(made.stats.cache_hits)
+
+    assert [kept(), kept()] == [False, True]
+    for name, damage in DAMAGES.items():
+        damage(next(tmp_path.glob(f"*/*.{ending}")))
+        assert [kept(), kept()] == [False, True], name
+
+
+def test_a_full_disk_does_not_keep_a_function_from_being_compiled(tmp_path, monkeypatch):
+    njit(cache=True)(plus_one)._make()
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    made = njit(cache=True)(plus_one)
+    assert made.stats.cache_hits == Counter()
+    monkeypatch.setattr(os, "replace", full)
+    assert made(1) == 2
 
 
 def test_a_numba_that_does_not_work_says_so_itself(monkeypatch):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whichgoal.storage.reading import PLAN_BYTES, read_bytes
+from whichgoal.storage.atomic import set_aside
+from whichgoal.storage.files import may_pass
+from whichgoal.storage.reading import PLAN_BYTES, UnreadableFile, read_bytes
 from whichgoal.sweep.grid import is_one_of
 from whichgoal.sweep.spec import Distribution, ExploreSpec, TuneSpec
 
@@ -50,10 +53,21 @@ def open_study(
     folder.mkdir(parents=True, exist_ok=True)
     journal = folder / "optuna.log"
     _keep_whole_lines(journal)
-    storage = JournalStorage(JournalFileBackend(str(journal)))
-    study = optuna.create_study(
-        storage=storage, study_name=name, directions=directions, load_if_exists=True
-    )
+
+    def opened() -> tuple[Study, BaseStorage]:
+        storage = JournalStorage(JournalFileBackend(str(journal)))
+        made = optuna.create_study(
+            storage=storage, study_name=name, directions=directions, load_if_exists=True
+        )
+        return made, storage
+
+    try:
+        study, storage = opened()
+    except OSError:
+        raise
+    except Exception:  # whole lines that are none of a journal's, or not in their order
+        set_aside(journal)
+        study, storage = opened()
     known = study.get_trials(deepcopy=False)
     study.sampler = optuna.samplers.TPESampler(
         # One that goes on must not draw again what it drew before.
@@ -108,10 +122,17 @@ def _could_draw(one: Distribution, value: Any) -> bool:
 
 
 def _keep_whole_lines(journal: Path) -> None:
-    """Cuts a journal before the first line that a crash has left damaged."""
+    """Cuts a journal before the first line that a crash has left damaged.
+
+    What is no file that can be read, or larger than any of ours, is set aside.
+    """
     try:
         lines = read_bytes(journal, PLAN_BYTES).splitlines(keepends=True)
-    except FileNotFoundError:
+    except (FileNotFoundError, UnreadableFile) as error:
+        if os.path.lexists(journal):
+            if may_pass(journal, error):
+                raise
+            set_aside(journal)
         return
     whole = 0
     for line in lines:

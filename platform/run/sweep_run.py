@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import chain
@@ -25,6 +26,7 @@ from whichgoal.run.session import TimeUp, cores
 from whichgoal.run.stages import Stages
 from whichgoal.run.stored_trial import carry_out_trial
 from whichgoal.run.trial import Report
+from whichgoal.run.watch import RayDied, ending_with_ray
 from whichgoal.spec import TrialSpec, cut_short
 from whichgoal.storage import ledger
 from whichgoal.storage.files import DamagedError, StorageError, write_json, write_text
@@ -35,6 +37,7 @@ from whichgoal.storage.status import is_done, is_probed, is_trained, why_unscore
 from whichgoal.sweep.plan import plan
 from whichgoal.sweep.sweep import Sweep
 from whichgoal.sweep.tuned import values_of
+from whichgoal.tracking.sync import rebuild
 from whichgoal.tracking.tracker import Tracker
 from whichgoal.tracking.uri import given_uri, own_uri, why_down
 
@@ -90,6 +93,7 @@ def run(
     uri = given_uri(storage)
     if uri == own_uri(storage):
         storage.prepare()
+        rebuild(storage, partial(say_plainly, console))
         down = why_down(uri)
     else:
         down = why_down(uri)
@@ -132,7 +136,7 @@ class _Run:
                     ledger.claim(folder, trial)
         self._say(f"{sweep.name}: {sweep.question}")
         try:
-            with Stages(sweep, storage, self.console, self.address) as stages:
+            with self._watched(), Stages(sweep, storage, self.console, self.address) as stages:
                 if sweep.tune is not None or sweep.explore is not None:
                     stages.tune()
                     if sweep.explore is not None:
@@ -141,7 +145,7 @@ class _Run:
                 planned = self._keep_plan()
                 done = {trial["id"] for trial in planned["trials"] if trial["done"]}
                 self._train_and_score(stages, done)
-        except (KeyboardInterrupt, TimeUp) as stop:
+        except (KeyboardInterrupt, TimeUp, RayDied) as stop:
             self._stop(stop)
         except Exception:
             if self.tracker.started:
@@ -275,7 +279,26 @@ class _Run:
         with suppress(StorageError):
             fetch(self.storage, map(self.storage.trial, trial_ids))
 
-    def _stop(self, stop: KeyboardInterrupt | TimeUp) -> NoReturn:
+    def _watched(self) -> AbstractContextManager[None]:
+        """Watches a Ray of our own; a cluster's is not ours to end."""
+        if self.address != "local":
+            return nullcontext()
+
+        def is_connected() -> bool:
+            ray = sys.modules.get("ray")  # whose import takes seconds
+            return ray is not None and hasattr(ray, "is_initialized") and ray.is_initialized()
+
+        return ending_with_ray(self._told_at_the_end, is_connected)
+
+    def _told_at_the_end(self, died: RayDied) -> str:
+        try:
+            self._stop(died)
+        except CommandError as error:
+            return redact(str(error))
+        finally:
+            self.console.show_cursor(True)
+
+    def _stop(self, stop: KeyboardInterrupt | TimeUp | RayDied) -> NoReturn:
         self._fetch(*self.trials)
         left = self._not_done(self.trials)
         begun = [one for one in left if (self.storage.trial(one) / "checkpoints").exists()]
@@ -284,14 +307,15 @@ class _Run:
         if self.tracker.started:
             for trial_id in begun:
                 self.tracker.put(self.trials[trial_id], "KILLED")
-            unsent = self.tracker.close("KILLED")
-        why = str(stop) if isinstance(stop, TimeUp) else "stopped"
+            unsent = self.tracker.close("FAILED" if isinstance(stop, RayDied) else "KILLED")
+        asked = isinstance(stop, KeyboardInterrupt)
+        why = "stopped" if asked else str(stop)
         text = (
             f"{why}: {done} of {len(self.trials)} trials are done and kept, {len(begun)} "
             f"others have checkpoints; run the same command again to go on from there"
             + (f"\n{unsent}" if unsent is not None else "")
         )
-        raise (Unfinished if isinstance(stop, TimeUp) else Interrupted)(text)
+        raise (Interrupted if asked else Unfinished)(text)
 
     def _finish(self) -> None:
         from rich.console import Console as PlainConsole

@@ -21,6 +21,7 @@ from whichgoal.divergence.score.stage import score
 from whichgoal.redact import redact
 from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage import curve, ledger, status
+from whichgoal.storage.atomic import set_aside
 from whichgoal.storage.curve import add_to_curve, cut_curve
 from whichgoal.storage.files import (
     InUseError,
@@ -148,7 +149,10 @@ def train(
 
 
 def _drop_other_training(folder: Path) -> None:
-    """Deletes what another version of training has left, finished or not: none goes on from it."""
+    """Deletes what another version of training has left, finished or not: none goes on from it.
+
+    Where the record of the version is damaged, what was trained is set aside, as is the record.
+    """
     path = folder / "training.json"
     try:
         version = read_json(path)
@@ -160,7 +164,9 @@ def _drop_other_training(folder: Path) -> None:
         return
     for name in ("checkpoints", "resume"):
         if (folder / name).exists():
-            shutil.rmtree(folder / name)
+            (set_aside if version is None else shutil.rmtree)(folder / name)
+    if version is None:
+        set_aside(path)
     (folder / curve.FILE).unlink(missing_ok=True)
     write_json(path, status.TRAINING)
 

@@ -98,6 +98,8 @@ def report(
 
     Tables, confusion matrix and record go where they are asked for; progress, to standard error.
     """
+    if record is not None and record.is_dir():
+        raise ValueError(f"--record {record} is a folder; allowed: a file, there or to be made")
     agents = []
     with ExitStack() as stack:
         if storage is not None:

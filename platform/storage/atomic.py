@@ -6,13 +6,13 @@ its digest (`source`) is of no more. Standard library alone.
 
 from __future__ import annotations
 
-import errno
 import os
 import secrets
 import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import IO
 
@@ -41,6 +41,57 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     _keep(path.parent)
 
 
+class LinkError(NotADirectoryError, ValueError):
+    """Where a folder of ours is to be stands a link: what it leads to is another's; one line."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path} is a link; allowed: a folder, made by us: move {os.readlink(path)} to where "
+            f"the link is, or only the link away, and run again"
+        )
+
+
+def refuse_link(path: Path) -> None:
+    """Raises `LinkError` where a path is a link."""
+    if path.is_symlink():
+        raise LinkError(path)
+
+
+def set_aside(path: Path) -> Path:
+    """Renames what is damaged, or in the way, to a new name beside it, and returns that.
+
+    Nothing is deleted: what somebody has put there may be all that there is of it.
+
+    Raises:
+        OSError: It cannot be renamed, or is gone.
+    """
+    for n in count(1):
+        new = path.with_name(f"{path.name}.damaged{f'-{n}' if n > 1 else ''}")
+        if not os.path.lexists(new):
+            break
+    os.rename(path, new)
+    return new
+
+
+def make_way(path: Path) -> None:
+    """Sets aside a folder that stands where a file of ours is to be written whole."""
+    if path.is_dir() and not path.is_symlink():
+        set_aside(path)
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder of ours; sets aside what stands there and is none, but no link.
+
+    Raises:
+        LinkError: It is a link that leads to no folder.
+        OSError: The folder cannot be made.
+    """
+    if os.path.lexists(path) and not path.is_dir():
+        refuse_link(path)
+        set_aside(path)
+    path.mkdir(parents=True, exist_ok=True)
+
+
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Yields a new folder to be filled, which then stands at `path`, whole, in place of an old one.
@@ -49,12 +100,15 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     its place, where `locate` finds it and whence `drop_unfinished` puts it back.
 
     Raises:
-        OSError: The folder cannot be made, or at `path` stands what is no folder, such as a link.
+        LinkError: At `path`, or where the old one is to lie, stands a link.
+        OSError: The folder cannot be made.
     """
-    if path.is_symlink() or (path.exists() and not path.is_dir()):
-        raise NotADirectoryError(errno.ENOTDIR, "allowed here: a folder, made by us", str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
     new, old = path.with_name(f".{path.name}-{secrets.token_hex(4)}"), _aside(path)
+    for place in (path, old):
+        refuse_link(place)
+        if place.exists() and not place.is_dir():
+            set_aside(place)
+    make_folder(path.parent)
     new.mkdir()
     try:
         yield new

@@ -21,7 +21,14 @@ from typing import Any
 
 from whichgoal.errors import BAD_INPUT, CommandError
 from whichgoal.redact import redact
-from whichgoal.storage.atomic import replacing
+from whichgoal.storage.atomic import (
+    LinkError,
+    make_folder,
+    make_way,
+    refuse_link,
+    replacing,
+    set_aside,
+)
 from whichgoal.storage.reading import RECORD_BYTES, read_json, visible
 
 FOLDERS = ("checkpoints", "done", "resume")
@@ -54,7 +61,11 @@ class InUseError(StorageError):
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file so that it holds the old text or the whole new one, never a part."""
+    """Writes a file so that it holds the old text or the whole new one, never a part.
+
+    A folder that stands in its place is set aside.
+    """
+    make_way(path)
     with replacing(path) as file:
         file.write(text.encode())
 
@@ -76,6 +87,13 @@ def read_record(path: Path, most: int = RECORD_BYTES) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
+def may_pass(path: Path, error: Exception) -> bool:
+    """Whether a file could not be read for a reason that is not in the file itself."""
+    return not path.is_symlink() and any(
+        isinstance(one, OSError) for one in (error, error.__context__)
+    )
+
+
 @contextmanager
 def lock_folder(folder: Path, what: str, wait_s: float = 0.0) -> Iterator[None]:
     """Holds the folder's lock, so that one process at a time writes there.
@@ -84,12 +102,17 @@ def lock_folder(folder: Path, what: str, wait_s: float = 0.0) -> Iterator[None]:
 
     Raises:
         InUseError: If another process holds it for longer than `wait_s`.
-        StorageError: If the lock is a link: its target would be emptied.
+        StorageError: If the lock is a link: its target would be emptied; or the folder is one that
+            leads to none.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        make_folder(folder)
+    except LinkError as error:
+        raise DamagedError(str(error)) from None
     give_up = time.monotonic() + wait_s
     try:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        make_way(folder / "lock")
         handle = open_unless_link(str(folder / "lock"), flags)
     except OSError as error:
         if error.errno != errno.ELOOP:
@@ -113,6 +136,27 @@ def lock_folder(folder: Path, what: str, wait_s: float = 0.0) -> Iterator[None]:
             yield
         finally:
             file.truncate(0)
+
+
+def check_folders(folder: Path) -> None:
+    """Checks that a trial's own folders, and those in them, are ours to write in.
+
+    What stands in the place of one and is no folder is set aside.
+
+    Raises:
+        DamagedError: One is a link: what it leads to is another's.
+    """
+    try:
+        for place in (folder / name for name in FOLDERS):
+            refuse_link(place)
+            if place.is_dir():
+                for part in sorted(place.iterdir()):
+                    if part.name.isdecimal():
+                        refuse_link(part)
+            elif place.exists():
+                set_aside(place)
+    except LinkError as error:
+        raise DamagedError(str(error)) from None
 
 
 def open_unless_link(path: str, flags: int) -> int:

@@ -21,7 +21,15 @@ from pydantic import ValidationError
 
 from whichgoal.explain import describe
 from whichgoal.spec import BatterySpec, TrialSpec, cut_short
-from whichgoal.storage.files import FOLDERS, DamagedError, StorageError, read_record, write_json
+from whichgoal.storage.atomic import make_folder, set_aside
+from whichgoal.storage.files import (
+    DamagedError,
+    StorageError,
+    check_folders,
+    may_pass,
+    read_record,
+    write_json,
+)
 from whichgoal.storage.reading import FILE_BYTES, UnreadableFile, opened, read_json
 
 Stage = Literal["train", "probe", "score", "along"]
@@ -32,32 +40,49 @@ STAGES: tuple[Stage, ...] = ("train", "probe", "score")
 def claim(folder: Path, spec: TrialSpec) -> None:
     """Makes `folder` the trial's folder: writes `spec.json`, or checks the one that is there.
 
+    In a folder that is named by the trial, one that is none, or not that of the checkpoints, is
+    damaged. It is set aside and written anew, for the name is a hash of all that the spec says.
+
     Raises:
         StorageError: If the folder holds another trial, its spec cannot be read, or one of its own
             folders is a link: what it leads to is not ours to write in.
     """
-    for name in FOLDERS:
-        if (folder / name).is_symlink():
-            raise StorageError(f"{folder / name} is a link; allowed: a folder, made by us")
+    check_folders(folder)
     path = folder / "spec.json"
     ours = spec.identity()
     if os.path.lexists(path):
+        theirs, damage = None, None
         try:
             theirs = read_json(path)
-        except (OSError, ValueError) as error:
+            TrialSpec.of_record(theirs)
+        except (OSError, ValueError, OverflowError) as error:
+            damage = _reason(error)
+            if may_pass(path, error):
+                raise DamagedError(f"{path} is {damage}; run again once it can be read") from None
+        if theirs == ours:
+            return
+        if folder.name == spec.id and (damage is not None or _is_of(folder, spec)):
+            set_aside(path)
+        elif damage is not None:
             raise DamagedError(
-                f"{path} is {_reason(error)}; delete the folder {folder} to train this trial again"
-            ) from None
-        if theirs != ours:
+                f"{path} is {damage}; move that file away and run again: it is written anew from "
+                f"the sweep file, and each checkpoint's trial.json says whose it is"
+            )
+        else:
             paths = sorted(path for path, _, _ in _unequal_values(ours, theirs))
             different = ", ".join(".".join(path) or "everything" for path in paths)
             raise StorageError(
                 f"{path} holds another trial (differs in {different}); "
                 f"move the folder away, or use another storage"
             )
-        return
     folder.mkdir(parents=True, exist_ok=True)
     write_json(path, ours)
+
+
+def _is_of(folder: Path, spec: TrialSpec) -> bool:
+    """Whether a checkpoint in a trial's folder says that it is of this trial."""
+    records = map(read_record, folder.glob("checkpoints/[0-9]*/trial.json"))
+    return any(record.get("trial_id") == spec.id for record in records)
 
 
 def keep_battery(folder: Path, battery: BatterySpec) -> None:
@@ -284,7 +309,7 @@ class TrialFolder:
         if seconds is not None:
             record["seconds"] = round(seconds, 3)
         path = self._marker_path(stage)
-        path.parent.mkdir(exist_ok=True)
+        make_folder(path.parent)
         write_json(path, record)
         self._markers.pop(stage, None)
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from whichgoal.spec import cut_short
-from whichgoal.storage.atomic import replacing
+from whichgoal.storage.atomic import make_way, replacing
 from whichgoal.storage.reading import GIB, MIB, UnreadableFile, opened
 
 NEVER = -1
@@ -179,6 +179,7 @@ def write(table: pa.Table, path: Path | str, schema: pa.Schema) -> None:
     path = Path(path)
     columns = check(table, schema, "the table to be written").columns
     table = pa.Table.from_arrays(columns, schema=schema)
+    make_way(path)
     with replacing(path) as file:
         pq.write_table(table, file, compression="zstd")
 

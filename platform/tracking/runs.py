@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -249,6 +251,8 @@ def _prepare_mlflow(uri: str) -> None:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    if uri.startswith("sqlite:"):  # no connection outlives a store that was set aside
+        os.environ.setdefault("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
     known = credentials(uri)
     if known is not None:
         os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"] = known
@@ -267,8 +271,11 @@ def make_sqlite_store(path: Path) -> None:
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    unfinished.unlink(missing_ok=True)
+    for left in path.parent.glob(f"{escape(path.name)}.unfinished*"):
+        if not left.is_dir():
+            left.unlink(missing_ok=True)
+    # MLflow makes no tables a second time in a process where it once made those of that name.
+    unfinished = path.with_name(f"{path.name}.unfinished-{secrets.token_hex(4)}")
     with leaving_no_other_folder(sqlite_uri(unfinished)):
         MlflowClient(tracking_uri=sqlite_uri(unfinished)).search_experiments()
     os.replace(unfinished, path)

@@ -6,6 +6,7 @@ What the runs show comes from the files alone, so syncing again changes nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from whichgoal.compare.plan_file import read_plan
@@ -17,6 +18,7 @@ from whichgoal.storage.ledger import TrialFolder
 from whichgoal.storage.mirror import working_on
 from whichgoal.storage.root import Storage
 from whichgoal.storage.status import is_done
+from whichgoal.tracking.store import mend
 from whichgoal.tracking.tracker import ENDED_FILE
 from whichgoal.tracking.uri import given_uri, why_down
 
@@ -45,6 +47,8 @@ def sync(storage: Storage, say: Callable[[str], None]) -> None:
         raise ValueError(
             f"{storage} holds no sweep; allowed: a storage root, the --storage of a run"
         )
+    if (mended := mend(storage)) is not None:
+        say(mended)
     uri = given_uri(storage)
     down = why_down(uri)
     if down is not None:
@@ -63,6 +67,25 @@ def sync(storage: Storage, say: Callable[[str], None]) -> None:
                 break
     if problems:
         raise Unsent(redact("\n".join(problems)))
+
+
+def rebuild(storage: Storage, say: Callable[[str], None]) -> None:
+    """Where our own store is damaged: sets it aside and sends all sweeps of the storage anew.
+
+    It refuses nothing: what cannot be sent the next run or sync of its sweep tells.
+
+    Args:
+        storage: The storage root.
+        say: Told in one line, if there was anything to mend.
+
+    Raises:
+        OSError: The store cannot be renamed.
+    """
+    if (mended := mend(storage)) is None:
+        return
+    say(mended)
+    with suppress(ValueError, CommandError):
+        sync(storage, lambda _: None)
 
 
 def _sync_sweep(name: str, storage: Storage, uri: str, say: Callable[[str], None]) -> list[str]:

@@ -17,6 +17,7 @@ from whichgoal.redact import redact
 from whichgoal.spec import TrialSpec
 from whichgoal.storage.files import write_json
 from whichgoal.storage.root import Storage
+from whichgoal.tracking.store import mend
 from whichgoal.tracking.uri import TrackingError, why_down
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ class Tracker:
     MLflow takes seconds to import, so nothing waits for it.
 
     Attributes:
-        where: After `close`, how to open the comparison of the cells; empty if MLflow failed.
+        where: After `close`, how to open the comparison of the cells, below a line that tells what
+            was mended, if anything; empty if MLflow failed.
         error: Why the last attempt failed, in one line; None if it did not.
     """
 
@@ -88,6 +90,8 @@ class Tracker:
         self.error: str | None = None
         self._uri, self._storage, self._sweep = uri, storage, sweep
         self._waiting: dict[str, tuple[TrialSpec, Status]] = {}
+        self._sent: dict[str, tuple[TrialSpec, Status]] = {}
+        self._mended: str | None = None
         self._ended: dict[str, Status] = {}
         self._end: Status | None = None
         self._patience = Patience()
@@ -154,7 +158,8 @@ class Tracker:
                     index = self._open()
                 failure = self._send(index, batch)
                 if end is not None:
-                    self.where = index.close(end)
+                    mended = [] if self._mended is None else [self._mended]
+                    self.where = [*mended, *index.close(end)]
                 if failure is not None:
                     raise failure
                 if batch and time.monotonic() - refreshed_s > REFRESH_S:
@@ -164,8 +169,24 @@ class Tracker:
             except Exception as error:  # an index that fails must not stop the training
                 self.error = self._failure(error)
                 index, wait_s = None, min(2 * wait_s, LONGEST_WAIT_S)
+                if self._mended is None:  # once in a run
+                    self._mended = self._mend()
+                    if self._mended is not None:
+                        wait_s = 0.0
+                        continue
             if end is not None:
                 return
+
+    def _mend(self) -> str | None:
+        """Sets our own store aside where it is damaged, so that all is sent anew; tells it then."""
+        try:
+            mended = mend(self._storage)
+        except (OSError, ValueError):
+            return None
+        if mended is not None:
+            with self._wake:
+                self._waiting = {**self._sent, **self._waiting}
+        return mended
 
     def _next(self, wait_s: float) -> tuple[list[tuple[TrialSpec, Status]], Status | None]:
         """Waits for something to send, and after a failure `wait_s` seconds at least.
@@ -207,6 +228,7 @@ class Tracker:
                 if (down := why_down(self._uri)) is not None:
                     raise TrackingError(down) from error
                 continue
+            self._sent[trial.id] = (trial, status)
             with self._wake:
                 if self._waiting.get(trial.id) == (trial, status):
                     del self._waiting[trial.id]

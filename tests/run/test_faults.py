@@ -23,6 +23,7 @@ from commands import (
     done,
     end,
     ended,
+    family,
     indexed,
     results,
     running,
@@ -31,6 +32,7 @@ from commands import (
     whichgoal,
 )
 
+from whichgoal.run import watch
 from whichgoal.run.session import MAX_FAILURES, NODES_WITHIN, PLACED_WITHIN_S
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(580)]
@@ -137,6 +139,28 @@ def test_the_driver_is_stopped_and_in_the_next_run_killed(sweep, undisturbed, tm
     assert not [p for p in trials if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
 
+def test_a_server_of_rays_own_is_killed_and_in_the_next_run_the_other(sweep, undisturbed, tmp_path):
+    runs = tmp_path / "runs"
+    for name, called in watch.SERVERS.items():
+        before = states(runs)
+        with running("run", sweep, "--storage", runs) as driver:
+            wait_until(lambda before=before: states(runs) - before, driver)
+            left = family(driver.pid)
+            (server,) = [process for process in left if process.name() == name]
+            server.kill()
+            begun = time.monotonic()
+            code, out, err = ended(driver)
+        assert time.monotonic() - begun < 60
+        assert code == 1, out + err
+        assert err.startswith(f"Ray's {called} on this machine died"), err
+        assert err.count("\n") == 1, err
+        assert "run the same command again to go on" in err
+        assert not [p for p in left if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+        assert "RUNNING" not in {status for *_, status in indexed(f"sqlite:///{runs}/mlflow.db")}
+    assert "2/2 trials done" in done("run", sweep, "--storage", runs)
+    check_equal(runs, undisturbed)
+
+
 def test_a_trial_whose_process_dies_every_time_is_given_up_and_one_whose_dies_once_is_not(
     sweep, undisturbed, tmp_path
 ):
@@ -172,7 +196,7 @@ def cut(path: Path) -> None:
     path.write_bytes(data[: len(data) // 2])
 
 
-def test_each_trial_has_lost_another_file_and_all_have_lost_panels_and_the_plan(tmp_path):
+def test_each_trial_has_lost_another_file_and_all_have_lost_panels_plan_and_index(tmp_path):
     """What trials left is cut off, of some when they were finished, of some in their training."""
     sweep, whole, damaged = tmp_path / "many.yaml", tmp_path / "whole", tmp_path / "damaged"
     sweep.write_text(MANY)
@@ -192,7 +216,10 @@ def test_each_trial_has_lost_another_file_and_all_have_lost_panels_and_the_plan(
     for path in [*damaged.glob("panels/*"), *damaged.glob("sweeps/*/*.json")]:
         if path.is_file() and path.stat().st_size:
             cut(path)
-    assert f"{len(trials)}/{len(trials)} trials done" in done("run", sweep, "--storage", damaged)
+    cut(damaged / "mlflow.db")
+    said = done("run", sweep, "--storage", damaged)
+    assert f"{len(trials)}/{len(trials)} trials done" in said
+    assert said.count("set aside as mlflow.db.damaged, rebuilt from the storage") == 1
     check_equal(damaged, whole)
     for trial in trials[-len(STATES) :]:  # the older state was gone on from
         curves = [root / "trials" / trial.name / "progress.jsonl" for root in (damaged, whole)]

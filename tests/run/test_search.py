@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -177,6 +178,24 @@ def test_a_journal_that_a_crash_left_without_a_whole_line_is_begun_anew(tmp_path
     (tmp_path / "optuna.log").write_text("\0\0\0")
     study = study_in(tmp_path)
     assert study.ask(FLOATS).params == START
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_text('{"a": 1}\n'),
+        lambda path: path.write_text("3\n"),
+        lambda path: path.mkdir(),
+        lambda path: path.symlink_to("nowhere"),
+        lambda path: os.mkfifo(path),
+    ],
+    ids=["another map", "a number", "a folder", "a link to nowhere", "a pipe"],
+)
+def test_a_journal_that_is_none_is_set_aside_and_the_study_begun_anew(tmp_path, damage):
+    damage(tmp_path / "optuna.log")
+    assert study_in(tmp_path).ask(FLOATS).params == START
+    assert study_in(tmp_path).ask(FLOATS).params == START  # it goes on
+    assert os.path.lexists(tmp_path / "optuna.log.damaged")
 
 
 def test_a_study_that_was_cut_off_goes_on_with_what_is_left(tmp_path):

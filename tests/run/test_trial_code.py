@@ -249,6 +249,18 @@ def test_a_killed_training_goes_on_in_its_own_version_only(tmp_path, trained_for
         assert trained_for[-1] is goes_on
 
 
+def test_what_was_trained_under_a_damaged_record_of_its_version_is_set_aside(tmp_path, trained_for):
+    train(tmp_path)
+    weights = next(tmp_path.glob("checkpoints/*/weights.safetensors")).read_bytes()
+    (tmp_path / "done" / "train.json").unlink()
+    (tmp_path / "training.json").write_text("damaged")
+    train(tmp_path)
+    assert trained_for == [False, False]
+    (kept,) = tmp_path.glob("checkpoints.damaged/*/weights.safetensors")
+    assert kept.read_bytes() == weights
+    assert json.loads((tmp_path / "training.json").read_text()) == status.TRAINING
+
+
 def test_the_first_version_of_training_is_marked_as_ever(tmp_path, trained_for):
     train(tmp_path)
     marker = json.loads((tmp_path / "done" / "train.json").read_text())

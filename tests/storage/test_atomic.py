@@ -10,6 +10,7 @@ import pytest
 
 from whichgoal.models.checkpoint import read_folder, write_folder
 from whichgoal.spec import TrialSpec, WorldSpec
+from whichgoal.storage.atomic import set_aside
 from whichgoal.storage.files import drop_unfinished, write_text
 
 PLACE = f"{10_000:012d}"
@@ -157,3 +158,30 @@ def test_all_that_is_in_a_checkpoint_is_the_groups_too(tmp_path, shared):
     place = write_folder(tmp_path / "checkpoints" / PLACE, {"what": b"new"})
     assert {mode_of(p) for p in (place.parent, place)} == {0o775}
     assert {mode_of(p) for p in place.iterdir()} == {0o664}
+
+
+@pytest.mark.parametrize("name", [PLACE, f".{PLACE}.old"])
+def test_a_link_in_the_way_of_a_folder_is_named_with_what_to_do(tmp_path, name):
+    home = write_folder(tmp_path / "home", {"what": b"mine"})
+    (tmp_path / name).symlink_to(home)
+    told = f"{tmp_path / name} is a link; allowed: .*: move {home} to where the link is, or"
+    with pytest.raises(ValueError, match=told):
+        write_folder(tmp_path / PLACE, {"what": b"new"})
+    assert what(home) == b"mine"
+
+
+def test_what_stands_in_the_way_of_a_file_or_a_folder_is_set_aside(tmp_path):
+    (tmp_path / "spec.json" / "mine").mkdir(parents=True)
+    write_text(tmp_path / "spec.json", "{}")
+    assert (tmp_path / "spec.json").read_text() == "{}"
+    assert (tmp_path / "spec.json.damaged" / "mine").is_dir()
+    (tmp_path / PLACE).write_text("mine")
+    assert what(write_folder(tmp_path / PLACE, {"what": b"new"})) == b"new"
+    assert (tmp_path / f"{PLACE}.damaged").read_text() == "mine"
+
+
+def test_nothing_that_was_set_aside_is_lost_to_what_is_set_aside_later(tmp_path):
+    for text in ("one", "two", "three"):
+        (tmp_path / "a").write_text(text)
+        set_aside(tmp_path / "a")
+    assert {path.read_text() for path in tmp_path.iterdir()} == {"one", "two", "three"}

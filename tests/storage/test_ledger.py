@@ -87,6 +87,74 @@ def test_a_folder_of_another_trial_is_refused_naming_the_difference(tmp_path):
         ledger.claim(tmp_path, other)
 
 
+STEPS = f"{512:012d}"
+DAMAGES = {
+    "cut off": lambda path: path.write_text("{"),
+    "a list": lambda path: path.write_text("[]"),
+    "another trial's": lambda path: path.write_text(path.read_text().replace("arrow", "arr0w")),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "a link to nowhere": lambda path: (path.unlink(), path.symlink_to("nowhere")),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_spec_is_written_anew_as_its_folder_is_named_by_it(tmp_path, damage):
+    folder = tmp_path / SPEC.id
+    ledger.claim(folder, SPEC)
+    whole = (folder / "spec.json").read_text()
+    (folder / "checkpoints" / STEPS).mkdir(parents=True)
+    write_json(folder / "checkpoints" / STEPS / "trial.json", {"trial_id": SPEC.id})
+    damage(folder / "spec.json")
+    ledger.claim(folder, SPEC)
+    assert (folder / "spec.json").read_text() == whole
+    assert os.path.lexists(folder / "spec.json.damaged")
+    assert (folder / "checkpoints" / STEPS).is_dir()
+
+
+def test_a_spec_that_cannot_be_read_now_is_not_taken_for_damaged(tmp_path, monkeypatch):
+    folder = tmp_path / SPEC.id
+    ledger.claim(folder, SPEC)
+
+    def fails(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(reading, "_open", fails)
+    with pytest.raises(StorageError, match="not readable: Input/output error; run again once"):
+        ledger.claim(folder, SPEC)
+    assert [path.name for path in folder.iterdir()] == ["spec.json"]
+
+
+def test_no_advice_about_a_damaged_spec_costs_a_trained_agent(tmp_path):
+    (tmp_path / "spec.json").write_text("{")
+    with pytest.raises(StorageError, match="move that file away and run again") as told:
+        ledger.claim(tmp_path, SPEC)
+    assert "delete" not in str(told.value)
+
+
+@pytest.mark.parametrize("name", ["checkpoints", f"checkpoints/{STEPS}", f"resume/{STEPS}"])
+def test_a_folder_of_a_trial_that_is_a_link_is_named_with_what_to_do(tmp_path, name):
+    (tmp_path / "trial" / name).parent.mkdir(parents=True)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "trial" / name).symlink_to(tmp_path / "home")
+    with pytest.raises(StorageError, match=f"{name} is a link; .*: move {tmp_path / 'home'} to"):
+        ledger.claim(tmp_path / "trial", SPEC)
+
+
+def test_a_trials_folder_that_is_a_link_to_nowhere_is_named(tmp_path):
+    (tmp_path / "trial").symlink_to("nowhere")
+    told = r"trial is a link; .* move nowhere to"
+    with pytest.raises(StorageError, match=told), lock_folder(tmp_path / "trial", "a trial"):
+        pass
+
+
+def test_what_stands_in_the_way_of_a_marker_is_set_aside(tmp_path):
+    (tmp_path / "weights").write_bytes(b"weights")
+    (tmp_path / "done" / "train.json").mkdir(parents=True)
+    trial = ledger.TrialFolder(tmp_path)
+    trial.finish("train", [tmp_path / "weights"], INPUTS)
+    assert ledger.TrialFolder(tmp_path).is_finished("train", INPUTS)
+
+
 def test_a_damaged_spec_is_refused(tmp_path):
     (tmp_path / "spec.json").write_text("{")
     with pytest.raises(StorageError, match="is damaged"):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import os
+import struct
 import zipfile
-import zlib
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +21,16 @@ from whichgoal.envs.contract import Design, World
 from whichgoal.envs.registry import code_of
 from whichgoal.source import digest
 from whichgoal.spec import BatterySpec
-from whichgoal.storage.atomic import replacing
+from whichgoal.storage.atomic import make_folder, make_way, replacing
+from whichgoal.storage.reading import GIB, opened, parse_json
 
 _ABOUT = "about"
+_MOST_BYTES = GIB
+"""Of the file, and of all of its arrays: those of 512 levels a panel have 20 MB."""
+_MOST_ARRAYS, _MOST_ENTRY = 10_000, 200
+"""In a file, and bytes that its list of them has for each: ours have some 150."""
+_END, _LOCATOR = struct.Struct("<4s4H2LH"), 20
+"""What a ZIP archive ends with, and bytes before that: there one of more than 4 GB says so."""
 _FACTS = ("shortest", "attainable", "fewest", "base", "marks")
 
 
@@ -62,7 +71,8 @@ def save_panels(made: dict[str, Panel], path: Path) -> None:
             arrays[f"{i}/{name}"] = getattr(panel, name)
     text = json.dumps({"key": path.stem, "panels": about})
     arrays[_ABOUT] = np.frombuffer(text.encode(), np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
+    make_way(path)
     with replacing(path) as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
@@ -70,22 +80,57 @@ def save_panels(made: dict[str, Panel], path: Path) -> None:
 def load_panels(path: Path, world: World) -> dict[str, Panel] | None:
     """Returns the panels in a file that `save_panels` wrote, or None if it is not there or damaged.
 
-    Every array is read with its checksum; nothing in the file is executed.
+    Every array is read with its checksum, and only if it is as large as the file says and as ours
+    are; nothing in the file is executed.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            about = json.loads(arrays[_ABOUT].tobytes())
-            if about["key"] != path.stem:
-                return None
-            made = [_panel(world, arrays, i, a) for i, a in enumerate(about["panels"])]
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
+        arrays = _read(path)
+        about = parse_json(path, arrays.pop(_ABOUT).tobytes())
+        if about["key"] != path.stem:
+            return None
+        made = [_panel(world, arrays, i, a) for i, a in enumerate(about["panels"])]
+    except Exception:  # whatever it is that is wrong in there: panels can be built again
         return None
     return {panel.name: panel for panel in made}
 
 
-def _panel(world: World, arrays: Any, i: int, about: dict[str, Any]) -> Panel:
+def _read(path: Path) -> dict[str, NDArray[Any]]:
+    """Returns the arrays of a file; raises where anything in it is not as `save_panels` writes."""
+    found = {}
+    with opened(path, _MOST_BYTES) as file:
+        file.seek(-_END.size - _LOCATOR, os.SEEK_END)
+        locator, (mark, *_, parts, length, _, _) = file.read(_LOCATOR), _END.unpack(file.read())
+        if mark != b"PK\5\6" or locator[:4] == b"PK\6\7":
+            raise ValueError("no archive, or a much larger one than ours")
+        if parts > _MOST_ARRAYS or length > _MOST_ARRAYS * _MOST_ENTRY:
+            raise ValueError(f"{parts} arrays, listed in {length} bytes")
+        with zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+            if sum(member.file_size for member in members) > _MOST_BYTES:
+                raise ValueError("larger than any of ours")
+            for member in members:
+                with archive.open(member) as part:
+                    array = _array(part, member.file_size)
+                found[member.filename.removesuffix(".npy")] = array
+    return found
+
+
+def _array(part: IO[bytes], size: int) -> NDArray[Any]:
+    """Returns an array in NumPy's format, whose header must speak of just as many bytes."""
+    if np.lib.format.read_magic(part) != (1, 0):
+        raise ValueError("not as we write arrays")
+    shape, by_columns, dtype = np.lib.format.read_array_header_1_0(part)
+    if dtype.kind not in "biuf" or any(side < 0 for side in shape):
+        raise ValueError(f"an array of {dtype} {shape}")
+    if math.prod(shape) * dtype.itemsize != size - part.tell():
+        raise ValueError(f"an array of {dtype} {shape} in {size} bytes")
+    numbers = np.frombuffer(bytearray(part.read()), dtype)
+    return numbers.reshape(shape, order="F" if by_columns else "C")
+
+
+def _panel(world: World, arrays: dict[str, NDArray[Any]], i: int, about: dict[str, Any]) -> Panel:
     levels = world.kind.levels
-    return Panel(
+    panel = Panel(
         about["name"],
         about["role"],
         levels(**{field.name: arrays[f"{i}/{field.name}"] for field in fields(levels)}),
@@ -93,6 +138,13 @@ def _panel(world: World, arrays: Any, i: int, about: dict[str, Any]) -> Panel:
         design=world.Design.model_validate(about["design"]),
         **{name: arrays[f"{i}/{name}"] for name in _FACTS},
     )
+    n = len(panel.levels)
+    shapes = {"start": (n, 3), "shortest": (n, len(world.goals)), "marks": (n, 3, 2)}
+    every = {**panel.levels.named_arrays(), **{name: getattr(panel, name) for name in _FACTS}}
+    for name, array in every.items():
+        if array.shape[:1] != (n,) or array.shape != shapes.get(name, array.shape):
+            raise ValueError(f"{name} of {n} levels has shape {array.shape}")
+    return panel
 
 
 def _key(world: World, design: Design, battery: BatterySpec) -> str:

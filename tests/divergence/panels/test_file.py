@@ -1,5 +1,7 @@
 """Panels that are kept in a file come back as they were built, or are built again."""
 
+import io
+import os
 import zipfile
 from dataclasses import fields
 from pathlib import Path
@@ -69,6 +71,72 @@ def test_damaged_panels_are_built_again(tmp_path, damage):
     assert load_panels(path, WORLD) is None
     assert_same(load_or_build(tmp_path, WORLD, DESIGN, BATTERY), made)
     assert load_panels(path, WORLD) is not None
+
+
+def rewritten(path: Path, name: str, data: bytes) -> None:
+    """Puts other bytes into one member of an archive, with the checksum that they have."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {one: archive.read(one) for one in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for one, content in {**parts, name: data}.items():
+            archive.writestr(one, content)
+
+
+def array_of(shape: tuple[int, ...], dtype: str, data: bytes = b"") -> bytes:
+    """Returns an array's bytes in NumPy's format, whose header may be a lie."""
+    file = io.BytesIO()
+    header = {"shape": shape, "fortran_order": False, "descr": dtype}
+    np.lib.format.write_array_header_1_0(file, header)
+    return file.getvalue() + data
+
+
+FORGERIES = {
+    "a header that is a lie": array_of((2**40,), "<i4"),
+    "objects": array_of((16,), "|O", b"x" * 128),
+    "other rows": array_of((15,), "<i4", bytes(60)),
+    "no array": b"no array",
+    "nothing": b"",
+    "another format": b"\x93NUMPY\x09\x00" + bytes(100),
+}
+INSTEAD = {
+    "a folder": Path.mkdir,
+    "a pipe": os.mkfifo,
+    "a link to nowhere": lambda path: path.symlink_to("nowhere"),
+    "a device": lambda path: path.symlink_to("/dev/zero"),
+    "an enormous file": lambda path: (path.touch(), os.truncate(path, 2**40)),
+}
+
+
+@pytest.mark.timeout(30)
+def test_whatever_lies_in_the_place_of_panels_they_are_built_again(tmp_path, monkeypatch):
+    made = load_or_build(tmp_path, WORLD, DESIGN, BATTERY)
+    (path,) = tmp_path.iterdir()
+    whole = path.read_bytes()
+    monkeypatch.setattr(file, "build_panels", lambda *_: made)
+    for name, data in FORGERIES.items():
+        rewritten(path, "0/limit.npy", data)
+        assert load_panels(path, WORLD) is None, name
+        path.write_bytes(whole)
+    bomb = array_of((file._MOST_BYTES // 4,), "<i4", bytes(2**20))
+    rewritten(path, "0/limit.npy", bomb)
+    assert load_panels(path, WORLD) is None
+    with zipfile.ZipFile(path, "w") as archive:
+        for i in range(file._MOST_ARRAYS + 1):
+            archive.writestr(str(i), b"")
+    assert load_panels(path, WORLD) is None
+    for name, make in INSTEAD.items():
+        path.unlink()
+        make(path)
+        assert load_panels(path, WORLD) is None, name
+        assert_same(load_or_build(tmp_path, WORLD, DESIGN, BATTERY), made)
+        assert path.is_file(), name
+    assert_same(load_panels(path, WORLD), made)
+
+
+def test_a_file_where_the_folder_of_panels_is_to_be_is_set_aside(tmp_path):
+    (tmp_path / "panels").write_text("mine")
+    load_or_build(tmp_path / "panels", WORLD, DESIGN, BATTERY)
+    assert (tmp_path / "panels.damaged").read_text() == "mine"
 
 
 def content_of(folder, design) -> bytes:
