@@ -78,7 +78,7 @@ class _Watch(threading.Thread):
                 continue
             self.died = RayDied(dead)
             _interrupt_main()
-            self.kill(but_servers=True)  # Ray's agents would print the raylet's log, lines of it
+            self.kill(but_servers=True)
             if not self.over.wait(GRACE_S):
                 self._end_here()
             return
@@ -95,6 +95,7 @@ class _Watch(threading.Thread):
                     name = child.name()
                     if name in SERVERS and child.ppid() == self._driver.pid and _lives(child):
                         self._servers[child.pid] = (name, child)
+                        _hush()
         gone = [name for name, server in self._servers.values() if not _lives(server)]
         return gone[0] if gone else None
 
@@ -115,6 +116,13 @@ class _Watch(threading.Thread):
             print(self._end(self.died), file=sys.stderr, flush=True)
         finally:
             os._exit(FAILED)
+
+
+def _hush() -> None:
+    """Keeps Ray from printing in the driver what its servers say, such as the log of a dead one."""
+    worker = sys.modules.get("ray._private.worker")
+    if worker is not None:
+        worker._worker_logs_enabled = False  # type: ignore[attr-defined]
 
 
 def _lives(process: psutil.Process) -> bool:
