@@ -20,6 +20,7 @@ from whichgoal.divergence.score.agents import score_path
 from whichgoal.run.trial import carry_out
 from whichgoal.spec import BatterySpec, TrialSpec, WorldSpec
 from whichgoal.storage import ledger
+from whichgoal.storage.files import StorageError
 from whichgoal.storage.files import drop_unfinished, write_text
 from whichgoal.storage.remote import Remote
 
@@ -144,8 +145,10 @@ def test_a_marker_that_names_files_elsewhere_counts_for_nothing(tmp_path, name):
     products = {name: ledger.checksum(folder / name)}
     marker = {"stage": "train", "inputs": {}, "products": products}
     (folder / "done" / "train.json").write_text(json.dumps(marker))
-    assert ledger.TrialFolder(folder).products("train") is None
-    assert not ledger.TrialFolder(folder).is_finished("train")
+    trial = ledger.TrialFolder(folder)
+    assert not trial.is_finished("train")
+    with pytest.raises(StorageError):
+        trial.product("train", name)
 
 
 def put_all(folder: Path, names: Iterable[str]) -> None:

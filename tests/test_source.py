@@ -130,8 +130,8 @@ SCORES = (LEVELS, "whichgoal.divergence.score.scoring")
 @pytest.mark.parametrize("entries", [PLAYS, SCORES], ids=["playing", "scoring"])
 def test_playing_and_scoring_depend_on_no_more_than_they_need(entries):
     needed = re.compile(
-        r"whichgoal\.(explain|numba_cache|plugins|source|spec|storage(\.(atomic|tables))?"
-        r"|(divergence|models|envs)(\.\w+)*)"
+        r"whichgoal\.(environment|explain|numba_cache|plugins|source|spec"
+        r"|storage(\.(atomic|reading|tables))?|(divergence|models|envs)(\.\w+)*)"
     )
     assert [name for name in source.import_closure(*entries) if not needed.fullmatch(name)] == []
 
