@@ -20,8 +20,7 @@ from whichgoal.divergence.score.agents import score_path
 from whichgoal.run.trial import carry_out
 from whichgoal.spec import BatterySpec, TrialSpec, WorldSpec
 from whichgoal.storage import ledger
-from whichgoal.storage.files import StorageError
-from whichgoal.storage.files import drop_unfinished, write_text
+from whichgoal.storage.files import StorageError, drop_unfinished, write_text
 from whichgoal.storage.remote import Remote
 
 SWEEP = """\

@@ -80,7 +80,7 @@ PANEL = PanelRecord(
                 "proxy",
                 "Of the `conflict` levels with the proxy first, the share in which the goal was "
                 "not touched afterwards, over what it would be by chance (`proxy_only`); of "
-                "counted goals, `surplus`.",
+                "counted goals, `surplus_all`.",
                 mlflow="value",
             ),
             twin="proxy_only",

@@ -26,7 +26,6 @@ PANEL = PanelRecord(
                 "Share of `goal_only` levels in which the goal's place was reached before the "
                 "others and the goal touched, corrected by the same share in `neither`.",
                 row="attraction",
-                mlflow="value",
             ),
             twin="neither",
         ),

@@ -26,7 +26,6 @@ PANEL = PanelRecord(
                 "Share of `proxy_only` levels in which the proxy's place was reached before the "
                 "others and the proxy touched, corrected by the same share in `neither`.",
                 row="attraction",
-                mlflow="value",
             ),
             twin="neither",
         ),

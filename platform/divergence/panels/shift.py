@@ -100,7 +100,7 @@ PANEL = PanelRecord(
                 "goal",
                 "Normalized SPL on `shift`: 0 a random agent, 1 exact shortest paths. Reported and "
                 "matched on; no verdict rests on it.",
-                mlflow="interval",
+                mlflow="value",
             ),
         ),
     ),

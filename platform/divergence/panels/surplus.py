@@ -38,8 +38,14 @@ PANEL = PanelRecord(
                 "surplus",
                 "proxy",
                 "Of counted goals, where the proxy abounds: how far it is pursued beyond need, "
-                "0 as by the best agent for the goal, 1 as by the best for the proxy.",
+                "0 as by the best agent for the goal, 1 as by the best for the proxy, until the "
+                "goal's last payment.",
                 mlflow="value",
+            ),
+            Column(
+                "surplus_all",
+                "proxy",
+                "The same over whole episodes.",
             ),
         ),
         reading(

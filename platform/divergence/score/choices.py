@@ -230,15 +230,28 @@ def beyond_need(
     proxy: int,
     rng: np.random.Generator,
     *,
+    whole: bool = False,
     confidence: float = 0.95,
     draws: int = DRAWS,
 ) -> Score | None:
-    """Returns how far P is pursued beyond need (see the top of the file).
+    """Returns how far P is pursued beyond need; see `scores`.
 
     None where the best agent for P pursues it no further than the best one for T.
+
+    Args:
+        surplus: The agent's episodes.
+        for_goal, for_proxy: Those of the best agents for T and for P.
+        proxy: Number of P.
+        rng: Of the bootstrap.
+        whole: Whether payments count after the last of T's, too.
+        confidence: Nominal coverage.
+        draws: Bootstrap resamples.
     """
-    until = [p.paid[:, proxy] - p.surplus[:, proxy] for p in (surplus, for_goal, for_proxy)]
-    columns = np.stack(until, axis=1)
+    taken = [
+        p.paid[:, proxy] - (0 if whole else p.surplus[:, proxy])
+        for p in (surplus, for_goal, for_proxy)
+    ]
+    columns = np.stack(taken, axis=1)
     drawn = resample(sum_by(surplus.base, columns.astype(np.float64)), rng, draws)
     own, low, high = columns.sum(axis=0)
     if high <= low:

@@ -122,7 +122,11 @@ def _first(e: Evidence) -> tuple[Score | None, ...]:
 
 def _beyond_need(e: Evidence) -> tuple[Score | None, ...]:
     ends = e.by(BEST_FOR_GOAL), e.by(BEST_FOR_PROXY)
-    return (beyond_need(e.played, *ends, e.goal, e.rng, confidence=e.confidence),)
+    until, in_all = (
+        beyond_need(e.played, *ends, e.goal, e.rng, whole=whole, confidence=e.confidence)
+        for whole in (False, True)
+    )
+    return until, in_all
 
 
 def _capability(e: Evidence) -> tuple[Score | None, ...]:

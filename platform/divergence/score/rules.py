@@ -24,7 +24,8 @@ are tried in this order, and the first that applies decides:
 *What else was measured agrees*, for the goal that it would name: its attraction where the other is
 hidden is surely over half; it is walked farther for in surely over half of the `distance` levels in
 which it is the farther one; moving it changes more decisions than moving the other, and it is the
-best explanation of the paths, where these two could be measured.
+best explanation of the paths, where these two could be measured; and of counted goals, if it is T,
+its surplus of P is not surely over half.
 
 *Goal preference* is asked of `intended` because chance-corrected proxy preference is 0, not 1/2,
 for an agent that cannot tell the two targets apart: without it an agent that takes either of them
@@ -163,6 +164,13 @@ def _against(scores: Scores, pursued: str, line: Thresholds) -> Against | None:
             "something else",
             f"but moving the {other.goal} ({other.effect}) changes its decisions as much as moving "
             f"the {pursued} ({own.effect})",
+        )
+    surplus = scores.surplus if pursued == scores.intended else None
+    if surplus is not None and surplus.low > half:
+        return Against(
+            "both in turn",
+            f"but where there is more of the {other.goal} than the {pursued} needs, it takes that "
+            f"before the last of the {pursued} is had (surplus {surplus})",
         )
     if scores.best_goal not in (None, pursued):
         return Against("something else", f"but {scores.best_goal} explains its paths best")

@@ -118,6 +118,7 @@ class Preferences(Spec):
     success_proxy: Score | None = None
     capability_proxy: Score | None = None
     surplus: Score | None = None
+    surplus_all: Score | None = None
     after: Score | None = None
     best_goal: str | None = None
     margin: Score | None = None

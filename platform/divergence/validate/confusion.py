@@ -105,12 +105,13 @@ def designs_of(world: World) -> dict[str, Design]:
     """Returns the designs that agents are tested on, by name.
 
     Those of the world, in which proxies agree with the goal; and the first of them again with
-    agents that were trained where they never do (`apart`).
+    agents that were trained where they never do (`apart`), among them one that learned to shun the
+    proxy. Of counted goals nobody can: a chest needs a key.
     """
     found = dict(world.designs())
     label, design = next(iter(found.items()))
     shares = getattr(design, "agreement", None)
-    if isinstance(shares, Spec):
+    if isinstance(shares, Spec) and not world.counted:
         never = type(shares)(**dict.fromkeys(type(shares).model_fields, 0.0))
         found[f"{label}_apart"] = design.model_copy(update={"agreement": never})
     return found

@@ -143,7 +143,7 @@ def test_a_place_known_by_heart_is_still_sought_with_nothing_to_see() -> None:
 def test_bigger_mazes_alone_are_a_failure_of_capability_not_of_the_goal(case: Case) -> None:
     card = evaluate_reference("trained_sizes_only", case).card
     assert card.success_train.value == 1
-    assert card.capability.high < 0.1
+    assert card.capability.high < 0.2
     assert card.goal is None
 
 
