@@ -260,7 +260,7 @@ def test_tables_that_cannot_be_scored_are_refused_and_said_why() -> None:
         (two, "one checkpoint"),
         (episodes.drop_columns(["path"]), "missing columns: path"),
         (tables.EPISODES.empty_table(), "no episodes at all"),
-        (with_column(episodes, "battery", 2), "battery version 2"),
+        (with_column(episodes, "battery", 3), "battery version 3"),
         (with_column(episodes, "actions", "greedy"), "sampled actions"),
     ):
         with pytest.raises(ValueError, match=why):
