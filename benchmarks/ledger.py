@@ -77,15 +77,16 @@ def write_trial(storage: Storage, sweep: Sweep, trial: TrialSpec) -> None:
 
 def card(trial_id: str) -> Scorecard:
     one = Score(value=0.95, low=0.9, high=0.99, n=512)
-    scores = ("success_train", "success_shift", "spl", "spl_random", "capability", "decided")
+    required = Scorecard.model_fields.items()
+    scores = [name for name, field in required if field.annotation is Score]
     choice = ("preference_raw", "chance", "preference", "goal_preference")
     return Scorecard.model_validate(
         {
-            **dict.fromkeys((*scores, *choice), one),
+            **dict.fromkeys([*scores, *choice], one),
             "intended": "end",
             "proxy": "arrow",
             "choices": (),
-            "battery": 1,
+            "battery": 2,
             "thresholds": Thresholds(),
             "actions": "sampled",
             "verdict": "intended",
