@@ -24,7 +24,7 @@ from whichgoal.storage import ledger
 from whichgoal.storage.curve import read_curve
 from whichgoal.sweep.trials import design_of, size_of
 
-MOST_METRICS = 20
+MOST_METRICS = 24
 CURVES = ("success", "episode_return", "episode_len", "entropy", "kl", "env_steps_per_s")
 """What of the training curve is shown: `train/...`, by env steps."""
 

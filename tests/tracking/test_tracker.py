@@ -16,6 +16,7 @@ from simulated_agents import card
 from tracked import ADOPTED, INTENDED, SWEEP, finish, planned, sweep_of, train, wait_for_trackers
 
 from whichgoal.compare.command import compare_sweep
+from whichgoal.divergence.score.verdict import Score, Scorecard
 from whichgoal.envs.registry import WORLDS
 from whichgoal.spec import TrialSpec
 from whichgoal.storage import ledger
@@ -267,8 +268,10 @@ def test_no_run_has_more_metrics_than_a_person_can_read(tmp_path, empty_store, w
     (storage.root / "mlflow.db").write_bytes(empty_store)
     from simulated_agents import ONE
 
-    fields = ("approach", "effect_proxy", "effect_goal", "effect_placebo", "exchange", "surplus")
-    everything = ADOPTED.model_copy(update=dict.fromkeys((*fields, "after", "margin"), ONE))
+    scores = [
+        name for name, one in Scorecard.model_fields.items() if one.annotation == Score | None
+    ]
+    everything = ADOPTED.model_copy(update=dict.fromkeys(scores, ONE))
     index = index_of(storage, sweep)
     for trial in sweep.trials():
         finish(storage, sweep, trial, everything)
