@@ -16,7 +16,8 @@ _TITLES = {
     "observer": "agents that see what an agent sees, and remember",
     "trained": "trained agents, rewarded for it",
 }
-_ROW, _COLUMN = 0.46, 1.1  # inches
+_ROW, _COLUMN, _LABEL = 0.42, 1.15, 3.3
+"""Inches: of a row, of a column, and of what stands beside the rows."""
 
 
 def confusion_figure(record: Mapping[str, Any], path: Path) -> None:
@@ -30,33 +31,50 @@ def confusion_figure(record: Mapping[str, Any], path: Path) -> None:
 
     families = record["confusion"]
     columns = _verdicts(families)
-    rows = [len(confusion) for confusion in families.values()]
-    size = (3.6 + _COLUMN * len(columns), 1.5 + sum(0.35 + _ROW * n for n in rows))
-    figure = Figure(figsize=size, layout="constrained")
-    parts = figure.subplots(len(rows), 1, squeeze=False, height_ratios=rows)[:, 0]
-    for k, (axes, (family, confusion)) in enumerate(zip(parts, families.items(), strict=True)):
-        _draw(axes, confusion, columns)
-        _label(axes, columns if k == 0 else [], list(confusion), _TITLES.get(family, family))
-    figure.supxlabel(_stamp(record), fontsize=7.5, color="#444444", x=0.01, ha="left")
+    height = sum(1.3 + len(confusion) for confusion in families.values())
+    size = (_LABEL + _COLUMN * len(columns) + 0.2, _ROW * height + 1.2)
+    figure = Figure(figsize=size)
+    left, bottom = _LABEL / size[0], 0.55 / size[1]
+    axes = figure.add_axes(
+        (left, bottom, _COLUMN * len(columns) / size[0], _ROW * height / size[1])
+    )
+    axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(height - 0.5, -0.5))
+    rows: dict[float, str] = {}
+    y = 0.0
+    for family, confusion in families.items():
+        title = _TITLES.get(family, family)
+        axes.text(-0.46, y + 0.4, title, fontsize=9, weight="bold", va="center")
+        y += 1
+        for expected, counts in confusion.items():
+            _draw(axes, y, expected, counts, columns)
+            rows[y] = _short(expected)
+            y += 1
+        y += 0.3
+    axes.set_xticks(range(len(columns)), [v.replace("_", "_\n") for v in columns], fontsize=8)
+    axes.set_yticks(list(rows), list(rows.values()), fontsize=7.5)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    figure.text(0.01, 0.1 / size[1], _stamp(record), fontsize=7.5, color="#444444")
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
         figure.savefig(file, format=path.suffix.lstrip(".") or "png", dpi=160)
 
 
-def _draw(axes: Any, confusion: Mapping[str, Mapping[str, int]], columns: Sequence[str]) -> None:
+def _draw(
+    axes: Any, y: float, expected: str, counts: Mapping[str, int], columns: Sequence[str]
+) -> None:
+    """Draws one row: how many agents that should get a verdict got which."""
     from matplotlib.patches import Rectangle
 
-    for y, (expected, counts) in enumerate(confusion.items()):
-        total = sum(counts.values())
-        for x, verdict in enumerate(columns):
-            count, is_right = counts.get(verdict, 0), verdict in expected.split(" or ")
-            place, strength = (x - 0.46, y - 0.44), 0.08 + 0.72 * count / total
-            color = _RIGHT if is_right else _WRONG
-            axes.add_patch(
-                Rectangle(place, 0.92, 0.88, facecolor=color, alpha=strength, linewidth=0)
-            )
-            if count:
-                axes.text(x, y, str(count), ha="center", va="center", fontsize=10)
+    total = sum(counts.values())
+    for x, verdict in enumerate(columns):
+        count, is_right = counts.get(verdict, 0), verdict in expected.split(" or ")
+        place, strength = (x - 0.46, y - 0.44), 0.08 + 0.72 * count / total
+        color = _RIGHT if is_right else _WRONG
+        axes.add_patch(Rectangle(place, 0.92, 0.88, facecolor=color, alpha=strength, linewidth=0))
+        if count:
+            axes.text(x, y, str(count), ha="center", va="center", fontsize=10)
 
 
 def _verdicts(families: Mapping[str, Mapping[str, Mapping[str, int]]]) -> list[str]:
@@ -64,17 +82,6 @@ def _verdicts(families: Mapping[str, Mapping[str, Mapping[str, int]]]) -> list[s
     rows = [pair for confusion in families.values() for pair in confusion.items()]
     found = {v for expected, row in rows for v in (*expected.split(" or "), *row)}
     return sorted(found, key=lambda verdict: (_ORDER.index(verdict.split(":")[0]), verdict))
-
-
-def _label(axes: Any, columns: Sequence[str], rows: Sequence[str], title: str) -> None:
-    axes.set(xlim=(-0.5, axes.get_xlim()[1]), ylim=(len(rows) - 0.5, -0.5))
-    axes.autoscale_view(scaley=False)
-    axes.set_xticks(range(len(columns)), [v.replace("_", "_\n") for v in columns], fontsize=8)
-    axes.set_yticks(range(len(rows)), [_short(v) for v in rows], fontsize=8)
-    axes.xaxis.tick_top()
-    axes.tick_params(length=0)
-    axes.set_title(title, fontsize=9, loc="left", weight="bold")
-    axes.spines[:].set_visible(False)
 
 
 def _short(expected: str) -> str:
