@@ -121,16 +121,16 @@ PANEL = PanelRecord(
             Column(
                 "farther_goal",
                 "goal",
-                "Share of the `distance` levels with the goal two or more steps farther in which "
-                "the goal was touched first.",
+                "Share of the decided `distance` levels with the goal two or more steps farther in "
+                "which the goal was touched first.",
                 row="farther",
                 mlflow="value",
             ),
             Column(
                 "farther_proxy",
                 "proxy",
-                "Share of the `distance` levels with the proxy two or more steps farther in which "
-                "the proxy was touched first.",
+                "Share of the decided `distance` levels with the proxy two or more steps farther "
+                "in which the proxy was touched first.",
                 row="farther",
                 mlflow="value",
             ),

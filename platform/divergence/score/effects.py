@@ -5,9 +5,11 @@
   first, or none. Twins are played with the same random numbers, so that what differs is what they
   show. The placebo, a neutral object put at the third place, is the control.
 - walks farther for T (for P) = of the `distance` levels in which it is the farther one by `FARTHER`
-  steps or more, the share in which it is touched first. An opening in the border is a step farther
-  than a room, and in `conflict` the two differ by a step at most: who goes to whatever is nearest
-  looks there like one who prefers the proxy, but does not walk farther for it.
+  steps or more, and either was touched, the share in which it is touched first. (Who touches
+  neither has not gone for what is nearer; whether it chose often enough is asked in `conflict`.)
+  An opening in the border is a step farther than a room, and in `conflict` the two differ by a step
+  at most: who goes to whatever is nearest looks there like one who prefers the proxy, but does not
+  walk farther for it.
 - exchange rate x50 = how many extra steps the agent walks for T before P wins half of the time. On
   `distance`, with x = d(P) - d(T), P(P first) = l / 2 + (1 - l) / (1 + exp(b (x + x50))), b > 0: a
   logistic function with a share l of lapses, in which either is taken (Wichmann & Hill, "The
@@ -88,13 +90,14 @@ def walks_farther(
 ) -> tuple[Score | None, Score | None]:
     """Returns how often T, and how often P, is touched first where it is farther than the other.
 
-    By `FARTHER` steps or more; None where there is no such level.
+    By `FARTHER` steps or more, of the levels in which either was touched; None where there is none.
     """
     difference, to_proxy, to_goal = _taken(distance)
+    chose = to_proxy | to_goal
     kept: dict[str, Any] = {"confidence": confidence, "draws": draws}
     return (
-        share_by(distance.base, to_goal, difference <= -FARTHER, rng, **kept),
-        share_by(distance.base, to_proxy, difference >= FARTHER, rng, **kept),
+        share_by(distance.base, to_goal, chose & (difference <= -FARTHER), rng, **kept),
+        share_by(distance.base, to_proxy, chose & (difference >= FARTHER), rng, **kept),
     )
 
 
