@@ -108,6 +108,15 @@ class Session:
         )
 
 
+def nodes_within_s(address: str) -> float:
+    """Returns how long it is waited for nodes with room for a trial; on this machine not at all.
+
+    Raises:
+        ValueError: `WHICHGOAL_NODES_WITHIN_S` is no number of seconds.
+    """
+    return 0.0 if address == "local" else seconds(NODES_WITHIN, PLACED_WITHIN_S)
+
+
 @contextmanager
 def connect(
     resources: ResourcesSpec,
@@ -134,7 +143,7 @@ def connect(
         ClusterError: With `auto`, if no cluster answers.
         ValueError: `WHICHGOAL_NODES_WITHIN_S` is no number of seconds.
     """
-    within_s = 0.0 if address == "local" else seconds(NODES_WITHIN, PLACED_WITHIN_S)
+    within_s = nodes_within_s(address)
     ends_at = None if limits.time_s is None else time.monotonic() + limits.time_s
     wanted = math.ceil(resources.cores * min(trials, limits.max_concurrent or trials))
     num_cpus = max(1, min(wanted, cores()))

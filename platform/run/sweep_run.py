@@ -22,7 +22,7 @@ from whichgoal.redact import redact
 from whichgoal.run import launch, reach
 from whichgoal.run.prepare import prepare_panels
 from whichgoal.run.progress import Board, Row, Screen, say_plainly
-from whichgoal.run.session import TimeUp, cores
+from whichgoal.run.session import TimeUp, cores, nodes_within_s
 from whichgoal.run.stages import Stages
 from whichgoal.run.stored_trial import carry_out_trial
 from whichgoal.run.trial import Report
@@ -88,6 +88,7 @@ def run(
         Interrupted: On Ctrl-C, SIGTERM or SIGHUP.
         Unfinished: If any trial ended without a result.
     """
+    nodes_within_s(address)  # a wrong time is told before anything is waited for
     if address != "local":
         reach.wait_for_answer()
     uri = given_uri(storage)
