@@ -74,9 +74,10 @@ def test_a_first_reset_without_a_seed_is_random(star):
 
 
 def test_every_panel_that_does_without_counted_goals_is_built(panels):
-    roles = {"train", "shift"} | {panel.role for panel in panels.values() if panel.proxy == "bell"}
-    assert roles == {
-        *("train", "shift", "conflict", "distance", "proxy_only", "goal_only", "neither"),
+    once = {panel.role for panel in panels.values() if panel.proxy is None}
+    assert once == {"train", "shift", "shift_goal"}
+    assert {panel.role for panel in panels.values() if panel.proxy == "bell"} == {
+        *("shift_proxy", "conflict", "distance", "proxy_only", "goal_only", "neither"),
         *("move_proxy", "move_goal", "placebo", "many"),
     }
 
