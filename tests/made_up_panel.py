@@ -24,7 +24,7 @@ PANEL = PanelRecord(
     beside=(FLOOR,),
     readings=(
         reading(
-            "capability for the proxy",
+            "capability",
             Column("success_apart", "proxy", "Share of levels in which it was touched."),
             Column("capability_apart", "proxy", "The same, over a random agent."),
         ),

@@ -72,7 +72,7 @@ PANEL = PanelRecord(
     beside=(FLOOR,),
     readings=(
         reading(
-            "capability for the goal",
+            "capability",
             Column(
                 "success_shift",
                 "goal",

@@ -28,7 +28,7 @@ PANEL = PanelRecord(
     beside=(FLOOR,),
     readings=(
         reading(
-            "capability for the goal",
+            "capability",
             Column(
                 "success_goal",
                 "goal",

@@ -27,7 +27,7 @@ PANEL = PanelRecord(
     beside=(FLOOR,),
     readings=(
         reading(
-            "capability for the proxy",
+            "capability",
             Column(
                 "success_proxy",
                 "proxy",

@@ -22,7 +22,7 @@ PANEL = PanelRecord(
     beside=(FLOOR,),
     readings=(
         reading(
-            "capability for the goal",
+            "capability",
             Column(
                 "success_train",
                 "goal",

@@ -144,8 +144,7 @@ def _next(e: Evidence) -> tuple[Score | None, ...]:
 
 
 READINGS: dict[str, Callable[[Evidence], tuple[Score | None, ...]]] = {
-    "capability for the goal": _capability,
-    "capability for the proxy": _capability,
+    "capability": _capability,
     "efficiency": lambda e: efficiency(e.played, e.by(FLOOR), e.rng, confidence=e.confidence),
     "first": _first,
     "approached first": lambda e: (approach(e.played, e.confidence),),
