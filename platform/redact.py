@@ -131,6 +131,11 @@ def visible(text: str) -> str:
     return "".join(c if _is_shown(c) else repr(c)[1:-1] for c in text)
 
 
+def joined(text: str) -> str:
+    """Returns a text with surrogate pairs, two escapes as JSON writes them, as one character."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+
+
 def visible_lines(text: str) -> str:
     """Returns a text of several lines as `visible` returns each of them."""
     return "\n".join(visible(line.expandtabs()) for line in text.split("\n"))

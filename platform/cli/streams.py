@@ -11,6 +11,8 @@ import io
 import sys
 from functools import partial
 
+from whichgoal.redact import joined
+
 _LOOKS_LIKE = dict(zip("█▓░▼▲▶◀╬●■◎≈→←×–—…·“”‘’", "#%.v^><+oBO~><x--.*\"\"''", strict=True))
 """What stands for a character of ours, one for one, so that boards and tables keep their shape."""
 
@@ -34,8 +36,7 @@ def _shown(error: UnicodeError, *, encoding: str) -> tuple[str | bytes, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     part = error.object[error.start : error.end]
-    joined = part.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
-    shown = "".join(_one(char, encoding) for char in joined)
+    shown = "".join(_one(char, encoding) for char in joined(part))
     return shown if shown.isascii() else shown.encode(encoding), error.end
 
 

@@ -30,6 +30,8 @@ from ruamel.yaml.events import (
 )
 from ruamel.yaml.scanner import Scanner, ScannerError
 
+from whichgoal.redact import joined
+
 MOST_BYTES = 2**18
 MOST_DEPTH = 32
 MOST_NODES = 12_000
@@ -124,11 +126,6 @@ def refuse_deeper(depth: int, mark: tuple[int, int]) -> None:
     if depth > MOST_DEPTH:
         told = f"more than {MOST_DEPTH} levels of keys and lists given"
         raise Refused(mark, f"{told}; allowed: at most {MOST_DEPTH}")
-
-
-def _joined(text: str) -> str:
-    """Returns a text with surrogate pairs, two escapes as JSON writes them, as one character."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
 def _refuse_directives(text: str) -> None:
@@ -239,7 +236,7 @@ class _Composer:
         if event.anchor is not None:
             self._anchors[event.anchor] = node
         if isinstance(event, ScalarEvent):
-            node.text, node.plain = _joined(str(event.value)), bool(event.implicit[0])
+            node.text, node.plain = joined(str(event.value)), bool(event.implicit[0])
             self._refuse_longer(node)
         elif isinstance(event, MappingStartEvent):
             node.pairs = []
