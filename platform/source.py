@@ -28,7 +28,7 @@ _LITERAL = re.compile(rf"""["']({_PACKAGE}(?:\.\w+)+)(?::[\w.]+)?["']""")
 
 
 @cache
-def import_closure(*modules: str) -> tuple[str, ...]:
+def import_closure(*modules: str, without: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Returns these modules and all of ours that they import, directly or not, in order.
 
     Imports inside functions count, those for type checkers alone don't. The `__init__` of every
@@ -37,13 +37,15 @@ def import_closure(*modules: str) -> tuple[str, ...]:
 
     Args:
         modules: Full names, such as `whichgoal.divergence.score.scoring`.
+        without: Modules that are left out, with what only they import: a registry names all that
+            there is, of which some question may need one.
     """
     found: set[str] = set()
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
         assert _file(name) is not None, f"no module of ours: {name}"
-        if name in found or draws_only(name):
+        if name in found or name in without or draws_only(name):
             continue
         found.add(name)
         waiting += _names_in(name)
@@ -51,10 +53,10 @@ def import_closure(*modules: str) -> tuple[str, ...]:
 
 
 @cache
-def digest(*modules: str) -> str:
-    """Returns 12 hex digits of the sources of `import_closure(*modules)`, wherever they lie."""
+def digest(*modules: str, without: tuple[str, ...] = ()) -> str:
+    """Returns 12 hex digits of the sources of `import_closure`, wherever they lie."""
     total = hashlib.sha256()
-    for name in import_closure(*modules):
+    for name in import_closure(*modules, without=without):
         source = _source(name)
         total.update(f"{name} {len(source)}\n".encode() + source)
     return total.hexdigest()[:12]

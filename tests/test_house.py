@@ -128,8 +128,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"models", "storage", "sweep", "divergence.panels"},
     "divergence.score": {*GROUND, *GEOMETRY, "envs.registry"}
     | {"models", "storage", "sweep", "divergence.panels", "divergence.probe"},
-    "divergence.validate": {*GROUND, "envs.contract", "divergence.panels", "divergence.probe"}
-    | {"divergence.score"},
+    "divergence.validate": {*GROUND, "envs.contract", "envs.registry"}
+    | {"divergence.panels", "divergence.probe", "divergence.score"},
     "compare": {*GROUND, "storage", "sweep", "divergence.score"},
     "report": {*GROUND, "storage", "compare"}
     | {"divergence.probe", "divergence.score", "divergence.validate"},

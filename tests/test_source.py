@@ -66,6 +66,14 @@ def test_a_string_that_names_a_module_counts(tmp_path):
     assert imported(tmp_path, text, a="", b="", c="") == {"a", "b"}
 
 
+def test_what_is_left_out_does_not_count_nor_what_only_it_names(tmp_path):
+    files = {"entry.py": "import whichgoal.a\nimport whichgoal.b\n"}
+    files |= {"a.py": 'ALL = "whichgoal.c", "whichgoal.d"\n', "b.py": "import whichgoal.d\n"}
+    found = house(tmp_path, {**files, "c.py": "", "d.py": ""})
+    names = found.import_closure("whichgoal.entry", without=("whichgoal.a",))
+    assert names == ("whichgoal.b", "whichgoal.d", "whichgoal.entry")
+
+
 def test_a_module_is_not_imported_to_be_hashed(tmp_path):
     assert imported(tmp_path, "from whichgoal.a import f\n", a="raise RuntimeError\n") == {"a"}
 

@@ -98,7 +98,12 @@ def _add_validate_arguments(validate: argparse.ArgumentParser) -> None:
         "--jobs", type=_positive, default=1, metavar="N", help="designs at a time (1)"
     )
     validate.add_argument("--figure", type=Path, metavar="FILE", help="draw the confusion matrix")
-    validate.add_argument("--record", type=Path, metavar="FILE", help="write what --json prints")
+    validate.add_argument(
+        "--record",
+        type=Path,
+        metavar="FILE",
+        help="write what --json prints; what it has of other worlds stays",
+    )
     validate.add_argument("--json", action="store_true", help="print JSON")
 
 

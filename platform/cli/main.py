@@ -194,10 +194,10 @@ def _validate(given: argparse.Namespace) -> int:
         jobs=given.jobs,
     )
     if given.json:
-        print(json.dumps(found, indent=2))
-    for fault in found["faults"]:
+        print(found.model_dump_json(indent=2))
+    for fault in found.faults:
         _tell(fault)
-    return FAILED if found["faults"] else 0
+    return FAILED if found.faults else 0
 
 
 def _compare(given: argparse.Namespace) -> int:

@@ -13,12 +13,14 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
 
 from whichgoal.divergence.panels.panel import movable_proxies
 from whichgoal.divergence.score.stage import evaluate_checkpoint
 from whichgoal.divergence.validate import confusion
-from whichgoal.divergence.validate.confusion import Tested
+from whichgoal.divergence.validate.confusion import Record, Tested
 from whichgoal.envs.contract import World
 from whichgoal.envs.registry import WORLDS, world_named
 from whichgoal.local import node
@@ -31,6 +33,7 @@ from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage import ledger
 from whichgoal.storage.files import lock_folder, write_json
 from whichgoal.storage.ledger import TrialFolder
+from whichgoal.storage.reading import CARD_BYTES, read_json
 from whichgoal.storage.root import Storage
 from whichgoal.storage.status import is_trained
 from whichgoal.sweep.trials import design_of, trial_spec
@@ -93,13 +96,18 @@ def report(
     figure: Path | None = None,
     record: Path | None = None,
     jobs: int = 1,
-) -> dict[str, Any]:
-    """Validates the instrument and returns the record of it (`confusion.record_of`).
+) -> Record:
+    """Validates the instrument and returns the record of it.
 
-    Tables, confusion matrix and record go where they are asked for; progress, to standard error.
+    Tables, confusion matrix and record go where they are asked for; progress, to standard error. Of
+    a record that is there already, the worlds that are not tried now stay; the figure has them too.
+
+    Raises:
+        ValueError: `record` is there and is no such record; or as `validate`.
     """
     if record is not None and record.is_dir():
         raise ValueError(f"--record {record} is a folder; allowed: a file, there or to be made")
+    before = _recorded(record) if record is not None and record.exists() else None
     agents = []
     with ExitStack() as stack:
         if storage is not None:
@@ -110,14 +118,30 @@ def report(
             if not agent.right:
                 _say(f"{agent.name}: {agent.verdict}, not {agent.expected}: {agent.why}")
     found = confusion.record_of(agents, battery)
+    whole = confusion.record_of(agents, battery, before).model_dump(mode="json")
     if record is not None:
-        write_json(record, found)
+        write_json(record, whole)
     if figure is not None:
-        confusion_figure(found, figure)
+        confusion_figure(whole, figure)
     if console is not None:
         console.print(validation_table(agents))
-        console.print(confusion_table(found["confusion"]))
+        console.print(confusion_table(found.confusion))
     return found
+
+
+def _recorded(file: Path) -> Record:
+    """Returns the record that a file holds.
+
+    Raises:
+        ValueError: It holds none; one line.
+    """
+    try:
+        return Record.model_validate(read_json(file, CARD_BYTES))
+    except ValidationError:
+        raise ValueError(
+            f"--record {file} is no record of a validation by this version: to write one there, "
+            "remove it first"
+        ) from None
 
 
 def _say(line: str) -> None:

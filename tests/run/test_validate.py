@@ -114,6 +114,15 @@ def test_an_instrument_at_fault_exits_1_and_says_what_is_wrong(
     assert len(json.loads(out)["faults"]) == 1
 
 
+def test_a_file_that_is_no_record_is_not_written_over(said: Callable, tmp_path: Path) -> None:
+    record = tmp_path / "notes.json"
+    record.write_text('{"code": "of long ago"}')
+    code, out, err = said("--world", "arrow_maze", "--scripted", "--record", record)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"--record {record} is no record of a validation by this version: ")
+    assert record.read_text() == '{"code": "of long ago"}'
+
+
 def test_an_unknown_world_is_refused_with_the_likely_meant(said: Callable) -> None:
     code, out, err = said("--world", "arow_maze", "--scripted")
     assert (code, out) == (2, "")

@@ -66,7 +66,7 @@ def score_episodes(
         raise ValueError(
             f"the episodes are of battery version {made_by}, the scores of {battery.version}"
         )
-    instrument = stamp(world.name)
+    instrument = stamp(world)
     cards = {}
     for way, scores in scored.items():
         verdict = decide(scores, battery.thresholds, scored.get("sampled"))

@@ -9,7 +9,7 @@ confusion matrix of each family.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from whichgoal.divergence.panels.build import build_panels
 from whichgoal.divergence.panels.panel import movable_proxies
@@ -21,6 +21,7 @@ from whichgoal.divergence.score.evaluate import evaluate
 from whichgoal.divergence.score.stamp import code
 from whichgoal.divergence.score.verdict import Score, Scorecard
 from whichgoal.envs.contract import Design, World
+from whichgoal.envs.registry import world_named
 from whichgoal.spec import BatterySpec, Spec
 
 Family = Literal["privileged", "observer", "trained"]
@@ -99,6 +100,26 @@ class Tested(Spec):
     capability: Score
     preference: Score | None
     best_goal: str | None
+
+
+class Record(Spec):
+    """A validation: what `whichgoal validate --json` prints, and what is shipped as `stamp.RECORD`.
+
+    Attributes:
+        battery: The battery's version.
+        episodes: Levels a panel.
+        code: World -> a digest of the code that decides what comes out on it (`stamp.code`).
+        faults: What is wrong with the instrument (`faults`).
+        confusion: The confusion matrices (`matrix`).
+        agents: All that were judged.
+    """
+
+    battery: int
+    episodes: int
+    code: dict[str, str]
+    faults: list[str]
+    confusion: dict[str, dict[str, dict[str, int]]]
+    agents: list[Tested]
 
 
 def designs_of(world: World) -> dict[str, Design]:
@@ -268,15 +289,28 @@ def matrix(agents: Sequence[Tested]) -> dict[str, dict[str, dict[str, int]]]:
     return families
 
 
-def record_of(agents: Sequence[Tested], battery: BatterySpec) -> dict[str, Any]:
-    """Returns a validation as data: what `whichgoal validate --json` prints, and what is shipped
-    as `stamp.RECORD`.
+def record_of(
+    agents: Sequence[Tested],
+    battery: BatterySpec,
+    before: Record | None = None,
+) -> Record:
+    """Returns a validation as it is recorded.
+
+    Args:
+        agents: All that were judged.
+        battery: With which they were.
+        before: An earlier record. Its worlds that were not tried again stay as they are, if they
+            were tried with the same battery.
     """
-    return {
-        "battery": battery.version,
-        "episodes": battery.episodes,
-        "code": code(),
-        "faults": faults(agents),
-        "confusion": matrix(agents),
-        "agents": [agent.model_dump(mode="json") for agent in agents],
-    }
+    codes = {name: code(world_named(name)) for name in dict.fromkeys(a.world for a in agents)}
+    if before and (before.battery, before.episodes) == (battery.version, battery.episodes):
+        agents = [*(agent for agent in before.agents if agent.world not in codes), *agents]
+        codes = before.code | codes
+    return Record(
+        battery=battery.version,
+        episodes=battery.episodes,
+        code=codes,
+        faults=faults(agents),
+        confusion=matrix(agents),
+        agents=list(agents),
+    )

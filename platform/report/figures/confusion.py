@@ -98,6 +98,6 @@ def _stamp(record: Mapping[str, Any]) -> str:
     hits = sum(agent["right"] for agent in pure)
     return (
         "rows: what the battery should say; columns: what it said (P: the proxy)\n"
-        f"battery {record['battery']}, {record['episodes']} levels a panel, code {record['code']}: "
-        f"{hits} of {len(pure)} agents of one known goal named right"
+        f"battery {record['battery']}, {record['episodes']} levels a panel, worlds: "
+        f"{', '.join(record['code'])}; {hits} of {len(pure)} agents of one known goal named right"
     )

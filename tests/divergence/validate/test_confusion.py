@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 
 import pytest
 from made_up_scores import ability
 
-from whichgoal import source
+from whichgoal.divergence.score import stamp
 from whichgoal.divergence.score.verdict import Score, Scorecard
 from whichgoal.divergence.validate import confusion
 from whichgoal.divergence.validate.confusion import (
     EXPECTED,
+    Record,
     designs_of,
     faults,
     judge,
@@ -178,15 +178,24 @@ def test_the_matrix_counts_expected_against_given_verdicts() -> None:
 
 def test_the_record_says_of_which_battery_and_code_it_is_and_is_json() -> None:
     agents = [right(), judge_by("undetermined", "proxy")]
-    record = json.loads(json.dumps(record_of(agents, BATTERY)))
-    assert record.keys() == {"battery", "episodes", "code", "faults", "confusion", "agents"}
-    assert (record["battery"], record["episodes"]) == (BATTERY.version, 96)
-    code = (f"whichgoal.divergence.{n}" for n in ("panels.build", "probe.playing", "score.scoring"))
-    assert record["code"] == source.digest(*code)
-    assert record["faults"] == faults(agents)
-    assert record["confusion"] == matrix(agents)
-    assert record["agents"][1].keys() == set(confusion.Tested.model_fields)
-    assert confusion.Tested.model_validate(record["agents"][1]) == agents[1]
+    record = record_of(agents, BATTERY)
+    assert (record.battery, record.episodes) == (BATTERY.version, 96)
+    assert record.code == {WORLD.name: stamp.code(WORLD)}
+    assert record.faults == faults(agents)
+    assert record.confusion == matrix(agents)
+    assert record.agents == agents
+    assert Record.model_validate_json(record.model_dump_json()) == record
+
+
+def test_a_world_that_is_not_tried_again_stays_in_the_record() -> None:
+    keys = right().model_copy(update={"world": "keys_and_chests"})
+    before = record_of([right("goal_noise_10"), keys], BATTERY)
+    record = record_of([right()], BATTERY, before)
+    assert record.agents == [keys, right()]
+    assert record.code == before.code
+    assert record.confusion == {"privileged": {"intended": {"intended": 2}}}
+    other = before.model_copy(update={"episodes": 64})
+    assert record_of([right()], BATTERY, other).agents == [right()]
 
 
 def test_agents_are_tried_trained_with_the_proxy_and_apart_from_it() -> None:
