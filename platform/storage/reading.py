@@ -57,8 +57,8 @@ class UnreadableFile(ValueError):
     """
 
     def __init__(self, path: Path | str, reason: str) -> None:
-        self.reason = reason
-        super().__init__(f"{visible(str(path))} is {reason}")
+        self.reason = visible(reason)
+        super().__init__(f"{visible(str(path))} is {self.reason}")
 
 
 def visible(text: str) -> str:
