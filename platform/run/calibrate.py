@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from itertools import islice
 from statistics import median
 from typing import TYPE_CHECKING, cast
 
 from whichgoal.local import node
 from whichgoal.local.temporary import temporary_folder
+from whichgoal.run.watch import ending_with_ray
 from whichgoal.spec import TrialSpec
 from whichgoal.sweep.cost import Kind, kind_of
 
@@ -45,7 +46,9 @@ def calibrate(
     for trial in trials:
         first.setdefault(kind_of(trial), trial)
     found = {}
-    try:
+    with ExitStack() as stack:
+        stack.enter_context(ending_with_ray())
+        stack.callback(node.end)
         if first:
             node.start(1, say)
         for kind, trial in first.items():
@@ -66,6 +69,4 @@ def calibrate(
                         break
             found[kind] = median(speeds)
             say(f"calibrated {kind.key}: {found[kind]:,.0f} env steps per second")
-    finally:
-        node.end()
     return found

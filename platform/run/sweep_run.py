@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -284,12 +283,7 @@ class _Run:
         """Watches a Ray of our own; a cluster's is not ours to end."""
         if self.address != "local":
             return nullcontext()
-
-        def is_connected() -> bool:
-            ray = sys.modules.get("ray")  # whose import takes seconds
-            return ray is not None and hasattr(ray, "is_initialized") and ray.is_initialized()
-
-        return ending_with_ray(self._told_at_the_end, is_connected)
+        return ending_with_ray(self._told_at_the_end)
 
     def _told_at_the_end(self, died: RayDied) -> str:
         try:

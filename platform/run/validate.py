@@ -29,6 +29,7 @@ from whichgoal.redact import redact, visible_lines
 from whichgoal.report.figures.confusion import confusion_figure
 from whichgoal.report.tables.results import confusion_table, validation_table
 from whichgoal.run.trial import train
+from whichgoal.run.watch import ending_with_ray
 from whichgoal.spec import BatterySpec, TrialSpec
 from whichgoal.storage import ledger
 from whichgoal.storage.files import lock_folder, write_json
@@ -112,6 +113,7 @@ def report(
     with ExitStack() as stack:
         if storage is not None:
             stack.enter_context(leaving_nothing(storage.root / "cache"))
+            stack.enter_context(ending_with_ray())
         stack.callback(node.end)
         for agent in validate(worlds, battery, storage, _say, jobs):
             agents.append(agent)

@@ -32,9 +32,14 @@ class RayDied(CommandError):
         super().__init__(f"Ray's {SERVERS[server]} on this machine died (killed: out of memory?)")
 
 
+def _is_connected() -> bool:
+    ray = sys.modules.get("ray")  # whose import takes seconds
+    return ray is not None and hasattr(ray, "is_initialized") and ray.is_initialized()
+
+
 @contextmanager
 def ending_with_ray(
-    end: Callable[[RayDied], str], is_connected: Callable[[], bool]
+    end: Callable[[RayDied], str] = str, is_connected: Callable[[], bool] = _is_connected
 ) -> Iterator[None]:
     """Raises `RayDied` in the main thread once a server of our own Ray has died.
 

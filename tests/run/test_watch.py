@@ -5,10 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
+from whichgoal.cli.main import main
+from whichgoal.divergence.validate import confusion
+from whichgoal.errors import FAILED
+from whichgoal.local import node
 from whichgoal.run import watch
 from whichgoal.run.watch import RayDied, ending_with_ray
 
@@ -66,6 +73,10 @@ def test_another_error_is_that_error():
 
 STUCK = f"""
 import ctypes, subprocess, sys, threading, time
+from whichgoal.cli.main import main
+from whichgoal.divergence.validate import confusion
+from whichgoal.errors import FAILED
+from whichgoal.local import node
 from whichgoal.run import watch
 watch.LOOK_EVERY_S, watch.GRACE_S = 0.05, 0.5
 server = subprocess.Popen([sys.executable, "-c", {NAMED + SLEEPS!r}])
@@ -83,3 +94,34 @@ def test_a_driver_that_waits_for_what_is_dead_is_ended_in_one_line():
     assert ran.returncode == 1
     assert ran.stderr == "Ray's raylet on this machine died (killed: out of memory?): run again\n"
     assert time.monotonic() - begun < 40
+
+
+def whose_server_dies(*_: object) -> Iterator[object]:
+    """In the place of training: it starts a server of Ray's, which dies, and waits for ever."""
+    server = started(NAMED)
+    time.sleep(0.5)
+    server.kill()
+    while True:
+        time.sleep(0.01)
+    yield None
+
+
+@pytest.mark.parametrize("command", ["plan", "validate"])
+def test_other_commands_that_train_end_so_too(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    file = tmp_path / "one.yaml"
+    file.write_text("name: one\nquestion: Does it end?\nbase: {world: {name: arrow_maze}}\n")
+    options = {
+        "plan": [str(file), "--calibrate"],
+        "validate": ["--world", "arrow_maze", "--episodes", "16"],
+    }[command]
+    for place in ("whichgoal.rllib", "whichgoal.run.validate"):
+        monkeypatch.setattr(f"{place}.train", whose_server_dies)
+    monkeypatch.setattr(node, "start", lambda *_: None)
+    monkeypatch.setattr(confusion, "EXPECTED", {})
+    monkeypatch.setattr(confusion, "OBSERVERS", ())
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: True))
+    assert main([command, *options, "--storage", str(tmp_path / "runs")]) == FAILED
+    told = capsys.readouterr().err.strip().splitlines()
+    assert told[-1] == "Ray's raylet on this machine died (killed: out of memory?)"
