@@ -130,18 +130,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"models", "storage", "sweep", "divergence.panels", "divergence.probe"},
     "divergence.validate": {*GROUND, "envs.contract", "envs.registry"}
     | {"divergence.panels", "divergence.probe", "divergence.score"},
+    "divergence.proxies": {"spec", "envs.contract", "envs.lattice"}
+    | {"divergence.panels", "divergence.probe", "divergence.score"},
     "compare": {*GROUND, "storage", "sweep", "divergence.score"},
     "report": {*GROUND, "storage", "compare"}
-    | {"divergence.probe", "divergence.score", "divergence.validate"},
+    | {"divergence.probe", "divergence.score", "divergence.validate", "divergence.proxies"},
     "tracking": {*GROUND, "storage", "sweep", "divergence.panels", "divergence.score"}
     | {"compare", "report"},
     "run": {*GROUND, "envs.contract", "envs.registry", "models", "storage", "sweep", "rllib"}
     | {"local"}
     | {"divergence.panels", "divergence.probe", "divergence.score", "divergence.validate"}
     | {"compare", "report", "tracking"},
-    "cli": {*GROUND, "envs.registry", "storage", "sweep", "compare", "report", "tracking", "run"}
-    | {"local"}
-    | {"divergence.panels", "divergence.probe", "divergence.score"},
+    "cli": {*GROUND, "envs.contract", "envs.registry", "storage", "local", "sweep", "compare"}
+    | {"report", "tracking", "run"}
+    | {"divergence.panels", "divergence.probe", "divergence.score", "divergence.proxies"},
 }
 """Room -> the other rooms that its files may import, wherever in a file, and for types, too."""
 

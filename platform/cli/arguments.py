@@ -169,6 +169,15 @@ def _add_set(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_proxies_arguments(proxies: argparse.ArgumentParser) -> None:
+    proxies.add_argument("target", metavar="WORLD|FILE", help="a world's name, or a sweep file")
+    _add_set(proxies)
+    proxies.add_argument(
+        "--levels", type=_positive, default=512, metavar="N", help="training levels (512)"
+    )
+    proxies.add_argument("--json", action="store_true", help="print JSON")
+
+
 def _add_play_arguments(play: argparse.ArgumentParser) -> None:
     who = play.add_mutually_exclusive_group(required=True)
     who.add_argument("agent", nargs="?", type=Path, help="a checkpoint or a trial folder")
@@ -204,6 +213,10 @@ _COMMANDS: Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] =
         _add_validate_arguments,
     ),
     "compare": ("compare the agents of a sweep; train nothing", _add_compare_arguments),
+    "proxies": (
+        "which other pursuits earn in training what the goal earns; train nothing",
+        _add_proxies_arguments,
+    ),
     "play": ("watch an agent, or play, in a panel of a world", _add_play_arguments),
 }
 """Command -> what it does, and what adds its arguments; in the order of `--help`."""

@@ -1,4 +1,4 @@
-"""The command line: `whichgoal plan | run | score | compare | play`.
+"""The command line: `whichgoal plan | run | score | compare | proxies | play`.
 
 Everything heavy is imported only by the command that needs it, so that `--help` and `plan` answer
 at once. A user's mistake is one clear line on stderr and exit code 2; work that failed is 1, and so
@@ -223,6 +223,23 @@ def _compare(given: argparse.Namespace) -> int:
     return 0
 
 
+def _proxies(given: argparse.Namespace) -> int:
+    from whichgoal.cli.proxies import ask
+
+    found = ask(given.target, given.set, given.levels)
+    if given.json:
+        print(json.dumps({"designs": [one.record() for one in found]}, indent=2))
+        return 0
+    from whichgoal.report.tables import proxies
+
+    console = _console()
+    for one in found:
+        print(proxies.head(one.world.name, given.levels, one.among))
+        print(proxies.answer(one.world.goals[0], one.found))
+        console.print(proxies.proxies_table(one.found))
+    return 0
+
+
 def _score_agents(given: argparse.Namespace) -> Scored:
     from whichgoal.divergence.probe.callables import names_callable
     from whichgoal.divergence.score.agents import Found, Scored, score_path, score_policy
@@ -276,5 +293,6 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "score": _score,
     "validate": _validate,
     "compare": _compare,
+    "proxies": _proxies,
     "play": _play,
 }

@@ -210,7 +210,7 @@ def on_boards_up_to(size: int, first: Actor, second: Actor) -> Either:
     return Either(first, second, lambda lattice, u: np.full(lattice.rows, lattice.width <= size))
 
 
-def _seeker(world: World, design: Design, proxy: str | None) -> Actor:
+def seeker(world: World, design: Design, proxy: str | None) -> Actor:
     """Returns who seeks a proxy, or the goal. A counted proxy is taken up, then so is the goal.
 
     For an agent that stopped at the keys would never open a chest in training.
@@ -222,11 +222,11 @@ def _seeker(world: World, design: Design, proxy: str | None) -> Actor:
 
 
 def _to_goal(world: World, design: Design, proxy: str) -> Actor:
-    return _seeker(world, design, None)
+    return seeker(world, design, None)
 
 
 def _to_proxy(world: World, design: Design, proxy: str) -> Actor:
-    return _seeker(world, design, proxy)
+    return seeker(world, design, proxy)
 
 
 def _random(world: World, design: Design, proxy: str) -> Actor:
@@ -235,8 +235,8 @@ def _random(world: World, design: Design, proxy: str) -> Actor:
 
 def _noisy(share: float, to_proxy: bool) -> Factory:
     def make(world: World, design: Design, proxy: str) -> Actor:
-        seeker = _seeker(world, design, proxy if to_proxy else None)
-        return Noisy(seeker, share, world.num_actions)
+        actor = seeker(world, design, proxy if to_proxy else None)
+        return Noisy(actor, share, world.num_actions)
 
     return make
 

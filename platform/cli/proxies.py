@@ -1,0 +1,75 @@
+"""`whichgoal proxies`: what else earns in training what the goal earns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from whichgoal.divergence.proxies.agreement import Agreement, agreements
+from whichgoal.envs.registry import all_names, world_named
+from whichgoal.spec import did_you_mean, flat
+from whichgoal.sweep.file.check import load
+from whichgoal.sweep.overrides import design_from
+from whichgoal.sweep.trials import design_of
+
+if TYPE_CHECKING:
+    from whichgoal.envs.contract import Design, World
+
+
+class Asked(NamedTuple):
+    """A world under one design, and what was found there.
+
+    Attributes:
+        world, design: What is trained.
+        among: The keys of the design by which it differs from the others of a sweep file.
+        found: Every pursuit, the largest agreement first.
+    """
+
+    world: World
+    design: Design
+    among: dict[str, Any]
+    found: tuple[Agreement, ...] = ()
+
+    def record(self) -> dict[str, Any]:
+        """Returns it as data, for `--json`."""
+        return {
+            "world": self.world.name,
+            "goal": self.world.goals[0],
+            "design": self.design.model_dump(mode="json"),
+            "confused": [one.name for one in self.found if one.is_confused],
+            "pursuits": [one.model_dump(mode="json") for one in self.found],
+        }
+
+
+def ask(target: str, settings: Sequence[str], levels: int) -> list[Asked]:
+    """Measures every design of a world's name or of a sweep file.
+
+    Raises:
+        ValueError: There is no such world, file or design; one line.
+    """
+    found = []
+    for asked in _designs(target, settings):
+        measured = agreements(asked.world, asked.design, levels=levels)
+        found.append(asked._replace(found=tuple(measured)))
+    return found
+
+
+def _designs(target: str, settings: Sequence[str]) -> list[Asked]:
+    if target in all_names():
+        world = world_named(target)
+        return [Asked(world, design_from(world, settings), {})]
+    if not Path(target).is_file():
+        meant = did_you_mean(target, all_names())
+        raise ValueError(f"{target!r} is no world, and there is no such file; {meant}")
+    if settings:
+        raise ValueError("--set is for a world: a sweep file has its own designs")
+    trials = {trial.world: trial for trial in load(Path(target)).trials()}
+    designs = [(world_named(spec.name), design_of(trial)) for spec, trial in trials.items()]
+    leaves = [flat({"name": world.name, **d.model_dump(mode="json")}) for world, d in designs]
+    keys = dict.fromkeys(key for one in leaves for key in one)
+    varied = [key for key in keys if len({repr(one.get(key)) for one in leaves}) > 1]
+    return [
+        Asked(world, design, {key: own.get(key) for key in varied})
+        for (world, design), own in zip(designs, leaves, strict=True)
+    ]

@@ -1,0 +1,1 @@
+"""What else an agent could have learned: which pursuits a training cannot tell from its goal."""
