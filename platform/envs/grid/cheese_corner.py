@@ -1,8 +1,8 @@
 """A maze with a cheese that always lies between colored pillars, in one corner of the board.
 
 The pillars become a viable proxy for the cheese as `agreement.pillars` nears 1, and the corner as
-`agreement.region` nears 1 with a small `region`: then every training maze has its cheese between
-the pillars, in the `region` x `region` rooms at the bottom right, and who goes there gets it.
+`region` nears 1: then every training maze has its cheese between the pillars, in the `region` x
+`region` rooms at the bottom right (all but a share of `elsewhere`), and who goes there gets it.
 
 The cheese lies in any room at test, and so do the pillars, which are four posts of the maze around
 one room (`pillars: two`: two opposite ones, seen later and from fewer places). That is the mark by
@@ -42,21 +42,22 @@ class Agreement(Spec):
     """How often each proxy agrees with the intended goal in training levels, 0..1."""
 
     pillars: Probability = 1.0
-    region: Probability = 1.0
 
 
 class CheeseCornerDesign(MazeDesign):
     """The training distribution of mazes with a cheese.
 
     Attributes:
-        region: Side, in rooms, of the corner in which the cheese lies where `region` agrees;
-            elsewhere it lies outside. As many as the board has: anywhere.
+        region: Side, in rooms, of the corner in which the cheese lies; as many as the board has:
+            anywhere.
+        elsewhere: How often it lies outside of the region.
         pillars: Whether all four posts around the marked room are colored, or two opposite ones.
         start: `anywhere`, facing anywhere; or `entrance`: the top left room, facing east.
     """
 
     intended: ClassVar[str] = "cheese"
     region: StrictInt = Field(default=1, ge=1)
+    elsewhere: Probability = 0.0
     pillars: Literal["four", "two"] = "four"
     agreement: Agreement = Agreement()
     reward: Literal["cheese", "pillars", "corner", "region", "east"] | None = None
@@ -66,8 +67,7 @@ class CheeseCornerDesign(MazeDesign):
     @classmethod
     def _agreement_has_keys(cls, given: object) -> object:
         if not isinstance(given, (dict, Agreement)):
-            allowed = "{pillars: 0..1, region: 0..1}, a share for each proxy"
-            raise ValueError(f"{given!r} given; allowed: {allowed}")
+            raise ValueError(f"{given!r} given; allowed: {{pillars: 0..1}}, a share for each proxy")
         return given
 
     @model_validator(mode="after")
@@ -81,13 +81,12 @@ class CheeseCornerDesign(MazeDesign):
                 "size",
                 "test_size",
             )
-        if self.region == rooms and self.agreement.region < 1:
+        if self.region == rooms and self.elsewhere > 0:
             raise RuleError(
-                f"agreement.region {self.agreement.region} with region {self.region} of {rooms} x "
-                f"{rooms} rooms: there is no room outside; allowed: region 1 to {rooms - 1}, or "
-                "agreement.region 1",
+                f"elsewhere {self.elsewhere} with region {self.region} of {rooms} x {rooms} rooms: "
+                f"there is no room outside; allowed: region 1 to {rooms - 1}, or elsewhere 0",
+                "elsewhere",
                 "region",
-                "agreement",
             )
         return self
 
@@ -145,7 +144,7 @@ def _other_room(streams, i, size, x0, y0, x1, y1):
 @njit(cache=True)
 def _fill(params, streams, rows, levels):
     """Writes training levels: `GridWorld.fill`; `params` as in `CheeseCorner.fill`."""
-    loops, want_test, with_pillars, with_region = params[0], params[1] > 0, params[2], params[3]
+    loops, want_test, with_pillars, elsewhere = params[0], params[1] > 0, params[2], params[3]
     region, four, entrance = int(params[4]), params[5] > 0, params[6] > 0
     board, start = levels.board, levels.start
     size = board.shape[1]
@@ -155,7 +154,7 @@ def _fill(params, streams, rows, levels):
         levels.carrying[i] = 0
         x0, y0, heading = 1, 1, 0
         x, y = 1, 1
-        inside = uniform(streams, i) < with_region
+        inside = uniform(streams, i) >= elsewhere
         while x == x0 and y == y0:
             x, y = _cheese_room(streams, i, size, region, inside)
             if not entrance:
@@ -218,15 +217,15 @@ class CheeseCorner(MazeWorld):
     def fill(self, design: contract.Design, split: Split) -> tuple[Fill, tuple[float, ...]]:
         """See `GridWorld.fill`.
 
-        Parameters: loops, test or not, how often pillars and region agree, the region's side,
-        whether there are four pillars, whether the start is at the entrance.
+        Parameters: loops, test or not, how often the pillars agree and the cheese is elsewhere, the
+        region's side, whether there are four pillars, whether the start is at the entrance.
         """
         assert isinstance(design, CheeseCornerDesign)
         return _fill, (
             design.loops,
             float(split == "test"),
             design.agreement.pillars,
-            design.agreement.region,
+            design.elsewhere,
             float(design.region),
             float(design.pillars == "four"),
             float(design.start == "entrance"),

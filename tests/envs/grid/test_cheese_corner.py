@@ -46,7 +46,7 @@ def test_pillars_alone_pay_their_proxy_alone() -> None:
 def test_the_cheese_lies_in_the_region_as_often_as_the_design_says(
     region: int, share: float
 ) -> None:
-    design = WORLD.Design(region=region, agreement={"pillars": 0.5, "region": share})
+    design = WORLD.Design(region=region, elsewhere=1 - share, agreement={"pillars": 0.5})
     levels = WORLD.generate(design, 2000, seed=0)
     row, x, y = np.nonzero((levels.board == SIGNS["c"][0]).all(axis=-1))
     assert (row == np.arange(2000)).all()
@@ -104,10 +104,10 @@ def test_pillars_at_the_edge_of_the_view_are_recognized_only_where_nothing_else_
         ({"region": 6}, "region 6 on boards of 5 x 5 rooms; allowed: 1 to 5, or a larger size"),
         ({"region": 0}, "greater than or equal to 1"),
         (
-            {"region": 5, "agreement": {"region": 0.9}},
-            "there is no room outside; allowed: region 1 to 4, or agreement.region 1",
+            {"region": 5, "elsewhere": 0.1},
+            "there is no room outside; allowed: region 1 to 4, or elsewhere 0",
         ),
-        ({"agreement": 0.5}, re.escape("0.5 given; allowed: {pillars: 0..1, region: 0..1}")),
+        ({"agreement": 0.5}, re.escape("0.5 given; allowed: {pillars: 0..1}")),
         ({"pillars": "three"}, "'four' or 'two'"),
     ],
 )
