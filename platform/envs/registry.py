@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 WORLDS: dict[str, str] = {
     "arrow_maze": "whichgoal.envs.grid.arrow_maze:ArrowMaze",
     "keys_and_chests": "whichgoal.envs.grid.keys_and_chests:KeysAndChests",
+    "cheese_corner": "whichgoal.envs.grid.cheese_corner:CheeseCorner",
+    "corridor_coin": "whichgoal.envs.grid.corridor_coin:CorridorCoin",
+    "color_shape": "whichgoal.envs.grid.color_shape:ColorShape",
+    "signpost": "whichgoal.envs.grid.signpost:Signpost",
 }
 """Name -> "module:Class" of our own, so that reading the registry imports no world."""
 

@@ -18,16 +18,14 @@ from whichgoal.numba_cache import njit
 from whichgoal.spec import Probability, RuleError
 
 
-class MazeDesign(GridDesign):
-    """The part of a design that every maze has.
+class RoomsDesign(GridDesign):
+    """The part of a design that every board with its rooms at odd coordinates has.
 
     Attributes:
         test_size: Board size of the panels that shift; by default 4 more than `size`.
-        loops: Share of the walls between rooms that are opened besides the spanning tree.
     """
 
     test_size: StrictInt = 15
-    loops: Probability = 0.0
 
     @model_validator(mode="before")
     @classmethod
@@ -51,6 +49,16 @@ class MazeDesign(GridDesign):
     @classmethod
     def _test_size_is_a_maze(cls, size: int) -> int:
         return cls._size_is_a_maze(size)
+
+
+class MazeDesign(RoomsDesign):
+    """The part of a design that every maze has.
+
+    Attributes:
+        loops: Share of the walls between rooms that are opened besides the spanning tree.
+    """
+
+    loops: Probability = 0.0
 
 
 def is_maze_size(size: object) -> bool:
