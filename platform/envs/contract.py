@@ -70,7 +70,8 @@ class Observation(NamedTuple):
     Attributes:
         shape: `(columns, rows, 3)` of a board in MiniGrid's codes, or `(n,)` of a vector.
         dtype: `uint8` or `float32`.
-        palette: Every (object, color, state) code that can be seen; None for a vector.
+        palette: Every (object, color, state) code that can be seen; None for a vector, and for a
+            board on which objects, colors and states are to have planes of their own.
         view: `egocentric`: a board ahead of the agent; `full`: all of it; or `vector`.
     """
 

@@ -12,6 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+FACTORED_PLANES = 11 + 6 + 4
+"""Per cell of a board without a palette: MiniGrid's objects, colors and states, see `Sight`."""
+
 
 @dataclass(frozen=True)
 class Seen:

@@ -107,7 +107,7 @@ def check_boards(trial: TrialSpec) -> None:
 @cache
 def _size(world_json: str, model: ModelSpec) -> Size:
     from whichgoal.models import sizes
-    from whichgoal.models.arithmetic import Seen
+    from whichgoal.models.arithmetic import FACTORED_PLANES, Seen
 
     spec = WorldSpec.model_validate_json(world_json)
     world = world_named(spec.name)
@@ -119,6 +119,7 @@ def _size(world_json: str, model: ModelSpec) -> Size:
             "name",
         )
     seen = Seen(1, 1, shape[0], "vector")
-    if palette is not None:
-        seen = Seen(shape[0], shape[1], len(palette), view)
+    if len(shape) == 3:
+        planes = FACTORED_PLANES if palette is None else len(palette)
+        seen = Seen(shape[0], shape[1], planes, view)
     return sizes.solve(model, seen, world.num_actions)

@@ -39,8 +39,12 @@ class GridWorld(contract.World):
     uses: ClassVar[tuple[CellUse, ...]] = ()
 
     @abstractmethod
-    def palette(self, design: contract.Design) -> tuple[tuple[int, int, int], ...]:
-        """Returns every (object, color, state) code that an observation can show."""
+    def palette(self, design: contract.Design) -> tuple[tuple[int, int, int], ...] | None:
+        """Returns every (object, color, state) code that an observation can show.
+
+        Of these a model has a plane each. None: it has planes of objects, of colors and of states;
+        so has a world whose tests show combinations of them that no training level has.
+        """
 
     @abstractmethod
     def fill(self, design: contract.Design, split: Split) -> tuple[Fill, tuple[float, ...]]:
