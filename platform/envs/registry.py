@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 WORLDS: dict[str, str] = {
     "arrow_maze": "whichgoal.envs.grid.arrow_maze:ArrowMaze",
     "keys_and_chests": "whichgoal.envs.grid.keys_and_chests:KeysAndChests",
+    "sweep_room": "whichgoal.envs.grid.sweep_room:SweepRoom",
+    "dustpan_room": "whichgoal.envs.grid.dustpan_room:DustpanRoom",
 }
 """Name -> "module:Class" of our own, so that reading the registry imports no world."""
 
