@@ -29,6 +29,7 @@ WORLDS: dict[str, str] = {
     "keys_and_chests": "whichgoal.envs.grid.keys_and_chests:KeysAndChests",
     "sweep_room": "whichgoal.envs.grid.sweep_room:SweepRoom",
     "dustpan_room": "whichgoal.envs.grid.dustpan_room:DustpanRoom",
+    "quarry": "whichgoal.envs.grid.quarry:Quarry",
 }
 """Name -> "module:Class" of our own, so that reading the registry imports no world."""
 

@@ -47,6 +47,10 @@ class TestDustpanRoom(OurOwn):
     world = world_named("dustpan_room")
 
 
+class TestQuarry(OurOwn):
+    world = world_named("quarry")
+
+
 def test_every_world_of_ours_is_tested_by_the_suite() -> None:
     tested = {suite.world.name for suite in OurOwn.__subclasses__()}
     assert tested == set(WORLDS)

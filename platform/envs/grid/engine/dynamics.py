@@ -38,7 +38,7 @@ from whichgoal.envs.grid.engine.codes import (
 )
 from whichgoal.envs.grid.engine.view import show, show_cell
 from whichgoal.envs.grid.tally import counted_on
-from whichgoal.envs.grid.uses import BECOMES, GIVES, NEEDS, SPENDS, TALLIES, UseArrays
+from whichgoal.envs.grid.uses import BECOMES, GIVES, NEEDS, SPENDS, TALLIES, UNDER, UseArrays
 from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.lattice.lattice import MAX_HELD
 from whichgoal.numba_cache import njit
@@ -85,12 +85,23 @@ def _spend(carrying, item):
 
 
 @njit(cache=True)
+def _under(carrying, item):
+    """Returns a packed stack with one item more, under all others."""
+    at = 0
+    while carrying >> at != 0:
+        at += BITS
+    return carrying | item << at
+
+
+@njit(cache=True)
 def _use(uses, use, board, contents, sight, carrying, i, x, y):
     """Does what entering a cell of this use does to row `i`'s hand and board."""
     needs, gives = uses.rows[use, NEEDS], uses.rows[use, GIVES]
     if uses.rows[use, SPENDS] != 0:
         carrying[i] = _spend(carrying[i], needs)
-    if gives != 0:
+    if gives != 0 and uses.rows[use, UNDER] != 0:
+        carrying[i] = _under(carrying[i], gives)
+    elif gives != 0:
         carrying[i] = gives | carrying[i] << BITS
     if uses.rows[use, TALLIES] != 0:
         carrying[i] = counted_on(carrying[i])

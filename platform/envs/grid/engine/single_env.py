@@ -173,7 +173,10 @@ class LevelEnv(MiniGridEnv):
         if use.gives is not None:
             item = unpack_object(code(use.gives))
             assert item is not None
-            item.contains, self.carrying = self.carrying, item
+            if use.under and self.carrying is not None:
+                _stack(self.carrying)[-1].contains = item
+            else:
+                item.contains, self.carrying = self.carrying, item
         if use.tallies:
             before = 0 if self.carrying is None else code(_look(self.carrying))
             self.carrying = unpack_object(counted_on(before))
