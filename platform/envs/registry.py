@@ -30,6 +30,7 @@ WORLDS: dict[str, str] = {
     "sweep_room": "whichgoal.envs.grid.sweep_room:SweepRoom",
     "dustpan_room": "whichgoal.envs.grid.dustpan_room:DustpanRoom",
     "quarry": "whichgoal.envs.grid.quarry:Quarry",
+    "legibility": "whichgoal.envs.grid.legibility:Legibility",
 }
 """Name -> "module:Class" of our own, so that reading the registry imports no world."""
 

@@ -51,6 +51,10 @@ class TestQuarry(OurOwn):
     world = world_named("quarry")
 
 
+class TestLegibility(OurOwn):
+    world = world_named("legibility")
+
+
 def test_every_world_of_ours_is_tested_by_the_suite() -> None:
     tested = {suite.world.name for suite in OurOwn.__subclasses__()}
     assert tested == set(WORLDS)
