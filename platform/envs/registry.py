@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 WORLDS: dict[str, str] = {
     "arrow_maze": "whichgoal.envs.grid.arrow_maze:ArrowMaze",
-    "keys_and_chests": "whichgoal.envs.grid.keys_and_chests:KeysAndChests",
     "sweep_room": "whichgoal.envs.grid.sweep_room:SweepRoom",
     "dustpan_room": "whichgoal.envs.grid.dustpan_room:DustpanRoom",
     "quarry": "whichgoal.envs.grid.quarry:Quarry",
     "legibility": "whichgoal.envs.grid.legibility:Legibility",
+    "keys_and_chests": "whichgoal.envs.grid.keys_and_chests:KeysAndChests",
 }
 """Name -> "module:Class" of our own, so that reading the registry imports no world."""
 

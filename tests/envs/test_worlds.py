@@ -35,10 +35,6 @@ class TestArrowMaze(OurOwn):
     world = ARROW_MAZE
 
 
-class TestKeysAndChests(OurOwn):
-    world = world_named("keys_and_chests")
-
-
 class TestSweepRoom(OurOwn):
     world = world_named("sweep_room")
 
@@ -53,6 +49,10 @@ class TestQuarry(OurOwn):
 
 class TestLegibility(OurOwn):
     world = world_named("legibility")
+
+
+class TestKeysAndChests(OurOwn):
+    world = world_named("keys_and_chests")
 
 
 def test_every_world_of_ours_is_tested_by_the_suite() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from itertools import product
 
@@ -17,6 +18,8 @@ from whichgoal.envs.testing.suite import draw_goals, every_pose
 from whichgoal.envs.testing.walks import draw_actions
 
 MAZE = ArrowMaze()
+BESIDE = {"end_wall": 0.4, "branch": 0.2}
+"""Goals whose mark is beside their cell: it can be out of view, or hidden, where that is not."""
 SIGHTS = [
     {"see_through_walls": through, "loops": loops, "agent_view_size": side}
     for through, loops, side in product([True, False], [0.0, 0.3], [5, 7])
@@ -27,6 +30,16 @@ DESIGNS = [
     for own, design in world_named(name).designs().items()
     for i, sight in enumerate([*SIGHTS, {"view": "full"}])
 ]
+
+
+def small_design(world: World, **keys: object) -> Design:
+    """A design with the smallest boards that the world can have; of mazes, with loops."""
+    if "loops" in world.Design.model_fields:
+        keys |= {"loops": 0.3}
+    for size in (7, 9):
+        with suppress(ValueError):
+            return world.Design(size=size, **keys)
+    return world.Design(size=11, **keys)
 
 
 def some_levels(world: World, design: Design, n: int) -> GridLevels:
@@ -66,19 +79,23 @@ def test_what_is_recognized_is_there_and_most_of_what_is_there_is_recognized(wor
     there[views[..., 0] == 0] = 0
     assert not (found & ~there).any()
     for k, goal in enumerate(world.goals[:2]):
+        if not (there >> k & 1).any():  # this design has none
+            assert not (found >> k & 1).any()
+            continue
         if goal in getattr(world, "marks", {}):
             assert np.array_equal(found >> k & 1, there >> k & 1) or goal == "keys"
-        elif getattr(design, "end", "corner") == "opening":
-            share = (found >> k & 1).sum() / (there >> k & 1).sum()
-            assert share > 0.6, f"{goal}: {share:.2f} of the marks in view"
-        else:
+        elif getattr(design, "end", "") == "corner":
             assert not (found >> k & 1).any()  # the corner has no mark
+        else:
+            share = (found >> k & 1).sum() / (there >> k & 1).sum()
+            least = BESIDE.get(goal, 0.6)
+            assert share > least, f"{goal}: {share:.2f} of the marks in view"
 
 
 @pytest.mark.parametrize("name", WORLDS)
 def test_along_random_walks_views_that_are_alike_agree_in_what_is_recognized(name):
     world = world_named(name)
-    design = world.Design(size=7, loops=0.3, agent_view_size=5, see_through_walls=True)
+    design = small_design(world, agent_view_size=5, see_through_walls=True)
     levels = some_levels(world, design, 60)
     env = world.kind.vector_env(world, design, len(levels), levels=levels, ends_on=())
     views, _ = env.reset()

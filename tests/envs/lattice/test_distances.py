@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from whichgoal.envs.grid.casting import lattice_of
 from whichgoal.envs.grid.engine.codes import (
-    BOX,
     DOOR,
     EMPTY,
     FLOOR,
@@ -22,6 +21,7 @@ from whichgoal.envs.grid.engine.codes import (
 )
 from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
 from whichgoal.envs.grid.levels import GridLevels, pack_object
+from whichgoal.envs.grid.uses import code
 from whichgoal.envs.lattice.distances import distances, greedy_actions
 from whichgoal.envs.registry import WORLDS, world_named
 
@@ -94,8 +94,8 @@ def test_distances_agree_with_networkx_on_the_levels_of_every_world(name: str) -
     levels = world.generate(world.Design(), 6, seed=3)
     for hand in (0, A_KEY) if world.uses else (0,):
         levels.carrying[:] = hand
-        kinds = (KEY, BOX) if hand else (KEY,)
-        taken = np.isin(levels.board[..., 0], kinds) & bool(world.uses)
+        entered = [code(use.cell) for use in world.uses if use.needs is None or hand]
+        taken = np.isin(levels.board[..., 0] | levels.board[..., 1] << 4, entered)
         for goal in range(len(world.goals)):
             targets = (levels.goal_map >> goal & 1).astype(bool)
             found = distances(lattice_of(levels, world.uses), targets)
@@ -107,7 +107,7 @@ def test_distances_agree_with_networkx_on_the_levels_of_every_world(name: str) -
 def test_greedy_actions_reach_the_goal_in_exactly_the_distance(name: str) -> None:
     world = world_named(name)
     levels = world.generate(world.Design(), 50, seed=4)
-    distance = distances(lattice_of(levels, ()), (levels.goal_map & 1).astype(bool))
+    distance = distances(lattice_of(levels, world.uses), (levels.goal_map & 1).astype(bool))
     fewest = distance[np.arange(50), *levels.start.T]
     env = GridVectorEnv(world, world.Design(), 50, levels=levels)
     env.reset()
