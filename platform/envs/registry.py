@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 WORLDS: dict[str, str] = {
     "arrow_maze": "whichgoal.envs.grid.arrow_maze:ArrowMaze",
+    "sweep_room": "whichgoal.envs.grid.sweep_room:SweepRoom",
+    "dustpan_room": "whichgoal.envs.grid.dustpan_room:DustpanRoom",
+    "quarry": "whichgoal.envs.grid.quarry:Quarry",
+    "legibility": "whichgoal.envs.grid.legibility:Legibility",
     "keys_and_chests": "whichgoal.envs.grid.keys_and_chests:KeysAndChests",
     "cheese_corner": "whichgoal.envs.grid.cheese_corner:CheeseCorner",
     "corridor_coin": "whichgoal.envs.grid.corridor_coin:CorridorCoin",

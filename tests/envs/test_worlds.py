@@ -35,6 +35,22 @@ class TestArrowMaze(OurOwn):
     world = ARROW_MAZE
 
 
+class TestSweepRoom(OurOwn):
+    world = world_named("sweep_room")
+
+
+class TestDustpanRoom(OurOwn):
+    world = world_named("dustpan_room")
+
+
+class TestQuarry(OurOwn):
+    world = world_named("quarry")
+
+
+class TestLegibility(OurOwn):
+    world = world_named("legibility")
+
+
 class TestKeysAndChests(OurOwn):
     world = world_named("keys_and_chests")
 

@@ -18,7 +18,7 @@ from whichgoal.envs.lattice.lattice import NOTHING, Use, use_table
 Code = tuple[int, int]
 """What lies in a cell or in a hand: MiniGrid's object and color."""
 EMPTY_CELL: Code = (EMPTY, 0)
-NEEDS, SPENDS, GIVES, BECOMES = range(4)
+NEEDS, SPENDS, GIVES, BECOMES, TALLIES, UNDER = range(6)
 """Columns of `UseArrays.rows`."""
 MOST_USES = 62
 """Most uses of a world: with row 0 they are bits of one signed integer."""
@@ -34,6 +34,10 @@ class CellUse(NamedTuple):
         gives: What is in hand then; with a full hand (`MAX_HELD`) the cell cannot be entered.
         becomes: What lies there then: nothing or a floor, or the same again: what stays can be
             used again and again, and entered in no other way.
+        tallies: Whether the counter that the agent shows (`grid.tally`) goes up by one. The hand
+            is taken by it: no use of the same world needs or gives anything.
+        under: Whether what is given goes under all that is in hand, and is seen only where there is
+            nothing else; else it is what is seen.
     """
 
     cell: Code
@@ -41,6 +45,8 @@ class CellUse(NamedTuple):
     spends: bool = False
     gives: Code | None = None
     becomes: Code = EMPTY_CELL
+    tallies: bool = False
+    under: bool = False
 
 
 class UseArrays(NamedTuple):
@@ -48,9 +54,10 @@ class UseArrays(NamedTuple):
 
     Attributes:
         of_cell: `uint8 [128]`, by `code(object, color)`: which row; 0: none.
-        rows: `int64 [u, 4]`, in columns `NEEDS`, `SPENDS`, `GIVES` and `BECOMES`: `code` of what
-            must be in hand (0: nothing), whether it is gone then, `code` of what is in hand then
-            (0: nothing) and of what lies there then.
+        rows: `int64 [u, 6]`, in columns `NEEDS`, `SPENDS`, `GIVES`, `BECOMES`, `TALLIES` and
+            `UNDER`: `code` of what must be in hand (0: nothing), whether it is gone then, `code` of
+            what is in hand then (0: nothing) and of what lies there then, whether the counter goes
+            up, whether what is given goes under the rest.
         items: `int64 [k]`, the codes of all that can be in hand, as `Lattice.held` counts them.
     """
 
@@ -82,10 +89,16 @@ def use_arrays(uses: Sequence[CellUse]) -> UseArrays:
         _check(use)
     if len({use.cell for use in uses}) < len(uses):
         raise ValueError(f"two uses are of the same cell in {tuple(uses)}; allowed: one a cell")
-    of_cell, rows = np.zeros(128, np.uint8), np.zeros((1 + len(uses), 4), np.int64)
+    if any(use.tallies for use in uses) and (items := items_in(uses)):
+        raise ValueError(
+            f"a use tallies, and {items} are to be held; allowed: one of both, for the counter is "
+            "in the hand"
+        )
+    of_cell, rows = np.zeros(128, np.uint8), np.zeros((1 + len(uses), 6), np.int64)
     for row, use in enumerate(uses, 1):
         of_cell[code(use.cell)] = row
-        rows[row] = code(use.needs), use.spends, code(use.gives), code(use.becomes)
+        rows[row, :BECOMES] = code(use.needs), use.spends, code(use.gives)
+        rows[row, BECOMES:] = code(use.becomes), use.tallies, use.under
     return UseArrays(of_cell, rows, np.array([code(item) for item in items_in(uses)], np.int64))
 
 

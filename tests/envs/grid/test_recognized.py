@@ -79,6 +79,9 @@ def test_what_is_recognized_is_there_and_most_of_what_is_there_is_recognized(wor
     there[views[..., 0] == 0] = 0
     assert not (found & ~there).any()
     for k, goal in enumerate(world.goals[:2]):
+        if not (there >> k & 1).any():  # this design has none
+            assert not (found >> k & 1).any()
+            continue
         if goal in getattr(world, "marks", {}):
             assert np.array_equal(found >> k & 1, there >> k & 1) or goal == "keys"
         elif getattr(design, "end", "") == "corner":

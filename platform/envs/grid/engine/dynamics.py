@@ -5,7 +5,7 @@ Miniworld", 2023), read from its source and compared with it step by step in `te
 The one difference: everything outside the board is wall, where MiniGrid fails an assertion.
 
 A world's table of uses (`grid.uses`) adds to what entering a cell does: it can need something that
-is in hand, spend it, give something, and leave something else behind.
+is in hand, spend it, give something, leave something else behind, and count.
 
 Letters: N rows (environments), W columns, H rows of the board, v side of the view, k goals.
 """
@@ -37,7 +37,8 @@ from whichgoal.envs.grid.engine.codes import (
     RIGHT,
 )
 from whichgoal.envs.grid.engine.view import show, show_cell
-from whichgoal.envs.grid.uses import BECOMES, GIVES, NEEDS, SPENDS, UseArrays
+from whichgoal.envs.grid.tally import counted_on
+from whichgoal.envs.grid.uses import BECOMES, GIVES, NEEDS, SPENDS, TALLIES, UNDER, UseArrays
 from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.lattice.lattice import MAX_HELD
 from whichgoal.numba_cache import njit
@@ -84,13 +85,26 @@ def _spend(carrying, item):
 
 
 @njit(cache=True)
+def _under(carrying, item):
+    """Returns a packed stack with one item more, under all others."""
+    at = 0
+    while carrying >> at != 0:
+        at += BITS
+    return carrying | item << at
+
+
+@njit(cache=True)
 def _use(uses, use, board, contents, sight, carrying, i, x, y):
     """Does what entering a cell of this use does to row `i`'s hand and board."""
     needs, gives = uses.rows[use, NEEDS], uses.rows[use, GIVES]
     if uses.rows[use, SPENDS] != 0:
         carrying[i] = _spend(carrying[i], needs)
-    if gives != 0:
+    if gives != 0 and uses.rows[use, UNDER] != 0:
+        carrying[i] = _under(carrying[i], gives)
+    elif gives != 0:
         carrying[i] = gives | carrying[i] << BITS
+    if uses.rows[use, TALLIES] != 0:
+        carrying[i] = counted_on(carrying[i])
     becomes = uses.rows[use, BECOMES]
     if becomes != (board[i, x, y, 0] | board[i, x, y, 1] << 4):
         _put(board, contents, sight, i, x, y, becomes)

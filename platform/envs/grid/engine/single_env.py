@@ -26,6 +26,7 @@ from whichgoal.envs.grid.engine.task import (
     rewarded_goal,
 )
 from whichgoal.envs.grid.levels import GridDesign, GridLevels
+from whichgoal.envs.grid.tally import counted_on
 from whichgoal.envs.grid.uses import EMPTY_CELL, CellUse, Code, code
 from whichgoal.envs.lattice.lattice import MAX_HELD
 from whichgoal.envs.rng import seed_given, seed_streams
@@ -172,7 +173,13 @@ class LevelEnv(MiniGridEnv):
         if use.gives is not None:
             item = unpack_object(code(use.gives))
             assert item is not None
-            item.contains, self.carrying = self.carrying, item
+            if use.under and self.carrying is not None:
+                _stack(self.carrying)[-1].contains = item
+            else:
+                item.contains, self.carrying = self.carrying, item
+        if use.tallies:
+            before = 0 if self.carrying is None else code(_look(self.carrying))
+            self.carrying = unpack_object(counted_on(before))
         _, _, terminated, truncated, _ = super().step(codes.FORWARD)
         self.grid.set(x, y, cell if use.becomes == use.cell else unpack_object(code(use.becomes)))
         return self.gen_obs(), terminated, truncated
