@@ -1,8 +1,8 @@
 """The rules of the quarry in plain Python, without regard to speed, from their text alone.
 
 What is entered is used. A tree gives wood and is gone; a table takes one wood, gives a pick and is
-gone; stone and the gem need a pick, which is kept, and are gone; rock is never entered. Each gem,
-torch, tree, table and stone pays once.
+gone; stone and the gem need a pick, which is kept, and are gone; a torch is put out; rock is never
+entered. Each of them pays.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ class PlainQuarry:
     cells: dict[tuple[int, int], tuple[int, ...]] = field(init=False)
     wood: int = 0
     picks: int = 0
-    paid: set[tuple[int, int]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         board, held = self.level.board[0], int(self.level.carrying[0])
@@ -55,12 +54,8 @@ class PlainQuarry:
             self.wood += 1
         if there == TABLE:
             self.wood, self.picks = self.wood - 1, self.picks + 1
-        if there not in (GROUND, TORCH):
-            self.cells[at] = GROUND
-        if there == GROUND or at in self.paid:
-            return None
-        self.paid.add(at)
-        return NAMES[there]
+        self.cells[at] = GROUND
+        return NAMES.get(there)
 
     @property
     def look(self) -> tuple[int, ...]:

@@ -84,10 +84,11 @@ def test_a_pick_digs_stone_and_the_gem_and_is_kept() -> None:
     assert seen_in_hand(env) == PICK
 
 
-def test_a_torch_is_walked_over_and_stays_and_pays_once() -> None:
+def test_a_torch_is_put_out_and_is_nothing_to_have() -> None:
     paid, _, env = play("#>t #", [F, F, L, L, F])
     assert paid == [["torch"], [], [], [], []]
-    assert tuple(env.levels_now.board[0, 2, 1].tolist()) == TORCH
+    assert tuple(env.levels_now.board[0, 2, 1].tolist()) == GROUND
+    assert env.levels_now.carrying[0] == 0
 
 
 def test_the_pick_is_seen_before_wood_whichever_was_had_first() -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from whichgoal.envs.contract import World
 from whichgoal.envs.grid.casting import lattice_of
 from whichgoal.envs.grid.engine.codes import (
     DOOR,
@@ -17,7 +18,6 @@ from whichgoal.envs.grid.engine.codes import (
     KEY,
     LAVA,
     WALL,
-    YELLOW,
 )
 from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
 from whichgoal.envs.grid.levels import GridLevels, pack_object
@@ -25,7 +25,6 @@ from whichgoal.envs.grid.uses import code
 from whichgoal.envs.lattice.distances import distances, greedy_actions
 from whichgoal.envs.registry import WORLDS, world_named
 
-A_KEY = pack_object(KEY, YELLOW, 0)
 AHEAD = ((1, 0), (0, 1), (-1, 0), (0, -1))
 
 
@@ -88,11 +87,19 @@ def test_distances_agree_with_networkx_on_random_boards(
         assert np.array_equal(found[i], reference(levels.board[i], targets[i]))
 
 
+def all_that_is_needed(world: World) -> int:
+    """A hand, packed, in which there is whatever some use of the world needs."""
+    hand = 0
+    for item in {use.needs for use in world.uses if use.needs is not None}:
+        hand = pack_object(*item, 0, hand)
+    return hand
+
+
 @pytest.mark.parametrize("name", WORLDS)
 def test_distances_agree_with_networkx_on_the_levels_of_every_world(name: str) -> None:
     world = world_named(name)
     levels = world.generate(world.Design(), 6, seed=3)
-    for hand in (0, A_KEY) if world.uses else (0,):
+    for hand in dict.fromkeys((0, all_that_is_needed(world))):
         levels.carrying[:] = hand
         entered = [code(use.cell) for use in world.uses if use.needs is None or hand]
         taken = np.isin(levels.board[..., 0] | levels.board[..., 1] << 4, entered)
