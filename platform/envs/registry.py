@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 WORLDS: dict[str, str] = {
     "arrow_maze": "whichgoal.envs.grid.arrow_maze:ArrowMaze",
+    "cheese_corner": "whichgoal.envs.grid.cheese_corner:CheeseCorner",
+    "keys_and_chests": "whichgoal.envs.grid.keys_and_chests:KeysAndChests",
     "sweep_room": "whichgoal.envs.grid.sweep_room:SweepRoom",
     "dustpan_room": "whichgoal.envs.grid.dustpan_room:DustpanRoom",
-    "quarry": "whichgoal.envs.grid.quarry:Quarry",
-    "legibility": "whichgoal.envs.grid.legibility:Legibility",
-    "keys_and_chests": "whichgoal.envs.grid.keys_and_chests:KeysAndChests",
-    "cheese_corner": "whichgoal.envs.grid.cheese_corner:CheeseCorner",
-    "corridor_coin": "whichgoal.envs.grid.corridor_coin:CorridorCoin",
-    "color_shape": "whichgoal.envs.grid.color_shape:ColorShape",
     "signpost": "whichgoal.envs.grid.signpost:Signpost",
+    "legibility": "whichgoal.envs.grid.legibility:Legibility",
+    "color_shape": "whichgoal.envs.grid.color_shape:ColorShape",
+    "corridor_coin": "whichgoal.envs.grid.corridor_coin:CorridorCoin",
+    "quarry": "whichgoal.envs.grid.quarry:Quarry",
 }
 """Name -> "module:Class" of our own, so that reading the registry imports no world."""
 
