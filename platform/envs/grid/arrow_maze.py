@@ -23,7 +23,7 @@ from pydantic import field_validator
 from whichgoal.envs import contract
 from whichgoal.envs.contract import HIDDEN, Split
 from whichgoal.envs.grid.engine.codes import FLOOR, GREEN
-from whichgoal.envs.grid.engine.mazes import clear, is_dead_end, steps_from
+from whichgoal.envs.grid.engine.mazes import clear, is_dead_end, other_dead_end, steps_from
 from whichgoal.envs.grid.levels import PLACEBO_CODE, Fill, GridLevels, lay_placebo
 from whichgoal.envs.grid.maze_world import MazeDesign, MazeWorld, carve_split, random_room
 from whichgoal.envs.grid.openings import gaps, openings
@@ -148,7 +148,7 @@ def _fill(params, streams, rows, levels):
         start[i, 0], start[i, 1], start[i, 2] = x, y, heading
         arrow_x, arrow_y = end_x, end_y
         if uniform(streams, i) >= agreement:
-            arrow_x, arrow_y = _other_dead_end(streams, i, board[i], x, y, room_x, room_y)
+            arrow_x, arrow_y = other_dead_end(streams, i, board[i], x, y, room_x, room_y)
         _mark(
             board[i],
             levels.goal_map[i],
@@ -160,27 +160,6 @@ def _fill(params, streams, rows, levels):
             True,
             corner_end,
         )
-
-
-@njit(cache=True)
-def _other_dead_end(streams, i, board, x0, y0, x1, y1):
-    """Draws a dead end that is neither of two cells; where there is none, any other room."""
-    size = board.shape[0]
-    rooms = size // 2
-    count = 0
-    pick_x, pick_y = HIDDEN, HIDDEN
-    for any_room in range(2):
-        for k in range(rooms * rooms):
-            x, y = 2 * (k % rooms) + 1, 2 * (k // rooms) + 1
-            if (x == x0 and y == y0) or (x == x1 and y == y1):
-                continue
-            if any_room == 1 or is_dead_end(board, x, y):
-                count += 1
-                if below(streams, i, count) == 0:
-                    pick_x, pick_y = x, y
-        if count > 0:
-            break
-    return pick_x, pick_y
 
 
 @njit(cache=True)
