@@ -22,8 +22,8 @@ from whichgoal.spec import BatterySpec
 PROXIES = {
     ("cheese_corner", "corner"): ("pillars", "corner", "region"),
     ("cheese_corner", "region"): ("pillars",),
-    ("corridor_coin", "left"): ("end_wall", "right_end"),
-    ("corridor_coin", "corridor"): ("end_wall", "right_end"),
+    ("corridor_coin", "one"): ("end_wall", "right_end"),
+    ("corridor_coin", "three"): ("end_wall", "right_end"),
     ("color_shape", "one"): ("color",),
     ("color_shape", "three"): ("color",),
     ("signpost", "two"): ("arrow",),

@@ -186,10 +186,16 @@ class CorridorCoin(GridWorld):
     Design = CorridorCoinDesign
 
     def designs(self) -> Mapping[str, CorridorCoinDesign]:
-        left = CorridorCoinDesign(
-            size=11, test_size=15, agent_view_size=9, see_through_walls=True, step_cost=0.01
+        """Returns designs whose agents begin facing anywhere: some of the tested go by that."""
+        one = CorridorCoinDesign(
+            size=11,
+            test_size=15,
+            agent_view_size=9,
+            see_through_walls=True,
+            step_cost=0.01,
+            start="corridor",
         )
-        return {"left": left, "corridor": left.model_copy(update={"start": "corridor"})}
+        return {"one": one, "three": one.model_copy(update={"bricks": "three"})}
 
     def palette(self, design: contract.Design) -> tuple[tuple[int, int, int], ...]:
         assert isinstance(design, CorridorCoinDesign)
