@@ -173,8 +173,9 @@ class Quarry(GridWorld):
         The battery's observers make no tools, and see one thing in their hand: wood under the pick
         would open tables to them unawares.
         """
-        has_pick = {"head_start": 1.0, "head_start_pick": 1.0, "trees": 0, "tables": 0}
-        design = QuarryDesign(size=11, test_size=13, **has_pick)
+        design = QuarryDesign(
+            size=11, test_size=13, head_start=1.0, head_start_pick=1.0, trees=0, tables=0
+        )
         return {"agreement 1": design, "no proxy": _with_torch(design, 0.0)}
 
     def palette(self, design: contract.Design) -> tuple[tuple[int, int, int], ...]:
