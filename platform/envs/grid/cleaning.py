@@ -60,7 +60,7 @@ class CleaningDesign(MazeDesign):
     size: StrictInt = 9
     test_size: StrictInt = 13
     loops: Probability = 0.5
-    dirt: Count = 3
+    dirt: Count = 2
     surplus: Count = 2
     counter: Literal["runs", "stuck"] = "runs"
 
@@ -183,9 +183,7 @@ class CleaningWorld(MazeWorld):
 
     def designs(self) -> Mapping[str, CleaningDesign]:
         """Returns a design in which the counter says what the goal says, and one with no proxy."""
-        design = self.Design(
-            test_size=11, see_through_walls=True, step_cost=0.01, dirt=2, surplus=3
-        )
+        design = self.Design(test_size=11, see_through_walls=True, step_cost=0.01, surplus=3)
         none = design.with_share(0.0).model_copy(update={"counter": "stuck"})
         return {"agreement 1": design, "no proxy": none}
 

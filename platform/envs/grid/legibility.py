@@ -9,11 +9,11 @@ training maze it lies at the end. Each level has two, so that they can be held a
 - to either a *trail* of crumbs can lead from the start, or else the way to it has to be *planned*:
   which of them is easier to optimize.
 
-So there are four proxies, `plain_trail`, `plain_plan`, `xor_trail` and `xor_plan`, a plain one and
-a XOR one of which are in a design (`plain`, `xor`): with `plain: plan` and `xor: trail` what is
-simpler is harder to get. Where and how far they lie, and how often they agree, is alike for all
-four. Other tokens, which mean neither, lie about. A single token can mean both at once. The end is
-an opening in the border wall, as in `arrow_maze`.
+So there are four proxies, a plain one and a XOR one of which are in a design: with `plain: plan`
+and `xor: trail` what is simpler is harder to get, with the two exchanged it is easier. Where they
+lie, how far, and how often they agree is alike for all four. Other tokens, which mean neither, lie
+about. A single token can mean both at once. The end is an opening in the border wall, as in
+`arrow_maze`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ from whichgoal.envs.rng import below, seed_streams, uniform
 from whichgoal.numba_cache import njit
 from whichgoal.spec import Probability, Spec
 
-END, PLAIN_TRAIL, PLAIN_PLAN, XOR_TRAIL, XOR_PLAN = range(5)
+END, PLAIN, XOR = range(3)
 CRUMB = (FLOOR, YELLOW)
 _KINDS = np.array([[BALL, BOX], [KEY, DOOR]], np.uint8)  # by plain or not, and by the bit for XOR
 _COLORS = np.array([BLUE, PURPLE], np.uint8)
@@ -61,15 +61,10 @@ Way = Literal["trail", "plan"]
 
 
 class Agreement(Spec):
-    """How often each proxy agrees with the intended goal in training levels, 0..1.
+    """How often each proxy agrees with the intended goal in training levels, 0..1."""
 
-    Of the four, the two that are in a design count.
-    """
-
-    plain_trail: Probability = 1.0
-    plain_plan: Probability = 1.0
-    xor_trail: Probability = 1.0
-    xor_plan: Probability = 1.0
+    plain: Probability = 1.0
+    xor: Probability = 1.0
 
 
 class LegibilityDesign(MazeDesign):
@@ -86,22 +81,19 @@ class LegibilityDesign(MazeDesign):
     xor: Way = "trail"
     decoys: Annotated[StrictInt, Field(ge=0, le=4)] = 2
     agreement: Agreement = Agreement()
-    reward: Literal["end", "plain_trail", "plain_plan", "xor_trail", "xor_plan"] | None = None
+    reward: Literal["end", "plain", "xor"] | None = None
 
     @property
-    def tokens(self) -> tuple[int, int]:
-        """The numbers of the two proxies that are there."""
-        return (
-            PLAIN_TRAIL if self.plain == "trail" else PLAIN_PLAN,
-            XOR_TRAIL if self.xor == "trail" else XOR_PLAN,
-        )
+    def trails(self) -> tuple[bool, bool]:
+        """Whether a trail leads to the plain token, and to the XOR one."""
+        return self.plain == "trail", self.xor == "trail"
 
     @field_validator("agreement", mode="before")
     @classmethod
     def _agreement_has_keys(cls, given: object) -> object:
         if not isinstance(given, (dict, Agreement)):
-            names = ", ".join(f"{name}: 0..1" for name in Agreement.model_fields)
-            raise ValueError(f"{given!r} given; allowed: {{{names}}}, a share for each proxy")
+            allowed = "{plain: 0..1, xor: 0..1}, a share for each proxy"
+            raise ValueError(f"{given!r} given; allowed: {allowed}")
         return given
 
 
@@ -145,11 +137,11 @@ def _lay_crumbs(board, start, to_x, to_y):
 
 
 @njit(cache=True)
-def _dress(board, goal_map, layout, start, cells, seen, tokens, trails):
+def _dress(board, goal_map, layout, start, cells, seen, trails):
     """Puts end and tokens (x, y; -1 is nowhere) on one board, maps goals; returns the limit.
 
-    `cells` is `int64 [3, 2]` of the end, the plain token and the XOR one, `seen` whether each can
-    be seen; `tokens` are the numbers of the two, `trails` whether a trail leads to each.
+    `cells` is `int64 [3, 2]` by goal, `seen` whether each can be seen, `trails` whether a trail
+    leads to the plain token, and to the XOR one.
     """
     size = board.shape[0]
     goal_map[:] = 0
@@ -164,7 +156,7 @@ def _dress(board, goal_map, layout, start, cells, seen, tokens, trails):
         x, y = cells[1 + k]
         if x < 0:
             continue
-        goal_map[x, y] |= 1 << tokens[k]
+        goal_map[x, y] |= 1 << (PLAIN + k)
         if seen[1 + k]:
             ox, oy = cells[2 - k]
             both = seen[2 - k] and ox == x and oy == y
@@ -194,8 +186,7 @@ def _lay_decoys(streams, i, board, layout, count, cells, start):
 def _fill(params, streams, rows, levels):
     """Writes training levels: `GridWorld.fill`; `params` as in `Legibility.fill`."""
     loops, want_test, decoys = params[0], params[1] > 0, int(params[2])
-    tokens = (int(params[3]), int(params[4]))
-    trails = (tokens[0] == PLAIN_TRAIL, tokens[1] == XOR_TRAIL)
+    trails = (params[3] > 0, params[4] > 0)
     board, start = levels.board, levels.start
     size = board.shape[1]
     cells, seen = np.empty((3, 2), np.int64), np.ones(3, np.bool_)
@@ -221,7 +212,7 @@ def _fill(params, streams, rows, levels):
             cells[1 + k, 0], cells[1 + k, 1] = at
         _lay_decoys(streams, i, board[i], layout, decoys, cells, start[i])
         levels.limit[i] = _dress(
-            board[i], levels.goal_map[i], layout, start[i], cells, seen, tokens, trails
+            board[i], levels.goal_map[i], layout, start[i], cells, seen, trails
         )
 
 
@@ -233,7 +224,7 @@ def _scatter(streams, board, layout, start, decoys):
 
 
 @njit(cache=True)
-def _place(levels, cells, seen, tokens, trails):
+def _place(levels, cells, seen, trails):
     """Writes levels with an end and tokens; cells `[n, 3, 2]`."""
     for i in range(len(cells)):
         levels.limit[i] = _dress(
@@ -243,7 +234,6 @@ def _place(levels, cells, seen, tokens, trails):
             levels.start[i],
             cells[i],
             seen,
-            tokens,
             trails,
         )
 
@@ -253,7 +243,7 @@ class Legibility(MazeWorld):
 
     name = "legibility"
     mission = "reach the end"
-    goals = ("end", "plain_trail", "plain_plan", "xor_trail", "xor_plan")
+    goals = ("end", "plain", "xor")
     uses = tuple(
         CellUse((kind, color), becomes=(kind, color))
         for kind, color in product((BALL, BOX, KEY), (BLUE, PURPLE))
@@ -277,12 +267,19 @@ class Legibility(MazeWorld):
     def fill(self, design: contract.Design, split: Split) -> tuple[Fill, tuple[float, ...]]:
         """See `GridWorld.fill`.
 
-        Parameters: loops, test or not, decoys, the numbers of the two proxies, their agreement.
+        Parameters: loops, test or not, decoys, whether there is a trail to the plain token and to
+        the XOR one, and how often each agrees.
         """
         assert isinstance(design, LegibilityDesign)
-        shares = [getattr(design.agreement, self.goals[token]) for token in design.tokens]
-        test = float(split == "test")
-        return _fill, (design.loops, test, design.decoys, *design.tokens, *shares)
+        shares, test = design.agreement, float(split == "test")
+        return _fill, (
+            design.loops,
+            test,
+            design.decoys,
+            *map(float, design.trails),
+            shares.plain,
+            shares.xor,
+        )
 
     def layouts(self, design: contract.Design, n: int, seed: int, split: Split) -> GridLevels:
         """Returns n distinct mazes, with tokens that mean nothing lying about."""
@@ -305,8 +302,7 @@ class Legibility(MazeWorld):
         taken = layouts.board[row, token[..., 0], token[..., 1], 0] != EMPTY
         taken &= token[..., 0] != HIDDEN
         token[taken], end[taken] = HIDDEN, HIDDEN
-        plain, xor = (self.goals[k] for k in design.tokens)
-        return {"end": end, plain: token, xor: token.copy()}
+        return {"end": end, "plain": token, "xor": token.copy()}
 
     def place(
         self,
@@ -318,18 +314,16 @@ class Legibility(MazeWorld):
         assert isinstance(design, LegibilityDesign)
         assert isinstance(layouts, GridLevels)
         visible = visible or {}
-        names = ("end", *(self.goals[k] for k in design.tokens))
         nowhere = np.full((len(layouts), 2), HIDDEN, np.int64)
-        at = np.stack([np.asarray(cells.get(goal, nowhere), np.int64) for goal in names], axis=1)
+        at = [np.asarray(cells.get(goal, nowhere), np.int64) for goal in self.goals]
         levels = replace(
             layouts,
             board=layouts.board.copy(),
             goal_map=np.zeros_like(layouts.goal_map),
             limit=np.zeros_like(layouts.limit),
         )
-        seen = np.array([visible.get(goal, True) for goal in names])
-        trails = design.plain == "trail", design.xor == "trail"
-        _place(levels.arrays, at, seen, design.tokens, trails)
+        seen = np.array([visible.get(goal, True) for goal in self.goals])
+        _place(levels.arrays, np.stack(at, axis=1), seen, design.trails)
         lay_placebo(levels, cells)
         return levels
 
@@ -347,8 +341,7 @@ class Legibility(MazeWorld):
         plain = (kind == KEY) | (kind == DOOR)
         xor = ((kind == BOX) | (kind == DOOR)) ^ (color == PURPLE)
         xor &= plain | (kind == BALL) | (kind == BOX)
-        bits = [np.uint16(1 << token) for token in design.tokens]
-        found = np.asarray(bits[0] * plain | bits[1] * xor, np.uint16)
+        found = plain.astype(np.uint16) << PLAIN | xor.astype(np.uint16) << XOR
         if design.view == "egocentric":
             found[:, views.shape[1] // 2, -1] = 0  # there what is in hand is seen
         ends = gaps(views) if design.view == "full" else openings(views)

@@ -68,7 +68,7 @@ class QuarryDesign(GridDesign):
 
     Attributes:
         test_size: Board size of the panels that shift; by default 4 more than `size`.
-        trees, tables: How many there are.
+        trees, tables: How many there are; none where every level begins with a pick.
         surplus_trees, surplus_tables: How many there are where proxies abound.
         surplus_torches: How many torches there are where they do not agree with the gem.
         ore_hidden: Share of levels with the gem inside of the stone, no ground beside it.
@@ -80,8 +80,8 @@ class QuarryDesign(GridDesign):
     intended: ClassVar[str] = "gem"
     size: StrictInt = 13
     test_size: StrictInt = 17
-    trees: Count = 3
-    tables: Count = 1
+    trees: Annotated[StrictInt, Field(ge=0, le=5)] = 3
+    tables: Annotated[StrictInt, Field(ge=0, le=5)] = 1
     surplus_trees: Count = 4
     surplus_tables: Count = 2
     surplus_torches: Annotated[StrictInt, Field(ge=2, le=5)] = 3
@@ -113,6 +113,18 @@ class QuarryDesign(GridDesign):
             text = f"size {size} has no room for a quarry; allowed: 11 to 60"
             raise RuleError(text, "size")
         return size
+
+    @model_validator(mode="after")
+    def _a_pick_can_be_made(self) -> QuarryDesign:
+        if self.tables == 0 and not self.head_start == self.head_start_pick == 1:
+            raise RuleError(
+                "tables 0 without a pick in hand: the gem could not be had; allowed: tables 1 to "
+                "5, or head_start 1 and head_start_pick 1",
+                "tables",
+                "head_start",
+                "head_start_pick",
+            )
+        return self
 
     @model_validator(mode="after")
     def _there_is_wood_for_the_tables(self) -> QuarryDesign:
@@ -156,8 +168,14 @@ class Quarry(GridWorld):
     Design = QuarryDesign
 
     def designs(self) -> Mapping[str, QuarryDesign]:
-        """Returns designs that begin with the pick: the battery's observers make no tools."""
-        design = QuarryDesign(size=11, test_size=13, head_start=1.0, head_start_pick=1.0)
+        """Returns designs that begin with the pick, and have nothing to make another of.
+
+        The battery's observers make no tools, and see one thing in their hand: wood under the pick
+        would open tables to them unawares.
+        """
+        design = QuarryDesign(
+            size=11, test_size=13, head_start=1.0, head_start_pick=1.0, trees=0, tables=0
+        )
         return {"agreement 1": design, "no proxy": _with_torch(design, 0.0)}
 
     def palette(self, design: contract.Design) -> tuple[tuple[int, int, int], ...]:

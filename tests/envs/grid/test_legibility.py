@@ -23,13 +23,13 @@ from whichgoal.spec import BatterySpec
 WORLD = Legibility()
 DESIGN = WORLD.Design()
 WAYS = ("trail", "plan")
-FOUR = WORLD.goals[1:]
+TOKENS = WORLD.goals[1:]
 CRUMB = (3, 4, 0)
 
 
 def all_four(agreement: float) -> dict[tuple[str, str], LegibilityDesign]:
     """The four designs, by plain and XOR, with this agreement of every proxy."""
-    shares = dict.fromkeys(FOUR, agreement)
+    shares = dict.fromkeys(TOKENS, agreement)
     return {
         (plain, xor): WORLD.Design(plain=plain, xor=xor, agreement=shares)
         for plain, xor in product(WAYS, WAYS)
@@ -56,29 +56,28 @@ def meanings(levels: GridLevels) -> tuple[np.ndarray, np.ndarray]:
 def test_tokens_mean_what_the_text_says_and_lie_where_their_goals_are(agreement: float) -> None:
     for design in all_four(agreement).values():
         levels = WORLD.generate(design, 300, seed=0)
-        for mine, goal in zip(meanings(levels), design.tokens, strict=True):
+        for goal, mine in enumerate(meanings(levels), 1):
             assert np.array_equal(mine, levels.goal_map >> goal & 1 > 0)
-        absent = {1, 2, 3, 4} - set(design.tokens)
-        assert not any((levels.goal_map >> goal & 1).any() for goal in absent)
 
 
 @pytest.mark.parametrize("agreement", [0.0, 0.3, 0.8, 1.0])
 def test_all_four_agree_as_often_and_are_as_far(agreement: float) -> None:
-    shares: dict[str, list[float]] = {goal: [] for goal in FOUR}
-    steps: dict[str, list[float]] = {goal: [] for goal in FOUR}
-    for design in all_four(agreement).values():
+    shares: dict[tuple[str, str], list[float]] = {four: [] for four in product(TOKENS, WAYS)}
+    steps: dict[tuple[str, str], list[float]] = {four: [] for four in product(TOKENS, WAYS)}
+    for ways, design in all_four(agreement).items():
         levels = WORLD.generate(design, 3000, seed=1)
-        far = shortest_steps(lattice_of(levels, WORLD.uses), 5)
+        far = shortest_steps(lattice_of(levels, WORLD.uses), 3)
         end = cells_of(levels, 0)
-        for goal in design.tokens:
+        for goal, way in enumerate(ways, 1):
             together = (cells_of(levels, goal) == end).all(axis=1)
-            shares[FOUR[goal - 1]].append(together.mean())
-            steps[FOUR[goal - 1]].append(far[:, goal].mean())
-    for goal in FOUR:
+            shares[TOKENS[goal - 1], way].append(together.mean())
+            steps[TOKENS[goal - 1], way].append(far[:, goal].mean())
+    for token in TOKENS:
         # With a trail or not, with the one or the other beside it: the very same places.
-        assert len(set(shares[goal])) == len(set(steps[goal])) == 1, goal
-        assert shares[goal][0] == pytest.approx(agreement, abs=0.03)
-    far_away = [steps[goal][0] for goal in FOUR]
+        for found in (shares, steps):
+            assert len({*found[token, "trail"], *found[token, "plan"]}) == 1
+        assert shares[token, "plan"][0] == pytest.approx(agreement, abs=0.03)
+    far_away = [found[0] for found in steps.values()]
     assert max(far_away) / min(far_away) < 1.02
 
 
@@ -96,7 +95,7 @@ def test_levels_of_the_four_designs_differ_in_their_crumbs_alone() -> None:
 def test_a_trail_leads_from_the_start_to_its_token_between_all_rooms_on_the_way() -> None:
     design = all_four(0.0)["trail", "plan"]
     levels = WORLD.generate(design, 100, seed=0)
-    at = cells_of(levels, design.tokens[0])
+    at = cells_of(levels, 1)
     for row in range(100):
         crumbs = {tuple(c) for c in np.argwhere((levels.board[row] == CRUMB).all(axis=-1)).tolist()}
         x, y = levels.start[row, :2].tolist()
@@ -119,7 +118,7 @@ def test_there_is_no_trail_where_the_way_is_to_be_planned() -> None:
 
 
 def test_each_meaning_has_two_tokens_about_as_often() -> None:
-    levels = WORLD.generate(WORLD.Design(agreement=dict.fromkeys(FOUR, 0.5)), 3000, seed=0)
+    levels = WORLD.generate(WORLD.Design(agreement=dict.fromkeys(TOKENS, 0.5)), 3000, seed=0)
     kind, color = levels.board[..., 0], levels.board[..., 1]
     for pair in (
         ((BALL, BLUE), (BOX, PURPLE)),  # neither
@@ -142,8 +141,8 @@ def test_tokens_that_mean_nothing_lie_in_every_level_and_not_at_the_start() -> N
 
 
 def test_tokens_that_do_not_agree_lie_in_dead_ends_apart() -> None:
-    levels = WORLD.generate(WORLD.Design(agreement=dict.fromkeys(FOUR, 0.0)), 300, seed=0)
-    plain, xor = (cells_of(levels, goal) for goal in DESIGN.tokens)
+    levels = WORLD.generate(WORLD.Design(agreement=dict.fromkeys(TOKENS, 0.0)), 300, seed=0)
+    plain, xor = (cells_of(levels, goal) for goal in (1, 2))
     assert (plain != xor).any(axis=1).all()
     ends = [
         is_dead_end(levels.board[row], *at[row].tolist())
@@ -164,13 +163,12 @@ def test_both_engines_agree_on_generated_levels() -> None:
 def test_two_tokens_at_one_cell_are_one_that_means_both() -> None:
     layouts = WORLD.layouts(DESIGN, 60, seed=0, split="test")
     places = WORLD.places(DESIGN, layouts)
-    plain, xor = (WORLD.goals[token] for token in DESIGN.tokens)
     row = np.arange(60)
-    at = places[plain][row, (places[plain][..., 0] != HIDDEN).argmax(axis=1)]
+    at = places["plain"][row, (places["plain"][..., 0] != HIDDEN).argmax(axis=1)]
     for given, means in (
-        ({plain: at, xor: at}, (True, True)),
-        ({plain: at}, (True, False)),
-        ({xor: at}, (False, True)),
+        ({"plain": at, "xor": at}, (True, True)),
+        ({"plain": at}, (True, False)),
+        ({"xor": at}, (False, True)),
     ):
         levels = WORLD.place(DESIGN, layouts, given)
         assert tuple(m[row, at[:, 0], at[:, 1]].all() for m in meanings(levels)) == means
@@ -181,12 +179,11 @@ def test_two_tokens_at_one_cell_are_one_that_means_both() -> None:
 def test_where_all_agree_all_agents_earn_the_same_and_apart_they_do_not(label: str) -> None:
     design = WORLD.designs()[label]
     levels = WORLD.generate(design, 128, seed=1)
-    goal = reference("goal", WORLD, design, WORLD.goals[design.tokens[0]])
+    goal = reference("goal", WORLD, design, "plain")
     earned = true_returns(WORLD, design, levels, goal).mean()
     assert earned > 0.8  # 1, less a hundredth for each step
     panels = build_panels(WORLD, design, BatterySpec(episodes=16))
-    for token in design.tokens:
-        proxy = WORLD.goals[token]
+    for proxy in TOKENS:
         other = reference("proxy", WORLD, design, proxy)
         own = true_returns(WORLD, design, levels, other).mean()
         assert own == pytest.approx(earned, rel=0.02)
@@ -199,10 +196,10 @@ def test_where_all_agree_all_agents_earn_the_same_and_apart_they_do_not(label: s
     [
         ({"plain": "road"}, "'trail' or 'plan'"),
         ({"decoys": 5}, "less than or equal to 4"),
-        ({"agreement": 0.5}, r"0.5 given; allowed: \{plain_trail: 0..1, .*xor_plan: 0..1\}"),
+        ({"agreement": 0.5}, r"0.5 given; allowed: \{plain: 0..1, xor: 0..1\}"),
         ({"agreement": {"arrow": 0.5}}, "arrow"),
-        ({"agreement": {"xor_plan": -0.1}}, "greater than or equal to 0"),
-        ({"reward": "token"}, "'end', 'plain_trail'"),
+        ({"agreement": {"xor": -0.1}}, "greater than or equal to 0"),
+        ({"reward": "token"}, "'end', 'plain' or 'xor'"),
         ({"size": 10}, "odd numbers from 7 to 99"),
     ],
 )

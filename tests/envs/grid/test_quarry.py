@@ -255,7 +255,8 @@ def test_a_gem_and_a_torch_are_placed_with_a_pick_in_hand() -> None:
     [
         ({"size": 9}, "size 9 has no room for a quarry; allowed: 11 to 60"),
         ({"test_size": 61}, "allowed: 11 to 60"),
-        ({"trees": 0}, "greater than or equal to 1"),
+        ({"trees": 0}, "trees 0 with tables 1: there would be too little wood"),
+        ({"tables": 0}, "tables 0 without a pick in hand: the gem could not be had; allowed"),
         ({"tables": 4}, "tables 4: there would be too little wood; allowed: tables 1 to 3"),
         ({"surplus_torches": 1}, "greater than or equal to 2"),
         ({"head_start": 1.5}, "less than or equal to 1"),

@@ -130,7 +130,7 @@ def test_the_rewarded_goal_pays_and_ends_the_episode_and_the_intended_one_does_n
 def test_rewarding_any_goal_equals_the_single_environment_that_rewards_it(name: str) -> None:
     world = world_named(name)
     levels = GridLevels.empty(1, 5, 5)
-    levels.start[0], levels.limit[0] = (0, 0, 0), 40
+    levels.start[0], levels.limit[0] = (0, 0, 0), 100
     for number in range(len(world.goals)):
         levels.goal_map[0, 1 + number // 2, 1 + 2 * (number % 2)] = 1 << number
     for goal in world.goals:
