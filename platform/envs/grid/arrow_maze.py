@@ -22,12 +22,12 @@ from pydantic import field_validator
 
 from whichgoal.envs import contract
 from whichgoal.envs.contract import HIDDEN, Split
+from whichgoal.envs.grid.dead_ends import border_cell, other_dead_end, places_at_dead_ends
 from whichgoal.envs.grid.engine.codes import FLOOR, GREEN
-from whichgoal.envs.grid.engine.mazes import clear, is_dead_end, other_dead_end, steps_from
+from whichgoal.envs.grid.engine.mazes import clear, is_dead_end, steps_from
 from whichgoal.envs.grid.levels import PLACEBO_CODE, Fill, GridLevels, lay_placebo
 from whichgoal.envs.grid.maze_world import MazeDesign, MazeWorld, carve_split, random_room
 from whichgoal.envs.grid.openings import gaps, openings
-from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.rng import below, uniform
 from whichgoal.numba_cache import njit
 from whichgoal.spec import Probability, Spec
@@ -100,22 +100,6 @@ def _mark(board, goal_map, start, limit, end, arrow, seen_end, seen_arrow, corne
 
 
 @njit(cache=True)
-def _border_cell(streams, i, size):
-    """Draws a border cell that has a room behind it, uniformly."""
-    rooms = size // 2
-    k = below(streams, i, 4 * rooms)
-    along = 2 * (k // 4) + 1
-    side = k % 4
-    if side == 0:
-        return along, 0
-    if side == 1:
-        return along, size - 1
-    if side == 2:
-        return 0, along
-    return size - 1, along
-
-
-@njit(cache=True)
 def _random_start(streams, i, size, entrance):
     if entrance:
         return 1, 1, 0
@@ -136,12 +120,12 @@ def _fill(params, streams, rows, levels):
         levels.carrying[i] = 0
         end_x, end_y = size - 2, size - 2
         if not corner_end:
-            end_x, end_y = _border_cell(streams, i, size)
+            end_x, end_y = border_cell(streams, i, size)
         room_x, room_y = min(max(end_x, 1), size - 2), min(max(end_y, 1), size - 2)
         x, y, heading = _random_start(streams, i, size, entrance)
         while x == room_x and y == room_y:
             if entrance and not corner_end:
-                end_x, end_y = _border_cell(streams, i, size)
+                end_x, end_y = border_cell(streams, i, size)
                 room_x, room_y = min(max(end_x, 1), size - 2), min(max(end_y, 1), size - 2)
             else:
                 x, y, heading = _random_start(streams, i, size, False)
@@ -160,28 +144,6 @@ def _fill(params, streams, rows, levels):
             True,
             corner_end,
         )
-
-
-@njit(cache=True)
-def _places(board, corner_end, end, arrow):
-    """Writes, for place p (a room, column by column), the cell of each goal; HIDDEN: not there."""
-    n, size = board.shape[0], board.shape[1]
-    rooms = size // 2
-    for i in range(n):
-        for p in range(rooms * rooms):
-            x, y = 2 * (p // rooms) + 1, 2 * (p % rooms) + 1
-            end[i, p, :] = HIDDEN
-            arrow[i, p, :] = HIDDEN
-            if corner_end and x == size - 2 and y == size - 2:
-                end[i, p, 0], end[i, p, 1] = x, y
-            if not is_dead_end(board[i], x, y):
-                continue
-            arrow[i, p, 0], arrow[i, p, 1] = x, y
-            if not corner_end:
-                for heading in range(4):
-                    bx, by = x + DX[heading], y + DY[heading]
-                    if bx == 0 or by == 0 or bx == size - 1 or by == size - 1:
-                        end[i, p, 0], end[i, p, 1] = bx, by
 
 
 @njit(cache=True)
@@ -248,7 +210,7 @@ class ArrowMaze(MazeWorld):
         count = (layouts.width // 2) * (layouts.height // 2)
         end = np.empty((len(layouts), count, 2), np.int16)
         arrow = np.empty((len(layouts), count, 2), np.int16)
-        _places(layouts.board, design.end == "corner", end, arrow)
+        places_at_dead_ends(layouts.board, design.end == "corner", end, arrow)
         return {"end": end, "arrow": arrow}
 
     def place(

@@ -25,8 +25,9 @@ from pydantic import Field, StrictInt, field_validator, model_validator
 
 from whichgoal.envs import contract
 from whichgoal.envs.contract import Split
+from whichgoal.envs.grid.dead_ends import other_dead_end
 from whichgoal.envs.grid.engine.codes import AGENT, BALL, GREY, PURPLE, WALL, YELLOW
-from whichgoal.envs.grid.engine.mazes import other_dead_end, steps_from
+from whichgoal.envs.grid.engine.mazes import steps_from
 from whichgoal.envs.grid.levels import PLACEBO_CODE, Fill, GridLevels, lay_placebo
 from whichgoal.envs.grid.maze_world import MazeDesign, MazeWorld, carve_split, random_room
 from whichgoal.envs.grid.placing import cells_of, every_room, unplaced

@@ -104,29 +104,6 @@ def is_dead_end(board: np.ndarray, x: int, y: int) -> bool:
 
 
 @njit(cache=True)
-def other_dead_end(
-    streams: np.ndarray, i: int, board: np.ndarray, x0: int, y0: int, x1: int, y1: int
-) -> tuple[int, int]:
-    """Draws a dead end that is neither of two cells; where there is none, any other room."""
-    size = board.shape[0]
-    rooms = size // 2
-    count = 0
-    pick_x, pick_y = -1, -1
-    for any_room in range(2):
-        for k in range(rooms * rooms):
-            x, y = 2 * (k % rooms) + 1, 2 * (k // rooms) + 1
-            if (x == x0 and y == y0) or (x == x1 and y == y1):
-                continue
-            if any_room == 1 or is_dead_end(board, x, y):
-                count += 1
-                if below(streams, i, count) == 0:
-                    pick_x, pick_y = x, y
-        if count > 0:
-            break
-    return pick_x, pick_y
-
-
-@njit(cache=True)
 def steps_from(board: np.ndarray, x: int, y: int, heading: int) -> np.ndarray:
     """Returns the fewest env steps from a pose to every cell, `int32 [width, height]`, -1: none.
 
