@@ -1,4 +1,4 @@
-"""The command line: `whichgoal plan | run | score | compare | proxies | play`.
+"""The command line: `whichgoal plan | run | list | score | compare | proxies | play`.
 
 Everything heavy is imported only by the command that needs it, so that `--help` and `plan` answer
 at once. A user's mistake is one clear line on stderr and exit code 2; work that failed is 1, and so
@@ -130,6 +130,22 @@ def _run(given: argparse.Namespace) -> int:
     return 0
 
 
+def _list(given: argparse.Namespace) -> int:
+    from whichgoal.compare.listed import listed
+    from whichgoal.storage.mirror import open_to_read
+
+    found = listed(open_to_read(given.storage))
+    if given.json:
+        print(found.model_dump_json(indent=2))
+        return 0
+    from whichgoal.report.tables.listing import listing
+
+    console = _console()
+    for line in listing(found):
+        console.print(line, soft_wrap=True)
+    return 0
+
+
 def _sync(given: argparse.Namespace) -> int:
     from whichgoal.storage.mirror import open_to_read
     from whichgoal.tracking.sync import sync
@@ -255,11 +271,14 @@ def _score_agents(given: argparse.Namespace) -> Scored:
         return Scored([Found(given.agent, card)], [])
     if given.world or given.set:
         raise ValueError("--world and --set are for module:callable: a checkpoint has its own")
+    from whichgoal.storage.trial_names import trial_at
+
+    path = trial_at(given.agent, given.storage)
     if given.along:
         from whichgoal.divergence.score.along import score_along
 
-        return score_along(Path(given.agent), given.episodes)
-    return score_path(Path(given.agent), given.episodes)
+        return score_along(path, given.episodes)
+    return score_path(path, given.episodes)
 
 
 def _play(given: argparse.Namespace) -> int:
@@ -269,7 +288,9 @@ def _play(given: argparse.Namespace) -> int:
     from whichgoal.divergence.probe.cast import cast_agent, cast_scripted
 
     if given.agent is not None:
-        cast = cast_agent(given.agent, greedy=given.greedy)
+        from whichgoal.storage.trial_names import trial_at
+
+        cast = cast_agent(trial_at(given.agent, given.storage), greedy=given.greedy)
     else:
         cast = cast_scripted(given.reference, given.world or "arrow_maze", given.set)
     play(
@@ -288,6 +309,7 @@ def _play(given: argparse.Namespace) -> int:
 COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "plan": _plan,
     "run": _run,
+    "list": _list,
     "sync": _sync,
     "schema": _schema,
     "score": _score,
