@@ -133,8 +133,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "divergence.proxies": {"spec", "envs.contract", "envs.lattice"}
     | {"divergence.panels", "divergence.probe", "divergence.score"},
     "compare": {*GROUND, "storage", "sweep", "divergence.score"},
-    "report": {*GROUND, "storage", "compare"}
-    | {"divergence.probe", "divergence.score", "divergence.validate", "divergence.proxies"},
+    "report": {*GROUND, "envs.contract", "envs.registry", "storage", "sweep", "compare"}
+    | {"divergence.panels", "divergence.probe", "divergence.score"}
+    | {"divergence.validate", "divergence.proxies"},
     "tracking": {*GROUND, "storage", "sweep", "divergence.panels", "divergence.score"}
     | {"compare", "report"},
     "run": {*GROUND, "envs.contract", "envs.registry", "models", "storage", "sweep", "rllib"}

@@ -135,6 +135,23 @@ def _add_compare_arguments(compare: argparse.ArgumentParser) -> None:
     compare.add_argument("--seed", type=int, default=0, help="of bootstraps and deals (default: 0)")
 
 
+def _add_report_arguments(report: argparse.ArgumentParser) -> None:
+    report.add_argument(
+        "target",
+        metavar="FILE|NAME|ID",
+        help="a sweep file, a sweep's folder or name; or an agent's id or its beginning",
+    )
+    _add_storage(report, "where the sweep is (default: ./runs)")
+    report.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("report.html"),
+        metavar="FILE",
+        help="the page (default: report.html)",
+    )
+
+
 def _add_score_arguments(score: argparse.ArgumentParser) -> None:
     score.description, score.formatter_class = _SCORE, argparse.RawDescriptionHelpFormatter
     score.add_argument(
@@ -224,6 +241,7 @@ _COMMANDS: Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] =
         _add_validate_arguments,
     ),
     "compare": ("compare the agents of a sweep; train nothing", _add_compare_arguments),
+    "report": ("write one HTML file of a sweep: figures, agents, films", _add_report_arguments),
     "proxies": (
         "which other pursuits earn in training what the goal earns; train nothing",
         _add_proxies_arguments,

@@ -239,6 +239,21 @@ def _compare(given: argparse.Namespace) -> int:
     return 0
 
 
+def _report(given: argparse.Namespace) -> int:
+    from whichgoal.report.page import find, write
+    from whichgoal.storage.mirror import open_to_read
+
+    write.check(given.output)
+    storage = open_to_read(given.storage)
+    asked = find.find(given.target, storage)
+    write.write_page(asked.compared, storage, given.output)
+    address = given.output.absolute().as_uri() + (f"#agent={asked.agent}" if asked.agent else "")
+    print(f"Report: {visible(address)}")
+    for line in asked.compared.sweep.notes():
+        _tell(line)
+    return 0
+
+
 def _proxies(given: argparse.Namespace) -> int:
     from whichgoal.cli.proxies import ask
 
@@ -315,6 +330,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "score": _score,
     "validate": _validate,
     "compare": _compare,
+    "report": _report,
     "proxies": _proxies,
     "play": _play,
 }
