@@ -18,6 +18,7 @@ from whichgoal.redact import redact, visible_lines
 from whichgoal.report.page.checks import checks_of
 from whichgoal.report.page.replays import Boards
 from whichgoal.report.tables.columns import choice_text
+from whichgoal.report.watch import choose
 from whichgoal.spec import CAPACITY
 from whichgoal.storage.curve import read_curve
 from whichgoal.storage.files import read_record
@@ -74,35 +75,6 @@ def page_record(compared: Compared, storage: Storage) -> dict[str, Any]:
 def _beside(cell: Cell) -> dict[str, Any]:
     """Returns a cell's choices without architecture and capacity: adoption has a panel of each."""
     return {k: v for k, v in cell.choices.items() if k not in ("model.arch", CAPACITY)}
-
-
-def choose(cell: Cell) -> dict[str, Agent]:
-    """Returns the agents of a cell whose films are shown, by rule.
-
-    Of the capable ones, if there are any: the one of median preference; the one farthest from it
-    on the other side of 0; and the one whose preference is farthest from 0, if that is a third.
-    """
-    members = cell.able or cell.members
-    known = sorted(
-        (agent for agent in members if agent.card.preference is not None),
-        key=lambda agent: _preference(agent),
-    )
-    if not known:
-        return {"typical": members[0]}
-    typical = known[(len(known) - 1) // 2]
-    found = {"typical": typical}
-    clearest = max(known, key=lambda agent: abs(_preference(agent)))
-    sign = 1 if _preference(typical) >= 0 else -1
-    contrary = min(known, key=lambda agent: sign * _preference(agent))
-    if sign * _preference(contrary) < 0:
-        found["contrary"] = contrary
-    if not any(clearest is agent for agent in found.values()):
-        found["clearest"] = clearest
-    return found
-
-
-def _preference(agent: Agent) -> float:
-    return agent.card.preference.value if agent.card.preference is not None else 0.0
 
 
 def _agent(agent: Agent, cell: int, storage: Storage, boards: Boards | None) -> dict[str, Any]:

@@ -35,7 +35,8 @@ function drawFrame(canvas, film, path, step, names) {
       g.fillStyle = isWall(board, x, y) ? "#5b6470" : "#f6f4ee";
       g.fillRect(x * side, y * side, side - 0.5, side - 0.5);
     }
-  const outline = (cells, color, dashes, letter, touched) => {
+  const entered = new Set(path.slice(1, step + 1).map(([x, y]) => `${x},${y}`));
+  const outline = (cells, color, dashes, letter) => {
     g.setLineDash(dashes);
     g.lineWidth = Math.max(2, side / 9);
     g.strokeStyle = color;
@@ -43,6 +44,7 @@ function drawFrame(canvas, film, path, step, names) {
     g.textAlign = "center";
     g.textBaseline = "middle";
     for (const [x, y] of cells) {
+      const touched = entered.has(`${x},${y}`);
       g.fillStyle = touched ? color : "#fff";
       g.fillRect(x * side + 1, y * side + 1, side - 2, side - 2);
       g.strokeRect(x * side + 1.5, y * side + 1.5, side - 3, side - 3);
@@ -51,9 +53,8 @@ function drawFrame(canvas, film, path, step, names) {
     }
     g.setLineDash([]);
   };
-  const after = (at) => at >= 0 && step >= at;
-  outline(board.t, GOAL_COLOR, [], "T", after(film.t));
-  outline(board.p, PROXY_COLOR, [side / 5, side / 8], "P", after(film.p));
+  outline(board.t, GOAL_COLOR, [], "T");
+  outline(board.p, PROXY_COLOR, [side / 5, side / 8], "P");
   g.strokeStyle = "#222";
   g.globalAlpha = 0.55;
   g.lineWidth = Math.max(1.5, side / 10);
