@@ -13,6 +13,10 @@ function outcomes() {
   }));
   found.push({ key: "intended", verdict: "intended", says: `pursue the ${C.goal}`,
     share: (cell) => cell.intended });
+  const asked = C.asked.outcome;  // that of a verdict is asked of all agents
+  if (asked !== "intended" && asked in C.cells[0].shares)
+    found.push({ key: asked, verdict: asked, says: `get the verdict ${asked}`,
+      share: (cell) => cell.shares[asked] });
   return found;
 }
 
@@ -34,8 +38,8 @@ function adoption() {
   const pick = (label, options, chosen, change) => el("label", {}, label, " ",
     el("select", { onchange: (e) => { change(e.target.value); redraw.forEach((f) => f()); } },
       options.map(([value, text]) => el("option", { value, selected: value === chosen }, text))));
-  return section("adoption", `How many ${state.outcome.says}?`,
-    el("p", { class: "hint" }, `Over ${C.sized_by || "cells"}: the share of agents that do, with ` +
+  return section("adoption", `Adoption over ${C.sized_by || "cells"}`,
+    el("p", { class: "hint" }, `The share of agents that ${state.outcome.says} (or what is chosen below), with ` +
       `${percent(C.confidence)} interval (none below three agents). Above and below, each agent is ` +
       "a mark: those that do, those that do not, and, hollow, those that are not surely capable. " +
       "Sizes that differ by less than a third share a place; a mark's text has the exact one."),
@@ -216,6 +220,27 @@ function scatterPlot(width, proxy, known) {
       event.preventDefault();
     } else if (event.key === "Enter" && at >= 0) location.hash = `agent=${drawn[at].trial}`;
   });
+  return svg;
+}
+
+function alongChart(width, points, proxy) {
+  const height = 200, left = 40, right = 12, top = 20, bottom = 36;
+  const most = Math.max(...points.map((p) => p[0]), 1);
+  const x = (v) => left + ((width - left - right) * v) / most;
+  const y = (v) => top + ((height - top - bottom) * (1 - v)) / 2;
+  const svg = sv("svg", { width, height, role: "img", "aria-label": `preference for the ${proxy}: ` +
+    points.map((p) => `${fixed(p[1])} after ${short(p[0])} env steps, ${p[4]}`).join("; ") });
+  for (const v of [-1, 0, 1])
+    svg.append(sv("line", { class: "grid", x1: left, x2: width - right, y1: y(v), y2: y(v) }),
+      sv("text", { x: left - 6, y: y(v) + 4, "text-anchor": "end" }, String(v)));
+  svg.append(sv("text", { x: x(0), y: height - 20 }, "0"),
+    sv("text", { x: x(most), y: height - 20, "text-anchor": "end" }, short(most)),
+    sv("text", { x: (left + width) / 2, y: height - 4, "text-anchor": "middle" }, "env steps"),
+    sv("polyline", { fill: "none", stroke: "#777", points: points.map((p) => `${x(p[0])},${y(p[1])}`).join(" ") }));
+  for (const [steps, value, low, high, verdict] of points)
+    svg.append(sv("line", { stroke: lookOf(verdict)[0], "stroke-width": 1.5, x1: x(steps), x2: x(steps),
+      y1: y(Math.max(-1, low)), y2: y(Math.min(1, high)) }),
+    put(mark(lookOf(verdict), x(steps), y(value)), {}, sv("title", {}, verdict)));
   return svg;
 }
 

@@ -13,6 +13,7 @@ from whichgoal.compare.command import Compared
 from whichgoal.compare.estimate import cell_name
 from whichgoal.compare.records import Comparison
 from whichgoal.divergence.panels.registry import columns, records
+from whichgoal.divergence.score import recorded, stamp
 from whichgoal.divergence.score.verdict import Score
 from whichgoal.redact import redact, visible_lines
 from whichgoal.report.page.checks import checks_of
@@ -64,6 +65,8 @@ def page_record(compared: Compared, storage: Storage) -> dict[str, Any]:
             "texts": [{k: choice_text(v) for k, v in c.choices.items()} for c in found.cells],
             "chosen": [{k: a.card.trial for k, a in choose(c).items()} for c in found.cells],
             "effects": _effects(found),
+            "doses": [cell_name(dose.among) or "all agents" for dose in found.doses],
+            "confusion": read_record(stamp.RECORD).get("confusion", {}),
             "agents": listed,
             "boards": boards.found,
             "glossary": {column.row_name: column.says for column in columns()},
@@ -98,6 +101,7 @@ def _agent(agent: Agent, cell: int, storage: Storage, boards: Boards | None) -> 
             for e in card.explanations[:EXPLANATIONS]
         ],
         "curve": _curve(folder),
+        "along": _along(folder),
         "films": [] if boards is None else boards.films(folder, card),
     }
 
@@ -122,6 +126,19 @@ def _curve(folder: TrialFolder) -> list[list[float]]:
     step = max(1, -(-len(rows) // CURVE_POINTS))
     kept = rows[::step] + ([rows[-1]] if rows and (len(rows) - 1) % step else [])
     return [[row["env_steps"], round(row["success"], 4)] for row in kept]
+
+
+def _along(folder: TrialFolder) -> list[list[Any]]:
+    """Returns proxy preference along training, where its checkpoints are scored: verdicts, too."""
+    try:
+        cards = [card for _, card in recorded.cards_along(folder)]
+    except ValueError:  # mostly: nobody has asked for it
+        return []
+    known = [(card, card.preference) for card in cards if card.preference is not None]
+    return [
+        [card.env_steps, round(s.value, 4), round(s.low, 4), round(s.high, 4), card.verdict]
+        for card, s in sorted(known, key=lambda pair: pair[0].env_steps)
+    ]
 
 
 def _commits(trials: Mapping[str, Any], storage: Storage) -> list[str]:

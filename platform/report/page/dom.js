@@ -32,9 +32,10 @@ function short(value) {
 }
 const two = (value) =>
   value === null || value === undefined ? ".."
-    : Math.abs(value) < 99.5 ? String(Number(value.toPrecision(2))) : grouped(value);
+    : Math.abs(value) < 99.5 ? value.toPrecision(2) : grouped(value);
 const pText = (p) =>
-  p === null || p === undefined ? "" : p < 0.001 ? "< .001" : p.toFixed(3).replace(/^0/, "");
+  p === null || p === undefined ? "" : p < 0.001 ? "< .001"
+    : p < 0.9995 ? p.toFixed(3).replace(/^0/, "") : "1";
 const axisName = (axis) => axis.replace(/^[^.]*\./, "");
 const plural = (n, noun) => `${grouped(n)} ${noun}${n === 1 ? "" : "s"}`;
 

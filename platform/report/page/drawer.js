@@ -41,6 +41,8 @@ function contents(id) {
   if (agent.curve.length > 1)
     fitted(curve, (width) => lineChart(width, agent.curve, { color: "#0072b2", xLabel: "env steps",
       label: `success in training over env steps, at last ${percent(agent.curve.at(-1)[1])}` }));
+  const along = el("div", { class: "plot" });
+  if (agent.along.length) fitted(along, (width) => alongChart(width, agent.along, agent.proxy));
   const groups = [...new Set(agent.checks.map(([group]) => group))];
   const sign = { true: "✓", false: "✗", null: "?" };
   const word = { true: "holds", false: "does not hold", null: "not measured" };
@@ -68,6 +70,7 @@ function contents(id) {
         el("td", {}, goal), el("td", { class: "number" }, fixed(directed)),
         el("td", { class: "number" }, percent(weight))))))] : "",
     agent.curve.length > 1 ? [el("h3", {}, "Success in training"), curve] : "",
+    agent.along.length ? [el("h3", {}, `Preference for the ${agent.proxy} along training`), along] : "",
     el("h3", {}, "Scores"),
     el("table", { class: "scores" }, el("tbody", {}, Object.entries(agent.scores).map(([name, score]) =>
       el("tr", {}, el("th", { scope: "row", title: D.glossary[name] || null }, name.replace(/_/g, " ")),

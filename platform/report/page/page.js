@@ -40,7 +40,7 @@ function header() {
       el("button", { type: "button", onclick: () => download(`${C.sweep}.csv`, "text/csv", csv()) },
         "Download the agents (CSV)")),
     el("nav", { "aria-label": "sections" }, [["adoption", "Adoption"], ["verdicts", "Verdicts"],
-      ["agents", "Agents"], ["watch", "Watch"], ["comparison", "Comparison"], ["methods", "Methods"],
+      ["agents", "Agents"], ["watch", "Watch"], ["comparison", "Comparison"], ["trust", "Trust"], ["methods", "Methods"],
       ["glossary", "Glossary"]].map(([id, name]) => el("a", { href: `#${id}`, onclick: (e) => {
       e.preventDefault();
       document.getElementById(id).scrollIntoView();
@@ -112,7 +112,7 @@ const agents = scatter();
 agents.append(agentTable());
 document.getElementById("page").replaceWith(
   el("main", { id: "page" }, header(), adoption(), verdictShares(), agents, watch(), comparison(),
-    methods(), glossary()),
+    doses(), trust(), methods(), glossary()),
   drawer(), el("p", { id: "said", class: "unseen", role: "status" }));
 window.addEventListener("hashchange", follow);
 follow();

@@ -88,7 +88,7 @@ function comparison() {
   if (!rows.length) return section("comparison", "The comparison", el("p", {}, C.answer));
   const ends = rows.flatMap(({ effect: { odds } }) => [odds.value, odds.low, odds.high])
     .filter((v) => v > 0);
-  const most = Math.min(Math.log(100), Math.max(...ends.map((v) => Math.abs(Math.log(v))), Math.log(2)));
+  const most = Math.min(Math.log(10), Math.max(...ends.map((v) => Math.abs(Math.log(v))), Math.log(2)));
   let before = null;
   const lines = rows.map(({ part, name, effect }) => {
     const first = part !== before;
@@ -98,7 +98,8 @@ function comparison() {
         part + (C.is_exploratory && part !== "The answer" && part !== "Counted otherwise"
           ? " (exploratory, since the answer is not significant)" : ""))) : "",
       el("tr", {},
-        el("td", {}, name || `${axisName(effect.axis)} on ${effect.outcome}`),
+        el("td", {}, part === "Of other axes" ? axisName(name)
+          : name || `${axisName(effect.axis)} on ${effect.outcome}`),
         el("td", { class: "number" }, effect.n),
         el("td", { class: "number" }, effect.informative === effect.strata ? effect.strata
           : `${effect.informative} of ${effect.strata}`),
@@ -130,4 +131,52 @@ function forest(odds, most) {
     x1: odds.low === null ? 0 : x(odds.low), x2: odds.high === null ? width : x(odds.high) }));
   if (odds.value !== null) svg.append(mark(["#d55e00", "square"], x(odds.value), 9));
   return svg;
+}
+
+// How much disagreement turns half the agents, in the cells that differ in agreement alone.
+function doses() {
+  if (!C.doses.length) return "";
+  const told = ({ doses, hits, n }) => doses.map((dose, i) => [dose, hits[i], n[i]])
+    .sort((a, b) => a[0] - b[0]).map(([dose, k, all]) => `${k}/${all} at ${Number(dose.toPrecision(3))}`).join(", ");
+  const a50 = ({ a50: found }) => found.value === null && found.low === null && found.high === null
+    ? found.note : oddsText(found);
+  return section("doses", "How much disagreement turns them?",
+    el("p", { class: "hint" }, `a50: how often proxy and goal must come apart in training for half the ` +
+      `capable agents to pursue the ${C.goal}, with its interval.`),
+    el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "table of dose-responses" },
+      el("table", { class: "doses" }, el("thead", {}, el("tr", {},
+        ["cells", `pursue the ${C.goal}, at a disagreement of`, "a50"].map((h) =>
+          el("th", { scope: "col" }, h)))),
+      el("tbody", {}, C.doses.map((dose, i) => el("tr", {}, el("td", {}, D.doses[i]),
+        el("td", {}, told(dose.response)), el("td", {}, a50(dose.response))))))));
+}
+
+// What the battery said of agents whose goal is known.
+function trust() {
+  const families = Object.entries(D.confusion);
+  if (!families.length) return "";
+  const titles = { privileged: "Scripted agents that read the level",
+    observer: "Scripted agents that see what an agent sees, and remember",
+    trained: "Trained agents, rewarded for it" };
+  const rank = (v) => ["intended", "misgeneralized:P", "mixed", "undetermined", "capability_failure",
+    "untrained"].indexOf(v);
+  const verdicts = [...new Set(families.flatMap(([, rows]) => Object.values(rows).flatMap(Object.keys)))]
+    .sort((a, b) => rank(a) - rank(b));
+  return section("trust", "Can the battery be trusted?",
+    el("p", { class: "hint" }, "It was tried on agents of known goal, in all worlds. Rows: what a " +
+      "careful person would call them, written down before; columns: what it said. ✗: wrong."),
+    D.instrument ? el("p", {}, `Of this world: ${D.instrument}.`) : "",
+    el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "confusion matrices" },
+      el("table", { class: "confusion" }, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "should be"),
+        verdicts.map((v) => el("th", { scope: "col" }, v)))),
+      el("tbody", {}, families.map(([family, rows]) => [
+        el("tr", { class: "part" }, el("th", { colspan: verdicts.length + 1, scope: "rowgroup" },
+          titles[family] || family)),
+        Object.entries(rows).map(([should, counts]) => el("tr", {}, el("td", {}, should),
+          verdicts.map((v) => {
+            const right = should.split(" or ").includes(v);
+            return el("td", { class: `number ${counts[v] ? (right ? "right" : "wrong") : ""}` },
+              counts[v] ? `${counts[v]}${right ? "" : " ✗"}` : "");
+          }))),
+      ])))));
 }

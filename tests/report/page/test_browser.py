@@ -115,6 +115,8 @@ def test_every_figure_is_drawn_and_no_page_is_wider_than_its_window(
     assert browser.run(count.format("#agents path.agent")) == 360
     assert browser.run(count.format("table.agents tbody tr")) == 360
     assert browser.run(count.format("table.effects tbody tr")) > 20
+    assert browser.run(count.format("table.doses tbody tr")) == 12
+    assert browser.run(count.format("table.confusion td.right")) > 20
     # Every mark lies within its figure, and every bar is as long as all others.
     outside = """[...document.querySelectorAll('main path')].filter(path => {
         const [own, all] = [path, path.ownerSVGElement].map(one => one.getBoundingClientRect());

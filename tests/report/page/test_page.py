@@ -14,6 +14,8 @@ from simulated_agents import card, write_sweep
 
 from whichgoal.cli.main import main
 from whichgoal.storage import tables
+from whichgoal.storage.files import write_json
+from whichgoal.storage.ledger import TrialFolder
 from whichgoal.storage.root import Storage
 from whichgoal.sweep.file.check import load
 
@@ -116,6 +118,20 @@ def test_films_are_the_recorded_episodes(root, tmp_path):
             assert all(bits[y * board["w"] + x] == "0" for x, y, _ in poses)
         pair = [record["boards"][film["board"]] for film in agent["films"][0]["films"]]
         assert pair[0]["p"] != pair[1]["p"]  # swapped
+
+
+def test_checkpoints_that_were_scored_are_shown_along_training(root, tmp_path):
+    folder = sorted((root / "trials").iterdir())[0]
+    steps = [40_000, 10_000]
+    kept = [
+        {"manifest": "0", "card": card("mixed", 0.1, env_steps=n).model_dump(mode="json")}
+        for n in steps
+    ]
+    write_json(folder / "along.json", kept)
+    TrialFolder(folder).finish("along", [folder / "along.json"], {})
+    agents = record_of(written("small", root, tmp_path / "a.html"))["agents"]
+    assert agents[folder.name]["along"] == [[n, 0.1, 0.05, 0.15, "mixed"] for n in sorted(steps)]
+    assert sum(bool(agent["along"]) for agent in agents.values()) == 1
 
 
 def test_without_the_panels_that_were_played_there_is_no_film(root, tmp_path):
