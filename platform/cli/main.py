@@ -245,6 +245,8 @@ def _report(given: argparse.Namespace) -> int:
 
     write.check(given.output)
     storage = open_to_read(given.storage)
+    if storage.remote is not None:
+        storage.remote.pull("panels", exact=False)  # films are of episodes on these boards
     asked = find.find(given.target, storage)
     write.write_page(asked.compared, storage, given.output)
     address = given.output.absolute().as_uri() + (f"#agent={asked.agent}" if asked.agent else "")

@@ -6,6 +6,7 @@ With PICTURES=FOLDER what is seen is kept there.
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +15,10 @@ import chromium
 import pytest
 from chromium import Chromium
 from page_sweeps import simulated, small
+from simulated_agents import ADOPTS, card, write_sweep
 
 from whichgoal.cli.main import main
+from whichgoal.sweep.file.check import load
 
 pytestmark = [
     pytest.mark.slow,
@@ -235,6 +238,40 @@ def test_all_can_be_reached_with_the_keyboard(pages, browser):
     unnamed = """[...document.querySelectorAll('button, a, select, input')].filter(one =>
         !one.innerText.trim() && !one.ariaLabel && !one.labels?.length).length"""
     assert browser.run(unnamed) == 0
+
+
+ODD = {
+    "one agent": ("seeds: 1", lambda trial: card("undetermined", None)),
+    "an outcome of all agents": (
+        "answer: {axis: model.arch, outcome: capability_failure}\n"
+        "axes: {model.arch: [mlp, lstm]}\nseeds: 3",
+        lambda trial: card("capability_failure" if trial.seed else "untrained", 0.1),
+    ),
+    "axes of some cells only": (
+        "axes:\n  model.arch: [mlp, planner]\n"
+        "  when:\n    - {if: {model.arch: planner}, axes: {model.ticks: [1, 3]}}\nseeds: 2",
+        lambda trial: None if trial.seed and trial.model.ticks == 3 else card(ADOPTS, 0.9),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_whatever_a_sweep_is_its_page_is_drawn(browser, tmp_path, name):
+    text, judge = ODD[name]
+    file = tmp_path / "odd.yaml"
+    base = "base:\n  world: {name: arrow_maze, size: 7, test_size: 9}\n"
+    file.write_text(f"name: odd\nquestion: Is it drawn?\n{base}{text}\n")
+    storage = write_sweep(load(file), tmp_path / "runs", judge)
+    page = tmp_path / "odd.html"
+    assert main(["report", "odd", "--storage", str(storage.root), "-o", str(page)]) == 0
+    show(browser, page, width=360)
+    browser.wait_for("document.querySelector('#agents svg.scatter') !== null")
+    for trial in browser.run("[...document.querySelectorAll('tr[data-agent] a')].map(a => a.hash)"):
+        browser.run(f"location.hash = '{trial}', null")
+        browser.wait_for("!document.getElementById('drawer').hidden")
+    assert not re.search(r"undefined\b|NaN|\[object|null", browser.text())
+    drawn = "[...document.querySelectorAll('svg *')].map(one => one.outerHTML)"
+    assert not [one for one in browser.run(drawn) if re.search("NaN|undefined|Infinity", one)]
 
 
 def test_it_can_be_used_soon(pages, browser):

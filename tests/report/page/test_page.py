@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from faulty_storage import Faulty
 from page_sweeps import simulated, small
 from simulated_agents import card, write_sweep
 
@@ -118,6 +119,18 @@ def test_films_are_the_recorded_episodes(root, tmp_path):
             assert all(bits[y * board["w"] + x] == "0" for x, y, _ in poses)
         pair = [record["boards"][film["board"]] for film in agent["films"][0]["films"]]
         assert pair[0]["p"] != pair[1]["p"]  # swapped
+
+
+def test_of_a_storage_at_a_url_all_is_fetched_that_films_need(root, tmp_path, monkeypatch):
+    import fsspec
+
+    fsspec.register_implementation("faulty", Faulty, clobber=True)
+    monkeypatch.setenv("WHICHGOAL_CACHE", str(tmp_path / "cache"))
+    out = tmp_path / "a.html"
+    assert main(["report", "small", "--storage", f"faulty://{root}", "-o", str(out)]) == 0
+    record = record_of(out.read_text())
+    assert record["storage"] == f"faulty://{root}"
+    assert all(len(agent["films"]) == 3 for agent in record["agents"].values())
 
 
 def test_checkpoints_that_were_scored_are_shown_along_training(root, tmp_path):
