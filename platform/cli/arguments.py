@@ -113,7 +113,9 @@ def _add_compare_arguments(compare: argparse.ArgumentParser) -> None:
         "path", metavar="PATH", help="a sweep's folder, a sweep file, a storage root or its URL"
     )
     _add_storage(compare, "where a sweep file's results are (default: ./runs)")
-    compare.add_argument("--json", action="store_true", help="print JSON")
+    as_data = compare.add_mutually_exclusive_group()
+    as_data.add_argument("--json", action="store_true", help="print JSON")
+    as_data.add_argument("--csv", action="store_true", help="print the cells as CSV")
     compare.add_argument(
         "--all",
         action="store_true",

@@ -224,9 +224,14 @@ def _compare(given: argparse.Namespace) -> int:
     found = compare_path(
         path, open_to_read(given.storage), given.interval, given.caliper, given.seed
     )
-    if given.json:
-        sweeps = [one.record() for one in found if one.comparison is not None]
-        print(json.dumps({"sweeps": sweeps}, indent=2))
+    if given.json or given.csv:
+        if given.csv:
+            from whichgoal.report.tables.comma import cells_csv
+
+            print(cells_csv(found), end="")
+        else:
+            sweeps = [one.record() for one in found if one.comparison is not None]
+            print(json.dumps({"sweeps": sweeps}, indent=2))
         for one in found:
             for line in one.sweep.notes():
                 _tell(line)
