@@ -253,7 +253,7 @@ def _report(given: argparse.Namespace) -> int:
     if storage.remote is not None:
         storage.remote.pull("panels", exact=False)  # films are of episodes on these boards
     asked = find.find(given.target, storage)
-    write.write_page(asked.compared, storage, given.output)
+    write.write_page(asked.compared, asked.storage, given.output)
     address = given.output.absolute().as_uri() + (f"#agent={asked.agent}" if asked.agent else "")
     print(f"Report: {visible(address)}")
     for line in asked.compared.sweep.notes():

@@ -15,9 +15,10 @@ from whichgoal.storage.trial_names import trial_at, trial_ids
 
 
 class Asked(NamedTuple):
-    """The sweep that a report is of, and the agent that was named, if one was."""
+    """The sweep that a report is of, where it lies, and the agent that was named, if one was."""
 
     compared: Compared
+    storage: Storage
     agent: str = ""
 
 
@@ -27,30 +28,30 @@ def find(target: str, storage: Storage) -> Asked:
     Args:
         target: A sweep file, a sweep's folder or name, a storage root with one sweep, or the id
             of an agent or its beginning.
-        storage: Where the sweep is.
+        storage: Where a sweep is that is named by its file, its name or an agent.
 
     Raises:
         ValueError: There is no such sweep, there are several, or none of its agents is scored.
     """
-    folder = storage.sweep(target) if _is_name(target) else Path(target)
-    if os.path.lexists(target):
-        return Asked(_one(Path(target), storage))
-    if (folder / FILE).exists():
-        return Asked(_one(folder, storage))
-    names = sorted(path.parent.name for path in storage.root.glob(f"sweeps/*/{FILE}"))
+    path = Path(target)
+    if path.is_file():
+        return Asked(_one(path, storage), storage)
+    if os.path.lexists(path / FILE):
+        return Asked(_one(path, storage), Storage(path.absolute().parent.parent))
+    if (path / "sweeps").is_dir():
+        return Asked(_one(path, storage), Storage(path.absolute()))
+    names = sorted(folder.parent.name for folder in storage.root.glob(f"sweeps/*/{FILE}"))
+    if target in names:
+        return Asked(_one(storage.sweep(target), storage), storage)
     if not names:
         reason = "holds no sweep" if storage.root.exists() else "does not exist"
         raise ValueError(f"storage {storage} {reason}; whichgoal run FILE makes one")
-    if any(one.startswith(target.lower()) for one in trial_ids(storage)):
+    if target.isalnum() and any(one.startswith(target.lower()) for one in trial_ids(storage)):
         return _of_agent(trial_at(target, str(storage.root)).name, names, storage)
     raise ValueError(
         f"{target!r} is no file, and no sweep and no agent in {storage}; "
         f"{did_you_mean(target, names)}"
     )
-
-
-def _is_name(target: str) -> bool:
-    return os.sep not in target and target not in ("", ".", "..")
 
 
 def _one(path: Path, storage: Storage) -> Compared:
@@ -69,5 +70,5 @@ def _of_agent(trial: str, names: list[str], storage: Storage) -> Asked:
         except ValueError:
             continue
         if trial in planned:
-            return Asked(_one(storage.sweep(name), storage), trial)
+            return Asked(_one(storage.sweep(name), storage), storage, trial)
     raise ValueError(f"trial {trial} is of no sweep in {storage}: {', '.join(names)}")

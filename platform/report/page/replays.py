@@ -51,11 +51,13 @@ class Boards:
         goal and proxy were first touched, -1 for never.
         """
         try:
-            played = _conflict(trial, card)
-            kept = self._of(trial) if played else None
-        except (ValueError, OSError):
+            return self._films(trial, card)
+        except (ValueError, LookupError, OSError):  # of another's files: they cost their films
             return []
-        panel = _panel(card)
+
+    def _films(self, trial: TrialFolder, card: Scorecard) -> list[dict[str, Any]]:
+        played, panel = _conflict(trial, card), _panel(card)
+        kept = self._of(trial) if played else None
         if kept is None or panel not in kept.panels:
             return []
         found = []

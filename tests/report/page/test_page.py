@@ -82,6 +82,17 @@ def test_a_sweep_is_named_by_its_file_its_folder_its_name_or_an_agent(made, root
     assert last == f"Report: {(tmp_path / 'a.html').as_uri()}#agent={trial}"
 
 
+def test_a_sweeps_folder_says_where_its_agents_are(root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where there is no ./runs
+    (tmp_path / "small").mkdir()  # and something else of the sweep's name
+    for target in (root / "sweeps" / "small", root):
+        assert main(["report", str(target)]) == 0
+        record = record_of((tmp_path / "report.html").read_text())
+        assert record["storage"] == str(root)
+        assert all(agent["films"] for agent in record["agents"].values())
+    assert main(["report", "small", "--storage", str(root)]) == 0
+
+
 def test_hostile_names_are_text_and_nothing_is_loaded(root, tmp_path):
     page = written("small", root, tmp_path / "a.html")
     assert "<img" not in page
@@ -145,6 +156,33 @@ def test_checkpoints_that_were_scored_are_shown_along_training(root, tmp_path):
     agents = record_of(written("small", root, tmp_path / "a.html"))["agents"]
     assert agents[folder.name]["along"] == [[n, 0.1, 0.05, 0.15, "mixed"] for n in sorted(steps)]
     assert sum(bool(agent["along"]) for agent in agents.values()) == 1
+
+
+FORGED = {
+    "no such goal": {"goals": ["a", "b"]},
+    "too few goals": {"goals": ["end", "arrow"], "first_contact": [1]},
+    "another layout": {"layout": 5},
+    "no such level": {"level": 100_000},
+    "a leap": {"path": [0, 9, 0]},
+    "no path": {"path": []},
+    "a contact that never was": {"first_contact": [2**31 - 1] * 9},
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_episodes_that_cannot_be_cost_their_films_and_no_other(root, tmp_path, name):
+    hit = sorted((root / "trials").iterdir())[0]
+    path = hit / "episodes.parquet"
+    rows = tables.read(path, tables.EPISODES).to_pylist()
+    forged = [{**row, **FORGED[name]} for row in rows]
+    empty = tables.EPISODES.empty_table()
+    table = empty.from_pylist(forged, schema=tables.EPISODES)
+    tables.write(table, path, tables.EPISODES)
+    TrialFolder(hit).finish("probe", [path], {})
+    agents = record_of(written("small", root, tmp_path / "a.html"))["agents"]
+    films = {trial: len(agent["films"]) for trial, agent in agents.items()}
+    assert films.pop(hit.name) in (0, 3)  # where nothing tells that it is forged
+    assert set(films.values()) == {3}
 
 
 def test_without_the_panels_that_were_played_there_is_no_film(root, tmp_path):
