@@ -46,11 +46,24 @@ function adoption() {
     el("div", { class: "controls" },
       pick("who", all.map((o) => [o.key, o.says]), state.outcome.key,
         (key) => { state.outcome = all.find((o) => o.key === key); }),
-      pick("of", [["capable", "capable agents"], ["all", "all scored agents"]], state.of,
+      pick("of", [["capable", "capable agents"], ["all", "all scored agents"],
+        ["vague", "capable; mixed, undetermined as doing it"]], state.of,
         (of) => { state.of = of; })),
     archs.length > 1 || archs[0] ? el("ul", { class: "legend" },
       archs.map((a) => el("li", {}, sample(archLook(a)), a || "agents"))) : "",
     el("div", { class: "plots" }, panels));
+}
+
+// Agents whose goal could not be told, counted as if they did it: a count, with no interval.
+const VAGUE = ["mixed", "undetermined"];
+function vagueShare(cell, verdict) {
+  const some = cell.agents.filter((a) => a.capable || VAGUE.includes(a.verdict));
+  const hits = some.filter((a) => a.verdict === verdict || VAGUE.includes(a.verdict)).length;
+  return { hits, n: some.length, value: some.length ? hits / some.length : null, low: null, high: null };
+}
+function shareOf(cell, { of, outcome }) {
+  if (of === "all") return cell.shares[outcome.verdict];
+  return of === "vague" ? vagueShare(cell, outcome.verdict) : outcome.share(cell);
 }
 
 // Sizes that differ by less than a third share a place of the axis, at their middle.
@@ -95,8 +108,7 @@ function adoptionPanel(width, title, numbers, state) {
       .sort((a, b) => sizeOf(C.cells[a]) - sizeOf(C.cells[b]));
     const aside = (archs.indexOf(name) - (archs.length - 1) / 2) * slot;
     const points = own.map((n) => ({ n, cell: C.cells[n], x: x(placeOf(C.cells[n])) + aside }))
-      .map((p) => ({ ...p, share: state.of === "all" ? p.cell.shares[state.outcome.verdict]
-        : state.outcome.share(p.cell) }));
+      .map((p) => ({ ...p, share: shareOf(p.cell, state) }));
     const known = points.filter((p) => p.share && p.share.value !== null);
     svg.append(sv("polyline", { fill: "none", stroke: look[0], "stroke-width": 1.6,
       points: known.map((p) => `${p.x.toFixed(1)},${y(p.share.value).toFixed(1)}`).join(" ") }));
@@ -104,7 +116,7 @@ function adoptionPanel(width, title, numbers, state) {
       if (p.share.low !== null)
         svg.append(sv("line", { x1: p.x, x2: p.x, y1: y(p.share.low), y2: y(p.share.high),
           stroke: look[0], "stroke-width": 1.4, class: "interval" }));
-      const told = `${D.names[p.n]}, ${grouped(sizeOf(p.cell))}: ${p.share.hits} of ${p.share.n} ${state.of} agents ` +
+      const told = `${D.names[p.n]}, ${grouped(sizeOf(p.cell))}: ${p.share.hits} of ${p.share.n} ` +
         state.outcome.says + (p.share.low === null ? "" :
           ` [${percent(p.share.low)}, ${percent(p.share.high)}]`);
       svg.append(put(mark(look, p.x, y(p.share.value), { class: "cell", "data-cell": p.n }), {

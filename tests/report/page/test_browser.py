@@ -163,6 +163,31 @@ def test_the_table_is_sorted_and_filtered(pages, browser):
     assert len(rows(browser)) == 360
 
 
+def test_adoption_can_be_counted_otherwise(pages, browser):
+    show(browser, pages / "simulated.html")
+    cells = browser.run("JSON.parse(document.getElementById('record').textContent).compare.cells")
+    told = "[...document.querySelectorAll('#adoption path.cell title')].map(one => one.textContent)"
+
+    def counted() -> set[tuple[int, int]]:
+        found = (re.search(r": (\d+) of (\d+) adopt the arrow", one) for one in browser.run(told))
+        return {(int(one[1]), int(one[2])) for one in found}
+
+    def choose(value: str) -> None:
+        browser.run(
+            f"(s => {{ s.value = '{value}'; s.dispatchEvent(new Event('change')); }})"
+            f"(document.querySelectorAll('#adoption select')[1])"
+        )
+
+    browser.wait_for("document.querySelectorAll('#adoption path.cell').length === 36")
+    of_capable = [cell["adoption"]["arrow"] for cell in cells]
+    assert counted() == {(share["hits"], share["n"]) for share in of_capable}
+    choose("all")
+    of_all = [cell["shares"][ADOPTS] for cell in cells]
+    assert counted() == {(share["hits"], share["n"]) for share in of_all}
+    choose("vague")
+    assert sum(hits for hits, _ in counted()) > 0
+
+
 INK = """
 (() => {{
   const canvas = document.querySelectorAll('canvas')[{number}];
