@@ -184,6 +184,12 @@ def _add_list_arguments(list_: argparse.ArgumentParser) -> None:
     list_.add_argument("--json", action="store_true", help="print JSON")
 
 
+def _add_remove_arguments(remove: argparse.ArgumentParser) -> None:
+    remove.add_argument("name", metavar="NAME", help="a sweep's name, as `whichgoal list` shows it")
+    _add_storage(remove, "the folder where it is (default: ./runs)")
+    remove.add_argument("--yes", action="store_true", help="do not ask")
+
+
 def _add_set(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--set",
@@ -235,6 +241,7 @@ _COMMANDS: Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] =
     "plan": ("show the trials of a sweep file; train nothing", _add_plan_arguments),
     "run": ("run a sweep file; what is done is skipped", _add_run_arguments),
     "list": ("list sweeps, cells and agents with their ids and verdicts", _add_list_arguments),
+    "remove": ("delete a sweep, and its trials that no other uses; asks", _add_remove_arguments),
     "sync": ("send to MLflow what it lacks; train nothing", _add_sync_arguments),
     "schema": ("print the JSON schema of sweep files, for editors", _add_nothing),
     "score": ("probe and score agents; train nothing", _add_score_arguments),

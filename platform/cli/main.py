@@ -146,6 +146,20 @@ def _list(given: argparse.Namespace) -> int:
     return 0
 
 
+def _remove(given: argparse.Namespace) -> int:
+    from whichgoal.cli.remove import ask, remove
+    from whichgoal.storage.root import Storage
+
+    if not given.yes and not sys.stdin.isatty():
+        raise ValueError("remove asks before it deletes: it needs a terminal, or --yes")
+    found = remove(given.name, Storage.at(given.storage), (lambda _: True) if given.yes else ask)
+    if found is None:
+        print("nothing is deleted")
+        return FAILED
+    print(f"done: {visible(found.says())}; MLflow keeps its runs")
+    return 0
+
+
 def _sync(given: argparse.Namespace) -> int:
     from whichgoal.storage.mirror import open_to_read
     from whichgoal.tracking.sync import sync
@@ -332,6 +346,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "plan": _plan,
     "run": _run,
     "list": _list,
+    "remove": _remove,
     "sync": _sync,
     "schema": _schema,
     "score": _score,
