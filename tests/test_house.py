@@ -130,7 +130,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"models", "storage", "sweep", "divergence.panels", "divergence.probe"},
     "divergence.validate": {*GROUND, "envs.contract", "envs.registry"}
     | {"divergence.panels", "divergence.probe", "divergence.score"},
-    "divergence.proxies": {"spec", "envs.contract", "envs.lattice"}
+    "divergence.proxies": {"spec", "envs.contract", "envs.headings", "envs.lattice", "models"}
     | {"divergence.panels", "divergence.probe", "divergence.score"},
     "compare": {*GROUND, "storage", "sweep", "divergence.score"},
     "report": {*GROUND, "envs.contract", "envs.registry", "storage", "sweep", "compare"}
@@ -141,7 +141,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "run": {*GROUND, "envs.contract", "envs.registry", "models", "storage", "sweep", "rllib"}
     | {"local"}
     | {"divergence.panels", "divergence.probe", "divergence.score", "divergence.validate"}
-    | {"compare", "report", "tracking"},
+    | {"divergence.proxies", "compare", "report", "tracking"},
     "cli": {*GROUND, "envs.contract", "envs.registry", "storage", "local", "sweep", "compare"}
     | {"report", "tracking", "run"}
     | {"divergence.panels", "divergence.probe", "divergence.score", "divergence.proxies"},

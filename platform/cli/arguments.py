@@ -207,6 +207,15 @@ def _add_proxies_arguments(proxies: argparse.ArgumentParser) -> None:
     proxies.add_argument(
         "--levels", type=_positive, default=512, metavar="N", help="training levels (512)"
     )
+    proxies.add_argument(
+        "--measure",
+        action="store_true",
+        help="also how simple and how easy each goal is: trains agents, keeps what it finds",
+    )
+    proxies.add_argument(
+        "--seeds", type=_positive, default=3, metavar="N", help="with --measure: agents a goal (3)"
+    )
+    _add_storage(proxies, "with --measure: where that is kept (./runs)")
     proxies.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -252,7 +261,7 @@ _COMMANDS: Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] =
     "compare": ("compare the agents of a sweep; train nothing", _add_compare_arguments),
     "report": ("write one HTML file of a sweep: figures, agents, films", _add_report_arguments),
     "proxies": (
-        "which other pursuits earn in training what the goal earns; train nothing",
+        "which other pursuits earn in training what the goal earns; --measure: how easy they are",
         _add_proxies_arguments,
     ),
     "play": ("watch an agent, or play, in a panel of a world", _add_play_arguments),

@@ -279,6 +279,13 @@ def _proxies(given: argparse.Namespace) -> int:
     from whichgoal.cli.proxies import ask
 
     found = ask(given.target, given.set, given.levels)
+    if given.measure:
+        from whichgoal.cli.proxies import measured
+        from whichgoal.storage.root import Storage
+
+        storage = Storage.at(given.storage)
+        storage.prepare()
+        found = [measured(one, storage, given.seeds, _tell) for one in found]
     if given.json:
         print(json.dumps({"designs": [one.record() for one in found]}, indent=2))
         return 0
@@ -289,6 +296,9 @@ def _proxies(given: argparse.Namespace) -> int:
         print(proxies.head(one.world.name, given.levels, one.among))
         print(proxies.answer(one.world.goals[0], one.found))
         console.print(proxies.proxies_table(one.found))
+        if one.measured is not None:
+            console.print(proxies.measured_table(one.measured))
+            print(proxies.LEGEND)
     return 0
 
 

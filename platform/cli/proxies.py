@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from whichgoal.divergence.panels.panel import movable_proxies
 from whichgoal.divergence.proxies.agreement import Agreement, agreements
 from whichgoal.envs.registry import all_names, world_named
 from whichgoal.spec import did_you_mean, flat
+from whichgoal.storage.root import Storage
 from whichgoal.sweep.file.check import load
 from whichgoal.sweep.overrides import design_from
 from whichgoal.sweep.trials import design_of
 
 if TYPE_CHECKING:
+    from whichgoal.divergence.proxies.simplicity import Measured
     from whichgoal.envs.contract import Design, World
 
 
@@ -24,12 +27,14 @@ class Asked(NamedTuple):
         world, design: What is trained.
         among: The keys of the design by which it differs from the others of a sweep file.
         found: Every pursuit, the largest agreement first.
+        measured: How simple and how easy its goals are, where that was asked for.
     """
 
     world: World
     design: Design
     among: dict[str, Any]
     found: tuple[Agreement, ...] = ()
+    measured: Measured | None = None
 
     def record(self) -> dict[str, Any]:
         """Returns it as data, for `--json`."""
@@ -39,6 +44,7 @@ class Asked(NamedTuple):
             "design": self.design.model_dump(mode="json"),
             "confused": [one.name for one in self.found if one.is_confused],
             "pursuits": [one.model_dump(mode="json") for one in self.found],
+            "measured": self.measured and self.measured.model_dump(mode="json"),
         }
 
 
@@ -53,6 +59,20 @@ def ask(target: str, settings: Sequence[str], levels: int) -> list[Asked]:
         measured = agreements(asked.world, asked.design, levels=levels)
         found.append(asked._replace(found=tuple(measured)))
     return found
+
+
+def measured(asked: Asked, storage: Storage, seeds: int, say: Callable[[str], None]) -> Asked:
+    """Measures the goal and the proxies that can be told from it, or looks up what was measured.
+
+    Raises:
+        ValueError: Views do not consist of cells; one line.
+        RayStartError: Ray does not start on this machine.
+    """
+    from whichgoal.run.measure import measure
+
+    world, design = asked.world, asked.design
+    goals = (world.goals[0], *movable_proxies(world, world.shifted(design)))
+    return asked._replace(measured=measure(world, design, goals, storage, seeds=seeds, say=say))
 
 
 def _designs(target: str, settings: Sequence[str]) -> list[Asked]:

@@ -47,7 +47,8 @@ class Spread(Spec):
 
     Attributes:
         factor: By which factor the odds differ, as one standard deviation between strata.
-        by: Whether they differ by each of the other axes.
+        by: Whether they differ by each of the other axes; of those that change together, as in a
+            zip group, the first stands for all.
     """
 
     factor: Estimate
@@ -71,13 +72,22 @@ def spread_of(strata: Strata, others: Sequence[str], confidence: float) -> Sprea
     inflation = 1.0
     if strata.searches is not None:
         inflation = max(1.0, dispersion_of(strata.searches)[0])
+    parts = {key: [strata.among[i].get(key) for i in whole] for key in others}
+    apart = {_partition(values): key for key, values in reversed(parts.items())}
     by = [
-        Differs(by=key, p=_differs_p(exact, [strata.among[i].get(key) for i in whole], inflation))
-        for key in others
+        Differs(by=key, p=_differs_p(exact, values, inflation))
+        for key, values in parts.items()
+        if apart[_partition(values)] == key
     ]
     adjusted = holm([one.p for one in by])
     by = [one.model_copy(update={"p_adjusted": p}) for one, p in zip(by, adjusted, strict=True)]
     return Spread(factor=_factor(exact, whole, inflation, confidence), by=tuple(by))
+
+
+def _partition(values: list[Any]) -> tuple[int, ...]:
+    """Returns which strata have the same value, whatever it is."""
+    first: dict[str, int] = {}
+    return tuple(first.setdefault(repr(value), i) for i, value in enumerate(values))
 
 
 def _factor(exact: Conditional, whole: Counts, inflation: float, confidence: float) -> Estimate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -125,6 +126,14 @@ def test_one_architecture_of_four_that_differs_is_told_in_four_of_five_sweeps(on
     odds = {arch: 0.25 if arch == one else others for arch in ARCHS}
     told = [compare_spread(strata(rng, odds=odds)) for _ in range(400)]
     assert np.mean(told) >= (0.8 if others == 1 else 0.7)  # beside .65, .25 is less apart
+
+
+def test_axes_that_change_together_are_tested_once() -> None:
+    found = strata(np.random.default_rng(3), odds={a: 0.25 if a == "vin" else 1.0 for a in ARCHS})
+    among = tuple({**one, "train.env_steps": ARCHS.index(one["model.arch"])} for one in found.among)
+    zipped = replace(found, among=among)
+    alone = spread_of(found, ("model.arch", AGREEMENT), 0.95)
+    assert spread_of(zipped, ("model.arch", "train.env_steps", AGREEMENT), 0.95) == alone
 
 
 def test_strata_that_do_not_differ_are_rarely_said_to():

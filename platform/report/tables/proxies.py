@@ -12,6 +12,7 @@ from whichgoal.report.tables.columns import choice_text, table_of
 
 if TYPE_CHECKING:
     from whichgoal.divergence.proxies.agreement import Agreement
+    from whichgoal.divergence.proxies.simplicity import Measured
 
 SHOWN = 12
 """Pursuits in a table, those first that agree most."""
@@ -39,6 +40,33 @@ def proxies_table(found: Sequence[Agreement]) -> Table:
         told = f"{share.value:.2f} [{share.low:.2f}, {share.high:.2f}]"
         table.add_row(Text(one.name, style), Text(one.kind, style), Text(told, style))
     return table
+
+
+LEGEND = (
+    "simplicity: gradient steps until a small network finds it in 95 % of views; ease: env steps "
+    "until an agent rewarded for it reaches it in 90 % of episodes; both where goals are apart, a "
+    "number for each seed; seen: its mark is recognized, at the start and from all poses"
+)
+
+
+def measured_table(measured: Measured) -> Table:
+    """Returns one row for each goal of which agents were trained: how simple, how easy it is."""
+    table = table_of("goal", "simplicity", "ease", "seen at start", "from anywhere")
+    looks = {one.goal: one for one in measured.looks or ()}
+    for effort in measured.efforts:
+        look = looks[effort.goal]
+        table.add_row(
+            effort.goal,
+            ", ".join(_count(steps) for steps in look.steps),
+            ", ".join(_count(steps) for _, steps in sorted(effort.env_steps.items())),
+            f"{look.at_start:.0%}",
+            f"{look.anywhere:.0%}",
+        )
+    return table
+
+
+def _count(steps: int | None) -> str:
+    return "never" if steps is None else f"{steps:,}"
 
 
 def head(world: str, levels: int, among: Mapping[str, Any]) -> str:
