@@ -44,6 +44,8 @@ class Chromium:
             start_new_session=True,
         )
         self._asked = 0
+        self.heard: list[dict[str, Any]] = []
+        """The browser's own messages, in order: requests, errors, logs, once `listen`ed to."""
         try:
             self._loop.run_until_complete(self._connect())
             self._ask("Page.enable")
@@ -69,6 +71,27 @@ class Chromium:
     def open(self, url: str) -> None:
         """Goes to an address, and does not wait for what scripts load there."""
         self._ask("Page.navigate", url=url)
+
+    def listen(self) -> None:
+        """Keeps what the page asks the network for, and what it writes to the console."""
+        for domain in ("Network", "Runtime", "Log"):
+            self._ask(f"{domain}.enable")
+
+    def resize(self, width: int, height: int = 950) -> None:
+        """Makes the page so wide and high, without scroll bars, as on a phone or in a window."""
+        self._ask(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 600,
+        )
+
+    def press(self, key: str) -> None:
+        """Presses a key, such as `Enter` or `ArrowRight`, in whatever has the focus."""
+        text = {"text": "\r"} if key == "Enter" else {}
+        self._ask("Input.dispatchKeyEvent", type="keyDown", key=key, code=key, **text)
+        self._ask("Input.dispatchKeyEvent", type="keyUp", key=key, code=key)
 
     def run(self, script: str) -> Any:
         """Returns what a script comes to in the page."""
@@ -116,6 +139,8 @@ class Chromium:
         )
         while True:
             message = json.loads(await self._socket.receive_str(timeout=60))
+            if "method" in message:
+                self.heard.append(message)
             if message.get("id") == self._asked:
                 assert "error" not in message, message
                 return message["result"]

@@ -56,7 +56,7 @@ def card(
         actions="sampled",
         verdict=verdict,
         goal=None,
-        why="because",
+        why=more.pop("why", "because"),
         trial=trial,
         **more,
     )

@@ -146,7 +146,7 @@ def test_every_package_that_it_imports_is_named_as_one_that_it_needs() -> None:
 @pytest.mark.slow
 def test_it_holds_every_package_and_all_data(wheel: Path) -> None:
     held = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("whichgoal/")}
-    here = [*SOURCE.rglob("*.py"), *SOURCE.rglob("*.json")]
+    here = [file for end in ("py", "json", "js", "css") for file in SOURCE.rglob(f"*.{end}")]
     assert held == {f"whichgoal/{file.relative_to(SOURCE)}" for file in here}
     packages = {str(Path(name).parent).replace("/", ".") for name in held if name.endswith(".py")}
     assert packages == set(PYPROJECT["tool"]["setuptools"]["packages"])

@@ -1,1 +1,1 @@
-"""The command line: `whichgoal plan | run | list | score | validate | compare | play | sync`."""
+"""The command line: `whichgoal plan | run | list | score | compare | report | play | ...`."""

@@ -11,7 +11,8 @@ from whichgoal.divergence.panels.registry import PANELS
 _SCORE = """\
 Probe and score agents: those that were trained here, and any other policy. Train nothing.
 
-PATH is a checkpoint, a trial, a storage root, or a folder with checkpoints anywhere below it.
+PATH is a checkpoint, a trial, a storage root, or a folder with checkpoints anywhere below it;
+ID is a trial's, or its beginning, in --storage.
 Nothing in it is executed, and only into trials is anything written.
 
 module:callable (or path/to/file.py:callable) is imported, and is a policy of MiniGrid's images:
@@ -112,7 +113,9 @@ def _add_compare_arguments(compare: argparse.ArgumentParser) -> None:
         "path", metavar="PATH", help="a sweep's folder, a sweep file, a storage root or its URL"
     )
     _add_storage(compare, "where a sweep file's results are (default: ./runs)")
-    compare.add_argument("--json", action="store_true", help="print JSON")
+    as_data = compare.add_mutually_exclusive_group()
+    as_data.add_argument("--json", action="store_true", help="print JSON")
+    as_data.add_argument("--csv", action="store_true", help="print the cells as CSV")
     compare.add_argument(
         "--all",
         action="store_true",
@@ -134,13 +137,31 @@ def _add_compare_arguments(compare: argparse.ArgumentParser) -> None:
     compare.add_argument("--seed", type=int, default=0, help="of bootstraps and deals (default: 0)")
 
 
+def _add_report_arguments(report: argparse.ArgumentParser) -> None:
+    report.add_argument(
+        "target",
+        metavar="FILE|NAME|ID",
+        help="a sweep file, a sweep's folder or name; or an agent's id or its beginning",
+    )
+    _add_storage(report, "where the sweep is (default: ./runs)")
+    report.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("report.html"),
+        metavar="FILE",
+        help="the page (default: report.html)",
+    )
+
+
 def _add_score_arguments(score: argparse.ArgumentParser) -> None:
     score.description, score.formatter_class = _SCORE, argparse.RawDescriptionHelpFormatter
     score.add_argument(
         "agent",
-        metavar="PATH|module:callable",
+        metavar="PATH|ID|module:callable",
         help="a checkpoint, a trial, a storage root, a folder of checkpoints; or a policy",
     )
+    _add_storage(score, "where a trial of that id is (default: ./runs)")
     score.add_argument("--world", metavar="NAME", help="the world of a module:callable")
     _add_set(score)
     score.add_argument("--json", action="store_true", help="print JSON")
@@ -156,6 +177,17 @@ def _add_score_arguments(score: argparse.ArgumentParser) -> None:
         help="every checkpoint of a trial or a storage root: when was the proxy adopted?",
     )
     score.add_argument("--figure", type=Path, metavar="FILE", help="with --along: draw it")
+
+
+def _add_list_arguments(list_: argparse.ArgumentParser) -> None:
+    _add_storage(list_, "what to list: a folder, or a URL (default: ./runs)")
+    list_.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_remove_arguments(remove: argparse.ArgumentParser) -> None:
+    remove.add_argument("name", metavar="NAME", help="a sweep's name, as `whichgoal list` shows it")
+    _add_storage(remove, "the folder where it is (default: ./runs)")
+    remove.add_argument("--yes", action="store_true", help="do not ask")
 
 
 def _add_set(command: argparse.ArgumentParser) -> None:
@@ -189,9 +221,12 @@ def _add_proxies_arguments(proxies: argparse.ArgumentParser) -> None:
 
 def _add_play_arguments(play: argparse.ArgumentParser) -> None:
     who = play.add_mutually_exclusive_group(required=True)
-    who.add_argument("agent", nargs="?", type=Path, help="a checkpoint or a trial folder")
+    who.add_argument(
+        "agent", nargs="?", help="a checkpoint, a trial folder, or a trial's id or its beginning"
+    )
     who.add_argument("--reference", metavar="NAME", help="a scripted agent: goal, proxy, random...")
     who.add_argument("--human", action="store_true", help="play yourself")
+    _add_storage(play, "where a trial of that id is (default: ./runs)")
     play.add_argument("--world", help="the world (default: the agent's, or arrow_maze)")
     _add_set(play)
     play.add_argument(
@@ -214,6 +249,8 @@ def _add_play_arguments(play: argparse.ArgumentParser) -> None:
 _COMMANDS: Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "plan": ("show the trials of a sweep file; train nothing", _add_plan_arguments),
     "run": ("run a sweep file; what is done is skipped", _add_run_arguments),
+    "list": ("list sweeps, cells and agents with their ids and verdicts", _add_list_arguments),
+    "remove": ("delete a sweep, and its trials that no other uses; asks", _add_remove_arguments),
     "sync": ("send to MLflow what it lacks; train nothing", _add_sync_arguments),
     "schema": ("print the JSON schema of sweep files, for editors", _add_nothing),
     "score": ("probe and score agents; train nothing", _add_score_arguments),
@@ -222,6 +259,7 @@ _COMMANDS: Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] =
         _add_validate_arguments,
     ),
     "compare": ("compare the agents of a sweep; train nothing", _add_compare_arguments),
+    "report": ("write one HTML file of a sweep: figures, agents, films", _add_report_arguments),
     "proxies": (
         "which other pursuits earn in training what the goal earns; --measure: how easy they are",
         _add_proxies_arguments,

@@ -1,4 +1,4 @@
-"""The command line: `whichgoal plan | run | score | compare | proxies | play`.
+"""The command line: `whichgoal plan | run | list | score | compare | proxies | play`.
 
 Everything heavy is imported only by the command that needs it, so that `--help` and `plan` answer
 at once. A user's mistake is one clear line on stderr and exit code 2; work that failed is 1, and so
@@ -130,6 +130,36 @@ def _run(given: argparse.Namespace) -> int:
     return 0
 
 
+def _list(given: argparse.Namespace) -> int:
+    from whichgoal.compare.listed import listed
+    from whichgoal.storage.mirror import open_to_read
+
+    found = listed(open_to_read(given.storage))
+    if given.json:
+        print(found.model_dump_json(indent=2))
+        return 0
+    from whichgoal.report.tables.listing import listing
+
+    console = _console()
+    for line in listing(found):
+        console.print(line, soft_wrap=True)
+    return 0
+
+
+def _remove(given: argparse.Namespace) -> int:
+    from whichgoal.cli.remove import ask, remove
+    from whichgoal.storage.root import Storage
+
+    if not given.yes and not sys.stdin.isatty():
+        raise ValueError("remove asks before it deletes: it needs a terminal, or --yes")
+    found = remove(given.name, Storage.at(given.storage), (lambda _: True) if given.yes else ask)
+    if found is None:
+        print("nothing is deleted")
+        return FAILED
+    print(f"done: {visible(found.says())}; MLflow keeps its runs")
+    return 0
+
+
 def _sync(given: argparse.Namespace) -> int:
     from whichgoal.storage.mirror import open_to_read
     from whichgoal.tracking.sync import sync
@@ -208,9 +238,14 @@ def _compare(given: argparse.Namespace) -> int:
     found = compare_path(
         path, open_to_read(given.storage), given.interval, given.caliper, given.seed
     )
-    if given.json:
-        sweeps = [one.record() for one in found if one.comparison is not None]
-        print(json.dumps({"sweeps": sweeps}, indent=2))
+    if given.json or given.csv:
+        if given.csv:
+            from whichgoal.report.tables.comma import cells_csv
+
+            print(cells_csv(found), end="")
+        else:
+            sweeps = [one.record() for one in found if one.comparison is not None]
+            print(json.dumps({"sweeps": sweeps}, indent=2))
         for one in found:
             for line in one.sweep.notes():
                 _tell(line)
@@ -220,6 +255,23 @@ def _compare(given: argparse.Namespace) -> int:
     console = _console()
     for one in found:
         print_comparison(one, console, given.everything)
+    return 0
+
+
+def _report(given: argparse.Namespace) -> int:
+    from whichgoal.report.page import find, write
+    from whichgoal.storage.mirror import open_to_read
+
+    write.check(given.output)
+    storage = open_to_read(given.storage)
+    if storage.remote is not None:
+        storage.remote.pull("panels", exact=False)  # films are of episodes on these boards
+    asked = find.find(given.target, storage)
+    write.write_page(asked.compared, asked.storage, given.output)
+    address = given.output.absolute().as_uri() + (f"#agent={asked.agent}" if asked.agent else "")
+    print(f"Report: {visible(address)}")
+    for line in asked.compared.sweep.notes():
+        _tell(line)
     return 0
 
 
@@ -265,11 +317,14 @@ def _score_agents(given: argparse.Namespace) -> Scored:
         return Scored([Found(given.agent, card)], [])
     if given.world or given.set:
         raise ValueError("--world and --set are for module:callable: a checkpoint has its own")
+    from whichgoal.storage.trial_names import trial_at
+
+    path = trial_at(given.agent, given.storage)
     if given.along:
         from whichgoal.divergence.score.along import score_along
 
-        return score_along(Path(given.agent), given.episodes)
-    return score_path(Path(given.agent), given.episodes)
+        return score_along(path, given.episodes)
+    return score_path(path, given.episodes)
 
 
 def _play(given: argparse.Namespace) -> int:
@@ -279,7 +334,9 @@ def _play(given: argparse.Namespace) -> int:
     from whichgoal.divergence.probe.cast import cast_agent, cast_scripted
 
     if given.agent is not None:
-        cast = cast_agent(given.agent, greedy=given.greedy)
+        from whichgoal.storage.trial_names import trial_at
+
+        cast = cast_agent(trial_at(given.agent, given.storage), greedy=given.greedy)
     else:
         cast = cast_scripted(given.reference, given.world or "arrow_maze", given.set)
     play(
@@ -298,11 +355,14 @@ def _play(given: argparse.Namespace) -> int:
 COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "plan": _plan,
     "run": _run,
+    "list": _list,
+    "remove": _remove,
     "sync": _sync,
     "schema": _schema,
     "score": _score,
     "validate": _validate,
     "compare": _compare,
+    "report": _report,
     "proxies": _proxies,
     "play": _play,
 }

@@ -316,6 +316,7 @@ class _Run:
         from rich.console import Console as PlainConsole
 
         from whichgoal.report.tables.comparison import print_run
+        from whichgoal.report.watch import what_to_look_at
 
         sweep, storage = self.sweep, self.storage
         missing = self._not_done(self.trials)
@@ -336,6 +337,9 @@ class _Run:
         self._say(f"\nResults: {storage}")
         for line in self.tracker.where:
             self._say(line)
+        if compared.comparison is not None:
+            for line in what_to_look_at(compared, storage):
+                self._say(line)
         if unsent is not None:
             self._say(unsent)
         if missing:

@@ -1,5 +1,7 @@
 """`whichgoal compare`: a sweep's agents, read from their files and compared."""
 
+import csv
+import io
 import json
 import re
 import subprocess
@@ -141,6 +143,24 @@ def test_json_has_keys_that_others_rely_on(root, capsys):
     assert found["shifts"][0].keys() == {"axis", "among", "slope"}
     counts = {key: len(found[key]) for key in ("versions", "strata", "pairs", "axes", "doses")}
     assert counts == {"versions": 6, "strata": 3, "pairs": 0, "axes": 1, "doses": 2}
+
+
+def test_csv_has_the_same_numbers_of_each_cell(root, capsys):
+    told = as_json(capsys, root)["cells"]
+    assert main(["compare", str(root), "--csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert len(rows) == len(told) == 6
+    for row, one in zip(rows, told, strict=True):
+        assert row["sweep"] == "simulated"
+        assert float(row[AGREEMENT]) == one["choices"][AGREEMENT]
+        assert int(row["capable"]) == one["capable"]
+        for name, share in (
+            ("adoption:arrow", one["adoption"]["arrow"]),
+            ("verdict:intended", one["shares"]["intended"]),
+        ):
+            assert float(row[name]) == share["value"]
+            assert float(row[f"{name}.low"]) == share["low"]
+            assert int(row[f"{name}.n"]) == share["n"]
 
 
 def test_a_sweep_folder_its_file_and_its_root_say_the_same(root, sweep_file, capsys):

@@ -27,9 +27,12 @@ _STYLES = {
 
 
 def result_table(agents: Sequence[Agent]) -> Table:
-    """Returns one row per agent, sorted by cell, then seed."""
+    """Returns one row per agent, sorted by cell, then seed, with the id by which it is played."""
     axes = list(agents[0].choices) if agents else []
-    table = table_of(*map(axis_head, axes))
+    table = table_of()
+    table.add_column("agent", no_wrap=True)
+    for axis in axes:
+        table.add_column(axis_head(axis))
     table.add_column("seed", justify="right")
     _add_score_columns(table)
     by_cell: dict[str, list[Agent]] = {}
@@ -39,7 +42,8 @@ def result_table(agents: Sequence[Agent]) -> Table:
         table.add_section()
         for agent in sorted(members, key=lambda agent: agent.seed):
             choices = (choice_text(agent.choices[axis]) for axis in axes)
-            table.add_row(*choices, str(agent.seed), *_scores(agent.card))
+            own = (agent.card.trial, *choices, str(agent.seed))
+            table.add_row(*own, *_scores(agent.card))
     return table
 
 

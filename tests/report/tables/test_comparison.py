@@ -27,6 +27,7 @@ def test_the_answer_comes_first_then_one_table(monkeypatch):
     assert "nothing to compare it with" in few.splitlines()[2]
     assert few.count("────") > 0
     assert "proxy preference" in few  # the agents
+    assert "1-3" in few  # by whose ids they are played
     assert "of all" not in few  # the cells
     monkeypatch.setattr(comparison, "MOST_ROWS", 3)
     many = printed(whole=False)

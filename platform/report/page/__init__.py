@@ -1,0 +1,1 @@
+"""One self-contained HTML file of a sweep: figures, every agent, films of recorded episodes."""

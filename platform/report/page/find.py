@@ -1,0 +1,74 @@
+"""Which sweep a report is of: a sweep file, its folder, its name, or one of its agents' ids."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from whichgoal.compare.command import Compared, compare_sweep
+from whichgoal.compare.plan_file import FILE, read_plan
+from whichgoal.compare.scored import read
+from whichgoal.spec import did_you_mean
+from whichgoal.storage.root import Storage
+from whichgoal.storage.trial_names import trial_at, trial_ids
+
+
+class Asked(NamedTuple):
+    """The sweep that a report is of, where it lies, and the agent that was named, if one was."""
+
+    compared: Compared
+    storage: Storage
+    agent: str = ""
+
+
+def find(target: str, storage: Storage) -> Asked:
+    """Returns the sweep that a command line names, compared.
+
+    Args:
+        target: A sweep file, a sweep's folder or name, a storage root with one sweep, or the id
+            of an agent or its beginning.
+        storage: Where a sweep is that is named by its file, its name or an agent.
+
+    Raises:
+        ValueError: There is no such sweep, there are several, or none of its agents is scored.
+    """
+    path = Path(target)
+    if path.is_file():
+        return Asked(_one(path, storage), storage)
+    if os.path.lexists(path / FILE):
+        return Asked(_one(path, storage), Storage(path.absolute().parent.parent))
+    if (path / "sweeps").is_dir():
+        return Asked(_one(path, storage), Storage(path.absolute()))
+    names = sorted(folder.parent.name for folder in storage.root.glob(f"sweeps/*/{FILE}"))
+    if target in names:
+        return Asked(_one(storage.sweep(target), storage), storage)
+    if not names:
+        reason = "holds no sweep" if storage.root.exists() else "does not exist"
+        raise ValueError(f"storage {storage} {reason}; whichgoal run FILE makes one")
+    if target.isalnum() and any(one.startswith(target.lower()) for one in trial_ids(storage)):
+        return _of_agent(trial_at(target, str(storage.root)).name, names, storage)
+    raise ValueError(
+        f"{target!r} is no file, and no sweep and no agent in {storage}; "
+        f"{did_you_mean(target, names)}"
+    )
+
+
+def _one(path: Path, storage: Storage) -> Compared:
+    """Returns the one sweep at a path; of a root with several, says which there are."""
+    found = read(path, storage)
+    if len(found) > 1:
+        names = ", ".join(sweep.name for sweep in found)
+        raise ValueError(f"{path} holds several sweeps; a report is of one of them: {names}")
+    return compare_sweep(found[0])
+
+
+def _of_agent(trial: str, names: list[str], storage: Storage) -> Asked:
+    for name in names:
+        try:
+            planned = {one["id"] for one in read_plan(storage.sweep(name))["trials"]}
+        except ValueError:
+            continue
+        if trial in planned:
+            return Asked(_one(storage.sweep(name), storage), storage, trial)
+    raise ValueError(f"trial {trial} is of no sweep in {storage}: {', '.join(names)}")

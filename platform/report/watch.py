@@ -1,0 +1,56 @@
+"""Whom of a cell to watch, by rule; and how, in the last lines of a run."""
+
+from __future__ import annotations
+
+import shlex
+
+from whichgoal.compare.cells import Agent, Cell
+from whichgoal.compare.command import Compared
+from whichgoal.redact import redact
+from whichgoal.storage.root import Storage
+
+
+def what_to_look_at(compared: Compared, storage: Storage) -> list[str]:
+    """Returns the commands that write a sweep's report and play one of its agents.
+
+    Args:
+        compared: A sweep with at least one scored agent.
+        storage: Where its agents are.
+    """
+    found = compared.comparison
+    assert found is not None, "a sweep without a scored agent has none to watch"
+    typical = choose(found.cells[0])["typical"]
+    where = f"--storage {shlex.quote(redact(str(storage)))}"
+    return [
+        f"Report:  whichgoal report {compared.sweep.name} {where}",
+        f"Watch:   whichgoal play {typical.card.trial} {where}",
+    ]
+
+
+def choose(cell: Cell) -> dict[str, Agent]:
+    """Returns the agents of a cell whose films are shown, by rule.
+
+    Of the capable ones, if there are any: the one of median preference; the one farthest from it
+    on the other side of 0; and the one whose preference is farthest from 0, if that is a third.
+    """
+    members = cell.able or cell.members
+    known = sorted(
+        (agent for agent in members if agent.card.preference is not None),
+        key=lambda agent: _preference(agent),
+    )
+    if not known:
+        return {"typical": members[0]}
+    typical = known[(len(known) - 1) // 2]
+    found = {"typical": typical}
+    clearest = max(known, key=lambda agent: abs(_preference(agent)))
+    sign = 1 if _preference(typical) >= 0 else -1
+    contrary = min(known, key=lambda agent: sign * _preference(agent))
+    if sign * _preference(contrary) < 0:
+        found["contrary"] = contrary
+    if not any(clearest is agent for agent in found.values()):
+        found["clearest"] = clearest
+    return found
+
+
+def _preference(agent: Agent) -> float:
+    return agent.card.preference.value if agent.card.preference is not None else 0.0
