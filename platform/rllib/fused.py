@@ -14,16 +14,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from whichgoal.models.fused.loss import Coefficients, Sampled
-from whichgoal.models.fused.network import Network, applies
+from whichgoal.models.fused.network import Network, applies, past_of
 from whichgoal.models.fused.passes import Descent
 from whichgoal.rllib.fragment import Fragment
 from whichgoal.rllib.module import AgentModule
 
 
-def network_of(module: Any, config: Any) -> Network | None:
-    """Returns the compiled passes of a module's network; None where torch's path is to be taken."""
-    own = config.fused and type(module) is AgentModule
-    return Network(module.agent) if own and applies(module.agent) else None
+def network_of(module: Any, config: Any, learns: bool) -> Network | None:
+    """Returns the compiled passes of a module's network; None where torch's path is to be taken.
+
+    Args:
+        module: An `AgentModule`, or another.
+        config: `PPOConfig`.
+        learns: Whether whole sequences are to go through it.
+    """
+    if not config.fused or type(module) is not AgentModule or not applies(module.agent):
+        return None
+    steps = int(module.model_config["max_seq_len"]) if module.is_stateful() else 1
+    return Network(module.agent, steps if learns else 1)
 
 
 def is_plain(optimizer: Any) -> bool:
@@ -50,7 +58,8 @@ def learn(
         network: Of the module that learns.
         optimizer: See `is_plain`.
         fragment: What was sampled, advantages normalized.
-        orders: `int64 [minibatches, rows]`, rows of `[T * N]`.
+        orders: `int64 [minibatches, rows]`, rows of `[T * N]`, or sequences of `[C * N]` where
+            the network has memory.
         weights: Of the loss.
         grad_clip: Largest norm of a gradient.
 
@@ -82,6 +91,7 @@ def learn(
             {name: state["exp_avg"] for name, state in states.items()},
             {name: state["exp_avg_sq"] for name, state in states.items()},
         ),
+        past_of(fragment.is_first, fragment.state),
     )
     for state in states.values():
         state["step"] += len(orders)

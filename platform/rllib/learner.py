@@ -143,7 +143,7 @@ class BatchedPPOLearner(PPOTorchLearner):
         module = self.module[DEFAULT_MODULE_ID].unwrapped()
         config: Any = self.config
         own = self.device.type == "cpu" and config.num_learners <= 1 and config.grad_clip
-        return fused.network_of(module, config) if own else None
+        return fused.network_of(module, config, True) if own else None
 
     @property
     def _network(self) -> Network | None:
@@ -151,6 +151,7 @@ class BatchedPPOLearner(PPOTorchLearner):
         network, loss = self._compiled, type(self).compute_loss_for_module
         is_own = getattr(self.compute_loss_for_module, "__func__", None) is loss
         known = is_own and loss is BatchedPPOLearner.compute_loss_for_module
+        assert not network or network.agent is self.module[DEFAULT_MODULE_ID].unwrapped().agent
         return network if known and fused.is_plain(self.get_optimizer(DEFAULT_MODULE_ID)) else None
 
     def _coefficients(self, config: Any, module_id: str = DEFAULT_MODULE_ID) -> Coefficients:
@@ -166,7 +167,9 @@ class BatchedPPOLearner(PPOTorchLearner):
     ) -> list[float]:
         """Takes all steps in compiled passes; returns the means of the loss's parts."""
         optimizer: Any = self.get_optimizer(DEFAULT_MODULE_ID)
-        orders = np.stack([*self._orders(len(fragment), size, epochs)])
+        seq_len = max(fragment.seq_len, 1)
+        count, per_minibatch = len(fragment) // seq_len, _rows_of(fragment, size)
+        orders = np.stack([*self._orders(count, per_minibatch, epochs)])
         config: Any = self.config
         found = fused.learn(
             network, optimizer, fragment, orders, self._coefficients(config), config.grad_clip
@@ -185,16 +188,9 @@ class BatchedPPOLearner(PPOTorchLearner):
 
     def _minibatches(self, fragment: Fragment, epochs: int, size: int) -> Iterator[Batch]:
         module: AgentModule = self.module[DEFAULT_MODULE_ID].unwrapped()
-        steps = fragment.actions.shape[0]
-        seq_len = steps // len(next(iter(fragment.state.values()))) if fragment.state else 0
-        rows = self._rows(fragment, module, seq_len)
-        count = len(rows[Columns.ACTIONS])
-        per_minibatch = size // max(seq_len, 1)
-        if per_minibatch < 1 or count < per_minibatch:
-            raise ValueError(
-                f"minibatch_size {size}; allowed: {max(seq_len, 1)} (one row) to {len(fragment)}"
-            )
-        for chosen in self._orders(count, per_minibatch, epochs):
+        per_minibatch = _rows_of(fragment, size)
+        rows = self._rows(fragment, module, fragment.seq_len)
+        for chosen in self._orders(len(rows[Columns.ACTIONS]), per_minibatch, epochs):
             yield _pick(rows, torch.from_numpy(chosen).to(self._device))
 
     def _rows(self, fragment: Fragment, module: AgentModule, seq_len: int) -> Batch:
@@ -240,6 +236,14 @@ class BatchedPPOLearner(PPOTorchLearner):
         self.metrics.log_value(
             (ALL_MODULES, NUM_ENV_STEPS_TRAINED_LIFETIME), steps, reduce="lifetime_sum"
         )
+
+
+def _rows_of(fragment: Fragment, size: int) -> int:
+    """Returns how many rows, steps or sequences, so many env steps are. Raises `ValueError`."""
+    seq_len = max(fragment.seq_len, 1)
+    if not seq_len <= size <= len(fragment):
+        raise ValueError(f"minibatch_size {size}; allowed: {seq_len} (one row) to {len(fragment)}")
+    return size // seq_len
 
 
 def _clip_by_global_norm(

@@ -93,6 +93,8 @@ def _loss_and_gradient(logits, values, sampled, weights, d_logits, d_values, par
         columns[0],
         0,
         chosen,
+        1,
+        1,
         rows,
         sampled,
         weights,

@@ -69,7 +69,7 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
         self._env_seed = int(env_seed.generate_state(1)[0])
         self._rng = np.random.default_rng(own_seed)
         self._ended: list[Ended] = []
-        self._network = network_of(self.module, self.config)
+        self._network = network_of(self.module, self.config, False)
 
     def make_env(self) -> None:
         """Builds the vector environment and checks that this runner can use it.
@@ -266,6 +266,7 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
     def _get_ready(self) -> None:
         """Takes over the module's weights, where the passes that sample keep their own."""
         if self._network is not None:
+            assert self._network.agent is self.module.agent
             self._network.settle(self._obs)
 
     def _advance(
@@ -273,7 +274,7 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
     ) -> tuple[np.ndarray, np.ndarray, State]:
         """Returns logits `[N, A]`, values `[N]` and the next state, of one step."""
         if self._network is not None:
-            return *self._network.act(obs), state
+            return self._network.act(obs, state, is_first)
         logits, values, state = self.module.agent.step(
             torch.from_numpy(obs), state, torch.from_numpy(is_first)
         )

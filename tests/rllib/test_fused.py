@@ -73,7 +73,7 @@ def learn(algorithm, fragment):
     return learner_of(algorithm).update(training_data=data, **given)
 
 
-KNOWN = [*itertools.product(["mlp"], ["shared", "separate"])]
+KNOWN = [*itertools.product(["mlp", "lstm"], ["shared", "separate", "fixed"])]
 
 
 @pytest.mark.parametrize(("arch", "critic"), KNOWN)
@@ -109,9 +109,10 @@ def test_the_first_fragment_is_torchs(arch, critic):
         algorithm.stop()
 
 
+@pytest.mark.parametrize("arch", ["mlp", "lstm"])
 @pytest.mark.parametrize("begins", [True, False], ids=["compiled first", "torch first"])
-def test_what_one_path_has_saved_the_other_goes_on_from(begins, tmp_path):
-    ours, theirs = an_algorithm(fused=begins), an_algorithm(fused=not begins)
+def test_what_one_path_has_saved_the_other_goes_on_from(begins, arch, tmp_path):
+    ours, theirs = an_algorithm(arch, fused=begins), an_algorithm(arch, fused=not begins)
     for _ in range(2):
         ours.train()
     ours.save_to_path(str(tmp_path / "saved"))

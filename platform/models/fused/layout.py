@@ -24,7 +24,7 @@ class Part(NamedTuple):
     Attributes:
         name: Of the parameter, `[columns, depth]`, `[columns]`, or `[..., columns]` of a table.
         first: The first of its rows, and how many there are.
-        count: See `first`.
+        some: See `first`.
         at: Where the packed matrix begins.
         rows: Of the packed matrix, with those that fill it up; 0: a table, as it is but padded.
         column: Its column, or the table's row, that the first row becomes.
@@ -32,7 +32,7 @@ class Part(NamedTuple):
 
     name: str
     first: int
-    count: int
+    some: int
     at: int
     rows: int
     column: int = 0
@@ -83,12 +83,12 @@ def _pieces(part: Part, given: Floats, flat: Floats) -> list[tuple[Floats, Float
         return [(packed[:, : table.shape[1]], table)]
     matrix = given.reshape(len(given), -1)
     found, depth, done = [], matrix.shape[1], 0
-    while done < part.count:
+    while done < part.some:
         vector, lane = divmod(part.column + done, LANES)
-        some = min(LANES - lane, part.count - done)
+        more = min(LANES - lane, part.some - done)
         start = part.at + vector * part.rows * LANES
         packed = flat[start : start + part.rows * LANES].reshape(part.rows, LANES)
-        rows = matrix[part.first + done : part.first + done + some]
-        found.append((packed[:depth, lane : lane + some], rows.T))
-        done += some
+        rows = matrix[part.first + done : part.first + done + more]
+        found.append((packed[:depth, lane : lane + more], rows.T))
+        done += more
     return found

@@ -33,7 +33,19 @@ class Sampled(NamedTuple):
 
 @njit(cache=True)
 def add_losses(
-    logits, choices, values, column, chosen, rows, sampled, weights, d_logits, d_values, sums
+    logits,
+    choices,
+    values,
+    column,
+    chosen,
+    lanes,
+    some,
+    rows,
+    sampled,
+    weights,
+    d_logits,
+    d_values,
+    sums,
 ):
     """Adds the loss's parts of the chosen rows to `sums`, and writes the gradients of its mean.
 
@@ -42,7 +54,9 @@ def add_losses(
         choices: Actions.
         values: `float32 [b, > column]`; the values are in that column.
         column: See `values`.
-        chosen: Rows of `sampled`.
+        chosen: Rows of `sampled`, in groups of `lanes`, of which the first `some` count.
+        lanes: See `chosen`.
+        some: See `chosen`.
         rows: Of the whole minibatch, over which means are taken.
         sampled: `Sampled`.
         weights: `Coefficients`.
@@ -54,6 +68,10 @@ def add_losses(
     clip = weights.clip
     for i in range(len(chosen)):
         b = chosen[i]
+        if i % lanes >= some:
+            d_logits[i, :choices] = 0
+            d_values[i, column] = 0
+            continue
         action, top = sampled.actions[b], logits[i, 0]
         for a in range(1, choices):
             top = max(top, logits[i, a])

@@ -133,7 +133,7 @@ def adam(at: At, numbers: Any, vectors: Any, x: Any, grad: Any, mean: Any, squar
 @njit(cache=True)
 def norm(x):
     """Returns the Euclidean norm of whole vectors, `float32 [n]`."""
-    sums, total = np.empty(LANES, np.float32), 0.0
+    sums, total = np.empty(LANES, np.float32), np.float64(0)
     squares(np.float32(1), (address(x), np.int64(len(x) // LANES), address(sums)))
     for number in sums:
         total += number
