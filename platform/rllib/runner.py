@@ -30,7 +30,7 @@ from whichgoal.envs.registry import is_id
 from whichgoal.models.agent import select
 from whichgoal.models.contract import State
 from whichgoal.models.sampling import draw_actions, take_likeliest
-from whichgoal.rllib.compiled import advantages
+from whichgoal.rllib.compiled import advantages, tally
 from whichgoal.rllib.fragment import Ended, Fragment
 from whichgoal.rllib.fused import network_of
 from whichgoal.rllib.module import AgentModule
@@ -94,7 +94,7 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
                 given, num_envs=count, vectorization_mode="vector_entry_point", **context
             )
         _check_env(self.env, count)
-        self.num_envs = count
+        self.num_envs, self._unpaid = count, np.zeros((count, 1), np.float32)
         self._needs_initial_reset = True
         self._call_back("on_environment_created", env=self.env.unwrapped, env_context=context)
 
@@ -292,17 +292,12 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
             take_likeliest(logits, now.actions, now.logp)
         self._obs, reward, now.terminated[:], now.truncated[:], infos = self.env.step(now.actions)
         now.rewards[:] = reward
-        counts = self._counts
-        counts[0] += reward
-        counts[1] += 1
-        if "goals" in infos:
-            counts[2] += infos["goals"][:, 0] > 0
-        self._is_first = now.terminated | now.truncated
-        if self._is_first.any():
-            over = counts[:, self._is_first]
-            returns, lengths = over[0].astype(np.float32), over[1].astype(np.int32)
-            ended.append(Ended(returns, lengths, over[2] > 0, 0))
-            counts[:, self._is_first] = 0
+        goals = infos.get("goals", self._unpaid)
+        self._is_first, over = np.empty_like(now.terminated), np.empty_like(self._counts)
+        given = (reward, goals, now.terminated, now.truncated, self._counts, self._is_first, over)
+        if count := tally(*given):
+            returns, lengths = over[0, :count].astype(np.float32), over[1, :count].astype(np.int32)
+            ended.append(Ended(returns, lengths, over[2, :count] > 0, 0))
         return infos
 
     def _values_after(self, cut: list[Cut], steps: int) -> np.ndarray:

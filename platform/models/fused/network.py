@@ -16,16 +16,18 @@ from whichgoal.models.fused import passes
 from whichgoal.models.fused.layers import Room, Seen, Trunk
 from whichgoal.models.fused.layout import Floats, Layout
 from whichgoal.models.fused.loss import Coefficients, Sampled
-from whichgoal.models.fused.onehot import find_commonest, list_others, look_up
+from whichgoal.models.fused.onehot import find_commonest, list_others
 from whichgoal.models.fused.passes import SEQUENCES, Descent, Flat, Past, Trunks
 from whichgoal.models.fused.products import ROWS, padded
 from whichgoal.models.kernels.simd import LANES
 from whichgoal.models.lstm.core import LSTM
 from whichgoal.models.mlp.core import MLP
-from whichgoal.models.sight import Sight
+from whichgoal.models.sight import COLORS, STATES, Sight
 
 BLOCK = 64
 """Rows that go through a network at once."""
+ENOUGH = 512
+"""Views that are looked at to find what is commonest."""
 _SHORT = 1 << 16
 CRITIC = "critic_"
 """What the names of the critic's states begin with."""
@@ -55,6 +57,7 @@ class Eyes:
         self.cells = 0 if sight.is_vector else sight.board[0] * sight.board[1]
         self.table = sight.table.numpy()
         self.commonest = np.zeros(self.cells, np.uint8)
+        self._shown = _one_of_each(self.table, sight.num_planes)
 
     def look(self, obs: NDArray[Any], settle: bool = False) -> Seen:
         """Returns what is seen in all of `[..., (observation)]`, rows of one axis.
@@ -67,13 +70,23 @@ class Eyes:
             vectors = np.ascontiguousarray(obs, np.float32).reshape(-1, self.sight.obs_shape[0])
             return Seen(np.zeros(0, np.uint16), np.zeros(1, np.int64), self.commonest, vectors)
         boards = np.ascontiguousarray(obs).reshape(-1, self.cells, 3)
-        codes, planes = np.empty(boards.shape[:2], np.uint8), self.sight.num_planes
-        look_up(boards, self.table, codes)
+        planes = self.sight.num_planes
         if settle:
-            find_commonest(codes, planes, self.commonest)
-        entries, starts = np.empty(codes.size + 1, np.uint16), np.empty(len(codes) + 1, np.int64)
-        list_others(codes, planes, self.commonest, entries, starts)
+            step = max(1, len(boards) // ENOUGH)
+            find_commonest(boards, self.table, planes, step, self.commonest)
+        entries = np.empty(len(boards) * self.cells, np.uint16)
+        starts = np.empty(len(boards) + 1, np.int64)
+        shown = self._shown[self.commonest]
+        list_others(boards, self.table, planes, self.commonest, shown, entries, starts)
         return Seen(entries, starts, self.commonest, np.zeros((0, 1), np.float32))
+
+
+def _one_of_each(table: NDArray[np.int32], planes: int) -> NDArray[np.uint8]:
+    """Returns an object, color and state that each code is read from, `uint8 [planes + 1, 3]`."""
+    codes = np.arange(planes + 1)
+    rows = np.array([np.flatnonzero(table == code)[-1:].sum() for code in codes])
+    state, rest = rows % (STATES + 1), rows // (STATES + 1)
+    return np.stack([rest // (COLORS + 1), rest % (COLORS + 1), state], 1).astype(np.uint8)
 
 
 class Network:

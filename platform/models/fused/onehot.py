@@ -22,49 +22,62 @@ from whichgoal.numba_cache import njit
 _SHORT = ir.IntType(16)
 
 
-@njit(cache=True)
-def look_up(obs, table, codes):
-    """Writes the codes of views `uint8 [m, cells, 3]` by `Sight.table`, `uint8 [m, cells]`."""
-    rows, cells = codes.shape
-    for i in range(rows):
-        for cell in range(cells):
-            kind = min(obs[i, cell, 0], OBJECTS)
-            color = min(obs[i, cell, 1], COLORS)
-            state = min(obs[i, cell, 2], STATES)
-            codes[i, cell] = table[(kind * (COLORS + 1) + color) * (STATES + 1) + state]
+@njit(inline="always")
+def _code(obs, i, cell, table):
+    """Returns a cell's code by `Sight.table`."""
+    kind = min(obs[i, cell, 0], OBJECTS)
+    color = min(obs[i, cell, 1], COLORS)
+    state = min(obs[i, cell, 2], STATES)
+    return np.int64(table[(kind * (COLORS + 1) + color) * (STATES + 1) + state])
 
 
 @njit(cache=True)
-def find_commonest(codes, planes, commonest):
-    """Writes each cell's commonest code of `uint8 [m, cells]`, the first of equals."""
-    rows, cells = codes.shape
+def find_commonest(obs, table, planes, step, commonest):
+    """Writes each cell's commonest code, the first of equals, in every `step`-th view.
+
+    Args:
+        obs: `uint8 [m, cells, 3]`.
+        table: `Sight.table`.
+        planes: Codes that light one; one more lights none.
+        step: See above.
+        commonest: `uint8 [cells]`, written.
+    """
+    rows, cells, _ = obs.shape
     counts = np.zeros((cells, planes + 1), np.int64)
-    for i in range(rows):
+    for i in range(0, rows, step):
         for cell in range(cells):
-            counts[cell, codes[i, cell]] += 1
+            counts[cell, _code(obs, i, cell, table)] += 1
     for cell in range(cells):
         commonest[cell] = counts[cell].argmax()
 
 
 @njit(cache=True)
-def list_others(codes, planes, commonest, entries, starts):
+def list_others(obs, table, planes, commonest, shown, entries, starts):
     """Writes the entries whose code is not the commonest: `uint16`, a row's from its start on.
 
     Args:
-        codes: `uint8 [m, cells]`.
+        obs: `uint8 [m, cells, 3]`.
+        table: `Sight.table`.
         planes: Codes that light one.
         commonest: `uint8 [cells]`.
+        shown: What the commonest codes are read from, `uint8 [cells, 3]`: cells that show it, which
+            are most, need not be looked up.
         entries: Written; it has room for all cells of all rows.
         starts: Written, `int64 [m + 1]`.
     """
-    rows, cells = codes.shape
+    rows, cells, _ = obs.shape
     at = 0
     for i in range(rows):
         starts[i] = at
         for cell in range(cells):
-            code = np.int64(codes[i, cell])
-            entries[at] = cell * (planes + 1) + code
-            at += code != commonest[cell]
+            other = obs[i, cell, 0] ^ shown[cell, 0]
+            other |= obs[i, cell, 1] ^ shown[cell, 1]
+            other |= obs[i, cell, 2] ^ shown[cell, 2]
+            if other:
+                code = _code(obs, i, cell, table)
+                if code != commonest[cell]:
+                    entries[at] = cell * (planes + 1) + code
+                    at += 1
     starts[rows] = at
 
 
@@ -130,22 +143,35 @@ def _entry(at: At, entries: Any, k: Any) -> Any:
 
 
 def _gather(vectors: int) -> Any:
+    """Returns vector code for the sums of a row; two halves of its list are added at once."""
+
     def emit(at: At, entries: Any, length: Any, table: Any, step: Any, base: Any, to: Any) -> None:
-        found = at.variables(vectors)
+        found = at.variables(2 * vectors)
+        half = at.builder.lshr(length, ir.Constant(length.type, 1))
+        rest = at.builder.sub(length, half)
+        other = at.builder.add(entries, at.builder.mul(half, ir.Constant(length.type, 2)))
         for j in range(vectors):
             found[j] = at.load(at.plus(base, j, at.row))
-        with at.loop(length) as k:
-            row = at.builder.add(table, at.builder.mul(_entry(at, entries, k), step))
+        with at.loop(half) as k:
+            for first, side in ((entries, 0), (other, vectors)):
+                row = at.builder.add(table, at.builder.mul(_entry(at, first, k), step))
+                for j in range(vectors):
+                    found[side + j] = found[side + j] + at.load(at.plus(row, j, at.row))
+        with at.loop(at.builder.sub(rest, half)):
+            row = at.builder.add(table, at.builder.mul(_entry(at, other, half), step))
             for j in range(vectors):
                 found[j] = found[j] + at.load(at.plus(row, j, at.row))
         for j in range(vectors):
-            at.store(found[j].where(">", 0.0, found[j], 0.0), at.plus(to, j, at.row))
+            y = found[j] + found[vectors + j]
+            at.store(y.where(">", 0.0, y, 0.0), at.plus(to, j, at.row))
 
     emit.__name__ = f"gather_{vectors}"
     return vector_code(emit)
 
 
 def _scatter(vectors: int) -> Any:
+    """Returns vector code that adds a row's gradients to those of its entries."""
+
     def emit(at: At, entries: Any, length: Any, table: Any, step: Any, d: Any) -> None:
         given = [at.load(at.plus(d, j, at.row)) for j in range(vectors)]
         with at.loop(length) as k:
