@@ -33,7 +33,7 @@ def _ray():
     ray.shutdown()
 
 
-def an_algorithm(arch="mlp", critic="shared", fused=True, **train):
+def an_algorithm(arch="mlp", critic="shared", fused=True, epochs=2, seed=0, **train):
     given = {
         "num_envs": 32,
         "rollout_len": 32,
@@ -41,10 +41,11 @@ def an_algorithm(arch="mlp", critic="shared", fused=True, **train):
         "minibatch_size": 256,
     }
     spec = TrialSpec(
-        world=WorldSpec(name="arrow_maze"),
+        world=WorldSpec(name="arrow_maze", size=7),
         model=ModelSpec(arch=arch, capacity=5_000, critic=critic),
         train=TrainSpec(**(given | train)),
-        ppo=PPOSpec(num_epochs=2),
+        ppo=PPOSpec(num_epochs=epochs),
+        seed=seed,
     )
     config = configure(spec)
     config.fused = fused
@@ -138,3 +139,29 @@ def test_a_loss_of_ones_own_is_left_to_torch():
     learner.compute_loss_for_module = lambda **given: None
     assert learner._network is None
     algorithm.stop()
+
+
+def steps_to_learn(arch, fused, seed):
+    """Returns the env steps until 0.9 of the last 300 episodes succeed."""
+    small = {"num_envs": 64, "max_seq_len": 32, "minibatch_size": 512, "seed": seed}
+    algorithm, steps, recent = an_algorithm(arch, fused=fused, epochs=3, **small), 0, []
+    while (len(recent) < 300 or np.mean(recent) < 0.9) and steps < 800_000:
+        algorithm.train()
+        steps += algorithm.batch_steps
+        if algorithm.ended is not None:
+            recent = (recent + algorithm.ended.success.tolist())[-300:]
+    algorithm.stop()
+    return steps
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("arch", ["mlp", "lstm"])
+def test_both_paths_learn_equally_soon(arch):
+    ours, theirs = (
+        np.array([steps_to_learn(arch, fused, seed) for seed in range(5)])
+        for fused in (True, False)
+    )
+    assert max(*ours, *theirs) < 800_000, "each must learn it"
+    noise = np.sqrt((ours.var(ddof=1) + theirs.var(ddof=1)) / 5)
+    assert abs(ours.mean() - theirs.mean()) < 2.5 * noise, (ours, theirs)
