@@ -28,6 +28,7 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/engine.py --json benchmarks/results/engine.json
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/architectures.py
+	$(BIN)/python benchmarks/capacities.py
 	$(BIN)/python benchmarks/battery.py
 	$(BIN)/python benchmarks/overhead.py --json benchmarks/results/overhead.json
 	$(BIN)/python benchmarks/ledger.py --json benchmarks/results/ledger.json

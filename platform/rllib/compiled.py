@@ -1,4 +1,4 @@
-"""Advantages, compiled.
+"""Advantages, and the tally of episodes, compiled.
 
 Shape suffixes: T time, N environments.
 """
@@ -48,3 +48,38 @@ def advantages(
             delta = rewards_TN[t, n] + gamma * after - values_TN[t, n]
             later = delta + gamma * lambda_ * later
             advantages_TN[t, n] = later
+
+
+@njit(cache=True)
+def tally(
+    rewards_N: np.ndarray,
+    goals_NK: np.ndarray,
+    terminated_N: np.ndarray,
+    truncated_N: np.ndarray,
+    counts_3N: np.ndarray,
+    over_N: np.ndarray,
+    ended_3N: np.ndarray,
+) -> int:
+    """Counts a step of all environments, and returns how many episodes ended with it.
+
+    Args:
+        rewards_N: Of the step.
+        goals_NK: What each goal was paid; the first is the intended one.
+        terminated_N: Whether the episode ended with this step.
+        truncated_N: Whether it was cut off after this step.
+        counts_3N: Return, length and number of paid steps of the episodes under way; those that
+            end are set to zero.
+        over_N: Written: whether the episode ended.
+        ended_3N: Written: the counts of those that ended, in the environments' order.
+    """
+    ended = 0
+    for n in range(len(rewards_N)):
+        counts_3N[0, n] += rewards_N[n]
+        counts_3N[1, n] += 1
+        counts_3N[2, n] += goals_NK[n, 0] > 0
+        over_N[n] = terminated_N[n] or truncated_N[n]
+        if over_N[n]:
+            ended_3N[:, ended] = counts_3N[:, n]
+            counts_3N[:, n] = 0
+            ended += 1
+    return ended

@@ -75,6 +75,11 @@ class Fragment:
     def __len__(self) -> int:
         return self.actions.size
 
+    @property
+    def seq_len(self) -> int:
+        """Env steps of a sequence; 0 where the module has no state."""
+        return len(self.actions) // len(next(iter(self.state.values()))) if self.state else 0
+
     def env_steps(self) -> int:
         """Returns T * N."""
         return self.actions.size

@@ -25,8 +25,11 @@ from ray.rllib.utils.metrics import (
 )
 from torch import Tensor
 
+from whichgoal.models.fused.loss import Coefficients
+from whichgoal.models.fused.network import Network
+from whichgoal.rllib import fused
 from whichgoal.rllib.fragment import Fragment
-from whichgoal.rllib.loss import Coefficients, Sampled, ppo_loss
+from whichgoal.rllib.loss import Sampled, ppo_loss
 from whichgoal.rllib.module import IS_FIRST, AgentModule
 
 KL_KEY = "mean_kl_loss"
@@ -75,10 +78,16 @@ class BatchedPPOLearner(PPOTorchLearner):
         self.before_gradient_based_update(timesteps=timesteps or {})
         self._weights_seq_no += 1
         fragment = training_data.batch or training_data.batches[0]
-        self._sums: list[Tensor] = []
-        for minibatch in self._minibatches(fragment, num_epochs, minibatch_size or len(fragment)):
-            self._update({DEFAULT_MODULE_ID: minibatch})
-        self._log(len(fragment))
+        size = minibatch_size or len(fragment)
+        network = self._network
+        if network is None:
+            self._sums: list[Tensor] = []
+            for minibatch in self._minibatches(fragment, num_epochs, size):
+                self._update({DEFAULT_MODULE_ID: minibatch})
+            means = torch.stack(self._sums).mean(0).tolist()
+        else:
+            means = self._update_fused(network, fragment, num_epochs, size)
+        self._log(len(fragment), means)
         self.after_gradient_based_update(timesteps=timesteps or {})
         return self.metrics.reduce()
 
@@ -95,12 +104,7 @@ class BatchedPPOLearner(PPOTorchLearner):
                 batch[Postprocessing.ADVANTAGES],
                 batch[Postprocessing.VALUE_TARGETS],
             ),
-            Coefficients(
-                config.clip_param,
-                config.vf_clip_param,
-                config.vf_loss_coeff,
-                self.entropy_coeff_schedulers_per_module[module_id].get_current_value(),
-            ),
+            self._coefficients(config, module_id),
         )
         self._sums.append(parts)
         return loss
@@ -133,22 +137,61 @@ class BatchedPPOLearner(PPOTorchLearner):
     def _rng(self) -> np.random.Generator:
         return np.random.default_rng([self.config.seed or 0, 1_000_000 + self._learner_index])
 
+    @cached_property
+    def _compiled(self) -> Network | None:
+        """The compiled passes of the network; None where torch's are to be taken."""
+        module = self.module[DEFAULT_MODULE_ID].unwrapped()
+        config: Any = self.config
+        own = self.device.type == "cpu" and config.num_learners <= 1 and config.grad_clip
+        return fused.network_of(module, config, True) if own else None
+
+    @property
+    def _network(self) -> Network | None:
+        """The compiled passes, where loss and optimizer are the ones that they know."""
+        network, loss = self._compiled, type(self).compute_loss_for_module
+        is_own = getattr(self.compute_loss_for_module, "__func__", None) is loss
+        known = is_own and loss is BatchedPPOLearner.compute_loss_for_module
+        assert not network or network.agent is self.module[DEFAULT_MODULE_ID].unwrapped().agent
+        return network if known and fused.is_plain(self.get_optimizer(DEFAULT_MODULE_ID)) else None
+
+    def _coefficients(self, config: Any, module_id: str = DEFAULT_MODULE_ID) -> Coefficients:
+        return Coefficients(
+            float(config.clip_param),
+            float(config.vf_clip_param),
+            float(config.vf_loss_coeff),
+            float(self.entropy_coeff_schedulers_per_module[module_id].get_current_value()),
+        )
+
+    def _update_fused(
+        self, network: Network, fragment: Fragment, epochs: int, size: int
+    ) -> list[float]:
+        """Takes all steps in compiled passes; returns the means of the loss's parts."""
+        optimizer: Any = self.get_optimizer(DEFAULT_MODULE_ID)
+        seq_len = max(fragment.seq_len, 1)
+        count, per_minibatch = len(fragment) // seq_len, _rows_of(fragment, size)
+        orders = np.stack([*self._orders(count, per_minibatch, epochs)])
+        config: Any = self.config
+        found = fused.learn(
+            network, optimizer, fragment, orders, self._coefficients(config), config.grad_clip
+        )
+        key = (DEFAULT_MODULE_ID, "gradients_default_optimizer_global_norm")
+        self.metrics.log_value(key, float(found[-1, -1]), window=1)
+        means: list[float] = found[:, :-1].mean(0).tolist()
+        return means
+
+    def _orders(self, count: int, size: int, epochs: int) -> Iterator[np.ndarray]:
+        """Yields each minibatch's rows of `count`; those left over in an epoch are left out."""
+        for _ in range(epochs):
+            order = self._rng.permutation(count)
+            for start in range(0, count - size + 1, size):
+                yield order[start : start + size]
+
     def _minibatches(self, fragment: Fragment, epochs: int, size: int) -> Iterator[Batch]:
         module: AgentModule = self.module[DEFAULT_MODULE_ID].unwrapped()
-        steps = fragment.actions.shape[0]
-        seq_len = steps // len(next(iter(fragment.state.values()))) if fragment.state else 0
-        rows = self._rows(fragment, module, seq_len)
-        count = len(rows[Columns.ACTIONS])
-        per_minibatch = size // max(seq_len, 1)
-        if per_minibatch < 1 or count < per_minibatch:
-            raise ValueError(
-                f"minibatch_size {size}; allowed: {max(seq_len, 1)} (one row) to {len(fragment)}"
-            )
-        for _ in range(epochs):
-            order = torch.from_numpy(self._rng.permutation(count)).to(self._device)
-            for start in range(0, count - per_minibatch + 1, per_minibatch):
-                chosen = order[start : start + per_minibatch]
-                yield _pick(rows, chosen)
+        per_minibatch = _rows_of(fragment, size)
+        rows = self._rows(fragment, module, fragment.seq_len)
+        for chosen in self._orders(len(rows[Columns.ACTIONS]), per_minibatch, epochs):
+            yield _pick(rows, torch.from_numpy(chosen).to(self._device))
 
     def _rows(self, fragment: Fragment, module: AgentModule, seq_len: int) -> Batch:
         """Returns tensors of steps `[T * N, ...]`, or of sequences `[C * N, seq_len, ...]`."""
@@ -175,9 +218,8 @@ class BatchedPPOLearner(PPOTorchLearner):
             }
         return rows
 
-    def _log(self, steps: int) -> None:
-        """Logs the minibatches' means, reading them from the device once."""
-        means = torch.stack(self._sums).mean(0).tolist()
+    def _log(self, steps: int, means: list[float]) -> None:
+        """Logs the minibatches' means."""
         if not np.isfinite(means).all():
             raise FloatingPointError(
                 f"the loss is {means[-1]}; likely causes: a learning rate too high, "
@@ -194,6 +236,14 @@ class BatchedPPOLearner(PPOTorchLearner):
         self.metrics.log_value(
             (ALL_MODULES, NUM_ENV_STEPS_TRAINED_LIFETIME), steps, reduce="lifetime_sum"
         )
+
+
+def _rows_of(fragment: Fragment, size: int) -> int:
+    """Returns how many rows, steps or sequences, so many env steps are. Raises `ValueError`."""
+    seq_len = max(fragment.seq_len, 1)
+    if not seq_len <= size <= len(fragment):
+        raise ValueError(f"minibatch_size {size}; allowed: {seq_len} (one row) to {len(fragment)}")
+    return size // seq_len
 
 
 def _clip_by_global_norm(

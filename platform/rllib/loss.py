@@ -8,32 +8,17 @@ Shape suffixes: B rows of the minibatch (any shape), A actions.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from whichgoal.models.fused.loss import Coefficients, Sampled, add_losses
 from whichgoal.numba_cache import njit
 
-
-class Coefficients(NamedTuple):
-    """What weighs and clips the parts of the loss."""
-
-    clip: float
-    value_clip: float
-    value: float
-    entropy: float
-
-
-class Sampled(NamedTuple):
-    """What sampling recorded of the rows: `int64 [B]`, then `float32 [B]` each."""
-
-    actions: Tensor
-    logp: Tensor
-    advantages: Tensor
-    value_targets: Tensor
+__all__ = ["Coefficients", "Sampled", "ppo_loss", "torch_ppo_loss"]
 
 
 def ppo_loss(
@@ -100,38 +85,21 @@ class _Compiled(torch.autograd.Function):
 def _loss_and_gradient(logits, values, sampled, weights, d_logits, d_values, parts):
     """Writes the gradients `float32 [B, A]` and `[B]`, and the loss's parts `[5]`."""
     rows, choices = logits.shape
-    actions, clip = sampled.actions, weights.clip
-    policy = value = entropy = kl = 0.0
-    logp, p = np.empty(choices, np.float32), np.empty(choices, np.float32)
-    for b in range(rows):
-        top = logits[b].max()
-        total = np.float32(0)
-        for a in range(choices):
-            p[a] = np.exp(logits[b, a] - top)
-            total += p[a]
-        row_entropy = np.float32(0)
-        for a in range(choices):
-            p[a] /= total
-            logp[a] = logits[b, a] - top - np.log(total)
-            row_entropy -= p[a] * logp[a]
-        log_ratio = logp[actions[b]] - sampled.logp[b]
-        ratio, advantage = np.exp(log_ratio), sampled.advantages[b]
-        free = advantage * ratio
-        clipped = advantage * min(max(ratio, 1 - clip), 1 + clip)
-        policy -= min(free, clipped)
-        kl += ratio - 1 - log_ratio
-        entropy += float(row_entropy)
-        is_clipped = ratio > 1 + clip if advantage > 0 else ratio < 1 - clip
-        d_logp = 0.0 if is_clipped else -free
-        for a in range(choices):
-            by_policy = d_logp * ((a == actions[b]) - p[a])
-            by_entropy = weights.entropy * p[a] * (logp[a] + row_entropy)
-            d_logits[b, a] = (by_policy + by_entropy) / rows
-        error = values[b] - sampled.value_targets[b]
-        squared = error * error
-        value += min(squared, weights.value_clip)
-        is_learned = squared <= weights.value_clip
-        d_values[b] = weights.value * 2 * error / rows if is_learned else 0.0
-    loss = policy + weights.value * value - weights.entropy * entropy
-    for i, part in enumerate((policy, value, entropy, kl, loss)):
-        parts[i] = part / rows
+    chosen, sums = np.arange(rows), np.zeros(5, np.float64)
+    columns = values.reshape(rows, 1), d_values.reshape(rows, 1)
+    add_losses(
+        logits,
+        choices,
+        columns[0],
+        0,
+        chosen,
+        1,
+        1,
+        rows,
+        sampled,
+        weights,
+        d_logits,
+        columns[1],
+        sums,
+    )
+    parts[:] = sums / rows

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from ray.rllib.algorithms import ppo
+from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE
 from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
@@ -18,6 +19,7 @@ from ray.rllib.utils.metrics import (
     NUM_ENV_STEPS_SAMPLED_LIFETIME,
     SYNCH_WORKER_WEIGHTS_TIMER,
     TIMERS,
+    WEIGHTS_SEQ_NO,
 )
 
 from whichgoal.local.temporary import temporary_folder
@@ -50,6 +52,8 @@ class PPOConfig(ppo.PPOConfig):
         # The learner checks the loss once per batch instead of every gradient twice per minibatch.
         self.torch_skip_nan_gradients = True
         self.metrics_num_episodes_for_smoothing = 1
+        # Compiled passes in place of torch's, for the networks that they know, on a CPU.
+        self.fused = True
 
     def get_default_learner_class(self) -> type:
         """Returns the learner that takes whole fragments."""
@@ -157,8 +161,20 @@ class PPO(ppo.PPO):
             )
             self.metrics.aggregate(learned, key=LEARNER_RESULTS)
         with self.metrics.log_time((TIMERS, SYNCH_WORKER_WEIGHTS_TIMER)):
-            self.env_runner_group.sync_weights(
+            self._hand_back_weights(set(learned[0].keys()) - {ALL_MODULES})
+
+    def _hand_back_weights(self, modules: set[str]) -> None:
+        """Gives env runners the learner's weights; one in this process without Ray's store."""
+        group: Any = self.env_runner_group
+        if group.num_remote_workers():
+            group.sync_weights(
                 from_worker_or_learner_group=self.learner_group,
-                policies=set(learned[0].keys()) - {ALL_MODULES},
+                policies=modules,
                 inference_only=True,
             )
+            return
+        parts = [f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}/{module}" for module in modules]
+        state = self.learner_group.get_state(components=parts, inference_only=True)
+        kept = {COMPONENT_RL_MODULE, WEIGHTS_SEQ_NO}
+        given = {name: part for name, part in state[COMPONENT_LEARNER].items() if name in kept}
+        group.local_env_runner.set_state(given)

@@ -6,8 +6,8 @@ Shape suffixes: T time, N environments, A actions.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Collection
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -30,35 +30,15 @@ from whichgoal.envs.registry import is_id
 from whichgoal.models.agent import select
 from whichgoal.models.contract import State
 from whichgoal.models.sampling import draw_actions, take_likeliest
-from whichgoal.rllib.compiled import advantages
+from whichgoal.rllib.compiled import advantages, tally
 from whichgoal.rllib.fragment import Ended, Fragment
+from whichgoal.rllib.fused import network_of
 from whichgoal.rllib.module import AgentModule
+from whichgoal.rllib.played import Cut, Played, room_for, rows_of
 
 SAMPLER = "sampler"
 """Component of the runner's state: environment, random numbers, and what is under way."""
 SUCCESS_MEAN = "success_mean"
-
-
-class _Played(NamedTuple):
-    """Steps of all environments, `[T, N]`, or one of them, `[N]`."""
-
-    obs: np.ndarray
-    is_first: np.ndarray
-    actions: np.ndarray
-    logp: np.ndarray
-    values: np.ndarray
-    rewards: np.ndarray
-    terminated: np.ndarray
-    truncated: np.ndarray
-
-
-class _Cut(NamedTuple):
-    """Episodes that were truncated in one step: which, and what each could have gone on from."""
-
-    t: int
-    rows: np.ndarray
-    obs: np.ndarray
-    state: State
 
 
 class BatchedEnvRunner(SingleAgentEnvRunner):
@@ -89,6 +69,7 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
         self._env_seed = int(env_seed.generate_state(1)[0])
         self._rng = np.random.default_rng(own_seed)
         self._ended: list[Ended] = []
+        self._network = network_of(self.module, self.config, False)
 
     def make_env(self) -> None:
         """Builds the vector environment and checks that this runner can use it.
@@ -113,7 +94,7 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
                 given, num_envs=count, vectorization_mode="vector_entry_point", **context
             )
         _check_env(self.env, count)
-        self.num_envs = count
+        self.num_envs, self._unpaid = count, np.zeros((count, 1), np.float32)
         self._needs_initial_reset = True
         self._call_back("on_environment_created", env=self.env.unwrapped, env_context=context)
 
@@ -242,15 +223,16 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
     def _play_steps(self, steps: int, explore: bool) -> Fragment:
         """Plays so many steps in each environment."""
         n, seq_len = self.num_envs, self._seq_len()
-        played = _room_for(steps, self._obs)
+        self._get_ready()
+        played = room_for(steps, self._obs)
         uniform = self._rng.random((steps, n), np.float32)
         states = {
             name: np.empty((steps // seq_len, *part.shape), np.float32)
             for name, part in self._state.items()
         }
-        cut: list[_Cut] = []
+        cut: list[Cut] = []
         ended: list[Ended] = []
-        for t, now in enumerate(_rows(played)):
+        for t, now in enumerate(rows_of(played)):
             if t % seq_len == 0:
                 for name, part in self._state.items():
                     states[name][t // seq_len] = part
@@ -258,7 +240,7 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
             rows = np.flatnonzero(now.truncated & ~now.terminated)
             if len(rows):
                 final = np.stack(list(infos["final_obs"][rows]))
-                cut.append(_Cut(t, rows, final, select(self._state, torch.from_numpy(rows))))
+                cut.append(Cut(t, rows, final, select(self._state, torch.from_numpy(rows))))
         advantage = np.empty((steps, n), np.float32)
         advantages(
             played.rewards,
@@ -281,44 +263,53 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
             ended=_join(ended, steps * n),
         )
 
+    def _get_ready(self) -> None:
+        """Takes over the module's weights, where the passes that sample keep their own."""
+        if self._network is not None:
+            assert self._network.agent is self.module.agent
+            self._network.settle(self._obs)
+
+    def _advance(
+        self, obs: np.ndarray, state: State, is_first: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, State]:
+        """Returns logits `[N, A]`, values `[N]` and the next state, of one step."""
+        if self._network is not None:
+            return self._network.act(obs, state, is_first)
+        logits, values, state = self.module.agent.step(
+            torch.from_numpy(obs), state, torch.from_numpy(is_first)
+        )
+        return logits.numpy(), values.numpy(), state
+
     def _play_step(
-        self, now: _Played, uniform_N: np.ndarray, explore: bool, ended: list[Ended]
+        self, now: Played, uniform_N: np.ndarray, explore: bool, ended: list[Ended]
     ) -> dict[str, Any]:
         """Looks, decides and steps, writes it all into `now`, and notes the episodes that ended."""
         now.obs[:], now.is_first[:] = self._obs, self._is_first
-        logits, value, self._state = self.module.agent.step(
-            torch.from_numpy(now.obs), self._state, torch.from_numpy(now.is_first)
-        )
-        now.values[:] = value
+        logits, now.values[:], self._state = self._advance(now.obs, self._state, now.is_first)
         if explore:
-            draw_actions(logits.numpy(), uniform_N, now.actions, now.logp)
+            draw_actions(logits, uniform_N, now.actions, now.logp)
         else:
-            take_likeliest(logits.numpy(), now.actions, now.logp)
+            take_likeliest(logits, now.actions, now.logp)
         self._obs, reward, now.terminated[:], now.truncated[:], infos = self.env.step(now.actions)
         now.rewards[:] = reward
-        counts = self._counts
-        counts[0] += reward
-        counts[1] += 1
-        if "goals" in infos:
-            counts[2] += infos["goals"][:, 0] > 0
-        self._is_first = now.terminated | now.truncated
-        if self._is_first.any():
-            over = counts[:, self._is_first]
-            returns, lengths = over[0].astype(np.float32), over[1].astype(np.int32)
-            ended.append(Ended(returns, lengths, over[2] > 0, 0))
-            counts[:, self._is_first] = 0
+        goals = infos.get("goals", self._unpaid)
+        self._is_first, over = np.empty_like(now.terminated), np.empty_like(self._counts)
+        given = (reward, goals, now.terminated, now.truncated, self._counts, self._is_first, over)
+        if count := tally(*given):
+            returns, lengths = over[0, :count].astype(np.float32), over[1, :count].astype(np.int32)
+            ended.append(Ended(returns, lengths, over[2, :count] > 0, 0))
         return infos
 
-    def _values_after(self, cut: list[_Cut], steps: int) -> np.ndarray:
+    def _values_after(self, cut: list[Cut], steps: int) -> np.ndarray:
         """Returns values `[T, N]` of what came last, and of where episodes were cut; else 0."""
         n, obs = self.num_envs, np.concatenate([self._obs] + [one.obs for one in cut])
         state = {
             name: torch.cat([part] + [one.state[name] for one in cut])
             for name, part in self._state.items()
         }
-        first = torch.zeros(len(obs), dtype=torch.bool)
-        first[:n] = torch.from_numpy(self._is_first)
-        values = self.module.agent.step(torch.from_numpy(obs), state, first)[1].numpy()
+        first = np.zeros(len(obs), np.bool_)
+        first[:n] = self._is_first
+        values = self._advance(obs, state, first)[1]
         after = np.zeros((steps, n), np.float32)
         after[-1] = values[:n]
         at = n
@@ -330,8 +321,9 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
     def _play_episodes(self, per_env: int, explore: bool) -> Ended:
         """Plays `per_env` new episodes in each environment."""
         self._begin()
+        self._get_ready()
         n, steps = self.num_envs, 0
-        (now,) = _rows(_room_for(1, self._obs))
+        (now,) = rows_of(room_for(1, self._obs))
         left = np.full(n, per_env)
         kept: list[Ended] = []
         while (left > 0).any():
@@ -345,20 +337,6 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
                 kept.append(Ended(returns, lengths, one.success[counted], 0))
         self._begin()
         return _join(kept, steps * n)
-
-
-def _room_for(steps: int, obs_N: np.ndarray) -> _Played:
-    """Returns arrays to write so many steps to, of environments of which one was seen."""
-    shape = steps, len(obs_N)
-    is_first, terminated, truncated = (np.empty(shape, np.bool_) for _ in range(3))
-    logp, values, rewards = (np.empty(shape, np.float32) for _ in range(3))
-    obs, actions = np.empty((steps, *obs_N.shape), obs_N.dtype), np.empty(shape, np.int64)
-    return _Played(obs, is_first, actions, logp, values, rewards, terminated, truncated)
-
-
-def _rows(played: _Played) -> Iterator[_Played]:
-    """Yields each step, as views."""
-    return (_Played(*parts) for parts in zip(*played, strict=True))
 
 
 def _join(parts: list[Ended], steps: int) -> Ended:
