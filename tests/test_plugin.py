@@ -113,7 +113,7 @@ def test_a_world_is_made_and_played_as_ours_are_and_missed_where_it_is_not_insta
     sweep.write_text(SWEEP)
     code, _, err = ended(whichgoal("plan", sweep, "--storage", tmp_path, PYTHONPATH=str(ROOT)))
     assert code != 0
-    assert "unknown world 'coin'; allowed: arrow_maze, keys_and_chests" in err
+    assert "unknown world 'coin'; allowed: arrow_maze, cheese_corner, " in err
     play = ("play", "--reference", "goal", "--world", "coin", "--gif", tmp_path / "coin.gif")
     done(*play, **theirs)
     assert (tmp_path / "coin.gif").stat().st_size > 1000
