@@ -71,7 +71,7 @@ def test_controls_are_rewarded_for_the_proxy_and_for_the_goal_with_agreement_one
         assert design.model_dump(exclude=others) == tested.model_dump(exclude=others)
         assert spec.train.env_steps == world.control["train.env_steps"]
         assert EXPECTED[stands_for].startswith(confusion.NAMED)
-    assert len({spec.id for _, _, spec in found}) == len(found)
+    assert len({spec.id for _, _, spec in found}) == len(proxies) + 1, "the goal's is one"
 
 
 def test_controls_are_the_same_trials_each_time_so_that_none_is_trained_twice() -> None:
@@ -84,12 +84,13 @@ def test_controls_are_the_same_trials_each_time_so_that_none_is_trained_twice() 
 @pytest.mark.usefixtures("few_agents", "first_designs")
 def test_every_world_is_validated_unless_one_is_named(said: Callable) -> None:
     _, out, err = said("--scripted", "--episodes", 16, "--json")
-    keys = ("world", "design", "family", "name")
+    keys = ("world", "design", "proxy", "family", "name")
     tested = [tuple(agent[key] for key in keys) for agent in json.loads(out)["agents"]]
     assert tested == [
-        (name, label, family, agent)
-        for name in WORLDS
-        for label in confusion.designs_of(world_named(name))
+        (world.name, label, proxy, family, agent)
+        for world in map(world_named, WORLDS)
+        for label, design in confusion.designs_of(world).items()
+        for proxy in movable_proxies(world, world.shifted(design))
         for family, names in (("privileged", FEW), ("observer", OBSERVED))
         for agent in names
     ]
