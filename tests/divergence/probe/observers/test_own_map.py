@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -55,6 +56,7 @@ def on_board(own: OwnMap, start: NDArray[np.int16]) -> tuple[NDArray[np.int64], 
 @pytest.mark.parametrize(("world", "design"), CASES)
 def test_after_any_walk_the_map_is_the_board_as_far_as_it_was_seen(world, design) -> None:
     levels = world.generate(design, 24, seed=3)
+    levels = replace(levels, limit=np.full(24, 100, np.int32))  # no other level begins
     start, size = levels.start.astype(np.int64), levels.width
     for own, now, pose in walk(world, design, levels, draw_actions(world, 40, 24)):
         x, y = on_board(own, start)
