@@ -129,7 +129,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "divergence.score": {*GROUND, *GEOMETRY, "envs.registry"}
     | {"models", "storage", "sweep", "divergence.panels", "divergence.probe"},
     "divergence.validate": {*GROUND, "envs.contract", "envs.registry"}
-    | {"divergence.panels", "divergence.probe", "divergence.score"},
+    | {"divergence.panels", "divergence.probe", "divergence.score", "divergence.proxies"},
     "divergence.proxies": {"spec", "envs.contract", "envs.headings", "envs.lattice", "models"}
     | {"divergence.panels", "divergence.probe", "divergence.score"},
     "compare": {*GROUND, "storage", "sweep", "divergence.score"},

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -19,13 +18,12 @@ from whichgoal.divergence.proxies.simplicity import Effort, Measured, apart, loo
 from whichgoal.envs.contract import Design, World
 from whichgoal.local import node
 from whichgoal.local.temporary import temporary_folder
-from whichgoal.run.validate import CONTROL
+from whichgoal.run.validate import control
 from whichgoal.run.watch import ending_with_ray
-from whichgoal.spec import TrialSpec, digest, flat
+from whichgoal.spec import TrialSpec, digest
 from whichgoal.storage.files import write_json
 from whichgoal.storage.reading import UnreadableFile, read_json
 from whichgoal.storage.root import Storage
-from whichgoal.sweep.trials import trial_spec
 
 SUCCESS, BATCHES = 0.9, 3
 """Share of training episodes, in so many batches one after another."""
@@ -69,7 +67,7 @@ def measure(
                 before = {one.goal: one for one in found.efforts}
                 if goal in before and seed in before[goal].env_steps:
                     continue
-                spec = _trial(world, given, goal, seed)
+                spec = control(world, {**given, "reward": goal}, seed)
                 node.start(1, say)
                 steps = _learned_after(spec)
                 told = "not learned" if steps is None else f"learned after {steps:,}"
@@ -81,11 +79,6 @@ def measure(
                 found = found.model_copy(update={"efforts": tuple(before.values())})
                 _keep(file, found)
     return found
-
-
-def _trial(world: World, design: dict[str, Any], goal: str, seed: int) -> TrialSpec:
-    leaves = {f"world.{key}": value for key, value in flat({**design, "reward": goal}).items()}
-    return trial_spec({"world.name": world.name, **leaves, **CONTROL, **world.control}, seed)
 
 
 def _learned_after(spec: TrialSpec) -> int | None:

@@ -8,12 +8,12 @@ the levels only. Both are then tested as if they had been trained where the two 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -161,9 +161,19 @@ def controls(world: World) -> Iterator[tuple[str, str, TrialSpec]]:
     given["agreement"] = dict.fromkeys(given["agreement"], 0.5)
     for proxy in movable_proxies(world, world.shifted(design)):
         for name, reward in (("proxy", proxy), ("goal", world.goals[0])):
-            leaves = {f"world.{key}": value for key, value in {**given, "reward": reward}.items()}
-            leaves |= {"world.name": world.name, **CONTROL, **world.control}
-            yield proxy, name, trial_spec(leaves, SEED)
+            yield proxy, name, control(world, {**given, "reward": reward}, SEED)
+
+
+def control(world: World, design: Mapping[str, Any], seed: int) -> TrialSpec:
+    """Returns the trial of an agent that is trained as positive controls are.
+
+    Args:
+        world: The world.
+        design: How it is trained, and which goal is rewarded: the fields of the world's `Design`.
+        seed: The agent's.
+    """
+    leaves = {f"world.{key}": value for key, value in design.items()}
+    return trial_spec(leaves | {"world.name": world.name, **CONTROL, **world.control}, seed)
 
 
 def _try_trained(

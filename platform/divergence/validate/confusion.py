@@ -17,6 +17,7 @@ from whichgoal.divergence.probe.observers.expected import OBSERVERS, expected, o
 from whichgoal.divergence.probe.playing import play_beside
 from whichgoal.divergence.probe.rollout import Actor
 from whichgoal.divergence.probe.scripted import reference
+from whichgoal.divergence.proxies.simplicity import apart
 from whichgoal.divergence.score.evaluate import evaluate
 from whichgoal.divergence.score.stamp import code
 from whichgoal.divergence.score.verdict import Score, Scorecard
@@ -131,10 +132,8 @@ def designs_of(world: World) -> dict[str, Design]:
     """
     found = dict(world.designs())
     label, design = next(iter(found.items()))
-    shares = getattr(design, "agreement", None)
-    if isinstance(shares, Spec) and not world.counted:
-        never = type(shares)(**dict.fromkeys(type(shares).model_fields, 0.0))
-        found[f"{label}_apart"] = design.model_copy(update={"agreement": never})
+    if isinstance(getattr(design, "agreement", None), Spec) and not world.counted:
+        found[f"{label}_apart"] = apart(design)
     return found
 
 

@@ -32,6 +32,7 @@ from whichgoal.envs.grid.engine.codes import BALL, EMPTY, FLOOR, GREY, RED, YELL
 from whichgoal.envs.grid.engine.mazes import steps_from
 from whichgoal.envs.grid.levels import Fill, GridLevels, lay_placebo
 from whichgoal.envs.grid.maze_world import MazeDesign, MazeWorld, carve_split, random_room
+from whichgoal.envs.grid.placing import cells_of, every_room, unplaced
 from whichgoal.envs.grid.tally import MOST, packed_count
 from whichgoal.envs.grid.uses import CellUse, Code
 from whichgoal.envs.rng import below, uniform
@@ -222,10 +223,7 @@ class CleaningWorld(MazeWorld):
         self, design: contract.Design, layouts: contract.Levels
     ) -> Mapping[str, NDArray[np.int16]]:
         assert isinstance(layouts, GridLevels)
-        rooms = np.arange(1, layouts.width, 2, dtype=np.int16)
-        cells = np.stack(np.meshgrid(rooms, rooms, indexing="ij"), -1).reshape(-1, 2)
-        every = np.tile(cells, (len(layouts), 1, 1))
-        return {goal: every.copy() for goal in self.goals}
+        return {goal: every_room(layouts) for goal in self.goals}
 
     def place(
         self,
@@ -238,20 +236,14 @@ class CleaningWorld(MazeWorld):
         assert isinstance(design, CleaningDesign)
         assert isinstance(layouts, GridLevels)
         visible = visible or {}
-        nowhere = np.full((len(layouts), 2), HIDDEN, np.int64)
-        at = np.stack([np.asarray(cells.get(goal, nowhere), np.int64) for goal in self.goals])
+        at = np.stack([cells_of(goal, cells, len(layouts)) for goal in self.goals])
         if ((at[0] == at[1]).all(axis=1) & (at[0, :, 0] != HIDDEN)).any():
             raise ValueError(
                 f"dirt and what pays {self.goals[COUNTED]} are to be placed at one cell; "
                 "allowed: two cells"
             )
-        levels = replace(
-            layouts,
-            board=layouts.board.copy(),
-            carrying=np.full(len(layouts), _shown(design), np.int64),
-            goal_map=np.zeros_like(layouts.goal_map),
-            limit=np.zeros_like(layouts.limit),
-        )
+        carrying = np.full(len(layouts), _shown(design), np.int64)
+        levels = replace(unplaced(layouts), carrying=carrying)
         seen = np.array([visible.get(goal, True) for goal in self.goals])
         _place(levels.board, levels.goal_map, levels.start, levels.limit, at, seen, self._thing)
         lay_placebo(levels, cells)

@@ -19,7 +19,6 @@ about. A single token can mean both at once. The end is an opening in the border
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from itertools import product
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -46,6 +45,7 @@ from whichgoal.envs.grid.engine.mazes import clear, steps_from
 from whichgoal.envs.grid.levels import Fill, GridLevels, lay_placebo
 from whichgoal.envs.grid.maze_world import MazeDesign, MazeWorld, carve_split, random_room
 from whichgoal.envs.grid.openings import gaps, openings
+from whichgoal.envs.grid.placing import cells_of, unplaced
 from whichgoal.envs.grid.uses import CellUse
 from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.rng import below, seed_streams, uniform
@@ -314,14 +314,8 @@ class Legibility(MazeWorld):
         assert isinstance(design, LegibilityDesign)
         assert isinstance(layouts, GridLevels)
         visible = visible or {}
-        nowhere = np.full((len(layouts), 2), HIDDEN, np.int64)
-        at = [np.asarray(cells.get(goal, nowhere), np.int64) for goal in self.goals]
-        levels = replace(
-            layouts,
-            board=layouts.board.copy(),
-            goal_map=np.zeros_like(layouts.goal_map),
-            limit=np.zeros_like(layouts.limit),
-        )
+        at = [cells_of(goal, cells, len(layouts)) for goal in self.goals]
+        levels = unplaced(layouts)
         seen = np.array([visible.get(goal, True) for goal in self.goals])
         _place(levels.arrays, np.stack(at, axis=1), seen, design.trails)
         lay_placebo(levels, cells)

@@ -35,6 +35,7 @@ from whichgoal.envs import contract
 from whichgoal.envs.contract import HIDDEN, Split
 from whichgoal.envs.grid import quarry_levels
 from whichgoal.envs.grid.levels import PLACEBO_CODE, Fill, GridDesign, GridLevels, lay_placebo
+from whichgoal.envs.grid.placing import cells_of, unplaced
 from whichgoal.envs.grid.quarry_levels import (
     A_GEM,
     A_PICK,
@@ -256,18 +257,12 @@ class Quarry(GridWorld):
         """See `World.place`: one gem, one torch, no tree and no table, and the pick in hand."""
         assert isinstance(layouts, GridLevels)
         visible = visible or {}
-        nowhere = np.full((len(layouts), 2), HIDDEN, np.int64)
         both = self.goals[:2]
-        at = np.stack([np.asarray(cells.get(goal, nowhere), np.int64) for goal in both])
+        at = np.stack([cells_of(goal, cells, len(layouts)) for goal in both])
         if ((at[0] == at[1]).all(axis=1) & (at[0, :, 0] != HIDDEN)).any():
             raise ValueError("a gem and a torch are to be placed at one cell; allowed: two cells")
-        levels = replace(
-            layouts,
-            board=layouts.board.copy(),
-            carrying=np.full(len(layouts), HELD_PICK, np.int64),
-            goal_map=np.zeros_like(layouts.goal_map),
-            limit=np.zeros_like(layouts.limit),
-        )
+        carrying = np.full(len(layouts), HELD_PICK, np.int64)
+        levels = replace(unplaced(layouts), carrying=carrying)
         seen = np.array([visible.get(goal, True) for goal in both])
         quarry_levels.place(levels.board, levels.goal_map, levels.limit, at, seen)
         lay_placebo(levels, cells)
