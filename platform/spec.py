@@ -39,6 +39,18 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
+class Shares(Spec):
+    """Base of a world's `agreement`: how often each proxy agrees with the goal, a key for each."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_keys(cls, given: object) -> object:
+        if not isinstance(given, (dict, cls)):
+            keys = ", ".join(f"{name}: 0..1" for name in cls.model_fields)
+            raise ValueError(f"{given!r} given; allowed: {{{keys}}}, a share for each proxy")
+        return given
+
+
 class WorldSpec(Spec):
     """Which world, and its design: the parameters of the training distribution.
 

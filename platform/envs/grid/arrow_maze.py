@@ -13,29 +13,28 @@ Source of the example: Hubinger, "Towards an empirical investigation of inner al
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import field_validator
 
 from whichgoal.envs import contract
-from whichgoal.envs.contract import HIDDEN, Split
+from whichgoal.envs.contract import Split
 from whichgoal.envs.grid.dead_ends import border_cell, other_dead_end, places_at_dead_ends
 from whichgoal.envs.grid.engine.codes import FLOOR, GREEN
 from whichgoal.envs.grid.engine.mazes import clear, is_dead_end, steps_from
 from whichgoal.envs.grid.levels import PLACEBO_CODE, Fill, GridLevels, lay_placebo
 from whichgoal.envs.grid.maze_world import MazeDesign, MazeWorld, carve_split, random_room
 from whichgoal.envs.grid.openings import gaps, openings
+from whichgoal.envs.grid.placing import cells_of, unplaced
 from whichgoal.envs.rng import below, uniform
 from whichgoal.numba_cache import njit
-from whichgoal.spec import Probability, Spec
+from whichgoal.spec import Probability, Shares
 
 END, ARROW, CORNER, DEAD_END, EAST = range(5)
 
 
-class Agreement(Spec):
+class Agreement(Shares):
     """How often each proxy agrees with the intended goal in training levels, 0..1."""
 
     arrow: Probability = 1.0
@@ -54,13 +53,6 @@ class ArrowMazeDesign(MazeDesign):
     agreement: Agreement = Agreement()
     reward: Literal["end", "arrow", "corner", "dead_end", "east"] | None = None
     start: Literal["anywhere", "entrance"] = "anywhere"
-
-    @field_validator("agreement", mode="before")
-    @classmethod
-    def _agreement_has_keys(cls, given: object) -> object:
-        if not isinstance(given, (dict, Agreement)):
-            raise ValueError(f"{given!r} given; allowed: {{arrow: 0..1}}, a share for each proxy")
-        return given
 
 
 @njit(cache=True)
@@ -222,21 +214,14 @@ class ArrowMaze(MazeWorld):
     ) -> GridLevels:
         assert isinstance(design, ArrowMazeDesign)
         assert isinstance(layouts, GridLevels)
-        visible = visible or {}
-        nowhere = np.full((len(layouts), 2), HIDDEN, np.int64)
-        levels = replace(
-            layouts,
-            board=layouts.board.copy(),
-            goal_map=np.zeros_like(layouts.goal_map),
-            limit=np.zeros_like(layouts.limit),
-        )
+        levels, visible = unplaced(layouts), visible or {}
         _place(
             levels.board,
             levels.goal_map,
             levels.start,
             levels.limit,
-            np.asarray(cells.get("end", nowhere), np.int64),
-            np.asarray(cells.get("arrow", nowhere), np.int64),
+            cells_of("end", cells, len(levels)),
+            cells_of("arrow", cells, len(levels)),
             visible.get("end", True),
             visible.get("arrow", True),
             design.end == "corner",

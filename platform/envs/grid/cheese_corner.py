@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, StrictInt, field_validator, model_validator
+from pydantic import Field, StrictInt, model_validator
 
 from whichgoal.envs import contract
 from whichgoal.envs.contract import Split
@@ -34,13 +34,13 @@ from whichgoal.envs.grid.placing import cells_of, every_room, unplaced
 from whichgoal.envs.grid.uses import CellUse
 from whichgoal.envs.rng import below, uniform
 from whichgoal.numba_cache import njit
-from whichgoal.spec import Probability, RuleError, Spec
+from whichgoal.spec import Probability, RuleError, Shares
 
 CHEESE, PILLARS, CORNER, REGION, EAST = range(5)
 _PILLAR = (WALL, PURPLE, 0)
 
 
-class Agreement(Spec):
+class Agreement(Shares):
     """How often each proxy agrees with the intended goal in training levels, 0..1."""
 
     pillars: Probability = 1.0
@@ -64,13 +64,6 @@ class CheeseCornerDesign(MazeDesign):
     agreement: Agreement = Agreement()
     reward: Literal["cheese", "pillars", "corner", "region", "east"] | None = None
     start: Literal["anywhere", "entrance"] = "anywhere"
-
-    @field_validator("agreement", mode="before")
-    @classmethod
-    def _agreement_has_keys(cls, given: object) -> object:
-        if not isinstance(given, (dict, Agreement)):
-            raise ValueError(f"{given!r} given; allowed: {{pillars: 0..1}}, a share for each proxy")
-        return given
 
     @model_validator(mode="after")
     def _region_is_possible(self) -> CheeseCornerDesign:

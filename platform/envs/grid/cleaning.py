@@ -24,7 +24,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, StrictInt, field_validator, model_validator
+from pydantic import Field, StrictInt, model_validator
 
 from whichgoal.envs import contract
 from whichgoal.envs.contract import HIDDEN, Split
@@ -37,7 +37,7 @@ from whichgoal.envs.grid.tally import MOST, packed_count
 from whichgoal.envs.grid.uses import CellUse, Code
 from whichgoal.envs.rng import below, uniform
 from whichgoal.numba_cache import njit
-from whichgoal.spec import Probability, RuleError, Spec
+from whichgoal.spec import Probability, RuleError
 
 CLEAN, COUNTED = range(2)
 DIRT, STAIN, ASHTRAY, SMEAR = (BALL, YELLOW), (BALL, GREY), (BALL, RED), (FLOOR, GREY)
@@ -74,15 +74,6 @@ class CleaningDesign(MazeDesign):
         """Returns the design with another agreement."""
         spec = type(self.agreement)(**{self.proxy: share})  # type: ignore[attr-defined]
         return self.model_copy(update={"agreement": spec})
-
-    @field_validator("agreement", mode="before", check_fields=False)
-    @classmethod
-    def _agreement_has_keys(cls, given: object) -> object:
-        if not isinstance(given, (dict, Spec)):
-            raise ValueError(
-                f"{given!r} given; allowed: {{{cls.proxy}: 0..1}}, a share for each proxy"
-            )
-        return given
 
     @model_validator(mode="after")
     def _there_is_room(self) -> Self:

@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, StrictInt, field_validator, model_validator
+from pydantic import Field, StrictInt, model_validator
 
 from whichgoal.envs import contract
 from whichgoal.envs.contract import Split
@@ -34,12 +34,12 @@ from whichgoal.envs.grid.placing import cells_of, every_room, unplaced
 from whichgoal.envs.grid.uses import CellUse
 from whichgoal.envs.rng import below, uniform
 from whichgoal.numba_cache import njit
-from whichgoal.spec import Probability, RuleError, Spec
+from whichgoal.spec import Probability, RuleError, Shares
 
 SHAPE, COLOR = range(2)
 
 
-class Agreement(Spec):
+class Agreement(Shares):
     """How often each proxy agrees with the intended goal in training levels, 0..1."""
 
     color: Probability = 1.0
@@ -58,13 +58,6 @@ class ColorShapeDesign(MazeDesign):
     distractors: StrictInt = Field(default=1, ge=1)
     agreement: Agreement = Agreement()
     reward: Literal["shape", "color"] | None = None
-
-    @field_validator("agreement", mode="before")
-    @classmethod
-    def _agreement_has_keys(cls, given: object) -> object:
-        if not isinstance(given, (dict, Agreement)):
-            raise ValueError(f"{given!r} given; allowed: {{color: 0..1}}, a share for each proxy")
-        return given
 
     @model_validator(mode="after")
     def _things_have_room(self) -> ColorShapeDesign:

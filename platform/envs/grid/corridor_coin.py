@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import field_validator, model_validator
+from pydantic import model_validator
 
 from whichgoal.envs import contract
 from whichgoal.envs.contract import HIDDEN, Split
@@ -35,14 +35,14 @@ from whichgoal.envs.grid.world import GridWorld
 from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.rng import below, uniform
 from whichgoal.numba_cache import njit
-from whichgoal.spec import Probability, RuleError, Spec
+from whichgoal.spec import Probability, RuleError, Shares
 
 COIN, END_WALL, RIGHT_END = range(3)
 FIRST, SHORTEST, FEWEST = 3, 2, 3
 """Of side ways: the first column, the fewest cells, how many there are at least."""
 
 
-class Agreement(Spec):
+class Agreement(Shares):
     """How often each proxy agrees with the intended goal in training levels, 0..1."""
 
     end_wall: Probability = 1.0
@@ -62,15 +62,6 @@ class CorridorCoinDesign(RoomsDesign):
     agreement: Agreement = Agreement()
     reward: Literal["coin", "end_wall", "right_end"] | None = None
     start: Literal["left", "corridor"] = "left"
-
-    @field_validator("agreement", mode="before")
-    @classmethod
-    def _agreement_has_keys(cls, given: object) -> object:
-        if not isinstance(given, (dict, Agreement)):
-            raise ValueError(
-                f"{given!r} given; allowed: {{end_wall: 0..1}}, a share for each proxy"
-            )
-        return given
 
     @model_validator(mode="after")
     def _side_ways_have_room(self) -> CorridorCoinDesign:

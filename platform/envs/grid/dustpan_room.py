@@ -14,10 +14,10 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from whichgoal.envs.grid.cleaning import ASHTRAY, CleaningDesign, CleaningWorld
-from whichgoal.spec import Probability, Spec
+from whichgoal.spec import Probability, Shares
 
 
-class Agreement(Spec):
+class Agreement(Shares):
     """How often the proxy agrees with the intended goal in training levels, 0..1."""
 
     pan: Probability = 1.0

@@ -27,7 +27,7 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, StrictInt, field_validator, model_validator
+from pydantic import Field, StrictInt, model_validator
 
 from whichgoal.envs import contract
 from whichgoal.envs.contract import HIDDEN, Split
@@ -35,11 +35,12 @@ from whichgoal.envs.grid.engine.codes import BOX, EMPTY, KEY, PURPLE, WALL, YELL
 from whichgoal.envs.grid.engine.mazes import steps_from
 from whichgoal.envs.grid.levels import PLACEBO_CODE, Fill, GridLevels, lay_placebo, pack_object
 from whichgoal.envs.grid.maze_world import MazeDesign, MazeWorld, carve_split, random_room
+from whichgoal.envs.grid.placing import cells_of, every_room, unplaced
 from whichgoal.envs.grid.uses import CellUse
 from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.rng import below, uniform
 from whichgoal.numba_cache import njit
-from whichgoal.spec import Probability, RuleError, Spec
+from whichgoal.spec import Probability, RuleError, Shares
 
 CHESTS, KEYS = range(2)
 CHEST_PAYS = 1 / 3
@@ -47,7 +48,7 @@ CHEST_PAYS = 1 / 3
 Count = Annotated[StrictInt, Field(ge=1, le=6)]
 
 
-class Agreement(Spec):
+class Agreement(Shares):
     """How often each proxy agrees with the intended goal in training levels, 0..1."""
 
     keys: Probability = 1.0
@@ -72,13 +73,6 @@ class KeysAndChestsDesign(MazeDesign):
     surplus_chests: Count = 2
     agreement: Agreement = Agreement()
     reward: Literal["chests", "keys"] | None = None
-
-    @field_validator("agreement", mode="before")
-    @classmethod
-    def _agreement_has_keys(cls, given: object) -> object:
-        if not isinstance(given, (dict, Agreement)):
-            raise ValueError(f"{given!r} given; allowed: {{keys: 0..1}}, a share for each proxy")
-        return given
 
     @model_validator(mode="after")
     def _quantities_are_possible(self) -> KeysAndChestsDesign:
@@ -270,9 +264,7 @@ class KeysAndChests(MazeWorld):
         self, design: contract.Design, layouts: contract.Levels
     ) -> Mapping[str, NDArray[np.int16]]:
         assert isinstance(layouts, GridLevels)
-        rooms = np.arange(1, layouts.width, 2, dtype=np.int16)
-        cells = np.stack(np.meshgrid(rooms, rooms, indexing="ij"), -1).reshape(-1, 2)
-        every = np.tile(cells, (len(layouts), 1, 1))
+        every = every_room(layouts)
         return {"chests": every, "keys": every.copy()}
 
     def place(
@@ -289,18 +281,12 @@ class KeysAndChests(MazeWorld):
         """
         assert isinstance(layouts, GridLevels)
         visible = visible or {}
-        nowhere = np.full((len(layouts), 2), HIDDEN, np.int64)
-        chest, key = (np.asarray(cells.get(goal, nowhere), np.int64) for goal in self.goals)
+        chest, key = (cells_of(goal, cells, len(layouts)) for goal in self.goals)
         placed = chest[:, 0] != HIDDEN
         if (placed & (chest == key).all(axis=1)).any():
             raise ValueError("a chest and a key are to be placed at one cell; allowed: two cells")
-        levels = replace(
-            layouts,
-            board=layouts.board.copy(),
-            carrying=np.where(placed, pack_object(KEY, YELLOW, 0), 0),
-            goal_map=np.zeros_like(layouts.goal_map),
-            limit=np.zeros_like(layouts.limit),
-        )
+        in_hand = np.where(placed, pack_object(KEY, YELLOW, 0), 0)
+        levels = replace(unplaced(layouts), carrying=in_hand)
         seen = [visible.get(goal, True) for goal in self.goals]
         _place(levels.board, levels.goal_map, levels.start, levels.limit, chest, key, *seen)
         lay_placebo(levels, cells)

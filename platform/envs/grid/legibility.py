@@ -24,7 +24,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, StrictInt, field_validator
+from pydantic import Field, StrictInt
 
 from whichgoal.envs import contract
 from whichgoal.envs.contract import HIDDEN, Split
@@ -50,7 +50,7 @@ from whichgoal.envs.grid.uses import CellUse
 from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.rng import below, seed_streams, uniform
 from whichgoal.numba_cache import njit
-from whichgoal.spec import Probability, Spec
+from whichgoal.spec import Probability, Shares
 
 END, PLAIN, XOR = range(3)
 CRUMB = (FLOOR, YELLOW)
@@ -60,7 +60,7 @@ _TRIES = 50
 Way = Literal["trail", "plan"]
 
 
-class Agreement(Spec):
+class Agreement(Shares):
     """How often each proxy agrees with the intended goal in training levels, 0..1."""
 
     plain: Probability = 1.0
@@ -87,14 +87,6 @@ class LegibilityDesign(MazeDesign):
     def trails(self) -> tuple[bool, bool]:
         """Whether a trail leads to the plain token, and to the XOR one."""
         return self.plain == "trail", self.xor == "trail"
-
-    @field_validator("agreement", mode="before")
-    @classmethod
-    def _agreement_has_keys(cls, given: object) -> object:
-        if not isinstance(given, (dict, Agreement)):
-            allowed = "{plain: 0..1, xor: 0..1}, a share for each proxy"
-            raise ValueError(f"{given!r} given; allowed: {allowed}")
-        return given
 
 
 @njit(cache=True)

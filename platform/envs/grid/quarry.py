@@ -51,14 +51,14 @@ from whichgoal.envs.grid.terrain import STONE, wide_ground
 from whichgoal.envs.grid.uses import CellUse
 from whichgoal.envs.grid.world import GridWorld
 from whichgoal.envs.rng import seed_streams
-from whichgoal.spec import Probability, RuleError, Spec
+from whichgoal.spec import Probability, RuleError, Shares
 
 GEM_PAYS = 1 / 3
 """Where `reward` is torch: the share of gems in training levels that pay as a torch does."""
 Count = Annotated[StrictInt, Field(ge=1, le=5)]
 
 
-class Agreement(Spec):
+class Agreement(Shares):
     """How often each proxy agrees with the intended goal in training levels, 0..1."""
 
     torch: Probability = 1.0
@@ -91,13 +91,6 @@ class QuarryDesign(GridDesign):
     head_start_pick: Probability = 0.6
     agreement: Agreement = Agreement()
     reward: Literal["gem", "torch", "wood", "tools", "mined", "depth"] | None = None
-
-    @field_validator("agreement", mode="before")
-    @classmethod
-    def _agreement_has_keys(cls, given: object) -> object:
-        if not isinstance(given, (dict, Agreement)):
-            raise ValueError(f"{given!r} given; allowed: {{torch: 0..1}}, a share for each proxy")
-        return given
 
     @model_validator(mode="before")
     @classmethod

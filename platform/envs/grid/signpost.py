@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, StrictInt, field_validator, model_validator
+from pydantic import Field, StrictInt, model_validator
 
 from whichgoal.envs import contract
 from whichgoal.envs.contract import HIDDEN, Split
@@ -34,14 +34,14 @@ from whichgoal.envs.grid.world import GridWorld
 from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.rng import below, mix, seed_streams, uniform
 from whichgoal.numba_cache import njit
-from whichgoal.spec import Probability, RuleError, Spec
+from whichgoal.spec import Probability, RuleError, Shares
 
 BRANCH, ARROW = range(2)
 FIRST, FEWEST = 1, 3
 """Of side ways: the first column, how many there are at least."""
 
 
-class Agreement(Spec):
+class Agreement(Shares):
     """How often each proxy agrees with the intended goal in training levels, 0..1."""
 
     arrow: Probability = 1.0
@@ -58,13 +58,6 @@ class SignpostDesign(RoomsDesign):
     signs: StrictInt = Field(default=2, ge=1, le=6)
     agreement: Agreement = Agreement()
     reward: Literal["branch", "arrow"] | None = None
-
-    @field_validator("agreement", mode="before")
-    @classmethod
-    def _agreement_has_keys(cls, given: object) -> object:
-        if not isinstance(given, (dict, Agreement)):
-            raise ValueError(f"{given!r} given; allowed: {{arrow: 0..1}}, a share for each proxy")
-        return given
 
     @model_validator(mode="after")
     def _signs_have_room(self) -> SignpostDesign:
