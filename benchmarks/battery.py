@@ -37,7 +37,7 @@ from whichgoal.divergence.score.stage import evaluate_checkpoint
 from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
 from whichgoal.envs.registry import world_named
 from whichgoal.models import checkpoint
-from whichgoal.models.checkpoint import Policy
+from whichgoal.models.policy import Policy
 from whichgoal.spec import BatterySpec
 from whichgoal.sweep.file.check import load
 from whichgoal.sweep.trials import design_of

@@ -33,7 +33,7 @@ from whichgoal.divergence.probe.rollout import draw
 from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
 from whichgoal.envs.registry import world_named
 from whichgoal.models import MODELS, checkpoint
-from whichgoal.models.checkpoint import Policy
+from whichgoal.models.policy import Policy
 from whichgoal.rllib import train
 from whichgoal.spec import TrialSpec
 from whichgoal.sweep.trials import design_of, trial_spec

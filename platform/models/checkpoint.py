@@ -15,16 +15,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from whichgoal import source
 from whichgoal.models.agent import Agent
-from whichgoal.models.contract import State
+from whichgoal.models.policy import Policy
 from whichgoal.models.registry import architecture_named, package_of
 from whichgoal.models.sight import Palette
 from whichgoal.spec import TrialSpec, cut_short
@@ -58,55 +55,6 @@ class CheckpointError(ValueError):
 
 class MissingPackage(CheckpointError):
     """A checkpoint is sound, but its network is of a package that is not installed here."""
-
-
-class Policy:
-    """An agent's actor, to be run without Ray. It keeps no state of its own.
-
-    Args:
-        agent: The network; it is put into evaluation mode.
-    """
-
-    def __init__(self, agent: Agent) -> None:
-        self.agent = agent.eval().requires_grad_(False)
-
-    def initial_state(self, n: int) -> State:
-        """Returns the state of n new episodes on boards of the size of training."""
-        return self.agent.initial_state(n)
-
-    def step(
-        self, obs: NDArray[Any], state: State, is_first: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.float32], State]:
-        """Advances n episodes by one step.
-
-        Args:
-            obs: `uint8 [n, columns, rows, 3]`, or vectors, `float32 [n, m]`.
-            state: What the step before returned, or `initial_state(n)`; where all episodes begin
-                here it is not looked at, so boards may be larger than those of training.
-            is_first: `bool [n]`, whether an episode begins here; then its state is replaced.
-
-        Returns:
-            Logits `float32 [n, A]` and the next state.
-
-        Raises:
-            ValueError: The observations have another type than those that the agent was trained
-                on, or a shape that it cannot be run on.
-        """
-        sight = self.agent.sight
-        dtype = "float32" if sight.is_vector else "uint8"
-        if obs.dtype != dtype or not self.agent.takes(obs.shape[1:]):
-            shape = ", ".join(map(str, sight.obs_shape))
-            raise ValueError(
-                f"observations are {obs.dtype} {obs.shape}; this agent takes {dtype} (n, {shape})"
-            )
-        if is_first.all():
-            board = None if sight.is_vector else (obs.shape[1], obs.shape[2])
-            state = self.agent.initial_state(len(obs), board)
-        with torch.inference_mode():
-            logits, _, state = self.agent.step(
-                torch.from_numpy(np.ascontiguousarray(obs)), state, torch.from_numpy(is_first)
-            )
-        return logits.numpy(), state
 
 
 @dataclass(frozen=True)

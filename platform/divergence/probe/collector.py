@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,50 @@ from whichgoal.envs.contract import HIDDEN, World
 from whichgoal.envs.lattice.completion import steps_to_go
 from whichgoal.envs.lattice.distances import greedy_actions
 from whichgoal.envs.lattice.lattice import Lattice
+
+_MOST_BYTES = 1 << 27
+
+
+class _Kept:
+    """What was found of levels as they stood: agents that play the same levels share it."""
+
+    def __init__(self) -> None:
+        self._found: dict[bytes, tuple[int, NDArray[np.int32]]] = {}
+        self._bytes = 0
+
+    def steps_to_go(
+        self, lattice: Lattice, bit: int, leaves: NDArray[np.int16]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Returns what `completion.steps_to_go` does.
+
+        Args:
+            lattice: n levels, one or more.
+            bit: The goal.
+            leaves: `int16 [n, 2]`, where the agents stand if something is there, else `HIDDEN`: of
+                the starts no more matters.
+        """
+        parts = (lattice.open, lattice.final, lattice.use, lattice.goal_map, lattice.held, leaves)
+        rows = [np.ascontiguousarray(p).reshape(lattice.rows, -1).view(np.uint8) for p in parts]
+        common = blake2b(repr((bit, lattice.open.shape[1:])).encode() + lattice.uses.tobytes())
+        keys = []
+        for row in np.concatenate(rows, axis=1):
+            digest = common.copy()
+            digest.update(row.data)
+            keys.append(digest.digest())
+        new = np.array([i for i, key in enumerate(keys) if key not in self._found], np.int64)
+        if len(new):
+            for i, *found in zip(new, *steps_to_go(lattice.take(new), bit), strict=True):
+                self._found[keys[i]] = int(found[0]), found[1]
+        found = [self._found[key] for key in keys]
+        self._bytes += len(new) * found[0][1].nbytes
+        if self._bytes > _MOST_BYTES:
+            self._found, self._bytes = {}, 0
+        shape = (lattice.rows, *lattice.goal_map.shape[1:], 4)
+        attainable = np.array([times for times, _ in found], np.int32)
+        return attainable, np.array([steps for _, steps in found], np.int32).reshape(shape)
+
+
+_KEPT = _Kept()
 
 
 class Collector:
@@ -63,7 +108,7 @@ class Collector:
             distance = np.full((*lattice.goal_map.shape, 4), -1, np.int32)
         if anew.any():
             distance = distance.copy()
-            distance[anew] = self._steps_to_go(seen.take(anew))
+            distance[anew] = self._steps_to_go(seen.take(anew), leaves[anew])
             sought = np.stack([seen.cells_of(bit) for bit in self.bits])
             known = np.where(is_first, sought.any(axis=(0, 2, 3)), known)
         others = {k.removeprefix("else/"): v for k, v in state.items() if k.startswith("else/")}
@@ -73,12 +118,14 @@ class Collector:
         after |= {f"else/{k}": v for k, v in following.items()}
         return np.where(known, greedy_actions(distance, env.pose), search), after
 
-    def _steps_to_go(self, lattice: Lattice) -> NDArray[np.int32]:
+    def _steps_to_go(self, lattice: Lattice, leaves: NDArray[np.int16]) -> NDArray[np.int32]:
         """Returns the steps to go to the first goal that can still be had, `[n, W, H, 4]`."""
         distance = np.full((*lattice.goal_map.shape, 4), -1, np.int32)
         rows = np.arange(lattice.rows)
         for bit in self.bits:
-            attainable, own = steps_to_go(lattice.take(rows), bit)
+            if not len(rows):
+                break
+            attainable, own = _KEPT.steps_to_go(lattice.take(rows), bit, leaves[rows])
             distance[rows[attainable > 0]] = own[attainable > 0]
             rows = rows[attainable == 0]
         return distance

@@ -94,7 +94,7 @@ class Actor(Protocol):
 
 
 class SteppedPolicy(Protocol):
-    """What is asked of a learned policy; `whichgoal.models.checkpoint.Policy` is one."""
+    """What is asked of a learned policy; `whichgoal.models.policy.Policy` is one."""
 
     def initial_state(self, n: int) -> Any:
         """Returns the recurrent state of n new episodes."""

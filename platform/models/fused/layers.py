@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from whichgoal.models.fused.onehot import gather, scatter, share_out, take_differences
+from whichgoal.models.fused.onehot import clear_sums, gather, scatter, share_out, take_differences
 from whichgoal.models.fused.products import add_product
 from whichgoal.models.fused.rows import add_rows, rectify, rectify_backward, spread_row, transpose
 from whichgoal.models.kernels.simd import address, outer
@@ -23,7 +23,7 @@ class Trunk(NamedTuple):
     Attributes:
         has_memory: Whether the second layer is an LSTM.
         cells: Of the view; 0 where what is seen are vectors.
-        planes: One for each code of a cell; the numbers of a vector.
+        planes: Of a cell; the numbers of a vector.
         features: Units of the first layer.
         width: Units of the second.
         outputs: Of the head.
@@ -66,13 +66,13 @@ class Seen(NamedTuple):
     Attributes:
         entries: `uint16`, see `onehot.list_others`.
         starts: `int64 [m + 1]`.
-        commonest: `uint8 [cells]`.
+        codes: `onehot.Codes`.
         vectors: `float32 [m, n]`, instead.
     """
 
     entries: Any
     starts: Any
-    commonest: Any
+    codes: Any
     vectors: Any
 
 
@@ -123,17 +123,16 @@ def pitch(x):
 
 
 @njit(cache=True)
-def derive(trunk, theta, commonest, derived, backward):
+def derive(trunk, theta, codes, derived, backward):
     """Computes what blocks of rows need of the weights besides."""
     if trunk.cells:
         take_differences(
             theta,
             trunk.first,
             trunk.first_bias,
-            trunk.cells,
             trunk.planes,
             up(trunk.features, 16),
-            commonest,
+            codes,
             derived,
             trunk.differences,
             trunk.base,
@@ -295,17 +294,23 @@ def first_layer_backward(trunk, grad, scattered, seen, chosen, room, rows):
 
 
 @njit(cache=True)
-def finish(trunk, grad, scattered, commonest):
+def begin(trunk, scattered, codes):
+    """Gets ready for what blocks of rows scatter."""
+    if trunk.cells:
+        clear_sums(scattered, trunk.differences, up(trunk.features, 16), codes)
+
+
+@njit(cache=True)
+def finish(trunk, grad, scattered, codes):
     """Makes the first layer's gradient of what was scattered in all blocks."""
     if trunk.cells:
         share_out(
             grad,
             trunk.first,
             trunk.first_bias,
-            trunk.cells,
             trunk.planes,
             up(trunk.features, 16),
-            commonest,
+            codes,
             scattered,
             trunk.differences,
         )

@@ -16,7 +16,7 @@ from whichgoal.models.fused import passes
 from whichgoal.models.fused.layers import Room, Seen, Trunk
 from whichgoal.models.fused.layout import Floats, Layout
 from whichgoal.models.fused.loss import Coefficients, Sampled
-from whichgoal.models.fused.onehot import find_commonest, list_others
+from whichgoal.models.fused.onehot import PARTS, Codes, find_commonest, list_others
 from whichgoal.models.fused.passes import SEQUENCES, Descent, Flat, Past, Trunks
 from whichgoal.models.fused.products import ROWS, padded
 from whichgoal.models.kernels.simd import LANES
@@ -40,11 +40,11 @@ def applies(agent: Agent) -> bool:
     """Returns whether these passes compute what this network does."""
     cores = [agent.core, *([] if agent.critic_core is None else [agent.critic_core])]
     sight = agent.sight
-    entries = sight.board[0] * sight.board[1] * (sight.num_planes + 1)
+    entries = sight.board[0] * sight.board[1] * len(sight.planes)
     return (
         all(type(core) in (MLP, LSTM) for core in cores)
         and all(type(core.encoder) in (FlatEncoder, VectorEncoder) for core in cores)
-        and (sight.is_vector or (sight.one_hot and sight.num_planes < 256 and entries <= _SHORT))
+        and (sight.is_vector or entries <= _SHORT)
         and all(p.dtype == torch.float32 and p.device.type == "cpu" for p in agent.parameters())
     )
 
@@ -56,8 +56,12 @@ class Eyes:
         self.sight = sight
         self.cells = 0 if sight.is_vector else sight.board[0] * sight.board[1]
         self.table = sight.table.numpy()
-        self.commonest = np.zeros(self.cells, np.uint8)
-        self._shown = _one_of_each(self.table, sight.num_planes)
+        parts = _parts(sight.planes.numpy())
+        # Of the codes of a palette all are known: there are few.
+        self._is_known = np.full(len(parts), sight.one_hot)
+        commonest = np.zeros(self.cells, np.int64)
+        self.codes = Codes(parts, np.flatnonzero(self._is_known), commonest)
+        self._shown = _one_of_each(self.table, len(parts))
 
     def look(self, obs: NDArray[Any], settle: bool = False) -> Seen:
         """Returns what is seen in all of `[..., (observation)]`, rows of one axis.
@@ -68,23 +72,32 @@ class Eyes:
         """
         if not self.cells:
             vectors = np.ascontiguousarray(obs, np.float32).reshape(-1, self.sight.obs_shape[0])
-            return Seen(np.zeros(0, np.uint16), np.zeros(1, np.int64), self.commonest, vectors)
+            return Seen(np.zeros(0, np.uint16), np.zeros(1, np.int64), self.codes, vectors)
         boards = np.ascontiguousarray(obs).reshape(-1, self.cells, 3)
-        planes = self.sight.num_planes
+        commonest, is_known = self.codes.commonest, self._is_known
         if settle:
             step = max(1, len(boards) // ENOUGH)
-            find_commonest(boards, self.table, planes, step, self.commonest)
+            find_commonest(boards, self.table, len(is_known), step, commonest)
         entries = np.empty(len(boards) * self.cells, np.uint16)
         starts = np.empty(len(boards) + 1, np.int64)
-        shown = self._shown[self.commonest]
-        list_others(boards, self.table, planes, self.commonest, shown, entries, starts)
-        return Seen(entries, starts, self.commonest, np.zeros((0, 1), np.float32))
+        shown = self._shown[commonest]
+        if list_others(boards, self.table, is_known, commonest, shown, entries, starts):
+            self.codes = self.codes._replace(known=np.flatnonzero(is_known))
+        return Seen(entries, starts, self.codes, np.zeros((0, 1), np.float32))
 
 
-def _one_of_each(table: NDArray[np.int32], planes: int) -> NDArray[np.uint8]:
-    """Returns an object, color and state that each code is read from, `uint8 [planes + 1, 3]`."""
-    codes = np.arange(planes + 1)
-    rows = np.array([np.flatnonzero(table == code)[-1:].sum() for code in codes])
+def _parts(planes: NDArray[np.floating]) -> NDArray[np.int16]:
+    """Returns which planes each code lights, see `Codes`, of `[codes, planes]`."""
+    parts = np.full((len(planes), PARTS), -1, np.int16)
+    for code, lit in enumerate(planes):
+        which = np.flatnonzero(lit)
+        parts[code, : len(which)] = which
+    return parts
+
+
+def _one_of_each(table: NDArray[np.int32], codes: int) -> NDArray[np.uint8]:
+    """Returns an object, color and state that each code is read from, `uint8 [codes, 3]`."""
+    rows = np.array([np.flatnonzero(table == code)[-1:].sum() for code in range(codes)])
     state, rest = rows % (STATES + 1), rows // (STATES + 1)
     return np.stack([rest // (COLORS + 1), rest % (COLORS + 1), state], 1).astype(np.uint8)
 
@@ -129,7 +142,7 @@ class Network:
         """Takes over the agent's weights and gets ready to `act` on observations such as these."""
         self.read()
         self.eyes.look(obs, settle=True)
-        passes.prepare(self.trunks, self.flat, self.eyes.commonest)
+        passes.prepare(self.trunks, self.flat, self.eyes.codes)
 
     def act(
         self, obs: NDArray[Any], state: Mapping[str, Tensor], is_first: NDArray[np.bool_]
@@ -144,7 +157,10 @@ class Network:
         Returns:
             Logits `[N, A]`, values `[N]`, and the next state.
         """
-        seen, rows = self.eyes.look(obs), len(obs)
+        known, rows = self.eyes.codes.known, len(obs)
+        seen = self.eyes.look(obs)
+        if len(seen.codes.known) > len(known):
+            passes.prepare(self.trunks, self.flat, seen.codes)
         logits = np.empty((rows, self.trunks.actions), np.float32)
         values = np.empty(rows, np.float32)
         given = {name: part.numpy() for name, part in state.items()}
@@ -277,7 +293,7 @@ def _trunk(
         hidden_bias=hidden_bias,
         head=head,
         head_bias=head_bias,
-        differences=derived.take(cells * (planes + 1) * wide),
+        differences=derived.take(cells * len(sight.planes) * wide),
         base=derived.take(features),
         hidden_back=derived.take(wide * back),
         recurrent_back=derived.take(columns * back if has_memory else 0),

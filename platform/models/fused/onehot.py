@@ -1,16 +1,17 @@
-"""The first layer over boards of one-hot codes, as differences from each cell's commonest code.
+"""The first layer over boards of codes, as differences from each cell's commonest code.
 
 Of the cells of a view most show what they show most often. So a row of the layer's outputs is that
 of the commonest codes, and for each cell that shows another one, that code's weights minus the
 commonest one's. That is exact, and a third of the cells are gathered. Backward, gradients are
 scattered over the others alone; the commonest code of a cell gets what is left of the sum.
 
-An entry of a list is `cell * (planes + 1) + code`; the last code lights no plane.
+A code lights a plane of its own, or up to three that it shares with others (object, color, state);
+or none. An entry of a list is `cell * codes + code`, of `codes` that there can be.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -20,6 +21,23 @@ from whichgoal.models.sight import COLORS, OBJECTS, STATES
 from whichgoal.numba_cache import njit
 
 _SHORT = ir.IntType(16)
+PARTS = 3
+"""Planes that a code lights at most."""
+
+
+class Codes(NamedTuple):
+    """What cells can show.
+
+    Attributes:
+        parts: The planes that each code lights, `int16 [codes, PARTS]`, first those that there are;
+            -1 is none.
+        known: Those that were ever seen, ascending, `int64 [n]`: all others can be passed over.
+        commonest: Each cell's commonest code, `int64 [cells]`.
+    """
+
+    parts: Any
+    known: Any
+    commonest: Any
 
 
 @njit(inline="always")
@@ -32,18 +50,18 @@ def _code(obs, i, cell, table):
 
 
 @njit(cache=True)
-def find_commonest(obs, table, planes, step, commonest):
+def find_commonest(obs, table, codes, step, commonest):
     """Writes each cell's commonest code, the first of equals, in every `step`-th view.
 
     Args:
         obs: `uint8 [m, cells, 3]`.
         table: `Sight.table`.
-        planes: Codes that light one; one more lights none.
+        codes: How many there can be.
         step: See above.
-        commonest: `uint8 [cells]`, written.
+        commonest: `int64 [cells]`, written.
     """
     rows, cells, _ = obs.shape
-    counts = np.zeros((cells, planes + 1), np.int64)
+    counts = np.zeros((cells, codes), np.int64)
     for i in range(0, rows, step):
         for cell in range(cells):
             counts[cell, _code(obs, i, cell, table)] += 1
@@ -52,21 +70,23 @@ def find_commonest(obs, table, planes, step, commonest):
 
 
 @njit(cache=True)
-def list_others(obs, table, planes, commonest, shown, entries, starts):
+def list_others(obs, table, is_known, commonest, shown, entries, starts):
     """Writes the entries whose code is not the commonest: `uint16`, a row's from its start on.
+
+    Returns how many codes were never seen before.
 
     Args:
         obs: `uint8 [m, cells, 3]`.
         table: `Sight.table`.
-        planes: Codes that light one.
-        commonest: `uint8 [cells]`.
+        is_known: Whether each code was ever seen, `bool [codes]`; written, too.
+        commonest: `int64 [cells]`.
         shown: What the commonest codes are read from, `uint8 [cells, 3]`: cells that show it, which
             are most, need not be looked up.
         entries: Written; it has room for all cells of all rows.
         starts: Written, `int64 [m + 1]`.
     """
     rows, cells, _ = obs.shape
-    at = 0
+    codes, at, new = len(is_known), 0, 0
     for i in range(rows):
         starts[i] = at
         for cell in range(cells):
@@ -76,63 +96,96 @@ def list_others(obs, table, planes, commonest, shown, entries, starts):
             if other:
                 code = _code(obs, i, cell, table)
                 if code != commonest[cell]:
-                    entries[at] = cell * (planes + 1) + code
+                    entries[at] = cell * codes + code
                     at += 1
+                    if not is_known[code]:
+                        is_known[code] = True
+                        new += 1
     starts[rows] = at
+    return new
+
+
+@njit(inline="always")
+def _add_parts(theta, at, parts, width, row):
+    """Adds the weights of a code's planes to a row; a cell's `[planes, width]` begin at `at`."""
+    for part in parts:
+        if part < 0:
+            break
+        start = at + part * width
+        for j in range(width):
+            row[j] += theta[start + j]
 
 
 @njit(cache=True)
-def take_differences(theta, at, bias, cells, planes, width, commonest, derived, to, base):
-    """Writes differences of weights `[cells, planes + 1, width]` and the commonest row's outputs.
+def take_differences(theta, at, bias, planes, width, codes, derived, to, base):
+    """Writes differences of weights `[cells, codes, width]` and the commonest row's outputs.
 
     Args:
         theta: All weights, `float32 [n]`; the layer's `[cells, planes, width]` begin at `at`, its
             bias at `bias`.
+        planes: Of a cell.
+        width: Of the layer.
+        codes: `Codes`.
         derived: Written: the differences from `to` on, the outputs from `base` on.
     """
+    many = len(codes.parts)
     derived[base : base + width] = theta[bias : bias + width]
-    zero = np.zeros(width, np.float32)
-    for cell in range(cells):
-        common = np.int64(commonest[cell])
-        start = at + (cell * planes + common) * width
-        row = theta[start : start + width] if common < planes else zero
+    common, row = np.empty(width, np.float32), np.empty(width, np.float32)
+    for cell in range(len(codes.commonest)):
+        start = at + cell * planes * width
+        common[:] = 0
+        _add_parts(theta, start, codes.parts[codes.commonest[cell]], width, common)
         for j in range(width):
-            derived[base + j] += row[j]
-        for code in range(planes):
-            start = at + (cell * planes + code) * width
-            place = to + (cell * (planes + 1) + code) * width
+            derived[base + j] += common[j]
+        for code in codes.known:
+            row[:] = 0
+            _add_parts(theta, start, codes.parts[code], width, row)
+            place = to + (cell * many + code) * width
             for j in range(width):
-                derived[place + j] = theta[start + j] - row[j]
-        place = to + (cell * (planes + 1) + planes) * width
-        for j in range(width):
-            derived[place + j] = -row[j]
+                derived[place + j] = row[j] - common[j]
 
 
 @njit(cache=True)
-def share_out(grad, at, bias, cells, planes, width, commonest, scattered, place):
+def clear_sums(scattered, place, width, codes):
+    """Sets to zero what is scattered to the known codes of all cells, from `place` on."""
+    for cell in range(len(codes.commonest)):
+        for code in codes.known:
+            start = place + (cell * len(codes.parts) + code) * width
+            scattered[start : start + width] = 0
+
+
+@njit(inline="always")
+def _share(grad, at, parts, width, found):
+    for part in parts:
+        if part < 0:
+            break
+        start = at + part * width
+        for j in range(width):
+            grad[start + j] += found[j]
+
+
+@njit(cache=True)
+def share_out(grad, at, bias, planes, width, codes, scattered, place):
     """Writes the layer's gradient: of what was scattered, and for the commonest codes the rest.
 
     Args:
-        grad: All gradients; the bias's is there already, the weights' are written.
+        grad: All gradients; the bias's is there already, the weights' are zero and are written.
         scattered: Sums over the rows that show the code, from `place` on, as of
             `take_differences`.
     """
-    for cell in range(cells):
-        common = np.int64(commonest[cell])
+    many = len(codes.parts)
+    for cell in range(len(codes.commonest)):
+        common, first = codes.commonest[cell], at + cell * planes * width
         rest = grad[bias : bias + width].copy()
-        for code in range(planes + 1):
+        for code in codes.known:
             if code == common:
                 continue
-            start = place + (cell * (planes + 1) + code) * width
+            start = place + (cell * many + code) * width
             found = scattered[start : start + width]
             for j in range(width):
                 rest[j] -= found[j]
-            if code < planes:
-                to = at + (cell * planes + code) * width
-                grad[to : to + width] = found
-        if common < planes:
-            to = at + (cell * planes + common) * width
-            grad[to : to + width] = rest
+            _share(grad, first, codes.parts[code], width, found)
+        _share(grad, first, codes.parts[common], width, rest)
 
 
 def _entry(at: At, entries: Any, k: Any) -> Any:

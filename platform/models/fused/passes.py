@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from whichgoal.models.fused import lstm, mlp
-from whichgoal.models.fused.layers import derive, finish
+from whichgoal.models.fused.layers import begin, derive, finish
 from whichgoal.models.fused.loss import add_losses
 from whichgoal.models.fused.rows import adam, norm
 from whichgoal.models.kernels.simd import LANES, address
@@ -124,10 +124,10 @@ def _backward_one(trunk, flat, seen, chosen, is_first, lanes, room):
 
 
 @njit(cache=True)
-def _derive(trunks, flat, commonest, wanted):
-    derive(trunks.policy, flat.theta, commonest, flat.derived, wanted)
+def _derive(trunks, flat, codes, wanted):
+    derive(trunks.policy, flat.theta, codes, flat.derived, wanted)
     if trunks.separate:
-        derive(trunks.critic, flat.theta, commonest, flat.derived, wanted)
+        derive(trunks.critic, flat.theta, codes, flat.derived, wanted)
 
 
 @njit(cache=True)
@@ -165,8 +165,10 @@ def add_gradient(trunks, flat, seen, past, order, sampled, weights, sums):
     block = np.int64(SEQUENCES if trunks.has_memory else len(policy.out))
     ids, places = np.zeros(lanes, np.int64), np.zeros(lanes * past.steps, np.int64)
     flat.grad[:] = 0
-    flat.scattered[:] = 0
-    _derive(trunks, flat, seen.commonest, True)
+    begin(trunks.policy, flat.scattered, seen.codes)
+    if trunks.separate:
+        begin(trunks.critic, flat.scattered, seen.codes)
+    _derive(trunks, flat, seen.codes, True)
     for start in range(0, len(order), block):
         chosen, some = order[start : start + block], np.int64(1)
         if trunks.has_memory:
@@ -195,9 +197,9 @@ def add_gradient(trunks, flat, seen, past, order, sampled, weights, sums):
         _backward_one(trunks.policy, flat, seen, chosen, first, lanes, policy)
         if trunks.separate:
             _backward_one(trunks.critic, flat, seen, chosen, first, lanes, critic)
-    finish(trunks.policy, flat.grad, flat.scattered, seen.commonest)
+    finish(trunks.policy, flat.grad, flat.scattered, seen.codes)
     if trunks.separate:
-        finish(trunks.critic, flat.grad, flat.scattered, seen.commonest)
+        finish(trunks.critic, flat.grad, flat.scattered, seen.codes)
 
 
 @njit(cache=True)
@@ -286,6 +288,6 @@ def look(trunks, flat, seen, past, after, rows, logits, values):
 
 
 @njit(cache=True)
-def prepare(trunks, flat, commonest):
+def prepare(trunks, flat, codes):
     """Derives from the weights what `look` needs."""
-    _derive(trunks, flat, commonest, False)
+    _derive(trunks, flat, codes, False)

@@ -16,7 +16,7 @@ from whichgoal.envs.lattice.certify import part_ways, shortest_steps
 from whichgoal.envs.lattice.lattice import Lattice
 from whichgoal.envs.registry import world_named
 from whichgoal.models.agent import Agent
-from whichgoal.models.checkpoint import Policy
+from whichgoal.models.policy import Policy
 from whichgoal.spec import BatterySpec, ModelSpec
 
 MAZE = world_named("arrow_maze")

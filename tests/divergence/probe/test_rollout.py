@@ -26,7 +26,7 @@ from whichgoal.envs.grid.engine.single_env import LevelEnv
 from whichgoal.envs.grid.levels import GridLevels
 from whichgoal.envs.registry import world_named
 from whichgoal.models.agent import Agent
-from whichgoal.models.checkpoint import Policy
+from whichgoal.models.policy import Policy
 from whichgoal.spec import ModelSpec
 
 WORLD = world_named("arrow_maze")

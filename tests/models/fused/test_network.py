@@ -17,12 +17,13 @@ from whichgoal.models.agent import Agent
 from whichgoal.models.fused.loss import Coefficients, Sampled
 from whichgoal.models.fused.network import Network, applies, past_of
 from whichgoal.models.fused.passes import Descent
+from whichgoal.models.policy import Policy
 from whichgoal.rllib.loss import torch_ppo_loss
 from whichgoal.spec import ModelSpec
 
 PALETTE = ((0, 0, 0), (1, 0, 0), (2, 5, 0), (3, 1, 0), (3, 2, 0))
-UNKNOWN = (4, 0, 0)
-"""A code that the palette does not have: it lights no plane."""
+UNKNOWN = (4, 0, 0), (12, 1, 200)
+"""Codes that the palette does not have: they light no plane. MiniGrid has but parts of the last."""
 USUAL = Coefficients(0.2, float("inf"), 0.5, 0.01)
 MUCH_CLIPPED = Coefficients(0.05, 0.5, 1.0, 0.3)
 
@@ -31,9 +32,17 @@ ALL = list(itertools.product(["mlp", "lstm"], ["shared", "separate", "fixed"]))
 """Architecture and critic."""
 
 
-def an_agent(rng, arch="mlp", critic="shared", obs_shape=(7, 7, 3), actions=3, size=(18, 25)):
+def an_agent(
+    rng,
+    arch="mlp",
+    critic="shared",
+    obs_shape=(7, 7, 3),
+    actions=3,
+    size=(18, 25),
+    palette=PALETTE,
+):
     torch.manual_seed(int(rng.integers(1 << 30)))
-    palette = PALETTE if len(obs_shape) == 3 else None
+    palette = palette if len(obs_shape) == 3 else None
     spec = ModelSpec(arch=arch, critic=critic)
     agent = Agent(obs_shape, actions, palette, spec, dimensions=size)
     for parameter in agent.parameters():
@@ -86,8 +95,9 @@ def what_is_seen(rng, agent, rows):
     shape = agent.sight.obs_shape
     if len(shape) == 1:
         return rng.normal(size=(rows, *shape)).astype(np.float32)
-    codes = np.array([*PALETTE, UNKNOWN], np.uint8)
-    shown = rng.choice(len(codes), p=[0.1, 0.6, 0.15, 0.05, 0.05, 0.05], size=(rows, *shape[:2]))
+    codes = np.array([*PALETTE, *UNKNOWN], np.uint8)
+    often = [0.1, 0.6, 0.15, 0.05, 0.05, 0.03, 0.02]
+    shown = rng.choice(len(codes), p=often, size=(rows, *shape[:2]))
     return codes[shown]
 
 
@@ -97,8 +107,9 @@ def what_is_seen(rng, agent, rows):
 def test_gradients_equal_torchs(seed, arch, critic, weights):
     rng = np.random.default_rng(seed)
     obs_shape = [(7, 7, 3), (3, 5, 3), (int(rng.integers(1, 40)),)][seed % 3]
+    palette = PALETTE if seed < 3 else None  # of factored planes
     size = tuple(int(n) for n in rng.integers(1, 100, size=2))
-    agent = an_agent(rng, arch, critic, obs_shape, int(rng.integers(1, 20)), size)
+    agent = an_agent(rng, arch, critic, obs_shape, int(rng.integers(1, 20)), size, palette)
     played = Played(rng, agent, *(int(n) for n in rng.integers(1, (3, 9, 20))))
     order = rng.permutation(played.count)[: rng.integers(1, played.count + 1)]
     network = Network(agent, played.shape[1])
@@ -127,12 +138,16 @@ def test_beginnings_and_states_are_not_passed_over(arch, critic):
 
 
 @pytest.mark.parametrize(("arch", "critic"), ALL)
-@pytest.mark.parametrize("obs_shape", [(7, 7, 3), (24,)], ids=["board", "vector"])
-def test_what_is_sampled_with_equals_torchs(obs_shape, arch, critic):
+@pytest.mark.parametrize(
+    ("obs_shape", "palette"),
+    [((7, 7, 3), PALETTE), ((7, 7, 3), None), ((24,), None)],
+    ids=["board", "factored planes", "vector"],
+)
+def test_what_is_sampled_with_equals_torchs(obs_shape, palette, arch, critic):
     rng = np.random.default_rng(0)
-    agent = an_agent(rng, arch, critic, obs_shape)
+    agent = an_agent(rng, arch, critic, obs_shape, palette=palette)
     network = Network(agent)
-    network.settle(what_is_seen(rng, agent, 20))
+    network.settle(what_is_seen(rng, agent, 1))  # so that codes come up later that were not seen
     obs, first = what_is_seen(rng, agent, 150), rng.random(150) < 0.2
     begun = {k: torch.randn(150, *part.shape[1:]) for k, part in agent.initial_state(1).items()}
     found = network.act(obs, begun, first)
@@ -147,6 +162,24 @@ def test_what_is_sampled_with_equals_torchs(obs_shape, arch, critic):
     np.testing.assert_array_equal(found[0], again[0])
     np.testing.assert_array_equal(found[1], again[1])
     assert all(torch.equal(part, again[2][name]) for name, part in found[2].items())
+
+
+@pytest.mark.parametrize("palette", [PALETTE, None], ids=["palette", "factored planes"])
+@pytest.mark.parametrize("arch", ["mlp", "lstm"])
+def test_a_policy_is_played_as_torch_would_play_it(arch, palette):
+    rng = np.random.default_rng(0)
+    agent = an_agent(rng, arch, palette=palette)
+    first, later = np.ones(40, np.bool_), np.zeros(25, np.bool_)
+    obs, more = what_is_seen(rng, agent, 40), what_is_seen(rng, agent, 25)
+    logits = []
+    for fused in (True, False):
+        policy = Policy(agent, fused=fused)
+        begun, state = policy.step(obs, policy.initial_state(40), first)
+        kept = {name: part[np.arange(25)] for name, part in state.items()}
+        logits.append((begun, policy.step(more, kept, later)[0]))
+    for ours, torchs in zip(*logits, strict=True):
+        assert ours.dtype == np.float32
+        np.testing.assert_allclose(ours, torchs, atol=1e-5)
 
 
 @pytest.mark.parametrize(("arch", "critic"), [("mlp", "separate"), ("lstm", "shared")])
@@ -185,14 +218,16 @@ def test_steps_are_adams_of_clipped_gradients(arch, critic):
         ({"critic": "separate"}, True),
         ({"arch": "lstm", "critic": "fixed"}, True),
         ({"arch": "gtrxl"}, False),
-        ({"palette": None}, False),
+        ({"palette": None}, True),
+        ({"palette": None, "obs_shape": (13, 13, 3)}, False),
+        ({"obs_shape": (13, 13, 3)}, True),
     ],
-    ids=["plain", "two trunks", "memory", "another core", "factored planes"],
+    ids=["plain", "two trunks", "memory", "another core", "factored", "too many codes", "wide"],
 )
 def test_other_networks_are_left_to_torch(change, known):
-    given = {"arch": "mlp", "palette": PALETTE, "critic": "shared"} | change
+    given = {"arch": "mlp", "palette": PALETTE, "critic": "shared", "obs_shape": (7, 7, 3)} | change
     spec = ModelSpec(arch=given["arch"], critic=given["critic"])
-    agent = Agent((7, 7, 3), 3, given["palette"], spec, dimensions=(16, 16))
+    agent = Agent(given["obs_shape"], 3, given["palette"], spec, dimensions=(16, 16))
     assert applies(agent) == known
     assert not applies(agent.double())
 
