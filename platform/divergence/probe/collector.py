@@ -111,12 +111,16 @@ class Collector:
             distance[anew] = self._steps_to_go(seen.take(anew), leaves[anew])
             sought = np.stack([seen.cells_of(bit) for bit in self.bits])
             known = np.where(is_first, sought.any(axis=(0, 2, 3)), known)
-        others = {k.removeprefix("else/"): v for k, v in state.items() if k.startswith("else/")}
-        search, following = self.otherwise.act(obs, others, is_first, env, rng)
         after = {"distance": distance, "left": left, "held": lattice.held, "known": known}
         after["leaves"] = leaves
+        others = {k: v for k, v in state.items() if k.startswith("else/")}
+        own = greedy_actions(distance, env.pose)
+        if known.all():  # nobody searches, nor will
+            return own, after | others
+        others = {k.removeprefix("else/"): v for k, v in others.items()}
+        search, following = self.otherwise.act(obs, others, is_first, env, rng)
         after |= {f"else/{k}": v for k, v in following.items()}
-        return np.where(known, greedy_actions(distance, env.pose), search), after
+        return np.where(known, own, search), after
 
     def _steps_to_go(self, lattice: Lattice, leaves: NDArray[np.int16]) -> NDArray[np.int32]:
         """Returns the steps to go to the first goal that can still be had, `[n, W, H, 4]`."""

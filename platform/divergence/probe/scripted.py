@@ -136,6 +136,8 @@ class ShortestPath:
             own = _flee(state["distance"], env.pose.astype(np.int64))
         else:
             own = greedy_actions(state["distance"], env.pose)
+        if state["known"].all():  # nobody searches, nor will
+            return own, state
         prefix = "otherwise/"
         others = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
         search, following = self.otherwise.act(obs, others, is_first, env, rng)

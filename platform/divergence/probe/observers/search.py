@@ -70,6 +70,18 @@ def bearing(own: OwnMap, bit: int) -> NDArray[np.float64]:
 
 
 @njit(cache=True)
+def _has_any(marks, seek):
+    """Returns whether any cell has a mark of one of these goals."""
+    for x in range(marks.shape[0]):
+        found = np.uint16(0)
+        for y in range(marks.shape[1]):
+            found |= marks[x, y] & seek
+        if found != 0:
+            return True
+    return False
+
+
+@njit(cache=True)
 def _first_step(own, seek, avoid, unseen, places, actions, steps):
     n, size = own.ground.shape[0], own.ground.shape[1]
     stamp = np.zeros((size, size, 4), np.int64)  # the row that has been there, and one
@@ -79,6 +91,8 @@ def _first_step(own, seek, avoid, unseen, places, actions, steps):
         if seek[i] == 0 and not unseen[i] and places.shape[1] == 0:
             continue
         ground, marks = own.ground[i], own.marks[i]
+        if not unseen[i] and places.shape[1] == 0 and not _has_any(marks, seek[i]):
+            continue
         x, y, heading = own.pose[i]
         stamp[x, y, heading] = i + 1
         begins[x, y, heading], length[x, y, heading] = LEFT, 0
