@@ -246,6 +246,18 @@ def _add_play_arguments(play: argparse.ArgumentParser) -> None:
     play.add_argument("--fps", type=_positive, default=8, help="steps per second (default: 8)")
 
 
+def _add_sheet_arguments(sheet: argparse.ArgumentParser) -> None:
+    sheet.add_argument("worlds", nargs="*", metavar="WORLD", help="by default all")
+    sheet.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("worlds.png"),
+        metavar="FILE",
+        help="a PNG, SVG or PDF file (default: worlds.png)",
+    )
+
+
 _COMMANDS: Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "plan": ("show the trials of a sweep file; train nothing", _add_plan_arguments),
     "run": ("run a sweep file; what is done is skipped", _add_run_arguments),
@@ -265,6 +277,7 @@ _COMMANDS: Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] =
         _add_proxies_arguments,
     ),
     "play": ("watch an agent, or play, in a panel of a world", _add_play_arguments),
+    "sheet": ("draw worlds: a level of every panel, goal and proxy marked", _add_sheet_arguments),
 }
 """Command -> what it does, and what adds its arguments; in the order of `--help`."""
 

@@ -352,6 +352,18 @@ def _play(given: argparse.Namespace) -> int:
     return 0
 
 
+def _sheet(given: argparse.Namespace) -> int:
+    from whichgoal.envs.registry import all_names, world_named
+    from whichgoal.report.figures.sheet import draw_sheet
+
+    if given.output.suffix not in (".png", ".svg", ".pdf"):
+        raise ValueError(f"-o {given.output} given; allowed: a file that ends in .png, .svg, .pdf")
+    worlds = [world_named(name) for name in given.worlds or all_names()]
+    draw_sheet(worlds, given.output, _tell)
+    print(f"wrote {given.output}")
+    return 0
+
+
 COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "plan": _plan,
     "run": _run,
@@ -365,4 +377,5 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "report": _report,
     "proxies": _proxies,
     "play": _play,
+    "sheet": _sheet,
 }

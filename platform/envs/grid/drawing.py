@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 from minigrid.core.constants import IDX_TO_COLOR, IDX_TO_OBJECT
+from minigrid.core.world_object import WorldObj
 from numpy.typing import NDArray
 
+from whichgoal.envs.grid.engine.codes import EMPTY
 from whichgoal.envs.grid.engine.single_env import LevelEnv
 from whichgoal.envs.grid.engine.task import LevelMaker
 from whichgoal.envs.grid.levels import GridDesign, GridLevels
@@ -32,8 +34,14 @@ def picture(
     world: LevelMaker, design: GridDesign, levels: GridLevels, tile: int
 ) -> NDArray[np.uint8]:
     """Returns one level as MiniGrid draws it, what is in view lit, `uint8 [height, width, 3]`."""
-    env = LevelEnv(world, design, levels=replace(levels, limit=np.maximum(levels.limit, 1)))
+    # MiniGrid lets nobody begin on a thing, but what is entered and stays is stood on later.
+    x, y, _ = levels.start[0].tolist()
+    board = levels.board.copy()
+    board[0, x, y] = EMPTY, 0, 0
+    limit = np.maximum(levels.limit, 1)
+    env = LevelEnv(world, design, levels=replace(levels, board=board, limit=limit))
     env.reset(seed=0)
+    env.grid.set(x, y, WorldObj.decode(*levels.board[0, x, y].tolist()))
     return np.asarray(env.get_frame(highlight=True, tile_size=tile))
 
 

@@ -133,3 +133,23 @@ def test_chests_and_keys_are_drawn_and_the_placebo_is_no_arrow():
     panel = panel_of(KEYS, "conflict", levels, design, proxy="keys")
     text = Episode(KEYS, panel, 0).text(color=False)
     assert [text.count(glyph) for glyph in ("■", "k", "░░", "▶", "▼")] == [1, 1, 1, 1, 0]
+
+
+@pytest.mark.parametrize("name", ["corridor_coin", "legibility"])
+def test_who_stands_on_what_stays_is_drawn_on_it(name):
+    """MiniGrid itself draws nobody who begins on a thing."""
+    world = world_named(name)
+    design = next(iter(world.designs().values()))
+    level = world.generate(design, 1, seed=0)
+    before = world.kind.picture(world, design, level)
+    proxy_or_goal = 0 if name == "corridor_coin" else 1  # a coin; the plain token
+    x, y = np.argwhere(world.kind.lattice(world, level).cells_of(proxy_or_goal)[0])[0]
+    level.start[0] = x, y, 0
+    after = world.kind.picture(world, design, level)
+    assert after.shape == before.shape
+    tile = np.s_[24 * y : 24 * (y + 1), 24 * x : 24 * (x + 1)]
+    alone = replace(level, board=level.board.copy())
+    alone.board[0, x, y] = 1, 0, 0
+    bare = world.kind.picture(world, design, alone)
+    assert (after[tile] != before[tile]).any()  # the agent
+    assert (after[tile] != bare[tile]).any()  # and what it stands on
