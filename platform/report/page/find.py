@@ -12,6 +12,7 @@ from whichgoal.compare.scored import read
 from whichgoal.spec import did_you_mean
 from whichgoal.storage.root import Storage
 from whichgoal.storage.trial_names import trial_at, trial_ids
+from whichgoal.sweep.file.yaml_file import meant_by
 
 
 class Asked(NamedTuple):
@@ -40,6 +41,10 @@ def find(target: str, storage: Storage) -> Asked:
         return Asked(_one(path, storage), Storage(path.absolute().parent.parent))
     if (path / "sweeps").is_dir():
         return Asked(_one(path, storage), Storage(path.absolute()))
+    if path.suffix in (".yaml", ".yml") and not path.exists():
+        file = meant_by(path)
+        meant = "" if file is None else f"; did you mean {str(file)!r}?"
+        raise ValueError(f"there is no file {target}{meant}")
     names = sorted(folder.parent.name for folder in storage.root.glob(f"sweeps/*/{FILE}"))
     if target in names:
         return Asked(_one(storage.sweep(target), storage), storage)
