@@ -319,6 +319,7 @@ class _Run:
     def _finish(self) -> None:
         from rich.console import Console as PlainConsole
 
+        from whichgoal.report.of_run import leave
         from whichgoal.report.tables.comparison import print_run
         from whichgoal.report.watch import what_to_look_at
 
@@ -337,12 +338,13 @@ class _Run:
         print_run(compared, self.console)
         print_run(compared, PlainConsole(file=text, width=120, no_color=True), whole=True)
         write_text(file, text.getvalue())
+        unwritten = leave(compared, storage) if compared.comparison is not None else []
         unsent = self.tracker.close("FAILED" if missing else "FINISHED")
         self._say(f"\nResults: {storage}")
         for line in self.tracker.where:
             self._say(line)
         if compared.comparison is not None:
-            for line in what_to_look_at(compared, storage):
+            for line in [*what_to_look_at(compared, storage), *unwritten]:
                 self._say(line)
         if unsent is not None:
             self._say(unsent)
