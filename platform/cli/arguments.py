@@ -162,8 +162,9 @@ def _add_compare_arguments(compare: argparse.ArgumentParser) -> None:
 def _add_report_arguments(report: argparse.ArgumentParser) -> None:
     report.add_argument(
         "target",
-        metavar="FILE|NAME|ID",
-        help="a sweep file, a sweep's folder or name; or an agent's id or its beginning",
+        metavar="FILE|NAME|ID|ROOT",
+        help="a sweep file, a sweep's folder or name, an agent's id or its beginning; of a storage "
+        "root with several sweeps a page each, and one that leads to them",
     )
     _add_storage(report, "where the sweep is (default: ./runs)")
     report.add_argument(

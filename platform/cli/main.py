@@ -278,12 +278,17 @@ def _report(given: argparse.Namespace) -> int:
     storage = open_to_read(given.storage)
     if storage.remote is not None:
         storage.remote.pull("panels", exact=False)  # films are of episodes on these boards
-    asked = find.find(given.target, storage)
-    write.write_page(asked.compared, asked.storage, given.output)
-    address = given.output.absolute().as_uri() + (f"#agent={asked.agent}" if asked.agent else "")
+    found = find.find_all(given.target, storage)
+    if len(found) == 1:
+        write.write_page(found[0].compared, found[0].storage, given.output)
+    else:
+        write.write_pages([one.compared for one in found], found[0].storage, given.output)
+    agent = found[0].agent
+    address = given.output.absolute().as_uri() + (f"#agent={agent}" if agent else "")
     print(f"Report: {visible(address)}")
-    for line in asked.compared.sweep.notes():
-        _tell(line)
+    for one in found:
+        for line in one.compared.sweep.notes():
+            _tell(line)
     return 0
 
 
