@@ -6,7 +6,11 @@ function drawer() {
     tabindex: -1, hidden: true, onkeydown: (e) => { if (e.key === "Escape") shut(); } });
 }
 function shut() {
-  history.pushState(null, "", location.pathname + location.search);
+  try {
+    history.pushState(null, "", location.pathname + location.search);
+  } catch {  // a page that is shown within another, as by MLflow, has no address of its own
+    location.hash = "";
+  }
   follow();
 }
 
