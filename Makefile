@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test quick examine lint bench
+.PHONY: demo test quick examine lint bench docs
 demo: $(INSTALLED)
 	$(BIN)/whichgoal run sweeps/quickstart.yaml
 
@@ -23,6 +23,11 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy -p whichgoal
+
+# Into build/site; a link that leads nowhere fails.
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "documentation: build/site/index.html"
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/engine.py --json benchmarks/results/engine.json

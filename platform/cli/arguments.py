@@ -28,6 +28,19 @@ It needs --world, and --set for the design that it was trained under:
 """
 
 
+_OVERRIDES = """\
+KEY=VALUE changes what the file says, for this command: dotted keys into the file, values as there.
+
+  model.capacity=20_000 ppo.lr=1e-3      keys of world, model, train, ppo, in base or an axis
+  world.agreement.arrow=[0.9, 1.0]       of an axis also a list (quote it for your shell)
+  seeds=2 name=other battery.episodes=64 name, question, answer, axes, seeds, tune, explore,
+  axes.model.arch=[mlp, lstm]            battery, resources, limits, and keys below them
+  answer=null tune=null                  leaves a section of the file out
+
+Another plan of a sweep's name takes the place of the one before; results of both are kept.
+"""
+
+
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of all commands; what it parses names its command in `command`."""
     root = argparse.ArgumentParser(
@@ -45,12 +58,20 @@ def _add_nothing(command: argparse.ArgumentParser) -> None:
     """The command takes no arguments."""
 
 
+def _add_overrides(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "overrides", nargs="*", metavar="KEY=VALUE", help="changes of the file; see below"
+    )
+    command.epilog, command.formatter_class = _OVERRIDES, argparse.RawDescriptionHelpFormatter
+
+
 def _add_storage(command: argparse.ArgumentParser, says: str) -> None:
     command.add_argument("--storage", type=_storage, default="runs", help=says)
 
 
 def _add_plan_arguments(plan: argparse.ArgumentParser) -> None:
     plan.add_argument("file", type=Path, metavar="FILE", help="a sweep file (YAML)")
+    _add_overrides(plan)
     _add_storage(plan, "where to look for what is done and how fast it was (default: ./runs)")
     plan.add_argument(
         "--cpus", type=_positive, metavar="N", help="estimate for N cores (default: this machine's)"
@@ -70,6 +91,7 @@ def _add_plan_arguments(plan: argparse.ArgumentParser) -> None:
 
 def _add_run_arguments(run: argparse.ArgumentParser) -> None:
     run.add_argument("file", type=Path, metavar="FILE", help="a sweep file (YAML)")
+    _add_overrides(run)
     _add_storage(run, "where results go: a folder, or a URL such as s3://... (./runs)")
     run.add_argument(
         "--max-concurrent", type=_positive, metavar="N", help="trials at a time (default: cores)"
@@ -140,8 +162,9 @@ def _add_compare_arguments(compare: argparse.ArgumentParser) -> None:
 def _add_report_arguments(report: argparse.ArgumentParser) -> None:
     report.add_argument(
         "target",
-        metavar="FILE|NAME|ID",
-        help="a sweep file, a sweep's folder or name; or an agent's id or its beginning",
+        metavar="FILE|NAME|ID|ROOT",
+        help="a sweep file, a sweep's folder or name, an agent's id or its beginning; of a storage "
+        "root with several sweeps a page each, and one that leads to them",
     )
     _add_storage(report, "where the sweep is (default: ./runs)")
     report.add_argument(
@@ -203,6 +226,7 @@ def _add_set(command: argparse.ArgumentParser) -> None:
 
 def _add_proxies_arguments(proxies: argparse.ArgumentParser) -> None:
     proxies.add_argument("target", metavar="WORLD|FILE", help="a world's name, or a sweep file")
+    _add_overrides(proxies)
     _add_set(proxies)
     proxies.add_argument(
         "--levels", type=_positive, default=512, metavar="N", help="training levels (512)"

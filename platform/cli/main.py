@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code."""
     print_anything()
-    given = parser().parse_args(argv)
+    given = _parsed(argv)
     try:
         with stop_on_signals():
             return COMMANDS[given.command](given)
@@ -48,6 +48,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception:  # a fault of ours: where it happened helps to mend it
         _tell(traceback.format_exc().rstrip("\n"))
         return FAILED
+
+
+def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parses a command line; settings `KEY=VALUE` may stand behind options, too."""
+    known = parser()
+    given, rest = known.parse_known_args(argv)
+    settings = [one for one in rest if "=" in one and not one.startswith("-")]
+    if rest and (rest != settings or "overrides" not in given):
+        known.error(f"unrecognized arguments: {' '.join(rest)}")
+    if settings:
+        given.overrides += settings
+    return given
 
 
 def _tell(text: str) -> None:
@@ -70,7 +82,7 @@ def _plan(given: argparse.Namespace) -> int:
     from whichgoal.sweep.file.check import load
     from whichgoal.sweep.plan import plan
 
-    sweep = load(given.file)
+    sweep = load(given.file, given.overrides)
     storage = open_to_read(given.storage)
     values = tuned.values_of(storage, sweep.tune_groups())
     record = plan(sweep, storage, values)
@@ -116,7 +128,7 @@ def _run(given: argparse.Namespace) -> int:
     from whichgoal.storage.root import Storage
     from whichgoal.sweep.file.check import load
 
-    sweep, storage = load(given.file), Storage.at(given.storage)
+    sweep, storage = load(given.file, given.overrides), Storage.at(given.storage)
     from whichgoal.run.reach import default_address
     from whichgoal.run.sweep_run import run
 
@@ -266,19 +278,24 @@ def _report(given: argparse.Namespace) -> int:
     storage = open_to_read(given.storage)
     if storage.remote is not None:
         storage.remote.pull("panels", exact=False)  # films are of episodes on these boards
-    asked = find.find(given.target, storage)
-    write.write_page(asked.compared, asked.storage, given.output)
-    address = given.output.absolute().as_uri() + (f"#agent={asked.agent}" if asked.agent else "")
+    found = find.find_all(given.target, storage)
+    if len(found) == 1:
+        write.write_page(found[0].compared, found[0].storage, given.output)
+    else:
+        write.write_pages([one.compared for one in found], found[0].storage, given.output)
+    agent = found[0].agent
+    address = given.output.absolute().as_uri() + (f"#agent={agent}" if agent else "")
     print(f"Report: {visible(address)}")
-    for line in asked.compared.sweep.notes():
-        _tell(line)
+    for one in found:
+        for line in one.compared.sweep.notes():
+            _tell(line)
     return 0
 
 
 def _proxies(given: argparse.Namespace) -> int:
     from whichgoal.cli.proxies import ask
 
-    found = ask(given.target, given.set, given.levels)
+    found = ask(given.target, given.set, given.levels, given.overrides)
     if given.measure:
         from whichgoal.cli.proxies import measured
         from whichgoal.storage.root import Storage

@@ -12,6 +12,7 @@ from whichgoal.envs.registry import all_names, world_named
 from whichgoal.spec import did_you_mean, flat
 from whichgoal.storage.root import Storage
 from whichgoal.sweep.file.check import load
+from whichgoal.sweep.file.yaml_file import meant_by
 from whichgoal.sweep.overrides import design_from
 from whichgoal.sweep.trials import design_of
 
@@ -48,14 +49,22 @@ class Asked(NamedTuple):
         }
 
 
-def ask(target: str, settings: Sequence[str], levels: int) -> list[Asked]:
+def ask(
+    target: str, settings: Sequence[str], levels: int, overrides: Sequence[str] = ()
+) -> list[Asked]:
     """Measures every design of a world's name or of a sweep file.
+
+    Args:
+        target: The name or the file.
+        settings: Of a world, `KEY=VALUE` of its design.
+        levels: On how many training levels.
+        overrides: Of a file, `KEY=VALUE` of what is to be otherwise.
 
     Raises:
         ValueError: There is no such world, file or design; one line.
     """
     found = []
-    for asked in _designs(target, settings):
+    for asked in _designs(target, settings, overrides):
         measured = agreements(asked.world, asked.design, levels=levels)
         found.append(asked._replace(found=tuple(measured)))
     return found
@@ -75,16 +84,20 @@ def measured(asked: Asked, storage: Storage, seeds: int, say: Callable[[str], No
     return asked._replace(measured=measure(world, design, goals, storage, seeds=seeds, say=say))
 
 
-def _designs(target: str, settings: Sequence[str]) -> list[Asked]:
+def _designs(target: str, settings: Sequence[str], overrides: Sequence[str]) -> list[Asked]:
     if target in all_names():
+        if overrides:
+            raise ValueError(f"{overrides[0]} is for a sweep file; a world takes --set KEY=VALUE")
         world = world_named(target)
         return [Asked(world, design_from(world, settings), {})]
     if not Path(target).is_file():
-        meant = did_you_mean(target, all_names())
+        file = meant_by(Path(target))
+        meant = did_you_mean(target, all_names() if file is None else [*all_names(), str(file)])
         raise ValueError(f"{target!r} is no world, and there is no such file; {meant}")
     if settings:
-        raise ValueError("--set is for a world: a sweep file has its own designs")
-    trials = {trial.world: trial for trial in load(Path(target)).trials()}
+        told = "--set is for a world: a sweep file has its own designs"
+        raise ValueError(f"{told}; allowed behind it: world.KEY=VALUE")
+    trials = {trial.world: trial for trial in load(Path(target), overrides).trials()}
     designs = [(world_named(spec.name), design_of(trial)) for spec, trial in trials.items()]
     leaves = [flat({"name": world.name, **d.model_dump(mode="json")}) for world, d in designs]
     keys = dict.fromkeys(key for one in leaves for key in one)

@@ -126,7 +126,7 @@ def read(path: Path, storage: Storage) -> list[ScoredSweep]:
         folders = sorted(p.parent for p in path.glob(f"sweeps/*/{FILE}"))
         if not folders:
             reason = "holds no sweep" if path.exists() else "does not exist"
-            raise ValueError(f"{path} {reason}; allowed: {ALLOWED}")
+            raise ValueError(f"{path} {reason}; allowed: {ALLOWED}{_meant(path)}")
         found = [_sweep_in(folder, Storage(path.absolute())) for folder in folders]
     if not any(sweep.agents for sweep in found):
         counts = ", ".join(f"sweep {s.name!r}: {len(s.planned)} planned" for s in found)
@@ -134,6 +134,14 @@ def read(path: Path, storage: Storage) -> list[ScoredSweep]:
         todo = "; ".join(others) or "run the sweep first: whichgoal run FILE"
         raise ValueError(f"{path}: no agent is scored yet ({counts}); {todo}")
     return [sweep for sweep in found if sweep.agents or sweep.other or sweep.damaged]
+
+
+def _meant(path: Path) -> str:
+    """Returns which sweep file a name that is not there probably meant; empty without any."""
+    from whichgoal.sweep.file.yaml_file import meant_by
+
+    file = None if path.exists() else meant_by(path)
+    return "" if file is None else f"; did you mean {str(file)!r}?"
 
 
 def _sweep_in(folder: Path, storage: Storage) -> ScoredSweep:

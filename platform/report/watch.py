@@ -6,12 +6,15 @@ import shlex
 
 from whichgoal.compare.cells import Agent, Cell
 from whichgoal.compare.command import Compared
-from whichgoal.redact import redact
+from whichgoal.redact import redact, visible
 from whichgoal.storage.root import Storage
+
+PAGE = "report.html"
+"""In a sweep's folder: its report, as its last run left it."""
 
 
 def what_to_look_at(compared: Compared, storage: Storage) -> list[str]:
-    """Returns the commands that write a sweep's report and play one of its agents.
+    """Returns where a sweep's report is, or what writes it, and what plays one of its agents.
 
     Args:
         compared: A sweep with at least one scored agent.
@@ -21,8 +24,12 @@ def what_to_look_at(compared: Compared, storage: Storage) -> list[str]:
     assert found is not None, "a sweep without a scored agent has none to watch"
     typical = choose(found.cells[0])["typical"]
     where = f"--storage {shlex.quote(redact(str(storage)))}"
+    page = storage.sweep(compared.sweep.name) / PAGE
+    report = f"whichgoal report {compared.sweep.name} {where}"
+    if storage.remote is None and page.is_file():  # where people can open it
+        report = visible(redact(page.absolute().as_uri()))
     return [
-        f"Report:  whichgoal report {compared.sweep.name} {where}",
+        f"Report:  {report}",
         f"Watch:   whichgoal play {typical.card.trial} {where}",
     ]
 

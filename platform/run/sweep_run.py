@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -135,6 +136,8 @@ class _Run:
                 with suppress(DamagedError):  # which the trial itself says, alone
                     ledger.claim(folder, trial)
         self._say(f"{sweep.name}: {sweep.question}")
+        if sweep.overrides:
+            self._say(f"from the command line: {shlex.join(sweep.overrides)}")
         try:
             with self._watched(), Stages(sweep, storage, self.console, self.address) as stages:
                 if sweep.tune is not None or sweep.explore is not None:
@@ -171,10 +174,11 @@ class _Run:
                 before = {trial["id"] for trial in read_plan(folder)["trials"]}
         left = before - {trial["id"] for trial in planned["trials"]}
         if left:
+            other_name = "; name=NAME keeps both plans" if self.sweep.overrides else ""
             self._say(
                 f"a sweep named {self.sweep.name!r} had another plan before: {len(left)} of its "
                 f"{len(before)} trials are not in this one; their results are kept, in "
-                f"{self.storage} and in MLflow"
+                f"{self.storage} and in MLflow{other_name}"
             )
         write_json(folder / "plan.json", planned)
         return planned
@@ -315,6 +319,7 @@ class _Run:
     def _finish(self) -> None:
         from rich.console import Console as PlainConsole
 
+        from whichgoal.report.of_run import leave
         from whichgoal.report.tables.comparison import print_run
         from whichgoal.report.watch import what_to_look_at
 
@@ -333,12 +338,13 @@ class _Run:
         print_run(compared, self.console)
         print_run(compared, PlainConsole(file=text, width=120, no_color=True), whole=True)
         write_text(file, text.getvalue())
+        unwritten = leave(compared, storage) if compared.comparison is not None else []
         unsent = self.tracker.close("FAILED" if missing else "FINISHED")
         self._say(f"\nResults: {storage}")
         for line in self.tracker.where:
             self._say(line)
         if compared.comparison is not None:
-            for line in what_to_look_at(compared, storage):
+            for line in [*what_to_look_at(compared, storage), *unwritten]:
                 self._say(line)
         if unsent is not None:
             self._say(unsent)

@@ -35,6 +35,7 @@ def plan(
     return {
         "sweep": sweep.name,
         "question": sweep.question,
+        "overrides": list(sweep.overrides),
         "answer": _answer(sweep),
         "axes": {key: list(values) for key, values in sweep.axes.items()},
         "battery": sweep.battery.model_dump(mode="json"),

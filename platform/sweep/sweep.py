@@ -41,6 +41,7 @@ class Sweep:
         explore: The search among world designs, if any.
         resources: What each trial is given.
         limits: How much the sweep takes.
+        overrides: What a command line changed of the file, `KEY=VALUE` each.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Sweep:
     explore: ExploreSpec | None = None
     resources: ResourcesSpec = field(default_factory=ResourcesSpec)
     limits: LimitsSpec = field(default_factory=LimitsSpec)
+    overrides: tuple[str, ...] = ()
 
     @property
     def axes(self) -> dict[str, tuple[Any, ...]]:

@@ -7,9 +7,11 @@ the files say, and may be called at any time, again, and after a crash.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
+from whichgoal.compare.cells import Cell
 from whichgoal.divergence.score import recorded
 from whichgoal.report.figures import adoption
 from whichgoal.spec import TrialSpec
@@ -18,11 +20,22 @@ from whichgoal.storage.files import write_text
 from whichgoal.storage.root import Storage
 from whichgoal.tracking import text, values
 from whichgoal.tracking.planned import Planned, cells_of
-from whichgoal.tracking.runs import CELL_TAG, KIND_TAG, TRIAL_TAG, Asking, Known, Runs, Status
+from whichgoal.tracking.runs import (
+    CELL_TAG,
+    CELLS_TAG,
+    KIND_TAG,
+    TRIAL_TAG,
+    Asking,
+    Known,
+    Runs,
+    Status,
+)
 
 DIGEST_TAG = "whichgoal.digest"
 AXIS_TAG = "axis "
 NOTE_TAG = "mlflow.note.content"
+FILES = {"report.html": "the report", "film.gif": "a film of one agent", "table.txt": "all tables"}
+"""What a run leaves in a sweep's folder, beside its plan: file -> what it is."""
 LINK_FILE = "mlflow.txt"
 """In a sweep's folder: how to open the comparison of its cells."""
 
@@ -130,20 +143,32 @@ class Index:
         run, folder = self._parent, self._storage.sweep(self._sweep)
         self.refresh()
         self._runs.text(run, self._description(), "answer.md")
-        for name in ("plan.json", "table.txt"):
-            if (folder / name).exists():
+        for name in ("plan.json", *FILES):
+            if (folder / name).is_file():
                 self._runs.file(run, folder / name)
         cells = cells_of(self._planned.agents())
         proxies = list(cells[0].adoption) if any(cell.capable for cell in cells) else []
         for proxy in proxies:
-            name = "adoption.png" if len(proxies) == 1 else f"adoption_{proxy}.png"
-            with self._runs.new_file(run, name) as file:
+            with self._runs.new_file(run, self._figure(proxy, cells)) as file:
                 adoption.draw(cells, proxy, file, self._planned.record["question"])
 
     def _description(self) -> str:
-        planned = self._planned
+        planned, folder = self._planned, self._storage.sweep(self._sweep)
         cells = cells_of(planned.agents())
-        return text.of_sweep(planned.record["question"], planned.answer(), cells, *self._links())
+        there = [name for name in FILES if (folder / name).is_file()]
+        files = {FILES[name]: self._artifact(name) for name in there}
+        if any(cell.capable for cell in cells):
+            files["adoption"] = self._artifact(self._figure(next(iter(cells[0].adoption)), cells))
+        question, answer = planned.record["question"], planned.answer()
+        return text.of_sweep(question, answer, cells, *self._links(), files)
+
+    def _artifact(self, name: str) -> str:
+        return text.artifact_link(self._runs.experiment, self._parent.run_id, name)
+
+    @staticmethod
+    def _figure(proxy: str, cells: Sequence[Cell]) -> str:
+        """Returns the name of the figure of a proxy's adoption."""
+        return "adoption.png" if len(cells[0].adoption) == 1 else f"adoption_{proxy}.png"
 
     def _cell_runs(self) -> list[Known]:
         """Returns the runs of the cells in the order of the plan."""
@@ -152,25 +177,28 @@ class Index:
 
     def _links(self) -> tuple[str, str]:
         """Returns the links to the cells' comparison, and to the table of them."""
-        runs, experiment = [run.run_id for run in self._cell_runs()], self._runs.experiment
+        experiment = self._runs.experiment
         return (
-            text.comparison_link(experiment, self._view, runs),
+            text.comparison_link(experiment, self._view),
             text.table_link(experiment, self._view),
         )
 
     @property
     def _view(self) -> str:
-        """Key of the view of the runs table; an experiment holds those of many sweeps and roots."""
+        """Key of the view of the cells, and their tag; experiments hold many sweeps and roots."""
         return f"{self._sweep}-{self._runs.storage_id}"
 
     def _share_table(self) -> None:
-        """Keeps the view of the runs table that the link to it opens: a column per choice."""
-        known = sorted({name for run in self._cell_runs() for name in run.params})
+        """Keeps the view of the cells that the links open: a column and an axis per choice."""
+        runs = self._cell_runs()
+        for run in runs:
+            self._runs.tag(run, {CELLS_TAG: self._view})
+        known = sorted({name for run in runs for name in run.params})
         dials = [name for name in known if name.startswith("agreement")]
         axes = map(values.param_of, self._planned.record.get("axes", {}))
         wanted = dict.fromkeys(["arch", "capacity", *axes, *dials])
         params = [name for name in wanted if name in known]
-        self._runs.share_view(self._view, text.table_view(self._runs.filter, params))
+        self._runs.share_view(self._view, text.cells_view(self._view, params))
 
     def _create_trial(self, trial: TrialSpec) -> Known:
         began_ms = values.start_time_ms(self._storage.trial(trial.id))

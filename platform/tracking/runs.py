@@ -44,6 +44,8 @@ SWEEP_TAG = "whichgoal.sweep"
 TRIAL_TAG = "whichgoal.trial"
 CELL_TAG = "whichgoal.cell"
 KIND_TAG = "whichgoal.kind"
+CELLS_TAG = "whichgoal.cells"
+"""Of a cell's run: which sweep's of which storage it is, so that one tag finds a sweep's cells."""
 _BATCH = 900
 """Metrics in one request; MLflow takes 1000."""
 

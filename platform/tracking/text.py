@@ -16,20 +16,15 @@ MOST_CHARACTERS = 7500
 """Of a description; MLflow cuts a tag at 8000."""
 
 MOST_COMPARED = 100
-"""Cells that one link opens side by side: browsers and MLflow's page slow down beyond."""
+"""Cells that are drawn side by side: browsers and MLflow's page slow down beyond."""
 
 PORT = 5000
 """Where `mlflow ui` serves a store of ours; MLflow's own default."""
 
 
-def comparison_link(experiment: str, view: str, runs: Sequence[str]) -> str:
-    """Returns the fragment of MLflow's address that opens the cells' comparison.
-
-    Of more than `MOST_COMPARED` runs, and of none, it opens the table of them instead: this view.
-    """
-    if 0 < len(runs) <= MOST_COMPARED:
-        return f"#/compare-runs?runs={_json(runs)}&experiments={_json([experiment])}"
-    return table_link(experiment, view)
+def comparison_link(experiment: str, view: str) -> str:
+    """Returns the fragment of MLflow's address that opens the cells' comparison: a view's chart."""
+    return f"{table_link(experiment, view)}&compareRunsMode=CHART"
 
 
 def table_link(experiment: str, view: str) -> str:
@@ -37,25 +32,47 @@ def table_link(experiment: str, view: str) -> str:
     return f"#/experiments/{quote(experiment)}/runs?viewStateShareKey={quote(view)}"
 
 
-def table_view(of_sweep: str, params: Sequence[str]) -> str:
-    """Returns how `table_link` shows the runs table, as MLflow keeps a view that is shared.
+def artifact_link(experiment: str, run: str, name: str) -> str:
+    """Returns the fragment of MLflow's address that shows an artifact of a run."""
+    return f"#/experiments/{quote(experiment)}/runs/{quote(run)}/artifacts/{quote(name)}"
+
+
+def cells_view(view: str, params: Sequence[str]) -> str:
+    """Returns how `table_link` and `comparison_link` show a sweep's cells.
+
+    It is as MLflow keeps a view that is shared: the cells with that tag, those that adopt most
+    first, and a chart with an axis for each choice and for adoption.
 
     Args:
-        of_sweep: MLflow's filter for a sweep's runs. Its cells are listed, those that adopt most
-            first.
-        params: The params that are columns, beside adoption.
+        view: The tag of the sweep's cells (`whichgoal.cells`).
+        params: The params that are columns and axes, beside adoption.
     """
     metrics = ("cell/adoption", "cell/adoption_low", "cell/adoption_high", "seeds/capable")
-    view = {
-        "searchFilter": f"{of_sweep} AND tags.`whichgoal.kind` = 'cell'",
+    section = {"uuid": "adoption", "name": "Adoption", "display": True, "isReordered": False}
+    chart = {
+        "uuid": "parallel",
+        "type": "PARALLEL",
+        "metricSectionId": section["uuid"],
+        "runsCountToCompare": MOST_COMPARED,
+        "selectedParams": [*params],
+        "selectedMetrics": [metrics[0]],
+        "showAllRuns": False,
+        "deleted": False,
+        "isGenerated": False,
+    }
+    found = {
+        "searchFilter": f"tags.`whichgoal.cells` = '{view}'",
         "orderByKey": f"metrics.`{metrics[0]}`",
         "orderByAsc": False,
         "selectedColumns": [
             *(f"params.`{name}`" for name in params),
             *(f"metrics.`{name}`" for name in metrics),
         ],
+        "compareRunSections": [{**section, "columns": 1, "cardHeight": 330}],
+        "runsHiddenMode": "SHOWALL",  # else but the first ten are drawn
+        "compareRunCharts": [chart],
     }
-    return json.dumps(view)
+    return json.dumps(found)
 
 
 def how_to_open(uri: str, comparison: str, table: str) -> list[str]:
@@ -67,17 +84,29 @@ def how_to_open(uri: str, comparison: str, table: str) -> list[str]:
     return [*lines, f"Compare: {at}/{comparison}", f"Table:   {at}/{table}"]
 
 
-def _json(values: Sequence[str]) -> str:
-    return quote(json.dumps(list(values), separators=(",", ":")), safe="")
+def of_sweep(
+    question: str,
+    answer: str,
+    cells: Sequence[Cell],
+    comparison: str,
+    table: str,
+    files: Mapping[str, str],
+) -> str:
+    """Returns what a sweep asked and found, its cells as a table, and links to look at them.
 
-
-def of_sweep(question: str, answer: str, cells: Sequence[Cell], comparison: str, table: str) -> str:
-    """Returns what a sweep asked and found, its cells as a table, and links to compare them."""
+    Args:
+        question: What it asked.
+        answer: What it found.
+        cells: Its cells with scored agents.
+        comparison, table: Links to the cells side by side, and as a table.
+        files: What each of its artifacts is -> a link to it.
+    """
+    named = "".join(f"[{what}]({link}), " for what, link in files.items())
     parts = [
         f"**{question}**",
+        f"[Compare the cells]({comparison}) or see them [in a table]({table}). "
+        f"Among the artifacts: {named}`answer.md`, which is this text whole.",
         answer,
-        f"[Compare the cells]({comparison}) or see them [in a table]({table}); `adoption.png` "
-        "among the artifacts draws them, `answer.md` holds this text whole.",
     ]
     return "\n\n".join(parts + ([_cells_table(cells)] if cells else [])) + "\n"
 

@@ -90,6 +90,7 @@ def test_plan_prints_json_that_others_rely_on(sweep_file, capsys):
     assert plan.keys() == {
         "sweep",
         "question",
+        "overrides",
         "answer",
         "axes",
         "battery",

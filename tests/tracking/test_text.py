@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
@@ -17,14 +16,15 @@ from whichgoal.spec import flat
 from whichgoal.sweep.trials import SECTIONS, trial_spec
 from whichgoal.tracking.text import (
     MOST_CHARACTERS,
-    MOST_COMPARED,
+    artifact_link,
+    cells_view,
     comparison_link,
     cut,
     how_to_open,
     of_cell,
     of_sweep,
     of_trial,
-    table_view,
+    table_link,
 )
 from whichgoal.tracking.values import MOST_METRICS, param_of, params_of
 from whichgoal.tracking.values import of_cell as metrics_of_cell
@@ -32,27 +32,18 @@ from whichgoal.tracking.values import of_cell as metrics_of_cell
 PARAMS = {"parameters": "20112", "env_steps": "80000"}
 
 
-def test_the_link_opens_the_comparison_of_the_runs():
-    link = comparison_link("3", "two", ["aa", "bb"])
-    assert link == "#/compare-runs?runs=%5B%22aa%22%2C%22bb%22%5D&experiments=%5B%223%22%5D"
-    asked = parse_qs(urlsplit(link[1:]).query)
-    assert json.loads(asked["runs"][0]) == ["aa", "bb"]
-    assert json.loads(asked["experiments"][0]) == ["3"]
+def test_links_are_short_however_many_cells_there_are():
+    assert table_link("3", "a b") == "#/experiments/3/runs?viewStateShareKey=a%20b"
+    assert comparison_link("3", "two") == f"{table_link('3', 'two')}&compareRunsMode=CHART"
+    assert artifact_link("3", "ab", "film.gif") == "#/experiments/3/runs/ab/artifacts/film.gif"
 
 
-def test_too_many_cells_for_a_link_are_shown_in_a_table():
-    runs = [f"{i:032x}" for i in range(MOST_COMPARED + 1)]
-    assert comparison_link("3", "two", runs[1:]).startswith("#/compare-runs")
-    for many in (runs, []):
-        assert comparison_link("3", "a b", many) == "#/experiments/3/runs?viewStateShareKey=a%20b"
-
-
-def test_the_table_shows_the_cells_of_the_sweep_by_adoption():
-    view = json.loads(table_view("tags.`whichgoal.sweep` = 'two'", ["arch"]))
-    assert view["searchFilter"] == (
-        "tags.`whichgoal.sweep` = 'two' AND tags.`whichgoal.kind` = 'cell'"
-    )
+def test_the_view_shows_the_cells_of_the_sweep_by_adoption():
+    view = json.loads(cells_view("two-1f", ["arch"]))
+    assert view["searchFilter"] == "tags.`whichgoal.cells` = 'two-1f'"
     assert view["selectedColumns"][:2] == ["params.`arch`", "metrics.`cell/adoption`"]
+    (chart,) = view["compareRunCharts"]
+    assert (chart["selectedParams"], chart["selectedMetrics"]) == (["arch"], ["cell/adoption"])
 
 
 def test_a_server_is_opened_by_its_address_and_a_store_by_mlflow_ui_on_the_same_port():
@@ -79,16 +70,19 @@ def test_every_axis_that_there_can_be_has_a_param(world):
 
 def test_a_sweep_is_described_by_question_answer_and_a_row_per_cell():
     found = cells(cell({AGREEMENT: 1.0}, 3, 4) + cell({AGREEMENT: 0.5}, 0, 4, other="untrained"))
-    lines = of_sweep("Which?", "The arrow.", found, "#/x", "#/y").splitlines()
+    lines = of_sweep(
+        "Which?", "The arrow.", found, "#/x", "#/y", {"the report": "#/z"}
+    ).splitlines()
     assert lines[0] == "**Which?**"
     assert "The arrow." in lines
     assert "[Compare the cells](#/x) or see them [in a table](#/y)" in "\n".join(lines)
+    assert "Among the artifacts: [the report](#/z), `answer.md`" in "\n".join(lines)
     assert lines[-4] == (
         "| agreement.arrow | scored | capable | adopt the arrow | pursue the end | preference |"
     )
     assert lines[-2] == "| 1.0 | 4 | 4 | 75 % [19, 99] | 25 % [1, 81] | 0.05 to 0.80 |"
     assert lines[-1] == "| 0.5 | 4 | 0 |  |  |  |"
-    assert "|" not in of_sweep("Which?", "Not known.", [], "#/x", "#/y")
+    assert "|" not in of_sweep("Which?", "Not known.", [], "#/x", "#/y", {})
 
 
 def test_what_is_left_out_of_a_cells_metrics_is_named_in_its_description():
@@ -138,7 +132,7 @@ def test_a_trial_is_described_by_its_verdict_and_the_instruments_own_test():
 
 def test_a_description_that_is_too_long_ends_after_a_whole_row():
     found = cells([a for i in range(300) for a in cell({"model.capacity": i + 1}, 1, 2)])
-    text = cut(of_sweep("Which?", "The arrow.", found, "#/x", "#/y"), "`answer.md`")
+    text = cut(of_sweep("Which?", "The arrow.", found, "#/x", "#/y", {}), "`answer.md`")
     assert len(text) < MOST_CHARACTERS + 100
     *_, row, empty, last = text.splitlines()
     assert row.startswith("| ")

@@ -295,20 +295,28 @@ def test_the_sweeps_run_says_what_was_asked_and_found(storage, sweep, client, pa
         adopts = trial.world.design()["agreement"]["arrow"] == 1.0
         finish(storage, sweep, trial, ADOPTED if adopts else INTENDED)
         index.send(trial, "FINISHED")
+    for name in ("report.html", "film.gif"):
+        (storage.sweep("two") / name).write_text("made")
     lines = index.close("FINISHED")
     text = parent().data.tags["mlflow.note.content"]
     assert "**Does it go for the arrow?**" in text
     assert "No effect of agreement.arrow on who adopts the arrow can be told" in text
     assert "| 1.0 | 2 | 2 | 100 % [16, 100] | 0 % [0, 84] | 0.80 to 0.80 |" in text
-    assert "](#/compare-runs?runs=%5B%22" in text
+    view = f"two-{identity(storage)}"
+    assert f"[Compare the cells](#/experiments/1/runs?viewStateShareKey={view}&comp" in text
+    run = parent().info.run_id
+    assert f"[the report](#/experiments/1/runs/{run}/artifacts/report.html), [a film" in text
+    assert f"[adoption](#/experiments/1/runs/{run}/artifacts/adoption.png)" in text
+    found = client.search_runs(["1"], f"tags.`whichgoal.cells` = '{view}'")
+    assert {one.data.tags["whichgoal.kind"] for one in found} == {"cell"}
     names = {f.path: f.file_size for f in client.list_artifacts(parent().info.run_id)}
-    assert {"adoption.png", "answer.md", "plan.json"} <= names.keys()
+    assert {"adoption.png", "answer.md", "plan.json", "report.html", "film.gif"} <= names.keys()
     assert names["adoption.png"] > 5000
     serve = f"mlflow ui --backend-store-uri {own_uri(storage)} --port 5000 --workers 1"
     assert lines[0] == f"MLflow:  {serve}"
-    assert lines[1].startswith("Compare: http://127.0.0.1:5000/#/compare-runs?runs=%5B%22")
-    view = f"two-{identity(storage)}"
-    assert lines[2].endswith(f"#/experiments/1/runs?viewStateShareKey={view}")
+    link = f"http://127.0.0.1:5000/#/experiments/1/runs?viewStateShareKey={view}"
+    assert lines[1:] == [f"Compare: {link}&compareRunsMode=CHART", f"Table:   {link}"]
+    assert max(map(len, lines[1:])) < 150
     assert (storage.sweep("two") / "mlflow.txt").read_text().splitlines() == lines
 
 
@@ -321,7 +329,7 @@ def test_the_tracker_sends_from_its_thread_and_ends_the_sweep(storage, sweep, ru
     for trial in others:
         tracker.put(trial, "RUNNING")  # the last that was heard of it
     assert tracker.close("FAILED") is None
-    assert "compare-runs" in tracker.where[1]
+    assert "compareRunsMode=CHART" in tracker.where[1]
     assert run_of(runs, first).info.status == "FINISHED"
     assert {r.info.status for r in runs(**{"whichgoal.kind": "cell"})} == {"FAILED"}
     assert {run_of(runs, t).info.status for t in (second, *others)} == {"FAILED"}

@@ -17,6 +17,7 @@ from whichgoal.divergence.score import recorded, stamp
 from whichgoal.divergence.score.verdict import Score
 from whichgoal.redact import redact, visible_lines
 from whichgoal.report.page.checks import checks_of
+from whichgoal.report.page.exchange import exchange_curve
 from whichgoal.report.page.replays import Boards
 from whichgoal.report.tables.columns import choice_text
 from whichgoal.report.watch import choose
@@ -102,6 +103,7 @@ def _agent(agent: Agent, cell: int, storage: Storage, boards: Boards | None) -> 
         ],
         "curve": _curve(folder),
         "along": _along(folder),
+        "exchange": exchange_curve(folder, card),
         "films": [] if boards is None else boards.films(folder, card),
     }
 

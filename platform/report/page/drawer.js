@@ -6,7 +6,11 @@ function drawer() {
     tabindex: -1, hidden: true, onkeydown: (e) => { if (e.key === "Escape") shut(); } });
 }
 function shut() {
-  history.pushState(null, "", location.pathname + location.search);
+  try {
+    history.pushState(null, "", location.pathname + location.search);
+  } catch {  // a page that is shown within another, as by MLflow, has no address of its own
+    location.hash = "";
+  }
   follow();
 }
 
@@ -43,6 +47,8 @@ function contents(id) {
       label: `success in training over env steps, at last ${percent(agent.curve.at(-1)[1])}` }));
   const along = el("div", { class: "plot" });
   if (agent.along.length) fitted(along, (width) => alongChart(width, agent.along, agent.proxy));
+  const exchange = el("div", { class: "plot" });
+  if (agent.exchange.length > 1) fitted(exchange, (width) => exchangeChart(width, agent));
   const groups = [...new Set(agent.checks.map(([group]) => group))];
   const sign = { true: "✓", false: "✗", null: "?" };
   const word = { true: "holds", false: "does not hold", null: "not measured" };
@@ -71,6 +77,10 @@ function contents(id) {
         el("td", { class: "number" }, percent(weight))))))] : "",
     agent.curve.length > 1 ? [el("h3", {}, "Success in training"), curve] : "",
     agent.along.length ? [el("h3", {}, `Preference for the ${agent.proxy} along training`), along] : "",
+    agent.exchange.length > 1 ? [el("h3", {}, `How far it walks for the ${agent.goal}`), exchange,
+      el("p", { class: "hint" }, `Of the levels in which the ${agent.goal} is so many steps farther than the ` +
+        `${agent.proxy} (left: nearer), how often it is touched first. Dashed: the exchange rate, the extra ` +
+        "steps at which it is half.")] : "",
     el("h3", {}, "Scores"),
     el("table", { class: "scores" }, el("tbody", {}, Object.entries(agent.scores).map(([name, score]) =>
       el("tr", {}, el("th", { scope: "row", title: D.glossary[name] || null }, name.replace(/_/g, " ")),

@@ -12,6 +12,7 @@ from whichgoal.compare.scored import read
 from whichgoal.spec import did_you_mean
 from whichgoal.storage.root import Storage
 from whichgoal.storage.trial_names import trial_at, trial_ids
+from whichgoal.sweep.file.yaml_file import meant_by
 
 
 class Asked(NamedTuple):
@@ -22,12 +23,27 @@ class Asked(NamedTuple):
     agent: str = ""
 
 
+def find_all(target: str, storage: Storage) -> list[Asked]:
+    """Returns every sweep of a storage root, or the one that is named otherwise; see `find`.
+
+    Of a root those of which an agent is scored; at least one.
+
+    Raises:
+        ValueError: As `find`.
+    """
+    root = Path(target)
+    if os.path.lexists(root / FILE) or not (root / "sweeps").is_dir():
+        return [find(target, storage)]
+    there = Storage(root.absolute())
+    found = [compare_sweep(sweep) for sweep in read(root, there) if sweep.agents]
+    return [Asked(compared, there) for compared in found]
+
+
 def find(target: str, storage: Storage) -> Asked:
     """Returns the sweep that a command line names, compared.
 
     Args:
-        target: A sweep file, a sweep's folder or name, a storage root with one sweep, or the id
-            of an agent or its beginning.
+        target: A sweep file, a sweep's folder or name, or the id of an agent or its beginning.
         storage: Where a sweep is that is named by its file, its name or an agent.
 
     Raises:
@@ -38,8 +54,10 @@ def find(target: str, storage: Storage) -> Asked:
         return Asked(_one(path, storage), storage)
     if os.path.lexists(path / FILE):
         return Asked(_one(path, storage), Storage(path.absolute().parent.parent))
-    if (path / "sweeps").is_dir():
-        return Asked(_one(path, storage), Storage(path.absolute()))
+    if path.suffix in (".yaml", ".yml") and not path.exists():
+        file = meant_by(path)
+        meant = "" if file is None else f"; did you mean {str(file)!r}?"
+        raise ValueError(f"there is no file {target}{meant}")
     names = sorted(folder.parent.name for folder in storage.root.glob(f"sweeps/*/{FILE}"))
     if target in names:
         return Asked(_one(storage.sweep(target), storage), storage)
@@ -55,12 +73,9 @@ def find(target: str, storage: Storage) -> Asked:
 
 
 def _one(path: Path, storage: Storage) -> Compared:
-    """Returns the one sweep at a path; of a root with several, says which there are."""
-    found = read(path, storage)
-    if len(found) > 1:
-        names = ", ".join(sweep.name for sweep in found)
-        raise ValueError(f"{path} holds several sweeps; a report is of one of them: {names}")
-    return compare_sweep(found[0])
+    """Returns the sweep of a file or a folder."""
+    (found,) = read(path, storage)
+    return compare_sweep(found)
 
 
 def _of_agent(trial: str, names: list[str], storage: Storage) -> Asked:

@@ -40,8 +40,9 @@ function header() {
       el("button", { type: "button", onclick: () => download(`${C.sweep}.csv`, "text/csv", csv()) },
         "Download the agents (CSV)")),
     el("nav", { "aria-label": "sections" }, [["adoption", "Adoption"], ["verdicts", "Verdicts"],
-      ["agents", "Agents"], ["watch", "Watch"], ["comparison", "Comparison"], ["trust", "Trust"], ["methods", "Methods"],
-      ["glossary", "Glossary"]].map(([id, name]) => el("a", { href: `#${id}`, onclick: (e) => {
+      ["agents", "Agents"], ["paths", "Paths"], ["watch", "Watch"], ["comparison", "Comparison"], ["trust", "Trust"], ["methods", "Methods"],
+      ["glossary", "Glossary"]].filter(([id]) => id !== "paths" || IDS.some((one) => D.agents[one].films.length))
+      .map(([id, name]) => el("a", { href: `#${id}`, onclick: (e) => {
       e.preventDefault();
       document.getElementById(id).scrollIntoView();
       document.getElementById(`${id}-title`).setAttribute("tabindex", "-1");
@@ -111,7 +112,7 @@ function glossary() {
 const agents = scatter();
 agents.append(agentTable());
 document.getElementById("page").replaceWith(
-  el("main", { id: "page" }, header(), adoption(), verdictShares(), agents, watch(), comparison(),
+  el("main", { id: "page" }, header(), adoption(), verdictShares(), agents, pathsOfCells(), watch(), comparison(),
     doses(), trust(), methods(), glossary()),
   drawer(), el("p", { id: "said", class: "unseen", role: "status" }));
 window.addEventListener("hashchange", follow);

@@ -10,17 +10,22 @@ import base64
 import hashlib
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from whichgoal.compare.command import Compared
+from whichgoal.redact import redact, visible_lines
 from whichgoal.report.page.data import page_record
 from whichgoal.storage.atomic import replacing
 from whichgoal.storage.root import Storage
 
-SCRIPTS = ("dom.js", "marks.js", "charts.js", "tables.js", "film.js", "drawer.js", "page.js")
+SCRIPTS = (
+    *("dom.js", "marks.js", "charts.js", "tables.js", "film.js", "paths.js"),
+    *("drawer.js", "page.js"),
+)
 """The parts of the page's one script, in order."""
 _PAGE = """\
 <!doctype html>
@@ -39,6 +44,22 @@ _PAGE = """\
 <script type="application/json" id="record">{record}</script>
 <script>{script}</script>
 </body>
+</html>
+"""
+
+_INDEX = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body><main><h1>{title}</h1>
+{parts}
+</main></body>
 </html>
 """
 
@@ -64,12 +85,49 @@ def write_page(compared: Compared, storage: Storage, path: Path) -> None:
     Raises:
         ValueError: It cannot be written; one line.
     """
-    text = page_text(page_record(compared, storage))
+    _write(page_text(page_record(compared, storage)), path)
+
+
+def _write(text: str, path: Path) -> None:
     try:
         with replacing(path) as file:
             file.write(text.encode())
     except OSError as error:
         raise ValueError(f"{path} cannot be written: {error.strerror or error}") from None
+
+
+def write_pages(found: Sequence[Compared], storage: Storage, path: Path) -> None:
+    """Writes a page of each sweep, `NAME-SWEEP.html`, beside one that leads to them.
+
+    Args:
+        found: The sweeps, each with at least one scored agent.
+        storage: Where their agents are.
+        path: `NAME.html`, the page that leads to them: with their questions and answers.
+
+    Raises:
+        ValueError: One of them cannot be written; one line.
+    """
+    parts = []
+    for compared in found:
+        own = path.with_name(f"{path.stem}-{compared.sweep.name}{path.suffix}")
+        write_page(compared, storage, own)
+        assert compared.comparison is not None
+        texts = [
+            visible_lines(redact(text))
+            for text in (own.name, compared.sweep.question, compared.comparison.answer)
+        ]
+        name, question, answer = map(html.escape, texts)
+        link = html.escape(quote(own.name))
+        parts.append(f'<h2><a href="{link}">{question}</a></h2><p>{answer}</p><p>{name}</p>')
+    style = (files("whichgoal.report.page") / "page.css").read_text(encoding="utf-8")
+    title = html.escape(visible_lines(redact(f"The sweeps of {storage}")))
+    text = _INDEX.format(
+        policy=html.escape(f"default-src 'none'; style-src '{_hash(style)}'; base-uri 'none'"),
+        title=title,
+        style=style,
+        parts="\n".join(parts),
+    )
+    _write(text, path)
 
 
 def page_text(record: Mapping[str, Any]) -> str:

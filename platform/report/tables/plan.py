@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,9 @@ def print_plan(plan: Mapping[str, Any], console: Console) -> None:
     """Prints a plan with its `cost`: its trials, its adaptive stages, and what they will take."""
     asked = visible(f"{plan['sweep']}: {plan['question']}")
     console.print(asked, markup=False, highlight=False)
+    if plan["overrides"]:
+        told = visible(f"from the command line: {shlex.join(plan['overrides'])}")
+        console.print(told, markup=False, highlight=False, soft_wrap=True)
     if (answer := plan["answer"]) is not None:
         told = f"answer: {answer['outcome']} by {answer['axis']} (chosen {answer['chosen']})"
         console.print(told, markup=False, highlight=False, soft_wrap=True)

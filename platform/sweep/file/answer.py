@@ -69,6 +69,8 @@ def _wrong_axis(
     elif exists:
         text = f"{axis} has the same value in all cells"
     more = "" if keys else "nothing is compared here, so leave `answer` out"
+    if document.overrides:  # which may have made one value of an axis
+        more = "; ".join(filter(None, (more, "answer=null on the command line leaves it out")))
     found = Mistake(("answer", "axis"), "answer.axis", text, ", ".join(sorted(keys)), more=more)
     return found if exists else found.among(axis, keys)
 

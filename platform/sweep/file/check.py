@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from whichgoal.spec import BatterySpec, closest
 from whichgoal.sweep.file.answer import read_answer
 from whichgoal.sweep.file.axes import Content, read_content
 from whichgoal.sweep.file.cells import check_cells, check_resources, check_searched
+from whichgoal.sweep.file.command_line import override
 from whichgoal.sweep.file.conditions import check_conditions
 from whichgoal.sweep.file.searches import read_explore, read_tune
 from whichgoal.sweep.file.sections import read_record
@@ -47,13 +48,19 @@ _SURE = 0.8
 """From this likeness on, a wrong world's keys are checked as those of the one that was meant."""
 
 
-def load(path: str | Path) -> Sweep:
+def load(path: str | Path, overrides: Sequence[str] = ()) -> Sweep:
     """Reads and checks a sweep file.
+
+    Args:
+        path: The file.
+        overrides: What is to be otherwise than in the file, `KEY=VALUE` each, such as
+            `model.capacity=20_000` or `seeds=2`.
 
     Raises:
         SweepError: Naming, per problem, file, line, column, what was given and what is allowed.
     """
     document = read(Path(path))
+    override(document, overrides, TOP_KEYS)
     guessed = _top_keys(document)
     name, question = _name(document, guessed), _question(document, guessed)
     content = read_content(document)
@@ -89,6 +96,7 @@ def load(path: str | Path) -> Sweep:
         explore=explore,
         resources=resources,
         limits=read_record(document, "limits", LimitsSpec)[0],
+        overrides=tuple(overrides),
     )
     document.refuse_if_wrong()
     return sweep

@@ -73,7 +73,9 @@ class Document:
         value: The content as dicts, lists, text, numbers, booleans and None.
         marks: Line and column (from 1) of each value, by its path of keys and indices.
         key_marks: The same for the key under which a value stands.
-        problems: What is wrong with the file, each at a line and column, and said once.
+        problems: What is wrong with the file, each at a line and column, and said once. Line 0 is
+            the command line, with the place among `overrides` for a column.
+        overrides: What a command line changed of it (`whichgoal.sweep.file.command_line`).
     """
 
     path: Path
@@ -81,6 +83,7 @@ class Document:
     marks: dict[KeyPath, tuple[int, int]] = field(default_factory=dict)
     key_marks: dict[KeyPath, tuple[int, int]] = field(default_factory=dict)
     problems: dict[tuple[tuple[int, int], Mistake], None] = field(default_factory=dict)
+    overrides: tuple[str, ...] = ()
 
     def complain(self, mistake: Mistake) -> None:
         """Records a mistake where it is, or at its nearest ancestor that is in the file.
@@ -108,12 +111,22 @@ class Document:
         """Raises `SweepError` with every problem recorded so far, in the order of the lines."""
         if self.problems:
             ordered = sorted(self.problems, key=lambda problem: problem[0])
-            lines = (f"{self.path}:{line}:{column}: {text}" for (line, column), text in ordered)
+            lines = (self._line(mark, mistake) for mark, mistake in ordered)
             told = list(dict.fromkeys(lines))
             if len(told) > MOST_TOLD:
                 least = "at least " if len(self.problems) >= MOST_FOUND else ""
                 told[MOST_TOLD:] = [f"{self.path}: {least}{len(told) - MOST_TOLD} more problems"]
             raise SweepError(told)
+
+    def _line(self, mark: tuple[int, int], mistake: Mistake) -> str:
+        """Returns a mistake with its place, and what of it comes from the command line."""
+        line, column = mark
+        if line == 0:
+            return f"{cut_short(self.overrides[column], 80)} on the command line: {mistake}"
+        names = {one: one.partition("=")[0].split(".")[-1] for one in self.overrides}
+        given = [cut_short(one, 80) for one, name in names.items() if name in mistake.about]
+        also = f"; {', '.join(given)} on the command line" if given else ""
+        return f"{self.path}:{line}:{column}: {mistake}{also}"
 
 
 def read(path: Path) -> Document:
@@ -130,7 +143,7 @@ def read(path: Path) -> Document:
         text = read_bytes(path).decode("utf-8")
     except OSError as error:
         told = f"{path}: cannot be read: {error.strerror}"
-        meant = _meant(path) if isinstance(error, FileNotFoundError) else None
+        meant = meant_by(path) if isinstance(error, FileNotFoundError) else None
         raise SweepError([f"{told}; did you mean {str(meant)!r}?" if meant else told]) from None
     except UnicodeDecodeError as error:
         before, wrong = error.object[: error.start].decode("utf-8"), error.object[error.start]
@@ -157,7 +170,7 @@ def read(path: Path) -> Document:
     return document
 
 
-def _meant(path: Path) -> Path | None:
+def meant_by(path: Path) -> Path | None:
     """Returns the file that a name that is not there probably meant: `a.yaml` for `a.yml`."""
     try:
         beside = list(itertools.islice(path.absolute().parent.iterdir(), 1000))

@@ -63,9 +63,8 @@ def test_every_score_that_a_card_has_a_field_for_is_declared_by_a_panel() -> Non
     assert fields <= {column.name for column in columns()}
 
 
-def test_the_readme_shows_the_panels_as_their_records_say() -> None:
-    readme = (Path(__file__).parents[3] / "README.md").read_text()
-    assert table() in readme
+def test_the_docs_show_the_panels_as_their_records_say() -> None:
+    assert table() in (Path(__file__).parents[3] / "docs" / "judged.md").read_text()
 
 
 def test_an_unknown_panel_is_refused_with_what_was_meant() -> None:

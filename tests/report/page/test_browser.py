@@ -237,6 +237,31 @@ def test_a_click_leads_from_an_agent_to_its_film_and_back(pages, browser, tmp_pa
     browser.wait_for("!document.getElementById('drawer').hidden")
 
 
+def test_the_ways_of_a_cells_agents_lie_on_one_board_with_t_to_the_left(pages, browser, tmp_path):
+    show(browser, pages / "small.html")
+    browser.wait_for("document.querySelectorAll('#paths svg.paths').length === 2")
+    pictures = "[...document.querySelectorAll('#paths svg.paths')]"
+    ways = f"{pictures}.map(s => s.querySelectorAll('.way').length)"
+    assert browser.run(ways) == [4, 4]
+    letters = (
+        f"{pictures}.map(s => Object.fromEntries("
+        "[...s.querySelectorAll('.letter')].map(l => [l.textContent, +l.getAttribute('x')])))"
+    )
+    assert all(one["T"] <= one["P"] for one in browser.run(letters))
+    told = browser.run("document.querySelector('#paths svg.paths').getAttribute('aria-label')")
+    assert told == "1 of 4 went to T first, 3 to P, 0 to neither"
+    browser.run("document.getElementById('paths').scrollIntoView({behavior: 'instant'}), null")
+    keep(browser, "report_paths.png", tmp_path)
+    browser.run(
+        "(s => { s.value = '3'; s.dispatchEvent(new Event('change')); })"
+        "(document.querySelector('#paths select'))"
+    )
+    told = browser.run("document.querySelector('#paths svg.paths').getAttribute('aria-label')")
+    assert told == "2 of 4 went to T first, 2 to P, 0 to neither"
+    click(browser, "#paths .way")
+    browser.wait_for("location.hash.startsWith('#agent=')")
+
+
 def test_an_agent_has_an_address_of_its_own(pages, browser):
     show(browser, pages / "small.html", "#agent=ffffffffffff")
     assert "No such agent" in browser.text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import shutil
@@ -11,9 +12,18 @@ from pathlib import Path
 import pytest
 from faulty_storage import Faulty
 from page_sweeps import simulated, small
+from PIL import Image
 from simulated_agents import card, write_sweep
 
 from whichgoal.cli.main import main
+from whichgoal.compare.command import compare_sweep
+from whichgoal.compare.scored import read
+from whichgoal.divergence.score import recorded
+from whichgoal.divergence.score.verdict import Score
+from whichgoal.report.films.recorded import GAP, SIDE
+from whichgoal.report.of_run import leave
+from whichgoal.report.page.exchange import exchange_curve
+from whichgoal.report.watch import what_to_look_at
 from whichgoal.storage import tables
 from whichgoal.storage.files import write_json
 from whichgoal.storage.ledger import TrialFolder
@@ -217,14 +227,66 @@ def test_a_mistake_is_one_line(argv, told, root, tmp_path, monkeypatch, capsys):
     assert told in refused(capsys, *argv, "--storage", root)
 
 
-def test_several_sweeps_are_named(root, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_several_sweeps_have_a_page_each_and_one_that_leads_to_them(root, tmp_path):
     other = root / "sweeps" / "other"
     shutil.copytree(root / "sweeps" / "small", other)
     plan = json.loads((other / "plan.json").read_text())
     (other / "plan.json").write_text(json.dumps({**plan, "sweep": "other"}))
-    told = refused(capsys, root, "--storage", root)
-    assert "several sweeps; a report is of one of them: other, small" in told
+    page = written(root, root, tmp_path / "a.html")
+    assert re.findall(r'href="([^"]+)"', page) == ["a-other.html", "a-small.html"]
+    assert "<img" not in page
+    for name in ("other", "small"):
+        compared = record_of((tmp_path / f"a-{name}.html").read_text())["compare"]
+        assert compared["sweep"] == name
+        assert html.escape(compared["answer"]) in page
+
+
+def test_a_run_leaves_its_page_and_a_film_and_what_fails_is_a_line(root, tmp_path, monkeypatch):
+    storage = Storage.at(str(root))
+    compared = compare_sweep(read(root / "sweeps" / "small", storage)[0])
+    assert leave(compared, storage) == []
+    page = root / "sweeps" / "small" / "report.html"
+    assert record_of(page.read_text())["compare"]["sweep"] == "small"
+    report, watch = what_to_look_at(compared, storage)
+    assert report == f"Report:  {page.as_uri()}"
+    with Image.open(page.with_name("film.gif")) as film:
+        board = record_of(page.read_text())["boards"][0]
+        assert film.size == (2 * board["w"] * SIDE + GAP, board["h"] * SIDE)
+        trial = watch.split()[3]
+        pair = record_of(page.read_text())["agents"][trial]["films"][0]["films"]
+        assert film.n_frames == 1 + max(len(one["path"]) for one in pair)
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("no\nroom")
+
+    monkeypatch.setattr("whichgoal.report.page.write.page_record", fails)
+    shutil.rmtree(root / "panels")
+    assert leave(compared, storage) == ["report.html is not written: no room"]
+    assert not page.exists()  # which would be of other results
+    assert not page.with_name("film.gif").exists()
+    assert what_to_look_at(compared, storage)[0].startswith("Report:  whichgoal report small ")
+
+
+def test_an_agent_that_trades_steps_shows_how_far_it_walks(root, tmp_path):
+    folder = next(one for one in sorted((root / "trials").iterdir()) if "arrow" in goal_of(one))
+    rows = tables.read(folder / "episodes.parquet", tables.EPISODES).to_pylist()
+    far = [{**row, "role": "distance", "shortest": [5 + i % 3, 5, *row["shortest"][2:]]}
+           for i, row in enumerate(rows)]  # fmt: skip
+    table = tables.EPISODES.empty_table().from_pylist(rows + far, schema=tables.EPISODES)
+    tables.write(table, folder / "episodes.parquet", tables.EPISODES)
+    TrialFolder(folder).finish("probe", [folder / "episodes.parquet"], {})
+    trial = TrialFolder(folder)
+    traded = recorded.card(trial)
+    assert exchange_curve(trial, traded) == []
+    traded = traded.model_copy(update={"exchange": Score(value=1.0, low=0.5, high=1.5, n=9)})
+    curve = exchange_curve(trial, traded)
+    assert [extra for extra, *_ in curve] == [0, 1, 2]
+    assert sum(n for *_, n in curve) == len(rows)
+    assert all(hits == 0 for _, hits, _ in curve)  # it goes for the arrow
+
+
+def goal_of(trial: Path) -> str:
+    return json.loads((trial / "scorecard.json").read_text())["verdict"]
 
 
 def test_a_sweep_without_a_scored_agent_is_one_line(made, tmp_path, monkeypatch, capsys):
