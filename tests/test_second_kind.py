@@ -34,6 +34,7 @@ base:
 axes:
   world.agreement: [1.0, 0.0]
 battery: {episodes: 64}
+limits: {max_concurrent: 1}  # what the first has compiled is there for the second
 """
 
 
