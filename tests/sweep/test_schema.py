@@ -140,7 +140,7 @@ def test_every_mistake_that_the_parser_tells_is_also_one_by_the_schema_but_for_s
 ):
     """Over the corpus of `test_mistakes`: each key misspelled, of a wrong type, and so on.
 
-    There each is seen to be told by the parser; here it is asked only where the schema says nothing.
+    There each is seen to be told by the parser, which is asked here where the schema says nothing.
     """
     path = tmp_path / "changed.yaml"
     refused = 0
