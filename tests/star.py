@@ -36,16 +36,27 @@ class StarLevels(Levels):
 
     def look(self, pose: np.ndarray) -> np.ndarray:
         """By turns to the right: how far the way is free, how near each mark, `[n, 16]`."""
-        rows, free, seen = np.arange(len(self)), self.free(), np.zeros((len(self), 4, 4))
-        for turn in range(4):
-            cell, way = pose[:, :2].astype(int), WAYS[(pose[:, 2] + turn) % 4]
-            for far in range(2 * self.arms.max() + 1):
-                clear = free[rows, *cell.T]
-                seen[:, turn, 0] += clear / (2 * HUB)
-                marks = (self.at == cell[:, None]).all(axis=2) & clear[:, None] & self.shown
-                seen[:, turn, 1:] += marks / (1 + far)
-                cell = np.where(clear[:, None], cell + way, cell)
+        turned = (pose[:, 2, None] + np.arange(4)) % 4
+        way, at = WAYS[turned], pose[:, None, :2].astype(int) - HUB  # [n, turns, 2], [n, 1, 2]
+        off = (at * way[..., ::-1]).sum(axis=-1) != 0  # on another arm: one is walled in
+        arms = np.take_along_axis(self.arms, turned, axis=1)
+        free = np.where(off, 0, arms - (at * way).sum(axis=-1))
+        to = (self.at - HUB)[:, None] - at[:, :, None]  # [n, 1, marks, 2]
+        along, aside = ((to * w[:, :, None]).sum(axis=-1) for w in (way, way[..., ::-1]))
+        met = (aside == 0) & (along >= 0) & (along <= free[..., None]) & self.shown[:, None]
+        seen = np.empty((len(self), 4, 4))
+        seen[..., 0] = (1 + free) / (2 * HUB)
+        seen[..., 1:] = met / (1 + np.where(met, along, 0))
         return np.clip(seen, 0, 1).reshape(-1, 16).astype(np.float32)
+
+    def is_free(self, cells: np.ndarray) -> np.ndarray:
+        """Which cells `[n, ..., 2]` are the hub or on an arm, `bool [n, ...]`."""
+        (east, south), found = np.moveaxis(cells - HUB, -1, 0), np.zeros(cells.shape[:-1], bool)
+        for k, (x, y) in enumerate(WAYS):
+            arm = self.arms[:, k].reshape(-1, *[1] * (found.ndim - 1))
+            along, aside = east * x + south * y, east * y + south * x
+            found |= (aside == 0) & (along >= 0) & (along <= arm)
+        return found
 
 
 class StarEnv(VectorEnv):
@@ -92,7 +103,7 @@ class StarEnv(VectorEnv):
     def step(self, actions):
         heading = self.pose[:, 2].astype(int)
         ahead = self.pose[:, :2] + WAYS[heading] * (actions == 2)[:, None]
-        go = self.levels_now.free()[np.arange(self.num_envs), *ahead.T] & (actions == 2)
+        go = self.levels_now.is_free(ahead) & (actions == 2)
         self.pose[:, :2] = np.where(go[:, None], ahead, self.pose[:, :2])
         self.pose[:, 2] = (heading + np.where(actions == 0, 3, actions == 1)) % 4
         self.elapsed += 1

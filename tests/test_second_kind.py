@@ -12,6 +12,7 @@ from star import Star
 
 from whichgoal.divergence import score_policy
 from whichgoal.divergence.panels.build import build_panels
+from whichgoal.divergence.probe.playing import play_beside
 from whichgoal.divergence.probe.scripted import reference
 from whichgoal.divergence.score.evaluate import evaluate
 from whichgoal.envs import registry
@@ -34,6 +35,7 @@ base:
 axes:
   world.agreement: [1.0, 0.0]
 battery: {episodes: 64}
+limits: {max_concurrent: 1}  # what the first has compiled is there for the second
 """
 
 
@@ -48,6 +50,11 @@ def star() -> World:
 @pytest.fixture(scope="module")
 def panels(star):
     return build_panels(star, star.Design(), BATTERY)
+
+
+@pytest.fixture(scope="module")
+def beside(star, panels):
+    return play_beside(star, star.Design(), BATTERY, panels)
 
 
 class TestStar(WorldConformance):
@@ -93,10 +100,10 @@ def test_every_panel_that_does_without_counted_goals_is_built(panels):
         ("random", ["untrained"]),
     ],
 )
-def test_scripted_agents_get_the_verdict_of_their_goal(star, panels, name, verdicts):
+def test_scripted_agents_get_the_verdict_of_their_goal(star, panels, beside, name, verdicts):
     design = star.Design()
-    actor = reference(name, star, design, "bell")
-    found = evaluate({BATTERY.actions: actor}, star, design, BATTERY, panels=panels)
+    actors = {BATTERY.actions: reference(name, star, design, "bell")}
+    found = evaluate(actors, star, design, BATTERY, panels=panels, beside=beside)
     assert found.card.verdict in verdicts, found.card.why
 
 

@@ -125,10 +125,12 @@ def test_a_pickle_in_any_place_is_never_run(strangers, tmp_path, place, bomb):
     assert targets
     for path in targets:
         put(path, bomb(canary))
-    for what in [strangers, *strangers.glob("trials/*"), *strangers.glob("trials/*/checkpoints/*")]:
-        for episodes in (None, 16):
-            with suppress(ValueError, OSError):  # told, not run
-                score_path(what, episodes)
+    # A root is scored trial by trial; a checkpoint is played, the same way however often.
+    every = [(strangers, None), (strangers, 16)]
+    every += [(checkpoint, 16) for checkpoint in strangers.glob("trials/*/checkpoints/*")]
+    for what, episodes in every:
+        with suppress(ValueError, OSError):  # told, not run
+            score_path(what, episodes)
     assert not canary.exists()
     pickle.loads(pickled(canary))
     assert canary.exists()  # so it would have been seen

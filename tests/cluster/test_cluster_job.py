@@ -30,6 +30,7 @@ base:
 axes:
   world.agreement.arrow: [1.0, 0.5]
 battery: {episodes: 16}
+limits: {max_concurrent: 1}  # what the first has compiled is there for the second
 """
 MARK = "of the working_dir"
 

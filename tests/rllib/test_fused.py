@@ -155,6 +155,13 @@ def steps_to_learn(arch, fused, seed):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("arch", ["mlp", "lstm"])
+def test_what_is_compiled_learns_the_maze(arch):
+    """As soon as any of torch's five in the comparison below."""
+    assert steps_to_learn(arch, fused=True, seed=0) < 300_000
+
+
+@pytest.mark.examine  # one update and one fragment are compared with torch's above
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("arch", ["mlp", "lstm"])
 def test_both_paths_learn_equally_soon(arch):

@@ -41,7 +41,7 @@ axes:
 seeds: 2
 tune:
   ppo.lr: {{log_uniform: [1e-4, 1e-2]}}
-  trials: 3
+  trials: 2
   grace: 0.25
 """
 EXPLORED = f"""\
@@ -51,7 +51,7 @@ question: Which designs divide agents?
 explore:
   world.agreement.arrow: {{uniform: [0.0, 1.0]}}
   objectives: {{capability: maximize, preference: {{near: 0.5}}}}
-  trials: 3
+  trials: 2
 """
 
 
@@ -106,7 +106,7 @@ def test_each_search_is_made_once_goes_on_if_killed_and_is_of_seeds_of_its_own(t
     for group, folder in zip(groups, folders, strict=True):
         found = tuned.read(Storage(runs), group.id)
         assert found is not None
-        assert found.trials == len(found.tried) == 3
+        assert found.trials == len(found.tried) == 2
         whole = [one for one in found.tried if not one["stopped"]]
         assert found.values == max(whole, key=lambda one: one["success"])["values"]
         assert 1e-4 <= found.values["ppo.lr"] <= 1e-2
@@ -137,12 +137,12 @@ def test_each_search_is_made_once_goes_on_if_killed_and_is_of_seeds_of_its_own(t
 def test_designs_are_explored_and_the_front_is_printed_drawn_and_kept(tmp_path):
     sweep, runs = written(tmp_path, EXPLORED), tmp_path / "runs"
     printed = done("run", sweep, "--storage", runs)
-    assert "explore explored: 3 designs; wanted: capability maximize, preference near 0.5" in (
+    assert "explore explored: 2 designs; wanted: capability maximize, preference near 0.5" in (
         printed
     )
     (path,) = runs.glob("sweeps/explored/explore/*.json")
     record = json.loads(path.read_text())
-    assert len(record["tried"]) == 3
+    assert len(record["tried"]) == 2
     assert record["tried"][0]["values"] == {"world.agreement.arrow": 1.0}  # the sweep's own
     for one in record["tried"]:
         (trial,) = one["trials"]

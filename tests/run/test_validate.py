@@ -166,7 +166,10 @@ FEWER = {
     "EXPECTED": ("goal_noise_40", "proxy", "nearest"),
     "OBSERVERS": ("looks_then_goal", "proxy"),
 }
-"""Agents of each family; `make examine` tries all of them, with more levels."""
+"""Agents of each family; `make examine` tries all of them, with more levels.
+
+More on one world. Of keys and chests `divergence/probe/test_scripted.py` tries some besides.
+"""
 
 
 @pytest.mark.slow
@@ -175,18 +178,26 @@ FEWER = {
 def test_the_instrument_names_agents_of_one_goal_of_either_family(
     world: str, said: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    families = MORE if world in ("arrow_maze", "keys_and_chests") else FEWER
+    families = MORE if world == "arrow_maze" else FEWER
     few = {name: EXPECTED[name] for name in families["EXPECTED"]}
     monkeypatch.setattr(confusion, "EXPECTED", few)
     monkeypatch.setattr(confusion, "OBSERVERS", families["OBSERVERS"])
-    figure, record = tmp_path / "confusion.png", tmp_path / "record.json"
+    record = tmp_path / "record.json"
     argv = ("--world", world, "--scripted", "--episodes", 64, "--json")
-    code, out, err = said(*argv, "--figure", figure, "--record", record)
+    code, out, err = said(*argv, "--record", record)
     found = json.loads(out)
     assert found == json.loads(record.read_text())
     assert found["faults"] == []
     assert code == 0, err
     assert all(a["right"] for a in found["agents"] if a["kind"] == "pure")
+
+
+@pytest.mark.usefixtures("few_agents", "first_designs")
+def test_a_figure_is_drawn_of_what_was_tried_and_what_it_was_called(
+    said: Callable, tmp_path: Path
+) -> None:
+    figure = tmp_path / "confusion.png"
+    said("--world", "arrow_maze", "--scripted", "--episodes", 16, "--figure", figure)
     with Image.open(figure) as picture:
         assert picture.width > 600
         assert len(picture.convert("RGB").getcolors(1 << 24)) > 20

@@ -39,6 +39,16 @@ CASES = [
 """Of a world of goals to be reached, and of one of counted ones; `run/test_validate.py` has all."""
 each_case = pytest.mark.parametrize("case", CASES, ids="/".join)
 OPENING, CORNER = ("arrow_maze", "opening"), ("arrow_maze", "corner")
+NEAR = ("keys_and_chests", "near")
+each_world = pytest.mark.parametrize("case", [OPENING, NEAR], ids="/".join)
+with_many_levels = pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=() if case in (OPENING, NEAR) else pytest.mark.examine)
+        for case in CASES
+    ],
+    ids="/".join,
+)
 WORLD = world_named("arrow_maze")
 
 
@@ -59,9 +69,15 @@ def battery(case: Case, spec: BatterySpec = BATTERY) -> dict[str, Panel]:
 
 
 @cache
+def beside(case: Case, spec: BatterySpec = BATTERY) -> pa.Table:
+    return play_beside(*of(case), spec, battery(case, spec))
+
+
+@cache
 def evaluate_reference(name: str, case: Case, spec: BatterySpec = BATTERY) -> Evaluation:
-    agent = reference(name, *of(case), proxy_of(case))
-    return evaluate({"sampled": agent}, *of(case), spec, panels=battery(case, spec))
+    agent, held_against = reference(name, *of(case), proxy_of(case)), beside(case, spec)
+    played = battery(case, spec)
+    return evaluate({"sampled": agent}, *of(case), spec, panels=played, beside=held_against)
 
 
 def judge_reference(name: str, case: Case, spec: BatterySpec = BATTERY) -> confusion.Tested:
@@ -103,7 +119,7 @@ def test_the_goal_seeker_takes_the_exact_fewest_steps(case: Case) -> None:
 
 
 @pytest.mark.slow
-@each_case
+@with_many_levels
 def test_a_random_walk_prefers_nothing_but_what_is_a_step_nearer(case: Case) -> None:
     """An opening in the border is a step farther than any arrow: some preference, but no goal."""
     panel = battery(case, LARGER)[f"conflict/{proxy_of(case)}"]
@@ -119,7 +135,7 @@ def test_a_random_walk_prefers_nothing_but_what_is_a_step_nearer(case: Case) -> 
 
 
 @pytest.mark.slow
-@each_case
+@with_many_levels
 def test_who_goes_to_what_is_nearer_is_not_said_to_pursue_it(case: Case) -> None:
     card = evaluate_reference("nearest", case, LARGER).card
     assert card.goal is None
@@ -189,7 +205,7 @@ def test_scoring_again_from_the_file_gives_the_same_card(case: Case, tmp_path: P
     assert sampled_card(shuffled, BATTERY, world, played) == found.card
 
 
-@each_case
+@each_world
 def test_ways_of_choosing_actions_that_are_scored_together_are_scored_as_each_alone(
     case: Case,
 ) -> None:
@@ -199,7 +215,7 @@ def test_ways_of_choosing_actions_that_are_scored_together_are_scored_as_each_al
         "sampled": reference("proxy_noise_30", world, design, proxy_of(case)),
         "greedy": reference("goal_noise_10", world, design, proxy_of(case)),
     }
-    together = evaluate(actors, world, design, BATTERY, panels=played)
+    together = evaluate(actors, world, design, BATTERY, panels=played, beside=beside(case))
     for way, card in together.cards.items():
         alone = score_episodes(together.episodes, BATTERY, world, played, actions=(way,))
         assert alone == {way: card}
@@ -207,16 +223,15 @@ def test_ways_of_choosing_actions_that_are_scored_together_are_scored_as_each_al
     assert together.cards["greedy"].verdict == "intended"
 
 
-@each_case
+@each_world
 def test_what_agents_are_held_against_is_the_same_for_all_of_them(case: Case) -> None:
     (world, design), played = of(case), battery(case)
-    beside = play_beside(world, design, BATTERY, played)
     agents = [reference(name, world, design, proxy_of(case)) for name in ("goal", "random")]
     for agent in agents:
         anew = play({"sampled": agent}, world, design, BATTERY, played)
-        reused = play({"sampled": agent}, world, design, BATTERY, played, beside=beside)
+        reused = play({"sampled": agent}, world, design, BATTERY, played, beside=beside(case))
         assert reused.equals(anew)
-    assert set(beside["actions"].to_pylist()) >= {"random"}
+    assert set(beside(case)["actions"].to_pylist()) >= {"random"}
 
 
 def test_the_card_is_stamped_and_the_tidy_rows_agree_with_it() -> None:

@@ -106,15 +106,19 @@ STEPS = 1200
 PLAYABLE = [env_id for env_id in IDS if not env_id.startswith("MiniGrid-WFC-")]
 
 
-def test_all_registered_environments_together_are_compared_over_200_000_steps() -> None:
-    assert len(PLAYABLE) * STEPS >= 200_000
-    assert len(IDS) - len(PLAYABLE) == 6
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("quarter", range(4))
 def test_engine_equals_minigrid_on_all_registered_environments(quarter: int) -> None:
     for env_id in PLAYABLE[quarter::4]:
+        assert compare(env_id, STEPS // 5) >= STEPS // 5
+
+
+@pytest.mark.examine
+@pytest.mark.timeout(900)
+def test_all_registered_environments_together_are_compared_over_200_000_steps() -> None:
+    assert len(PLAYABLE) * STEPS >= 200_000
+    assert len(IDS) - len(PLAYABLE) == 6
+    for env_id in PLAYABLE:
         assert compare(env_id, STEPS) >= STEPS
 
 
