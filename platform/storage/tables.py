@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from whichgoal.redact import visible
 from whichgoal.spec import cut_short
 from whichgoal.storage.atomic import make_way, replacing
 from whichgoal.storage.reading import GIB, MIB, UnreadableFile, opened
@@ -154,19 +155,25 @@ def check(table: pa.Table, schema: pa.Schema, source: str = "the table") -> pa.T
         "missing": [name for name in schema.names if name not in table.schema.names],
         "unknown": [name for name in table.schema.names if name not in schema.names],
     }
-    parts = [f"{kind} columns: {', '.join(names)}" for kind, names in wrong.items() if names]
+    parts = [_told(f"{kind} columns: {', '.join(found)}") for kind, found in wrong.items() if found]
     if parts:
         raise ValueError(f"{source} is not a table of {what}; {'; '.join(parts)}")
     for field in schema:
         given = table.schema.field(field.name)
         if not given.type.equals(field.type):
             raise ValueError(
-                f"{source} is not a table of {what}; column {field.name!r} is {given.type}, "
+                f"{source} is not a table of {what}; column {field.name!r} is "
+                f"{_told(str(given.type))}, "
                 f"must be {field.type}"
             )
         if not field.nullable and table.column(field.name).null_count:
             raise ValueError(f"{source}: column {field.name!r} of {what} must not hold nulls")
     return table.select(schema.names)
+
+
+def _told(text: str) -> str:
+    """Returns what a file says of itself as it may be printed."""
+    return visible(cut_short(text))
 
 
 def write(table: pa.Table, path: Path | str, schema: pa.Schema) -> None:

@@ -79,6 +79,20 @@ def test_a_column_of_another_type_and_a_null_are_refused() -> None:
         tables.check(null, tables.SCORES)
 
 
+def test_what_a_file_calls_its_columns_is_shown_and_not_obeyed() -> None:
+    many = [f"{name}\u202e\x1b[2J" for name in range(5000)]
+    with pytest.raises(ValueError, match="unknown columns") as caught:
+        tables.check(pa.table({name: [0] for name in many}), tables.SCORES)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1000
+    inside = pa.struct([("\u202e", pa.int8())] * 3000)
+    odd = scores().set_column(0, "trial", pa.nulls(1, inside))
+    with pytest.raises(ValueError, match="column 'trial' is struct") as caught:
+        tables.check(odd, tables.SCORES)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1000
+
+
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,6 +53,8 @@ def draw_sheet(worlds: Sequence[World], path: Path, say: Callable[[str], None]) 
             axis.spines[:].set_visible(False)
             if role in shown:
                 _draw(axis, world, shown[role])
+            else:
+                axis.set_box_aspect(1)
         row[0].set_ylabel(world.name.replace("_", "\n"), fontsize=9)
     for axis, role in zip(axes[0], roles, strict=True):
         axis.set_title(role, fontsize=9)
