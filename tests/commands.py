@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -159,3 +160,35 @@ def indexed(uri: str) -> list[tuple[str, str, str]]:
         )
         for run in client.search_runs(ids)
     )
+
+
+FINISHED = [
+    "checkpoints/0*/weights.safetensors",
+    "checkpoints/0*/trial.json",
+    "done/train.json",
+    "done/probe.json",
+    "done/score.json",
+    "episodes.parquet",
+    "scores.parquet",
+    "scorecard.json",
+    "battery.json",
+]
+"""What a finished trial leaves."""
+STATES = ["rllib/*/*/*/*.pkl", "manifest.json", "state.json"]
+"""What a state that training goes on from consists of."""
+
+
+def cut(path: Path) -> None:
+    """Leaves half of a file, as a crash of the machine can."""
+    data = path.read_bytes()
+    assert len(data) > 1
+    path.write_bytes(data[: len(data) // 2])
+
+
+def forget_stages(trial: Path) -> Path:
+    """Leaves a finished trial as if killed in its training; returns the newest of two states."""
+    shutil.rmtree(trial / "done")
+    for product in ("episodes.parquet", "scores.parquet", "scorecard.json"):
+        (trial / product).unlink()
+    _, newest = sorted(trial.glob("resume/0*"))
+    return newest

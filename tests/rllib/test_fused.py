@@ -157,7 +157,7 @@ def steps_to_learn(arch, fused, seed):
 @pytest.mark.slow
 @pytest.mark.parametrize("arch", ["mlp", "lstm"])
 def test_what_is_compiled_learns_the_maze(arch):
-    """As soon as any of torch's five in the comparison below."""
+    """Long before the comparison below gives up."""
     assert steps_to_learn(arch, fused=True, seed=0) < 300_000
 
 

@@ -20,10 +20,14 @@ from typing import Any
 import psutil
 import pytest
 from commands import (
+    FINISHED,
+    STATES,
+    cut,
     done,
     end,
     ended,
     family,
+    forget_stages,
     indexed,
     results,
     running,
@@ -49,20 +53,8 @@ axes:
   world.agreement.arrow: [1.0, 0.5]
 battery: {episodes: 16}
 """
-FINISHED = [
-    "checkpoints/0*/weights.safetensors",
-    "checkpoints/0*/trial.json",
-    "done/train.json",
-    "done/probe.json",
-    "done/score.json",
-    "episodes.parquet",
-    "scores.parquet",
-    "scorecard.json",
-    "battery.json",
-]
-"""What a finished trial leaves."""
-STATES = ["rllib/*/*/*/*.pkl", "manifest.json", "state.json"]
-"""What a state that training goes on from consists of."""
+MANY_LOST = ["checkpoints/0*/weights.safetensors", "episodes.parquet", "scorecard.json", STATES[0]]
+"""What each of many trials has lost: a file of each stage; `test_damages.py` has all files."""
 MANY = f"""\
 name: many
 question: Is all that was cut off made again?
@@ -71,7 +63,7 @@ base:
   model: {{arch: mlp, capacity: 20_000}}
   train:
     {{env_steps: 2_048, num_envs: 16, rollout_len: 32, minibatch_size: 256, num_checkpoints: 2}}
-seeds: {len(FINISHED + STATES)}
+seeds: {len(MANY_LOST)}
 battery: {{episodes: 16}}
 """
 
@@ -190,13 +182,6 @@ def test_a_trial_whose_process_dies_every_time_is_given_up_and_one_whose_dies_on
     check_equal(runs, undisturbed)
 
 
-def cut(path: Path) -> None:
-    """Leaves half of a file, as a crash of the machine can."""
-    data = path.read_bytes()
-    assert len(data) > 1
-    path.write_bytes(data[: len(data) // 2])
-
-
 def test_each_trial_has_lost_another_file_and_all_have_lost_panels_plan_and_index(tmp_path):
     """What trials left is cut off, of some when they were finished, of some in their training."""
     sweep, whole, damaged = tmp_path / "many.yaml", tmp_path / "whole", tmp_path / "damaged"
@@ -204,14 +189,11 @@ def test_each_trial_has_lost_another_file_and_all_have_lost_panels_plan_and_inde
     done("run", sweep, "--storage", whole)
     shutil.copytree(whole, damaged)
     trials = sorted((damaged / "trials").iterdir())
-    for trial, which in zip(trials, FINISHED + STATES, strict=True):
+    for trial, which in zip(trials, MANY_LOST, strict=True):
         if which in FINISHED:
             cut(max(trial.glob(which)))
             continue
-        shutil.rmtree(trial / "done")
-        for product in ("episodes.parquet", "scores.parquet", "scorecard.json"):
-            (trial / product).unlink()
-        _, newest = sorted(trial.glob("resume/0*"))
+        newest = forget_stages(trial)
         cut(next(newest.glob(which)))
         cut(trial / "checkpoints" / newest.name / "weights.safetensors")
     for path in [*damaged.glob("panels/*"), *damaged.glob("sweeps/*/*.json")]:
@@ -222,7 +204,7 @@ def test_each_trial_has_lost_another_file_and_all_have_lost_panels_plan_and_inde
     assert f"{len(trials)}/{len(trials)} trials done" in said
     assert said.count("set aside as mlflow.db.damaged, rebuilt from the storage") == 1
     check_equal(damaged, whole)
-    for trial in trials[-len(STATES) :]:  # the older state was gone on from
+    for trial in trials[-1:]:  # the older state was gone on from
         curves = [root / "trials" / trial.name / "progress.jsonl" for root in (damaged, whole)]
         ours, theirs = [path.read_text().splitlines() for path in curves]
         assert ours[0] == theirs[0]
