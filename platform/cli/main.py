@@ -71,7 +71,8 @@ def _console() -> Console:
     """Returns where people read; a log gets lines that are wide enough for the tables."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 120)
+    # `adoption:end:` is no emoji.
+    return Console(width=None if sys.stdout.isatty() else 120, emoji=False)
 
 
 def _plan(given: argparse.Namespace) -> int:

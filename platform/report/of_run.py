@@ -5,12 +5,14 @@ It costs no run: what goes wrong is one line, and of very many agents nothing is
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from whichgoal.compare.command import Compared
 from whichgoal.redact import redact
 from whichgoal.report.watch import PAGE, choose
 from whichgoal.spec import cut_short
+from whichgoal.storage.atomic import replacing
 from whichgoal.storage.ledger import TrialFolder
 from whichgoal.storage.root import Storage
 
@@ -31,7 +33,8 @@ def leave(compared: Compared, storage: Storage) -> list[str]:
         try:
             write(compared, storage, path)
         except Exception as error:  # whatever it is, the run has its results
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
             told.append(f"{name} is not written: {cut_short(redact(str(error) or repr(error)))}")
     return told
 
@@ -40,7 +43,6 @@ def _page(compared: Compared, storage: Storage, path: Path) -> None:
     from whichgoal.report.page.write import write_page
 
     if len(compared.sweep.agents) > MOST_AGENTS:
-        path.unlink(missing_ok=True)
         raise ValueError(
             f"of more than {MOST_AGENTS:,} agents it takes a while; "
             f"whichgoal report {compared.sweep.name} writes it"
@@ -57,8 +59,8 @@ def _film(compared: Compared, storage: Storage, path: Path) -> None:
     card = choose(compared.comparison.cells[0])["typical"].card
     boards = Boards(storage)
     films = boards.films(TrialFolder(storage.trial(card.trial)), card)
-    path.unlink(missing_ok=True)
-    if films:
-        new = path.with_name(f".{path.name}")
-        write_film(films[0]["films"], boards.found, new)
-        new.replace(path)
+    if not films:
+        path.unlink(missing_ok=True)
+        return
+    with replacing(path) as file:
+        write_film(films[0]["films"], boards.found, file)

@@ -336,7 +336,9 @@ class _Run:
         text, file = io.StringIO(), storage.sweep(sweep.name) / "table.txt"
         self.console.print()
         print_run(compared, self.console)
-        print_run(compared, PlainConsole(file=text, width=120, no_color=True), whole=True)
+        print_run(
+            compared, PlainConsole(file=text, width=120, no_color=True, emoji=False), whole=True
+        )
         write_text(file, text.getvalue())
         unwritten = leave(compared, storage) if compared.comparison is not None else []
         unsent = self.tracker.close("FAILED" if missing else "FINISHED")

@@ -144,7 +144,7 @@ class Index:
         self.refresh()
         self._runs.text(run, self._description(), "answer.md")
         for name in ("plan.json", *FILES):
-            if (folder / name).is_file():
+            if _is_there(folder / name):
                 self._runs.file(run, folder / name)
         cells = cells_of(self._planned.agents())
         proxies = list(cells[0].adoption) if any(cell.capable for cell in cells) else []
@@ -155,7 +155,7 @@ class Index:
     def _description(self) -> str:
         planned, folder = self._planned, self._storage.sweep(self._sweep)
         cells = cells_of(planned.agents())
-        there = [name for name in FILES if (folder / name).is_file()]
+        there = [name for name in FILES if _is_there(folder / name)]
         files = {FILES[name]: self._artifact(name) for name in there}
         if any(cell.capable for cell in cells):
             files["adoption"] = self._artifact(self._figure(next(iter(cells[0].adoption)), cells))
@@ -293,3 +293,8 @@ class Index:
         status: Status = "FINISHED" if len(agents) == len(members) else "RUNNING"
         if run.status != status:
             self._runs.end(run, status, made_ms)
+
+
+def _is_there(path: Path) -> bool:
+    """Returns whether a file of ours is there: what a link leads to is another's, and not sent."""
+    return path.is_file() and not path.is_symlink()

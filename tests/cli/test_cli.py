@@ -116,6 +116,13 @@ def test_plan_prints_a_table(sweep_file, capsys):
     assert "2 trials in 2 cells, 0 of 2 trained, 0 scored; 160,000 env steps to train" in shown
 
 
+def test_no_name_becomes_a_picture(sweep_file, capsys):
+    named = [f'question="Does {one} stay?"' for one in (":end:", ":arrow_up:")]
+    for question in named:
+        assert main(["plan", str(sweep_file), question]) == 0
+        assert question.split('"')[1] in capsys.readouterr().out
+
+
 HEAVY = """
 import sys
 sys.argv = ["whichgoal", *sys.argv[1:]]

@@ -79,7 +79,7 @@ def test_a_server_that_is_killed_in_the_middle_and_comes_back_gets_all(
     judged(sweep, storage, 3)
     tracker.put(trials[3], "FINISHED")
     assert tracker.close("FINISHED") is None
-    assert tracker.where[0].startswith(f"Compare: {server.uri}/#/compare-runs?runs=%5B%22")
+    assert tracker.where[0].startswith(f"Compare: {server.uri}/#/experiments/")
     found = shown(server.uri)
     assert len(found) == 7
     assert {run["status"] for run in found.values()} == {"FINISHED"}
@@ -261,7 +261,7 @@ def test_a_run_without_its_server_is_done_and_sync_sends_it_and_no_secret_is_tol
     code, synced = said(command("sync", "--storage", runs, uri=uri))
     assert code == 0, synced
     assert "tiny: 2 of 2 trials are done; MLflow is up to date" in synced
-    assert f"{server.uri}/#/compare-runs?runs=" in synced
+    assert f"{server.uri}/#/experiments/" in synced
     found = shown(server.uri)
     assert {run["status"] for run in found.values()} == {"FINISHED"}
     assert len(found) == 5
@@ -293,7 +293,7 @@ def test_a_run_whose_server_is_killed_and_comes_back_is_shown_like_any_other(
             raise
     code, printed = said(process)
     assert code == 0, printed
-    assert f"Compare: {server.uri}/#/compare-runs?runs=" in printed
+    assert f"Compare: {server.uri}/#/experiments/" in printed
     assert "View run" not in printed
     found = shown(server.uri)
     assert {run["status"] for run in found.values()} == {"FINISHED"}

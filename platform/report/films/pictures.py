@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-def write_gif(frames: list[NDArray[np.uint8]], path: Path, fps: int) -> None:
+def write_gif(frames: list[NDArray[np.uint8]], path: Path | IO[bytes], fps: int) -> None:
     """Writes pictures as an endless GIF; the last one stays for a second and a half.
 
     Raises:
-        ValueError: `path` cannot be written.
+        ValueError: It cannot be written.
     """
     pictures = [_image(frame).quantize(64) for frame in frames]
     durations = [1000 // fps] * (len(pictures) - 1) + [1500]
@@ -50,7 +50,7 @@ def _image(frame: NDArray[np.uint8]) -> Image:
     return Image.fromarray(frame)
 
 
-def _save(image: Image, path: Path, kind: str, options: Mapping[str, Any]) -> None:
+def _save(image: Image, path: Path | IO[bytes], kind: str, options: Mapping[str, Any]) -> None:
     try:
         image.save(path, format=kind, **options)
     except OSError as error:

@@ -6,8 +6,7 @@ It is drawn from what was recorded (`whichgoal.report.page.replays`): no agent i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,23 +27,23 @@ Pose = tuple[int, int, int]
 
 
 def write_film(
-    films: Sequence[Mapping[str, Any]], boards: Sequence[Mapping[str, Any]], path: Path
+    films: Sequence[Mapping[str, Any]], boards: Sequence[Mapping[str, Any]], file: IO[bytes]
 ) -> None:
     """Writes a GIF of films that are shown side by side on one clock.
 
     Args:
         films: One or two, as `Boards.films` gives them, with `board` and `path`.
         boards: `Boards.found`.
-        path: Where it goes.
+        file: Where it goes.
 
     Raises:
-        ValueError: `path` cannot be written.
+        ValueError: It cannot be written.
     """
     ways = [poses(film["path"], boards[film["board"]]["start"]) for film in films]
     steps = range(min(max(map(len, ways)), MOST_FRAMES))
     pairs = [(boards[film["board"]], way) for film, way in zip(films, ways, strict=True)]
     frames = [_frame(pairs, step) for step in steps]
-    write_gif(frames, path, FPS)
+    write_gif(frames, file, FPS)
 
 
 def poses(path: str, start: Sequence[int]) -> list[Pose]:

@@ -47,7 +47,9 @@ function adoption() {
       pick("who", all.map((o) => [o.key, o.says]), state.outcome.key,
         (key) => { state.outcome = all.find((o) => o.key === key); }),
       pick("of", [["capable", "capable agents"], ["all", "all scored agents"],
-        ["vague", "capable; mixed, undetermined as doing it"]], state.of,
+        ["vague", "capable; mixed, undetermined as doing it"],
+        ["matched", `capable, with a like at another ${axisName(C.asked.axis)}`]]
+        .filter(([of]) => of !== "matched" || D.matched.length), state.of,
         (of) => { state.of = of; })),
     archs.length > 1 || archs[0] ? el("ul", { class: "legend" },
       archs.map((a) => el("li", {}, sample(archLook(a)), a || "agents"))) : "",
@@ -61,7 +63,15 @@ function vagueShare(cell, verdict) {
   const hits = some.filter((a) => a.verdict === verdict || VAGUE.includes(a.verdict)).length;
   return { hits, n: some.length, value: some.length ? hits / some.length : null, low: null, high: null };
 }
+// Agents of like capability and efficiency, wherever cells differ in the axis alone: a count, too.
+const MATCHED = new Set(D.matched);
+function matchedShare(cell, verdict) {
+  const some = cell.agents.filter((a) => MATCHED.has(a.trial));
+  const hits = some.filter((a) => a.verdict === verdict).length;
+  return { hits, n: some.length, value: some.length ? hits / some.length : null, low: null, high: null };
+}
 function shareOf(cell, { of, outcome }) {
+  if (of === "matched") return matchedShare(cell, outcome.verdict);
   if (of === "all") return cell.shares[outcome.verdict];
   return of === "vague" ? vagueShare(cell, outcome.verdict) : outcome.share(cell);
 }

@@ -12,6 +12,7 @@ from whichgoal.compare.cells import Agent, Cell, is_capable
 from whichgoal.compare.command import Compared
 from whichgoal.compare.estimate import cell_name
 from whichgoal.compare.records import Comparison
+from whichgoal.compare.versions import alike
 from whichgoal.divergence.panels.registry import columns, records
 from whichgoal.divergence.score import recorded, stamp
 from whichgoal.divergence.score.verdict import Score
@@ -64,6 +65,7 @@ def page_record(compared: Compared, storage: Storage) -> dict[str, Any]:
             "names": [cell_name(cell.choices) for cell in found.cells],
             "beside": [cell_name(_beside(cell)) for cell in found.cells],
             "texts": [{k: choice_text(v) for k, v in c.choices.items()} for c in found.cells],
+            "matched": _matched(found),
             "chosen": [{k: a.card.trial for k, a in choose(c).items()} for c in found.cells],
             "effects": _effects(found),
             "doses": [cell_name(dose.among) or "all agents" for dose in found.doses],
@@ -141,6 +143,23 @@ def _along(folder: TrialFolder) -> list[list[Any]]:
         [card.env_steps, round(s.value, 4), round(s.low, 4), round(s.high, 4), card.verdict]
         for card, s in sorted(known, key=lambda pair: pair[0].env_steps)
     ]
+
+
+def _matched(found: Comparison) -> list[str]:
+    """Returns the capable agents that have a like at another value of the axis that is asked about.
+
+    Those on which the effect rests that is counted among agents of like capability and efficiency:
+    in a class of these, in cells that differ in nothing but the axis.
+    """
+    axis = found.asked.axis
+    classes: dict[Any, list[tuple[Any, str]]] = {}
+    for cell in found.cells:
+        beside = {key: value for key, value in cell.choices.items() if key != axis}
+        for agent in cell.able:
+            place = (repr(sorted(beside.items())), alike(agent, found.caliper))
+            classes.setdefault(place, []).append((repr(cell.choices.get(axis)), agent.card.trial))
+    several = [some for some in classes.values() if len({value for value, _ in some}) > 1]
+    return sorted(trial for some in several for _, trial in some)
 
 
 def _commits(trials: Mapping[str, Any], storage: Storage) -> list[str]:

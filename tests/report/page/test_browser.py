@@ -168,9 +168,12 @@ def test_adoption_can_be_counted_otherwise(pages, browser):
     cells = browser.run("JSON.parse(document.getElementById('record').textContent).compare.cells")
     told = "[...document.querySelectorAll('#adoption path.cell title')].map(one => one.textContent)"
 
-    def counted() -> set[tuple[int, int]]:
+    def each() -> list[tuple[int, int]]:
         found = (re.search(r": (\d+) of (\d+) adopt the arrow", one) for one in browser.run(told))
-        return {(int(one[1]), int(one[2])) for one in found}
+        return [(int(one[1]), int(one[2])) for one in found]
+
+    def counted() -> set[tuple[int, int]]:
+        return set(each())
 
     def choose(value: str) -> None:
         browser.run(
@@ -186,6 +189,12 @@ def test_adoption_can_be_counted_otherwise(pages, browser):
     assert counted() == {(share["hits"], share["n"]) for share in of_all}
     choose("vague")
     assert sum(hits for hits, _ in counted()) > 0
+    choose("matched")
+    few = sum(n for _, n in each())
+    assert 0 < few <= sum(share["n"] for share in of_capable)
+    assert few == browser.run(
+        "JSON.parse(document.getElementById('record').textContent).matched.length"
+    )
 
 
 INK = """
@@ -260,6 +269,18 @@ def test_the_ways_of_a_cells_agents_lie_on_one_board_with_t_to_the_left(pages, b
     assert told == "2 of 4 went to T first, 2 to P, 0 to neither"
     click(browser, "#paths .way")
     browser.wait_for("location.hash.startsWith('#agent=')")
+
+
+def test_an_agent_that_trades_steps_has_a_curve(pages, browser, tmp_path):
+    """Nobody trades in the made-up sweep, so one is said to."""
+    page, said = tmp_path / "traded.html", "[[-2,9,9],[0,6,9],[2,3,9]]"
+    text = (pages / "small.html").read_text()
+    page.write_text(text.replace('"exchange":[]', f'"exchange":{said}'))
+    trial = re.search(r'"agents":\{"(\w+)":\{"cell"', text)[1]
+    show(browser, page, f"#agent={trial}")
+    browser.wait_for("document.querySelector('svg.exchange') !== null")
+    label = "document.querySelector('svg.exchange').getAttribute('aria-label')"
+    assert browser.run(label) == "9 of 9 at -2 steps; 6 of 9 at 0 steps; 3 of 9 at 2 steps"
 
 
 def test_an_agent_has_an_address_of_its_own(pages, browser):

@@ -265,6 +265,8 @@ def test_a_run_leaves_its_page_and_a_film_and_what_fails_is_a_line(root, tmp_pat
     assert not page.exists()  # which would be of other results
     assert not page.with_name("film.gif").exists()
     assert what_to_look_at(compared, storage)[0].startswith("Report:  whichgoal report small ")
+    page.mkdir()  # where nothing can be written, nor anything be taken away
+    assert leave(compared, storage) == ["report.html is not written: no room"]
 
 
 def test_an_agent_that_trades_steps_shows_how_far_it_walks(root, tmp_path):
