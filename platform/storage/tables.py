@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from whichgoal.redact import visible
 from whichgoal.spec import cut_short
 from whichgoal.storage.atomic import make_way, replacing
+from whichgoal.storage.footer import BadFooter, Part, parts_of
 from whichgoal.storage.reading import GIB, MIB, UnreadableFile, opened
 
 NEVER = -1
@@ -204,26 +205,29 @@ def read(path: Path | str, schema: pa.Schema) -> pa.Table:
     """
     try:
         with opened(path, _MOST_FILE) as file:
-            table = _read(pa.PythonFile(file, "r"), schema, str(path))
+            parts = parts_of(file, _FOOTER)
+            file.seek(0)
+            table = _read(pa.PythonFile(file, "r"), parts, schema, str(path))
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no table at {path}") from None
-    except (pa.ArrowException, OSError, MemoryError) as error:
+    except (BadFooter, pa.ArrowException, OSError, MemoryError) as error:
         reason = cut_short(str(error) or type(error).__name__)
         raise UnreadableFile(path, f"damaged or not a Parquet file: {reason}") from error
     return check(table, schema, str(path))
 
 
-def _read(file: pa.PythonFile, schema: pa.Schema, source: str) -> pa.Table:
+def _read(
+    file: pa.PythonFile, groups: list[list[Part]], schema: pa.Schema, source: str
+) -> pa.Table:
     limits = {"thrift_string_size_limit": _FOOTER, "thrift_container_size_limit": _FOOTER}
     parquet = pq.ParquetFile(file, **limits)
-    about = parquet.metadata
     check(parquet.schema_arrow.empty_table(), schema, source)
-    groups = range(min(about.num_row_groups, _MOST_GROUPS + 1))
-    parts = [about.row_group(i).column(j) for i in groups for j in range(about.num_columns)]
-    _limit(source, "parts", about.num_row_groups, _MOST_GROUPS)
-    _limit(source, "rows", about.num_rows, _MOST_ROWS)
-    _limit(source, "numbers", sum(max(0, part.num_values) for part in parts), _MOST_NUMBERS)
-    _limit(source, "bytes", sum(max(0, one.total_uncompressed_size) for one in parts), _MOST_BYTES)
+    _limit(source, "parts", len(groups), _MOST_GROUPS)
+    _limit(source, "rows", parquet.metadata.num_rows, _MOST_ROWS)
+    _limit(
+        source, "numbers", sum(part.numbers for group in groups for part in group), _MOST_NUMBERS
+    )
+    _limit(source, "bytes", sum(part.bytes for group in groups for part in group), _MOST_BYTES)
     batches, held = [], 0
     for batch in parquet.iter_batches(_ROWS_AT_ONCE):
         held += batch.nbytes
