@@ -69,6 +69,8 @@ def association_p(
         rng: Deals.
         number: How often.
     """
+    if not len(n):
+        return None
     sums, covariance = np.zeros((number + 1, len(n[0]))), np.zeros((len(n[0]), len(n[0])))
     for seen, agents in zip(hits, n, strict=True):
         total, m = int(agents.sum()), int(seen.sum())

@@ -149,3 +149,12 @@ def test_a_search_that_serves_all_values_of_an_axis_is_a_stratum():
     assert strata.searches is None
     assert (len(strata.n), strata.among) == (3, ({},))
     assert effect(strata).strata == 1
+
+
+@pytest.mark.parametrize("values", [["lstm", "mlp"], ["lstm", "mlp", "vin"]])
+def test_without_any_capable_agent_there_is_no_effect_and_no_fault(values):
+    """As after a sweep whose agents were hardly trained: it was an IndexError for three values."""
+    planned = [{ARCH: value} for value in values]
+    found = effect(strata_of([], ARCH, axes_of(planned), values))
+    assert (found.p, found.n, found.strata, found.least_p) == (None, 0, 0, 1.0)
+    assert found.odds.note
