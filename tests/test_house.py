@@ -113,7 +113,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "envs.rng": {"numba_cache"},
     "envs.lattice": {"numba_cache", "envs.headings", "envs.rng"},
     "envs.grid": {*GROUND, *GEOMETRY, "envs.registry", "envs.autoreset"},
-    "envs.physics": {*GROUND, *GEOMETRY},
+    "envs.physics": {*GROUND, *GEOMETRY, "envs.autoreset"},
     # The suite that a world is tested by ends with the instrument itself. Nothing imports it.
     "envs.testing": {*GEOMETRY, "spec", "envs", "divergence.panels"}
     | {"divergence.probe", "divergence.score"},

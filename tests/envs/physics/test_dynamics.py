@@ -48,7 +48,9 @@ def test_a_disc_that_slides_stops_by_coulombs_law_and_then_sleeps_exactly():
     path, velocity = played(slides, [COAST] * 20)
     assert (velocity[1] == 0).all()
     assert np.array_equal(path[-1, 1], path[-5, 1])
-    assert np.linalg.norm(path[-1, 1] - 4.5) == pytest.approx(3.0**2 / (2 * 3), abs=3 * LAWS.dt)
+    slower = 3.0 - 3.0 * LAWS.dt * np.arange(20)  # substep by substep, from the given speed on
+    assert np.linalg.norm(path[-1, 1] - 4.5) == pytest.approx(LAWS.dt * slower.sum(), abs=1e-12)
+    assert LAWS.dt * slower.sum() == pytest.approx(3.0**2 / (2 * 3), rel=0.06)
 
 
 def test_ground_moves_what_lies_on_it_only_where_it_is_steeper_than_friction_holds():
@@ -169,10 +171,10 @@ def test_no_disc_gets_into_a_wall_or_through_another_one(seed, actions):
     for at in path:
         near = np.clip(at[:, None], *(np.argwhere(scene.wall)[None] + k for k in (0, 1)))
         gap = np.linalg.norm(at[:, None] - near, axis=-1).min(axis=1) - scene.radius
-        assert gap.min() > -0.05
+        assert gap.min() > -0.03
         for b, c in np.argwhere(np.triu(np.ones((len(at),) * 2), 1)):
             gap = np.linalg.norm(at[b] - at[c]) - scene.radius[b] - scene.radius[c]
-            assert gap > -0.12, "they overlap by no more than a substep brings about"
+            assert gap > -0.05
 
 
 def test_a_scene_is_the_same_alone_and_in_any_batch():

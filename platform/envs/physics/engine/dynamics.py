@@ -78,7 +78,7 @@ class Laws(NamedTuple):
         bounce: Share of the speed of approach that is kept, 0 to 1.
         dt: Seconds of a substep.
         substeps: Of a control step.
-        fastest: No disc is faster, units / s: it moves by less than its radius in a substep.
+        fastest: No disc is faster, units / s: a substep leads less far than the smallest is wide.
     """
 
     thrust: float
@@ -148,7 +148,7 @@ def _step_scene(laws, ax, ay, wall, at, velocity, radius, inverse, ground, pair,
         _accelerate(laws, ax, ay, at, velocity, inverse, ground, awake)
         if contacts > 0:
             _solve(velocity, inverse, pair, line, contacts)
-            _limit(velocity, laws.fastest)
+        _limit(velocity, laws.fastest)
     return touched
 
 

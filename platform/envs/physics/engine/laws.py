@@ -53,5 +53,11 @@ def laws(
             f"thrust / drag of at most {SMALLEST / dt:g}"
         )
     return Laws(
-        float(thrust), float(drag), float(friction), float(bounce), dt, int(substeps), SMALLEST / dt
+        float(thrust),
+        float(drag),
+        float(friction),
+        float(bounce),
+        dt,
+        int(substeps),
+        2 * SMALLEST / dt,
     )
