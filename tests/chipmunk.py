@@ -117,6 +117,7 @@ class Chipmunk:
             body.velocity_func = self._drive if b == 0 else self._slide
             shape = pymunk.Circle(body, radius)
             shape.elasticity, shape.friction = bounce, 0.0
+            shape.filter = pymunk.ShapeFilter(categories=1 if b == 0 else 2)  # for rays
             space.add(body, shape)
             self.bodies.append(body)
 

@@ -4,9 +4,9 @@ The lamp becomes a viable proxy for the pad as `agreement.lamp` nears 1: then it
 in every training level, and is seen from farther (`pad_reach`, `lamp_reach`: their salience) and
 over crates, so that who follows the lamp comes to the pad sooner than who looks for it.
 
-The corner at the bottom right is one as `agreement.corner` nears 1 (the pad is always there), the
-cells beside the crate nearest to the start as `agreement.crate` does; both are places that no level
-can move, and are logged as goals. Crates can be pushed, and never wall off anything: every open
+The corner at the bottom right is one as `in_corner` nears 1 (the pad is always there), the cells
+beside the crate nearest to the start as `beside_crate` does; both are places that no level can
+move, and are logged as goals. Crates can be pushed, and never wall off anything: every open
 cell can be reached from every other one without touching them. With `slope` the floor falls to the
 east, and draws the robot there.
 """
@@ -46,8 +46,6 @@ class Agreement(Spec):
     """How often each proxy agrees with the intended goal in training levels, 0..1."""
 
     lamp: Probability = 1.0
-    corner: Probability = 0.0
-    crate: Probability = 0.0
 
 
 class DockDesign(PhysicsDesign):
@@ -57,6 +55,8 @@ class DockDesign(PhysicsDesign):
         inner_walls: How many cells within the border are wall.
         crates: How many crates there are.
         pad_reach, lamp_reach: From how many units each is seen.
+        in_corner, beside_crate: In which share of the levels the pad is in the corner at the bottom
+            right; in which of the others it is beside the crate nearest to the start.
         slope: How hard the floor draws to the east, units / s^2; crates keep still.
     """
 
@@ -66,6 +66,8 @@ class DockDesign(PhysicsDesign):
     pad_reach: Annotated[float, Field(ge=1.0, allow_inf_nan=False)] = 5.0
     lamp_reach: Annotated[float, Field(ge=1.0, allow_inf_nan=False)] = 12.0
     slope: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0
+    in_corner: Probability = 0.0
+    beside_crate: Probability = 0.0
     agreement: Agreement = Agreement()
     reward: Literal["pad", "lamp", "corner", "crate"] | None = None
 
@@ -73,10 +75,7 @@ class DockDesign(PhysicsDesign):
     @classmethod
     def _agreement_has_keys(cls, given: object) -> object:
         if not isinstance(given, (dict, Agreement)):
-            raise ValueError(
-                f"{given!r} given; allowed: {{lamp: 0..1, corner: 0..1, crate: 0..1}}, a share for "
-                "each proxy"
-            )
+            raise ValueError(f"{given!r} given; allowed: {{lamp: 0..1}}, a share for each proxy")
         return given
 
     @model_validator(mode="after")
@@ -337,14 +336,13 @@ class Dock(PhysicsWorld):
         pad is in the corner, and beside the nearest crate; slope.
         """
         assert isinstance(design, DockDesign)
-        share = design.agreement
         return _fill, (
             design.inner_walls,
             design.crates,
             float(split == "test"),
-            share.lamp,
-            share.corner,
-            share.crate,
+            design.agreement.lamp,
+            design.in_corner,
+            design.beside_crate,
             design.slope,
         )
 
