@@ -278,7 +278,7 @@ def _fill(params, streams, rows, levels):
         levels.marks[i] = -1
         levels.marks[i, PAD, 0], levels.marks[i, PAD, 1] = px, py
         levels.marks[i, LAMP, 0], levels.marks[i, LAMP, 1] = lx, ly
-        levels.ground[i] = 0.0
+        levels.ground[i], levels.body[i] = 0.0, 0.0
         levels.ground[i, 0] = slope
         _map_goals(levels.goal_map[i], wall, discs, start, (px, py), (lx, ly))
         levels.limit[i] = _limit(wall, discs, start, steps, queue)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from whichgoal.envs.headings import DX, DY
+from whichgoal.envs.physics.engine.headings import COS, QUARTER, SIN
 from whichgoal.envs.physics.levels import AGENT_RADIUS, PhysicsLevels
 from whichgoal.envs.physics.task import Task
 
@@ -37,16 +37,26 @@ def picture(world: Task, levels: PhysicsLevels, tile: int) -> NDArray[np.uint8]:
     for x, y, radius, mass in levels.discs[0].tolist():
         if mass > 0:
             draw.ellipse(around(x, y, radius), fill=_DISC, outline=_WALL, width=unit // 24)
-    x, y, heading = levels.start[0].tolist()
-    draw.ellipse(around(x + 0.5, y + 0.5, AGENT_RADIUS), fill=_AGENT)
-    nose = [(x + 0.5) * unit, (y + 0.5) * unit]
-    nose += [nose[0] + 0.3 * unit * DX[heading], nose[1] + 0.3 * unit * DY[heading]]
-    draw.line(nose, fill="white", width=unit // 12)
+    middle_x, middle_y, heading = _agent(levels)
+    draw.ellipse(around(middle_x, middle_y, AGENT_RADIUS), fill=_AGENT)
+    nose_x = middle_x + AGENT_RADIUS * float(COS[heading])
+    nose_y = middle_y + AGENT_RADIUS * float(SIN[heading])
+    line = [middle_x * unit, middle_y * unit, nose_x * unit, nose_y * unit]
+    draw.line(line, "white", unit // 12)
     for mark, (x, y) in marks:
         if x >= 0 and mark.hangs:
             draw.ellipse(around(x + 0.5, y + 0.5, mark.radius), outline=_HANGING, width=unit // 8)
     size = (levels.width * tile, levels.height * tile)
     return np.asarray(image.resize(size, Image.Resampling.BOX))
+
+
+def _agent(levels: PhysicsLevels) -> tuple[float, float, int]:
+    """Returns where the agent of one level is, and its heading, 0 to 15."""
+    x, y, heading = levels.body[0].tolist()
+    if x > 0:
+        return x, y, int(heading)
+    column, row, quarter = levels.start[0].tolist()
+    return column + 0.5, row + 0.5, quarter * QUARTER
 
 
 def text(world: Task, levels: PhysicsLevels, *, color: bool) -> str:

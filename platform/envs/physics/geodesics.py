@@ -59,16 +59,23 @@ def lengths(
 
 
 def fair_choices(
-    levels: PhysicsLevels, t: NDArray[np.integer], p: NDArray[np.integer]
+    levels: PhysicsLevels,
+    t: NDArray[np.integer],
+    p: NDArray[np.integer],
+    *,
+    alike: bool = True,
 ) -> NDArray[np.bool_]:
-    """Says where the cells t and p, `int [n, 2]`, are a fair choice from the start, `bool [n]`."""
+    """Says where the cells t and p, `int [n, 2]`, are a fair choice from the start, `bool [n]`.
+
+    With `alike`, they are as far to within `ALIKE`.
+    """
     both = np.stack([t, p], axis=1)
     to_t, to_p = lengths(levels, levels.start[:, :2], both).T
     t_p, p_t = lengths(levels, t, both)[:, 1], lengths(levels, p, both)[:, 0]
     with np.errstate(invalid="ignore"):
-        alike = np.abs(to_t - to_p) <= ALIKE
+        near = (np.abs(to_t - to_p) <= ALIKE) | (not alike)
         clear = (to_t + t_p >= to_p + SLACK) & (to_p + p_t >= to_t + SLACK)
-    return np.asarray(alike & clear & np.isfinite(to_t + to_p))
+    return np.asarray(near & clear & np.isfinite(to_t + to_p))
 
 
 @njit(cache=True)

@@ -69,6 +69,21 @@ class Physics(Kind):
         assert isinstance(levels, PhysicsLevels)
         return lattice_of(levels)
 
+    def fair_choice(
+        self,
+        world: contract.World,
+        levels: contract.Levels,
+        t: NDArray[np.integer],
+        p: NDArray[np.integer],
+        *,
+        alike: bool = True,
+    ) -> NDArray[np.bool_]:
+        """Says where two cells are a fair choice for a body; see `geodesics.fair_choices`."""
+        from whichgoal.envs.physics.geodesics import fair_choices
+
+        assert isinstance(levels, PhysicsLevels)
+        return fair_choices(levels, t, p, alike=alike)
+
     def picture(
         self,
         world: contract.World,

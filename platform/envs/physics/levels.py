@@ -33,6 +33,7 @@ class LevelArrays(NamedTuple):
     marks: NDArray[np.int16]
     goal_map: NDArray[np.uint16]
     ground: NDArray[np.float64]
+    body: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class PhysicsLevels(contract.Levels):
         marks: `int16 [n, M, 2]`, in which cells the world's marks are to be seen, or `HIDDEN`.
         goal_map: `uint16 [n, W, H]`, bit j is set where entering the cell pays goal j.
         ground: `float64 [n, 5]`, how the ground draws, see `Bodies.ground`.
+        body: `float64 [n, 3]`, for pictures, where the agent is now: x, y and heading, 0 to 15; an
+            x of 0: at the start.
     """
 
     wall: NDArray[np.uint8]
@@ -55,6 +58,7 @@ class PhysicsLevels(contract.Levels):
     marks: NDArray[np.int16]
     goal_map: NDArray[np.uint16]
     ground: NDArray[np.float64]
+    body: NDArray[np.float64]
 
     @property
     def width(self) -> int:
@@ -83,6 +87,7 @@ class PhysicsLevels(contract.Levels):
             marks=np.full((n, marks, 2), HIDDEN, np.int16),
             goal_map=np.zeros((n, side, side), np.uint16),
             ground=np.zeros((n, 5)),
+            body=np.zeros((n, 3)),
         )
 
 

@@ -197,10 +197,11 @@ class PhysicsVectorEnv(VectorEnv[Array, Array, Array]):
 
     @property
     def levels_now(self) -> PhysicsLevels:
-        """The levels being played, with discs where they are now; `start` is the beginning's."""
+        """The levels being played, agents and discs where they are; `start` is the beginning."""
         discs = self._now.discs.copy()
         discs[..., :2] = self._bodies.at[:, 1:]
-        now = replace(self._now, discs=discs)
+        body = np.column_stack([self._bodies.at[:, 0], self._bodies.heading])
+        now = replace(self._now, discs=discs, body=body)
         return PhysicsLevels(**{name: _read_only(a) for name, a in now.named_arrays().items()})
 
     def get_state(self) -> dict[str, Array]:
@@ -248,7 +249,7 @@ class PhysicsVectorEnv(VectorEnv[Array, Array, Array]):
         moving = {name: moving[name] for name in ("at", "velocity", "heading")}
         discs = {"radius": self._bodies.radius, "inverse_mass": self._bodies.inverse_mass}
         counters = {"streams": self._streams, "turn": self._turn}
-        level = self._now.arrays._asdict()
+        level = {name: a for name, a in self._now.arrays._asdict().items() if name != "body"}
         return level | moving | discs | self._episodes._asdict() | counters
 
     def _new_arrays(self) -> tuple[Array, Array, Array, Array, Array]:

@@ -114,6 +114,7 @@ def bare(levels: PhysicsLevels) -> PhysicsLevels:
         limit=np.zeros_like(levels.limit),
         marks=np.full_like(levels.marks, HIDDEN),
         goal_map=np.zeros_like(levels.goal_map),
+        body=np.zeros_like(levels.body),
     )
 
 

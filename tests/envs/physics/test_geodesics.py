@@ -77,3 +77,10 @@ def test_a_straight_way_is_as_long_as_it_is():
 def test_a_fair_choice_is_as_far_and_neither_lies_on_the_way(room, fair):
     levels = drawn(room)
     assert fair_choices(levels, levels.marks[:, 0], levels.marks[:, 1]).tolist() == [fair]
+
+
+def test_where_ways_may_differ_it_is_fair_that_neither_lies_on_the_other():
+    levels = drawn("####### #p....# #.....# #>....# #.....# #...L.# #######")
+    pad, lamp = levels.marks[:, 0], levels.marks[:, 1]
+    assert DOCK.kind.fair_choice(DOCK, levels, pad, lamp, alike=False).tolist() == [True]
+    assert DOCK.kind.fair_choice(DOCK, levels, pad, lamp).tolist() == [False]

@@ -99,6 +99,20 @@ def test_a_crate_is_pushed_and_the_lattice_and_picture_move_with_it():
     assert not np.array_equal(*(DOCK.kind.picture(DOCK, DESIGN, one) for one in (levels, now)))
 
 
+def test_a_picture_shows_the_agent_where_it_is_and_not_in_the_middle_of_its_cell():
+    levels = drawn("####### #.....# #.....# #>....# #.....# #.....# #######")
+    env = env_of(levels)
+    red = []
+    for action in (THRUST, THRUST, RIGHT):
+        env.step(np.array([action]))
+        now = replace(env.levels_now, start=env.pose)
+        picture = DOCK.kind.picture(DOCK, DESIGN, now, 40).astype(int)
+        body = (picture[..., 0] > 180) & (picture[..., 1] < 80)
+        red.append(np.argwhere(body)[:, 1].mean() / 40)
+        assert red[-1] == pytest.approx(env.bodies.at[0, 0, 0], abs=0.1)
+    assert red == sorted(red)
+
+
 def test_a_saved_state_is_gone_on_from_bit_by_bit_whatever_the_batch():
     levels = DOCK.generate(DESIGN, 24, seed=2)
     whole = env_of(levels, 24)
