@@ -63,6 +63,17 @@ def test_ground_moves_what_lies_on_it_only_where_it_is_steeper_than_friction_hol
         assert bodies.at[0, 0, 0] > 2, "nothing holds the agent but its drag"
 
 
+def test_who_coasts_comes_to_rest_at_the_lowest_point():
+    bodies, touched = batch([room(agent=(2.0, 2.0), size=12)]), np.zeros(1, np.int64)
+    bodies.ground[0] = 0, 0, 2.0, 7.5, 6.5
+    fastest = 0.0
+    for _ in range(120):
+        step(LAWS, np.array([COAST]), bodies, touched)
+        fastest = max(fastest, float(np.linalg.norm(bodies.velocity[0, 0])))
+    assert bodies.at[0, 0] == pytest.approx([7.5, 6.5], abs=0.01)
+    assert 0.4 < fastest < 2.0 / 3.0, "the cone draws by 2.0 at most, against a drag of 3"
+
+
 @pytest.mark.parametrize(
     ("scene", "actions"),
     [

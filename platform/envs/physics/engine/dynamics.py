@@ -55,8 +55,9 @@ class Bodies(NamedTuple):
         heading: `int64 [N]`, the agents', 0 to 15.
         radius: `float64 [N, B]`.
         inverse_mass: `float64 [N, B]`; 0: there is no such body.
-        ground: `float64 [N, 5]`, how the ground draws: (gx, gy, k, cx, cy), an acceleration of
-            g - k ((x, y) - c).
+        ground: `float64 [N, 5]`, how the ground draws: (gx, gy, g, cx, cy). It falls evenly, which
+            accelerates by (gx, gy), and toward a lowest point c, at r from which it accelerates by
+            -g r / sqrt(1 + r^2): a bowl there, and a cone of steepness g farther out.
     """
 
     wall: NDArray[np.uint8]
@@ -155,16 +156,17 @@ def _step_scene(laws, ax, ay, wall, at, velocity, radius, inverse, ground, pair,
 @njit(cache=True)
 def _accelerate(laws, ax, ay, at, velocity, inverse, ground, awake):
     """Step 3 of the top of the file; wakes what lies on ground that is too steep for it."""
-    k = ground[2]
-    level = ground[0] == 0.0 and ground[1] == 0.0 and k == 0.0
+    level = ground[0] == 0.0 and ground[1] == 0.0 and ground[2] == 0.0
     keep, slow = 1.0 / (1.0 + laws.dt * laws.drag), laws.dt * laws.friction
     for b in range(len(at)):
         if not awake[b] and (level or inverse[b] == 0.0):
             continue
         vx, vy = velocity[b, 0], velocity[b, 1]
         if not level:
-            vx += laws.dt * (ground[0] - k * (at[b, 0] - ground[3]))
-            vy += laws.dt * (ground[1] - k * (at[b, 1] - ground[4]))
+            dx, dy = at[b, 0] - ground[3], at[b, 1] - ground[4]
+            pull = ground[2] / np.sqrt(1.0 + dx * dx + dy * dy)
+            vx += laws.dt * (ground[0] - pull * dx)
+            vy += laws.dt * (ground[1] - pull * dy)
         if b == 0:
             vx, vy = (vx + laws.dt * ax) * keep, (vy + laws.dt * ay) * keep
         else:
