@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from whichgoal.envs.physics.dock import CRATE_INVERSE_MASS, CRATE_RADIUS, Dock
+from whichgoal.envs.physics.dock import Dock
 from whichgoal.envs.physics.levels import PhysicsLevels
+from whichgoal.envs.physics.rooms import CRATE_INVERSE_MASS, CRATE_RADIUS
 
 DOCK = Dock()
 

@@ -23,23 +23,17 @@ from pydantic import Field, StrictInt, field_validator, model_validator
 from whichgoal.envs import contract
 from whichgoal.envs.contract import PLACEBO, Split
 from whichgoal.envs.headings import DX, DY
-from whichgoal.envs.lattice.search import pack_pose, spread
 from whichgoal.envs.physics.engine.walker import is_open
 from whichgoal.envs.physics.levels import Fill, PhysicsDesign, PhysicsLevels
+from whichgoal.envs.physics.rooms import FEWEST, furnish, nearest_crate, open_cell, step_limit
 from whichgoal.envs.physics.task import Mark
 from whichgoal.envs.physics.world import PhysicsWorld, cells_of, every_open_cell
-from whichgoal.envs.rng import below, mix, uniform
+from whichgoal.envs.rng import below, uniform
 from whichgoal.numba_cache import njit
 from whichgoal.spec import Probability, RuleError, Spec
 
 PAD, LAMP, CORNER, CRATE = range(4)
 MOST_CRATES = 8
-FEWEST = 2
-"""Inner walls and crates together: of one there are few layouts, of none a single one."""
-CRATE_RADIUS, CRATE_INVERSE_MASS = 0.33, 0.7
-STEPS_PER_MOVE = 10
-"""Env steps of the limit for each move of the lattice to the farthest cell: a body needs 2 to 4."""
-_TEST_SHARE = 4  # every fourth layout is held out for tests
 
 
 class Agreement(Spec):
@@ -129,63 +123,6 @@ class DockDesign(PhysicsDesign):
 
 
 @njit(cache=True)
-def _is_one_room(wall, discs, steps, queue):
-    """Returns whether every open cell can be reached from every other one."""
-    count, begun = 0, 0
-    free = np.zeros(wall.shape, np.bool_)
-    steps[:] = -1
-    for x in range(wall.shape[0]):
-        for y in range(wall.shape[1]):
-            if is_open(wall, discs, x, y):
-                free[x, y] = True
-                count += 1
-                if begun == 0:
-                    steps[x, y, 0] = 0
-                    queue[0] = pack_pose(x, y, 0, wall.shape[1])
-                    begun = 1
-    spread(steps, queue, begun, free, np.zeros(wall.shape, np.bool_), 1)
-    reached = 0
-    for x in range(wall.shape[0]):
-        for y in range(wall.shape[1]):
-            reached += steps[x, y, 0] >= 0
-    return reached == count
-
-
-@njit(cache=True)
-def _limit(wall, discs, start, steps, queue):
-    """Returns the step limit of a level: that of the cell farthest from its start."""
-    free = np.zeros(wall.shape, np.bool_)
-    for x in range(wall.shape[0]):
-        for y in range(wall.shape[1]):
-            free[x, y] = is_open(wall, discs, x, y)
-    steps[:] = -1
-    steps[start[0], start[1], start[2]] = 0
-    queue[0] = pack_pose(start[0], start[1], start[2], wall.shape[1])
-    spread(steps, queue, 1, free, np.zeros(wall.shape, np.bool_), 1)
-    farthest = 0
-    for x in range(wall.shape[0]):
-        for y in range(wall.shape[1]):
-            nearest = -1
-            for h in range(4):
-                if steps[x, y, h] >= 0 and (nearest < 0 or steps[x, y, h] < nearest):
-                    nearest = steps[x, y, h]
-            farthest = max(farthest, nearest)
-    return STEPS_PER_MOVE * max(farthest, 1)
-
-
-@njit(cache=True)
-def _nearest_crate(discs, start):
-    """Returns the number of the crate nearest to the start; -1 where there is none."""
-    best, found = np.inf, -1
-    for d in range(len(discs)):
-        if discs[d, 3] > 0.0:
-            dx, dy = discs[d, 0] - start[0] - 0.5, discs[d, 1] - start[1] - 0.5
-            if dx * dx + dy * dy < best:
-                best, found = dx * dx + dy * dy, d
-    return found
-
-
-@njit(cache=True)
 def _map_goals(goal_map, wall, discs, start, pad, lamp):
     """Maps every goal of one level to cells; pad and lamp are (x, y), -1 is nowhere."""
     goal_map[:] = 0
@@ -194,53 +131,12 @@ def _map_goals(goal_map, wall, discs, start, pad, lamp):
     if lamp[0] >= 0:
         goal_map[lamp[0], lamp[1]] |= 1 << LAMP
     goal_map[wall.shape[0] - 2, wall.shape[1] - 2] |= 1 << CORNER
-    crate = _nearest_crate(discs, start)
+    crate = nearest_crate(discs, start)
     if crate >= 0:
         for h in range(4):
             x, y = int(discs[crate, 0]) + DX[h], int(discs[crate, 1]) + DY[h]
             if is_open(wall, discs, x, y):
                 goal_map[x, y] |= 1 << CRATE
-
-
-@njit(cache=True)
-def _open_cell(streams, i, wall, discs):
-    """Draws an open cell."""
-    while True:
-        x = 1 + below(streams, i, wall.shape[0] - 2)
-        y = 1 + below(streams, i, wall.shape[1] - 2)
-        if is_open(wall, discs, x, y):
-            return x, y
-
-
-@njit(cache=True)
-def _furnish(streams, i, walls, crates, want_test, wall, discs, steps, queue):
-    """Draws walls and crates of one level; returns the hash of where they are.
-
-    The corner at the bottom right stays open.
-    """
-    side = wall.shape[0]
-    while True:
-        wall[:] = 0
-        wall[0], wall[side - 1], wall[:, 0], wall[:, side - 1] = 1, 1, 1, 1
-        discs[:] = 0.0
-        for k in range(walls + crates):
-            x, y = side - 2, side - 2
-            while x == side - 2 and y == side - 2:
-                x, y = _open_cell(streams, i, wall, discs)
-            if k < walls:
-                wall[x, y] = 1
-            else:
-                d = k - walls
-                discs[d, 0], discs[d, 1] = x + 0.5, y + 0.5
-                discs[d, 2], discs[d, 3] = CRATE_RADIUS, CRATE_INVERSE_MASS
-        layout = np.uint64(side)
-        for x in range(side):
-            for y in range(side):
-                what = 0 if is_open(wall, discs, x, y) else 1 + wall[x, y]
-                layout = mix(layout + np.uint64(what + 1))
-        is_test = layout % np.uint64(_TEST_SHARE) == 0
-        if is_test == want_test and _is_one_room(wall, discs, steps, queue):
-            return layout
 
 
 @njit(cache=True)
@@ -252,47 +148,34 @@ def _fill(params, streams, rows, levels):
     steps, queue = np.empty((side, side, 4), np.int32), np.empty(4 * side * side, np.int64)
     for i in rows:
         wall, discs, start = levels.wall[i], levels.discs[i], levels.start[i]
-        layout = _furnish(streams, i, walls, crates, want_test, wall, discs, steps, queue)
-        # In canonical order: layouts that look alike are alike.
+        layout = furnish(streams, i, walls, crates, want_test, wall, discs, steps, queue)
         levels.layout[i] = layout
-        _sort(discs, crates)
         px, py = side - 2, side - 2
         corner = uniform(streams, i) < in_corner
         beside = uniform(streams, i) < at_crate and crates > 0 and not corner
-        start[0], start[1] = _open_cell(streams, i, wall, discs)
+        start[0], start[1] = open_cell(streams, i, wall, discs)
         while corner and start[0] == px and start[1] == py:
-            start[0], start[1] = _open_cell(streams, i, wall, discs)
+            start[0], start[1] = open_cell(streams, i, wall, discs)
         start[2] = below(streams, i, 4)
         _map_goals(levels.goal_map[i], wall, discs, start, (-1, -1), (-1, -1))
         for _ in range(1000):
             if corner:
                 break
-            px, py = _open_cell(streams, i, wall, discs)
+            px, py = open_cell(streams, i, wall, discs)
             fits = not beside or levels.goal_map[i, px, py] >> CRATE & 1
             if fits and (px != start[0] or py != start[1]):
                 break
         lx, ly = px, py
         if uniform(streams, i) >= with_lamp:
             while (lx == px and ly == py) or (lx == start[0] and ly == start[1]):
-                lx, ly = _open_cell(streams, i, wall, discs)
+                lx, ly = open_cell(streams, i, wall, discs)
         levels.marks[i] = -1
         levels.marks[i, PAD, 0], levels.marks[i, PAD, 1] = px, py
         levels.marks[i, LAMP, 0], levels.marks[i, LAMP, 1] = lx, ly
         levels.ground[i], levels.body[i] = 0.0, 0.0
         levels.ground[i, 0] = slope
         _map_goals(levels.goal_map[i], wall, discs, start, (px, py), (lx, ly))
-        levels.limit[i] = _limit(wall, discs, start, steps, queue)
-
-
-@njit(cache=True)
-def _sort(discs, crates):
-    """Brings the first crates into the order of their cells."""
-    for d in range(1, crates):
-        for e in range(d, 0, -1):
-            before = discs[e - 1, 0] * 1000 + discs[e - 1, 1]
-            if before > discs[e, 0] * 1000 + discs[e, 1]:
-                for k in range(4):
-                    discs[e - 1, k], discs[e, k] = discs[e, k], discs[e - 1, k]
+        levels.limit[i] = step_limit(wall, discs, start, steps, queue)
 
 
 @njit(cache=True)
@@ -308,7 +191,7 @@ def _place(wall, discs, start, goal_map, limit, pad, lamp):
             (np.int64(pad[i, 0]), np.int64(pad[i, 1])),
             (np.int64(lamp[i, 0]), np.int64(lamp[i, 1])),
         )
-        limit[i] = _limit(wall[i], discs[i], start[i], steps, queue)
+        limit[i] = step_limit(wall[i], discs[i], start[i], steps, queue)
 
 
 class Dock(PhysicsWorld):
