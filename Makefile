@@ -31,6 +31,7 @@ docs: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/engine.py --json benchmarks/results/engine.json
+	$(BIN)/python benchmarks/physics.py --json benchmarks/results/physics.json
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/architectures.py
 	$(BIN)/python benchmarks/capacities.py

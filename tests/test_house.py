@@ -129,6 +129,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "envs.rng": {"numba_cache"},
     "envs.lattice": {"numba_cache", "envs.headings", "envs.rng"},
     "envs.grid": {*GROUND, *GEOMETRY, "envs.registry", "envs.autoreset"},
+    "envs.physics": {*GROUND, *GEOMETRY, "envs.autoreset"},
     # The suite that a world is tested by ends with the instrument itself. Nothing imports it.
     "envs.testing": {*GEOMETRY, "spec", "envs", "divergence.panels"}
     | {"divergence.probe", "divergence.score"},
@@ -205,7 +206,8 @@ def test_what_lies_outside_of_envs_knows_no_kind_of_world() -> None:
     know = {
         name_of(file).removeprefix("whichgoal.")
         for file in FILES
-        if uses(file, "whichgoal.envs.grid") and file.relative_to(SOURCE).parts[0] != "envs"
+        if uses(file, "whichgoal.envs.grid", "whichgoal.envs.physics")
+        and file.relative_to(SOURCE).parts[0] != "envs"
     }
     assert not know
 

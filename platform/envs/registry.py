@@ -35,6 +35,7 @@ WORLDS: dict[str, str] = {
     "color_shape": "whichgoal.envs.grid.color_shape:ColorShape",
     "corridor_coin": "whichgoal.envs.grid.corridor_coin:CorridorCoin",
     "quarry": "whichgoal.envs.grid.quarry:Quarry",
+    "dock": "whichgoal.envs.physics.dock:Dock",
 }
 """Name -> "module:Class" of our own, so that reading the registry imports no world."""
 

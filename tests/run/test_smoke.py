@@ -28,7 +28,7 @@ def test_it_runs(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "whichgoal.cli", "run", str(FILE), "--storage", str(tmp_path)]
     told = subprocess.run(command, capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stdout + told.stderr
-    assert "None of 10 scored agents is surely capable" in told.stdout
+    assert "None of 11 scored agents is surely capable" in told.stdout
     cards = [json.loads(card.read_text()) for card in tmp_path.glob("trials/*/scorecard.json")]
-    assert [card["verdict"] for card in cards] == ["untrained"] * 10
+    assert [card["verdict"] for card in cards] == ["untrained"] * 11
     assert (tmp_path / "sweeps" / "smoke" / "report.html").exists()

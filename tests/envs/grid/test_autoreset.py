@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from grid_worlds import GRID_WORLDS
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import vector as wrappers
 
@@ -15,7 +16,7 @@ import whichgoal.envs
 from whichgoal.envs import from_minigrid
 from whichgoal.envs.grid.engine.single_env import LevelEnv
 from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
-from whichgoal.envs.registry import WORLDS, world_named
+from whichgoal.envs.registry import world_named
 from whichgoal.envs.single_env import make_vector
 
 ID = "whichgoal.envs:whichgoal/ArrowMaze-v0"
@@ -57,7 +58,7 @@ def make(n: int = 4, **given: Any) -> Any:
     )
 
 
-@pytest.mark.parametrize("name", WORLDS)
+@pytest.mark.parametrize("name", GRID_WORLDS)
 @pytest.mark.parametrize("mode", [NEXT, OFF])
 def test_steps_equal_gymnasiums_own_over_minigrid(name: str, mode: AutoresetMode) -> None:
     theirs, ours = both(name, mode)

@@ -11,6 +11,7 @@ import minigrid  # noqa: F401  (registers its environments)
 import minigrid.wrappers as theirs
 import numpy as np
 import pytest
+from grid_worlds import GRID_WORLDS
 from gymnasium import wrappers
 from minigrid.core.grid import Grid
 from minigrid.envs.empty import EmptyEnv
@@ -20,7 +21,7 @@ import whichgoal.envs  # noqa: F401  (registers ours)
 from whichgoal.envs import from_minigrid
 from whichgoal.envs.grid.engine.own_rules import own_rules
 from whichgoal.envs.grid.engine.single_env import LevelEnv
-from whichgoal.envs.registry import WORLDS, world_named
+from whichgoal.envs.registry import world_named
 
 IDS = sorted(name for name in gym.registry if name.startswith(("MiniGrid-", "BabyAI-")))
 PLAYED = (
@@ -205,7 +206,7 @@ def test_wrappers_with_rules_rewards_or_views_of_their_own_are_named(name: str) 
         from_minigrid(env, 1)
 
 
-@pytest.mark.parametrize("name", WORLDS)
+@pytest.mark.parametrize("name", GRID_WORLDS)
 def test_our_own_are_played_as_they_are(name: str) -> None:
     world = world_named(name)
     assert not own(LevelEnv(world, world.Design()))

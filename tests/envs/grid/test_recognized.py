@@ -8,12 +8,13 @@ from itertools import product
 
 import numpy as np
 import pytest
+from grid_worlds import GRID_WORLDS
 from numpy.typing import NDArray
 
 from whichgoal.envs.contract import Design, World
 from whichgoal.envs.grid.arrow_maze import ARROW, END, ArrowMaze, ArrowMazeDesign
 from whichgoal.envs.grid.levels import GridLevels
-from whichgoal.envs.registry import WORLDS, world_named
+from whichgoal.envs.registry import world_named
 from whichgoal.envs.testing.suite import draw_goals, every_pose
 from whichgoal.envs.testing.walks import draw_actions
 
@@ -26,7 +27,7 @@ SIGHTS = [
 ]
 DESIGNS = [
     pytest.param(world_named(name), design.model_copy(update=sight), id=f"{name}-{own}-{i}")
-    for name in WORLDS
+    for name in GRID_WORLDS
     for own, design in world_named(name).designs().items()
     for i, sight in enumerate([*SIGHTS, {"view": "full"}])
 ]
@@ -95,7 +96,7 @@ def test_what_is_recognized_is_there_and_most_of_what_is_there_is_recognized(wor
             assert share > least, f"{goal}: {share:.2f} of the marks in view"
 
 
-@pytest.mark.parametrize("name", WORLDS)
+@pytest.mark.parametrize("name", GRID_WORLDS)
 def test_along_random_walks_views_that_are_alike_agree_in_what_is_recognized(name):
     world = world_named(name)
     design = small_design(world, agent_view_size=5, see_through_walls=True)

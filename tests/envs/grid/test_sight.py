@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from grid_worlds import GRID_WORLDS
 from numpy.typing import NDArray
 
 from whichgoal.envs.contract import Design, Kind, World
@@ -13,13 +14,13 @@ from whichgoal.envs.grid.engine.codes import KEY, YELLOW
 from whichgoal.envs.grid.levels import GridLevels, pack_object
 from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.lattice.sight import FREE, SHUT, UNSEEN, WALL, Sight
-from whichgoal.envs.registry import WORLDS, world_named
+from whichgoal.envs.registry import world_named
 from whichgoal.envs.testing.suite import every_pose
 
 SIGHTS = ({}, {"see_through_walls": False, "agent_view_size": 5}, {"view": "full"})
 CASES = [
     pytest.param(world_named(name), design.model_copy(update=sight), id=f"{name}-{own}-{i}")
-    for name in WORLDS
+    for name in GRID_WORLDS
     for own, design in world_named(name).designs().items()
     for i, sight in enumerate(SIGHTS)
 ]

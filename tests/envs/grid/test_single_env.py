@@ -7,6 +7,7 @@ import re
 import gymnasium as gym
 import numpy as np
 import pytest
+from grid_worlds import GRID_WORLDS
 from minigrid.core.constants import COLORS
 from minigrid.core.world_object import Floor
 from minigrid.minigrid_env import MiniGridEnv
@@ -15,11 +16,11 @@ from whichgoal.envs import from_minigrid
 from whichgoal.envs.grid.engine.single_env import Arrow, LevelEnv, WholeBoard
 from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
 from whichgoal.envs.grid.levels import GridLevels
-from whichgoal.envs.registry import WORLDS, world_named
+from whichgoal.envs.registry import world_named
 from whichgoal.envs.single_env import make_single, make_vector
 
 
-@pytest.mark.parametrize("name", WORLDS)
+@pytest.mark.parametrize("name", GRID_WORLDS)
 def test_the_wrapper_for_the_whole_board_shows_what_the_batched_full_view_shows(name: str) -> None:
     world = world_named(name)
     levels = world.generate(world.Design(), 3, seed=1)
@@ -46,7 +47,7 @@ def test_the_same_seed_generates_the_same_levels_and_the_next_reset_another() ->
     assert not np.array_equal(boards[0], boards[1])
 
 
-@pytest.mark.parametrize("name", WORLDS)
+@pytest.mark.parametrize("name", GRID_WORLDS)
 def test_a_seed_generates_the_levels_of_the_batchs_first_row(name: str) -> None:
     world = world_named(name)
     single = LevelEnv(world, world.Design(), split="test")

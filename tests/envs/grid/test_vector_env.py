@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from grid_worlds import GRID_WORLDS
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from whichgoal.envs.grid.engine.single_env import LevelEnv
 from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
 from whichgoal.envs.grid.levels import GridLevels
-from whichgoal.envs.registry import WORLDS, world_named
+from whichgoal.envs.registry import world_named
 
 WORLD = world_named("arrow_maze")
 DESIGN = WORLD.Design(size=7)
@@ -36,7 +37,7 @@ def same(a: Any, b: Any) -> bool:
     return np.array_equal(a, b)
 
 
-@pytest.mark.parametrize("name", WORLDS)
+@pytest.mark.parametrize("name", GRID_WORLDS)
 @pytest.mark.parametrize("ends_on", [None, ()])
 def test_steps_equal_gymnasiums_own_same_step_vector_env_over_minigrid(
     name: str, ends_on: tuple[str, ...] | None
@@ -126,7 +127,7 @@ def test_the_rewarded_goal_pays_and_ends_the_episode_and_the_intended_one_does_n
     assert infos["goals"][0, :2].tolist() == [0, 1]
 
 
-@pytest.mark.parametrize("name", WORLDS)
+@pytest.mark.parametrize("name", GRID_WORLDS)
 def test_rewarding_any_goal_equals_the_single_environment_that_rewards_it(name: str) -> None:
     world = world_named(name)
     levels = GridLevels.empty(1, 5, 5)

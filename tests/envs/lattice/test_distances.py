@@ -5,6 +5,7 @@ from __future__ import annotations
 import networkx as nx
 import numpy as np
 import pytest
+from grid_worlds import GRID_WORLDS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,7 +24,7 @@ from whichgoal.envs.grid.engine.vector_env import GridVectorEnv
 from whichgoal.envs.grid.levels import GridLevels, pack_object
 from whichgoal.envs.grid.uses import code
 from whichgoal.envs.lattice.distances import distances, greedy_actions
-from whichgoal.envs.registry import WORLDS, world_named
+from whichgoal.envs.registry import world_named
 
 AHEAD = ((1, 0), (0, 1), (-1, 0), (0, -1))
 
@@ -95,7 +96,7 @@ def all_that_is_needed(world: World) -> int:
     return hand
 
 
-@pytest.mark.parametrize("name", WORLDS)
+@pytest.mark.parametrize("name", GRID_WORLDS)
 def test_distances_agree_with_networkx_on_the_levels_of_every_world(name: str) -> None:
     world = world_named(name)
     levels = world.generate(world.Design(), 6, seed=3)
@@ -110,7 +111,7 @@ def test_distances_agree_with_networkx_on_the_levels_of_every_world(name: str) -
                 assert np.array_equal(found[i], reference(levels.board[i], targets[i], taken[i]))
 
 
-@pytest.mark.parametrize("name", [name for name in WORLDS if not world_named(name).counted])
+@pytest.mark.parametrize("name", [name for name in GRID_WORLDS if not world_named(name).counted])
 def test_greedy_actions_reach_the_goal_in_exactly_the_distance(name: str) -> None:
     world = world_named(name)
     levels = world.generate(world.Design(), 50, seed=4)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from drawn_maze import MAZE, draw
+from grid_worlds import GRID_WORLDS
 from numpy.typing import NDArray
 
 from whichgoal.divergence.probe.observers.own_map import OwnMap, begun_anew, blank, moved, seen
@@ -15,13 +16,13 @@ from whichgoal.envs.contract import Design, Levels, World
 from whichgoal.envs.headings import DX, DY
 from whichgoal.envs.lattice.distances import AHEAD, LEFT
 from whichgoal.envs.lattice.sight import FREE, SHUT, UNSEEN
-from whichgoal.envs.registry import WORLDS, world_named
+from whichgoal.envs.registry import world_named
 from whichgoal.envs.testing.walks import draw_actions
 
 SIGHTS = ({}, {"see_through_walls": False, "agent_view_size": 5}, {"view": "full"})
 CASES = [
     pytest.param(world_named(name), design.model_copy(update=sight), id=f"{name}-{own}-{i}")
-    for name in WORLDS
+    for name in GRID_WORLDS
     for own, design in world_named(name).designs().items()
     for i, sight in enumerate(SIGHTS)
 ]
