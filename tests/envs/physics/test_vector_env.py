@@ -38,6 +38,16 @@ def test_a_goal_pays_once_when_the_agents_center_enters_its_cell():
     assert np.sum(paid) == 2
 
 
+def test_a_goal_that_is_left_and_entered_again_does_not_pay_again():
+    env = env_of(drawn("####### #>.p..# #.....# #.....# #.....# #.....# #######"))
+    paid, cells = 0.0, []
+    for action in [THRUST] * 11 + [LEFT] * 8 + [THRUST] * 11:
+        paid += env.step(np.array([action]))[4]["goals"][0, 0]
+        cells.append(int(env.bodies.at[0, 0, 0]))
+    assert cells[10] > 3 > cells[-1], "it goes over the pad, and back over it"
+    assert paid == 1
+
+
 def test_an_episode_ends_with_the_rewarded_goal_and_another_begins():
     env = env_of(drawn("####### #>.p.L# #.....# #.....# #.....# #.....# #######"), ends_on=None)
     for _ in range(12):
