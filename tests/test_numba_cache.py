@@ -102,6 +102,13 @@ def plus_one(n):
     return n + 1
 
 
+def keep_in(folder: Path, monkeypatch) -> None:
+    """Has numba keep what it compiles in a folder, also once it has read its environment anew."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(folder))
+    numba.config.reload_config()
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(folder))
+
+
 def flip(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
@@ -125,7 +132,7 @@ def test_code_that_was_kept_and_is_damaged_is_compiled_and_kept_again(
     tmp_path, monkeypatch, ending
 ):
     njit(cache=True)(plus_one)._make()
-    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    keep_in(tmp_path, monkeypatch)
 
     def kept() -> bool:
         """Returns whether a new process, as it were, finds the function compiled."""
@@ -141,7 +148,7 @@ def test_code_that_was_kept_and_is_damaged_is_compiled_and_kept_again(
 
 def test_a_full_disk_does_not_keep_a_function_from_being_compiled(tmp_path, monkeypatch):
     njit(cache=True)(plus_one)._make()
-    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    keep_in(tmp_path, monkeypatch)
 
     def full(*_):
         raise OSError(28, "No space left on device")

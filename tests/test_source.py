@@ -119,7 +119,7 @@ def named_in(file: Path) -> set[str]:
 def test_no_import_of_any_file_of_ours_is_missed():
     named = {name_of(file): named_in(file) for file in SOURCE.rglob("*.py")}
     drawings = {name for name in named if source.draws_only(name)}
-    assert drawings == {"whichgoal.envs.grid.drawing"}
+    assert drawings == {f"whichgoal.envs.{kind}.drawing" for kind in ("grid", "physics")}
     for name in named.keys() - drawings:
         found: set[str] = set()
         waiting = {name}
@@ -139,7 +139,7 @@ SCORES = (LEVELS, "whichgoal.divergence.score.scoring")
 def test_playing_and_scoring_depend_on_no_more_than_they_need(entries):
     needed = re.compile(
         r"whichgoal\.(environment|explain|numba_cache|plugins|source|spec"
-        r"|storage(\.(atomic|reading|tables))?|(divergence|models|envs)(\.\w+)*)"
+        r"|storage(\.(atomic|footer|reading|tables))?|(divergence|models|envs)(\.\w+)*)"
     )
     assert [name for name in source.import_closure(*entries) if not needed.fullmatch(name)] == []
 

@@ -12,11 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from whichgoal.redact import visible
 from whichgoal.spec import cut_short
 from whichgoal.storage.atomic import make_way, replacing
 from whichgoal.storage.footer import BadFooter, Part, parts_of
-from whichgoal.storage.reading import GIB, MIB, UnreadableFile, opened
+from whichgoal.storage.reading import GIB, MIB, UnreadableFile, opened, visible
 
 NEVER = -1
 """In `first_contact`: the goal was never touched. In `shortest`: it is not there, or no way leads
