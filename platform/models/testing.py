@@ -25,6 +25,7 @@ from whichgoal.models.agent import Agent
 from whichgoal.models.architecture import Architecture
 from whichgoal.models.arithmetic import Seen
 from whichgoal.models.contract import Core, State
+from whichgoal.models.policy import Policy
 from whichgoal.models.registry import architecture_named
 from whichgoal.models.sight import Board, Palette, View
 from whichgoal.spec import ModelSpec, PPOSpec, TrainSpec, TrialSpec, WorldSpec, nest
@@ -321,15 +322,14 @@ class ModelConformance:
         spec = TrialSpec(world=WorldSpec(name="none"), model=self.model())
         palette = PALETTE if view == "egocentric" else [*PALETTE, *AGENT]
         path = checkpoint.save(tmp_path / "checkpoint", agent, spec, 512, palette)
-        policy = checkpoint.load(path).policy
-        state, own = policy.initial_state(5), agent.initial_state(5)
+        policies = Policy(agent), checkpoint.load(path).policy
+        states = [policy.initial_state(5) for policy in policies]
         first = np.ones(5, bool)
         for seed in range(3):
-            obs = some_views(5, seed=seed, view=view)
-            logits, state = policy.step(obs.numpy(), state, first)
-            with torch.no_grad():
-                expected, _, own = agent.step(obs, own, torch.from_numpy(first))
-            np.testing.assert_array_equal(logits, expected.numpy())
+            obs = some_views(5, seed=seed, view=view).numpy()
+            played = [p.step(obs, own, first) for p, own in zip(policies, states, strict=True)]
+            np.testing.assert_array_equal(played[0][0], played[1][0])
+            states = [state for _, state in played]
             first = np.array([False, False, True, False, True])
 
 

@@ -30,7 +30,7 @@ def network_of(module: Any, config: Any, learns: bool) -> Network | None:
     """
     if not config.fused or type(module) is not AgentModule or not applies(module.agent):
         return None
-    steps = int(module.model_config["max_seq_len"]) if module.is_stateful() else 1
+    steps = int(module.model_config.get("max_seq_len", 1)) if module.is_stateful() else 1
     return Network(module.agent, steps if learns else 1)
 
 
