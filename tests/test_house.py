@@ -123,13 +123,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "envs": {"envs.contract", "envs.registry", "envs.grid", "envs.autoreset", "envs.rng"}
     | {"spec", "explain"},
     "envs.autoreset": {"spec"},
+    "envs.batched": {"spec"},
     "envs.contract": {"spec", "envs.lattice"},
     "envs.registry": {"spec", "plugins", "envs.contract"},
     "envs.headings": set(),
     "envs.rng": {"numba_cache"},
     "envs.lattice": {"numba_cache", "envs.headings", "envs.rng"},
-    "envs.grid": {*GROUND, *GEOMETRY, "envs.registry", "envs.autoreset"},
-    "envs.physics": {*GROUND, *GEOMETRY, "envs.autoreset"},
+    "envs.grid": {*GROUND, *GEOMETRY, "envs.registry", "envs.autoreset"} | {"envs.batched"},
+    "envs.physics": {*GROUND, *GEOMETRY, "envs.autoreset", "envs.batched"},
     # The suite that a world is tested by ends with the instrument itself. Nothing imports it.
     "envs.testing": {*GEOMETRY, "spec", "envs", "divergence.panels"}
     | {"divergence.probe", "divergence.score"},

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import logging
-import os
 
 import numpy as np
 import pytest
-import ray
 import torch
+from local_ray import local_ray
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.learner.training_data import TrainingData
 
@@ -19,18 +17,8 @@ from whichgoal.spec import ModelSpec, PPOSpec, TrainSpec, TrialSpec, WorldSpec
 
 @pytest.fixture(scope="module", autouse=True)
 def _ray():
-    os.environ["RAY_AUTH_MODE"] = "disabled"
-    torch.set_num_threads(1)
-    ray.init(
-        address="local",
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        object_store_memory=100 * 2**20,
-    )
-    yield
-    ray.shutdown()
+    with local_ray(2):
+        yield
 
 
 def an_algorithm(arch="mlp", critic="shared", fused=True, epochs=2, seed=0, **train):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-import os
 from dataclasses import asdict
 
 import gymnasium as gym
 import numpy as np
 import pytest
-import ray
 import torch
+from local_ray import local_ray
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
@@ -49,18 +47,8 @@ class Recall(gym.Env):
 
 @pytest.fixture(scope="module", autouse=True)
 def _ray():
-    os.environ["RAY_AUTH_MODE"] = "disabled"
-    torch.set_num_threads(1)
-    ray.init(
-        address="local",
-        num_cpus=1,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        object_store_memory=100 * 2**20,
-    )
-    yield
-    ray.shutdown()
+    with local_ray(1):
+        yield
 
 
 def stock(env, arch, lr=3e-3, **model):

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-import os
-
 import gymnasium as gym
 import numpy as np
 import pytest
-import ray
-import torch
 from gymnasium.vector import AutoresetMode
+from local_ray import local_ray
 from ray.rllib.algorithms import ppo
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.tune.registry import register_env
@@ -133,18 +129,8 @@ def learning_curve(config, batches):
 
 @pytest.fixture(autouse=True)
 def _ray():
-    os.environ["RAY_AUTH_MODE"] = "disabled"
-    torch.set_num_threads(1)
-    ray.init(
-        address="local",
-        num_cpus=1,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        object_store_memory=100 * 2**20,
-    )
-    yield
-    ray.shutdown()
+    with local_ray(1):
+        yield
 
 
 @pytest.mark.slow

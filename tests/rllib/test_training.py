@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import math
 import os
 import shutil
@@ -14,8 +13,8 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import pytest
-import ray
 import torch
+from local_ray import local_ray
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.learner.training_data import TrainingData
@@ -38,18 +37,8 @@ BATCH = 32 * 32
 
 @pytest.fixture(scope="module", autouse=True)
 def _ray():
-    os.environ["RAY_AUTH_MODE"] = "disabled"
-    torch.set_num_threads(1)
-    ray.init(
-        address="local",
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        object_store_memory=100 * 2**20,
-    )
-    yield
-    ray.shutdown()
+    with local_ray(2):
+        yield
 
 
 def a_trial(arch="lstm", batches=4, seed=0, size=7, critic="shared", **train):

@@ -6,16 +6,13 @@ That a run of many trials sees to it is tested in `test_faults.py`, with one fil
 from __future__ import annotations
 
 import json
-import logging
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import ray
-import torch
 from commands import FINISHED, STATES, cut, forget_stages, results
+from local_ray import local_ray
 
 from whichgoal.run.trial import carry_out
 from whichgoal.spec import BatterySpec
@@ -43,18 +40,8 @@ SPEC = trial_spec(
 
 @pytest.fixture(scope="module", autouse=True)
 def _ray() -> Iterator[None]:
-    os.environ["RAY_AUTH_MODE"] = "disabled"
-    torch.set_num_threads(1)
-    ray.init(
-        address="local",
-        num_cpus=1,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        object_store_memory=100 * 2**20,
-    )
-    yield
-    ray.shutdown()
+    with local_ray(1):
+        yield
 
 
 @pytest.fixture(scope="module")

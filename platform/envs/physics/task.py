@@ -12,7 +12,6 @@ from whichgoal.envs.contract import Split
 from whichgoal.envs.physics.engine.raster import HANGING
 from whichgoal.envs.physics.engine.rays import RAYS, SOLID, Marks
 from whichgoal.envs.physics.levels import Fill, PhysicsDesign
-from whichgoal.spec import did_you_mean
 
 Array = NDArray[Any]
 
@@ -98,29 +97,3 @@ def shown_in(world: Task, design: PhysicsDesign, views: Array) -> dict[str, NDAr
         else (views[..., :2] == np.array(mark.code, np.uint8)).all(axis=-1)
         for mark in world.marks
     }
-
-
-def rewarded_goal(world: Task, design: PhysicsDesign) -> int:
-    """Returns the number of the goal that training rewards. `ValueError`: there is none such."""
-    if design.reward is None:
-        return 0
-    if design.reward not in world.goals:
-        raise ValueError(
-            f"{world.name} has no goal {design.reward!r} to reward; "
-            f"{did_you_mean(design.reward, world.goals)}"
-        )
-    return world.goals.index(design.reward)
-
-
-def goal_bits(world: Task, names: tuple[str, ...] | None, otherwise: int) -> int:
-    """Returns the named goals of a world as bits; None means the one of number `otherwise`."""
-    if isinstance(names, str):
-        raise ValueError(f"ends_on is the text {names!r}; did you mean ({names!r},)?")
-    bits = 0
-    for name in (world.goals[otherwise],) if names is None else names:
-        if name not in world.goals:
-            raise ValueError(
-                f"{world.name} has no goal {name!r}; {did_you_mean(name, world.goals)}"
-            )
-        bits |= 1 << world.goals.index(name)
-    return bits

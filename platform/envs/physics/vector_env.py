@@ -12,6 +12,15 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from whichgoal.envs.autoreset import SAME_STEP
+from whichgoal.envs.batched import (
+    check_actions,
+    check_state,
+    goal_bits,
+    no_such_actions,
+    read_only,
+    rewarded_goal,
+    tell_of_ended,
+)
 from whichgoal.envs.contract import Split
 from whichgoal.envs.physics.engine import dynamics, episodes, raster, rays
 from whichgoal.envs.physics.engine.laws import laws
@@ -26,9 +35,7 @@ from whichgoal.envs.physics.task import (
     LevelMaker,
     Task,
     codes_of,
-    goal_bits,
     marks_of,
-    rewarded_goal,
 )
 from whichgoal.envs.rng import seed_given, seed_streams
 
@@ -76,7 +83,7 @@ class PhysicsVectorEnv(VectorEnv[Array, Array, Array]):
             self._fill, self._params = fill, np.array(params, np.float64)
         self._levels = levels
         self._laws = laws(design.thrust, design.drag, design.friction, 0.0, design.substeps)
-        paying = rewarded_goal(world, design)
+        paying = rewarded_goal(world, design.reward)
         ends = np.uint16(goal_bits(world, ends_on, paying))
         self._rules = episodes.Rules(paying, ends, float(design.step_cost))
         self._make_room(levels.width if levels else design.size)
@@ -105,7 +112,7 @@ class PhysicsVectorEnv(VectorEnv[Array, Array, Array]):
         self._final_pose = np.zeros((n, 3), np.int16)
         self._touched, self._finished = np.zeros((2, n), np.int64)
         self._all = np.arange(n)
-        self._every = _read_only(np.ones(n, np.bool_))
+        self._every = read_only(np.ones(n, np.bool_))
 
     def _declare_spaces(self) -> None:
         if self.design.view == "rays":
@@ -153,17 +160,9 @@ class PhysicsVectorEnv(VectorEnv[Array, Array, Array]):
         """
         if not self._ready:
             raise RuntimeError("call reset() before step()")
-        actions = np.asarray(actions)
-        if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
-            raise ValueError(
-                f"actions have shape {actions.shape} and dtype {actions.dtype}; "
-                f"allowed: integers of shape ({self.num_envs},)"
-            )
+        actions = check_actions(actions, self.num_envs)
         if actions.min() < 0 or actions.max() >= self.world.num_actions:
-            raise ValueError(
-                f"actions reach from {actions.min()} to {actions.max()}; "
-                f"allowed: 0 to {self.world.num_actions - 1}"
-            )
+            raise no_such_actions(actions, self.world.num_actions)
         out = self._new_arrays() if self.copy else self._out
         views, reward, goals, terminated, truncated = out
         dynamics.step(self._laws, actions.astype(np.int64, copy=False), self._bodies, self._touched)
@@ -183,17 +182,17 @@ class PhysicsVectorEnv(VectorEnv[Array, Array, Array]):
     @property
     def pose(self) -> NDArray[np.int16]:
         """The walkers' x, y and heading now, `int16 [N, 3]`; a read-only view."""
-        return _read_only(self._episodes.pose)
+        return read_only(self._episodes.pose)
 
     @property
     def final_pose(self) -> NDArray[np.int16]:
         """The poses in which the rows' last episodes ended, `int16 [N, 3]`; a read-only view."""
-        return _read_only(self._final_pose)
+        return read_only(self._final_pose)
 
     @property
     def bodies(self) -> dynamics.Bodies:
         """Where everything is, read-only views; body 0 is the agent."""
-        return dynamics.Bodies(**{k: _read_only(a) for k, a in self._bodies._asdict().items()})
+        return dynamics.Bodies(**{k: read_only(a) for k, a in self._bodies._asdict().items()})
 
     @property
     def levels_now(self) -> PhysicsLevels:
@@ -202,7 +201,7 @@ class PhysicsVectorEnv(VectorEnv[Array, Array, Array]):
         discs[..., :2] = self._bodies.at[:, 1:]
         body = np.column_stack([self._bodies.at[:, 0], self._bodies.heading])
         now = replace(self._now, discs=discs, body=body)
-        return PhysicsLevels(**{name: _read_only(a) for name, a in now.named_arrays().items()})
+        return PhysicsLevels(**{name: read_only(a) for name, a in now.named_arrays().items()})
 
     def get_state(self) -> dict[str, Array]:
         """Returns copies of all that the future depends on.
@@ -223,15 +222,7 @@ class PhysicsVectorEnv(VectorEnv[Array, Array, Array]):
                 nowhere; nothing is set.
         """
         own = self._state()
-        if state.keys() != own.keys():
-            raise ValueError(f"state has keys {sorted(state)}; allowed: exactly {sorted(own)}")
-        for name, array in own.items():
-            given = np.asarray(state[name])
-            if given.shape != array.shape or given.dtype != array.dtype:
-                raise ValueError(
-                    f"state[{name!r}] is {given.dtype} {given.shape}; "
-                    f"allowed: {array.dtype} {array.shape}"
-                )
+        check_state(state, own)
         moving = {name: state[name] for name in ("at", "velocity", "inverse_mass")}
         if (bad := episodes.first_bad(self._bodies._replace(**moving))) >= 0:
             raise ValueError(f"state: row {bad} has a body that is nowhere; allowed: on the board")
@@ -288,20 +279,7 @@ class PhysicsVectorEnv(VectorEnv[Array, Array, Array]):
         shape, dtype = self._seen
         views = np.empty((len(rows), *shape), dtype)
         self._observe(rows, views)
-        final = np.empty(self.num_envs, dtype=object)  # holds None
-        for i, view in zip(rows.tolist(), views, strict=True):
-            final[i] = view
-        mask = np.zeros(self.num_envs, np.bool_)
-        mask[rows] = True
-        infos["final_obs"], infos["_final_obs"] = final, mask
-        infos["final_info"] = {"goals": goals * mask[:, None], "_goals": mask}
-        infos["_final_info"] = mask
+        tell_of_ended(infos, rows, views, goals)
         self._turn[rows] += self._levels is not None
         self._final_pose[rows] = self._episodes.pose[rows]
         self._begin(rows)
-
-
-def _read_only(array: Array) -> Array:
-    same = array.view()
-    same.flags.writeable = False
-    return same

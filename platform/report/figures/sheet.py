@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from whichgoal.divergence.panels.panel import Panel
+from whichgoal.divergence.panels.panel import Panel, movable_proxies
 from whichgoal.envs.contract import World
 from whichgoal.spec import BatterySpec
 from whichgoal.storage.atomic import replacing
@@ -71,7 +71,7 @@ def _draw(axis: Any, world: World, panel: Panel) -> None:
     picture = world.kind.picture(world, panel.design, level)
     lattice = world.kind.lattice(world, level)
     axis.imshow(picture, extent=(0, lattice.open.shape[1], lattice.open.shape[2], 0))
-    proxy = panel.proxy or next(iter(_proxies(world, panel)), None)
+    proxy = panel.proxy or next(iter(movable_proxies(world, panel.design)), None)
     named = {"T": world.goals[0]} | ({} if proxy is None else {"P": proxy})
     for letter, goal in named.items():
         # One frame within the other, where both are one cell.
@@ -82,9 +82,3 @@ def _draw(axis: Any, world: World, panel: Panel) -> None:
             axis.add_patch(Rectangle((x + inset, y + inset), side, side, **style))
     legend = "   ".join(f"{letter} {goal}" for letter, goal in named.items())
     axis.set_xlabel(legend, fontsize=6.5, labelpad=2)
-
-
-def _proxies(world: World, panel: Panel) -> Sequence[str]:
-    from whichgoal.divergence.panels.panel import movable_proxies
-
-    return movable_proxies(world, panel.design)

@@ -15,6 +15,7 @@ from minigrid.utils.rendering import fill_coords, point_in_rect, point_in_triang
 from minigrid.wrappers import FullyObsWrapper
 from numpy.typing import NDArray
 
+from whichgoal.envs.batched import goal_bits, rewarded_goal
 from whichgoal.envs.contract import Split
 from whichgoal.envs.grid.engine import codes
 from whichgoal.envs.grid.engine.task import (
@@ -22,8 +23,6 @@ from whichgoal.envs.grid.engine.task import (
     check_levels,
     check_uses,
     check_view,
-    goal_bits,
-    rewarded_goal,
 )
 from whichgoal.envs.grid.levels import GridDesign, GridLevels
 from whichgoal.envs.grid.tally import counted_on
@@ -92,7 +91,7 @@ class LevelEnv(MiniGridEnv):
         self.world, self.design = world, design
         self._levels, self._split, self._row = levels, split, -1
         self._stream: NDArray[np.uint64] | None = None
-        self._paying = rewarded_goal(world, design)
+        self._paying = rewarded_goal(world, design.reward)
         self._ends = goal_bits(world, ends_on, self._paying)
         self._counted = goal_bits(world, world.counted)
         self._uses = {use.cell: use for use in world.uses}

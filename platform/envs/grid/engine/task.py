@@ -11,7 +11,6 @@ from whichgoal.envs.contract import Split
 from whichgoal.envs.grid.engine.codes import EMPTY, GREY, LAVA, LOCKED, OPEN, RED
 from whichgoal.envs.grid.levels import VIEW_SIZES, Fill, GridDesign, GridLevels, is_view_size
 from whichgoal.envs.grid.uses import CellUse, UseArrays, use_arrays
-from whichgoal.spec import did_you_mean
 
 Array = NDArray[Any]
 
@@ -104,33 +103,3 @@ def check_levels(levels: GridLevels) -> None:
             raise ValueError(
                 f"levels: row {row} has the {name} {given[bad][0]}; allowed: {low} to {high}"
             )
-
-
-def rewarded_goal(world: Task, design: GridDesign) -> int:
-    """Returns the number of the goal that training rewards.
-
-    Raises:
-        ValueError: The world has no such goal.
-    """
-    if design.reward is None:
-        return 0
-    if design.reward not in world.goals:
-        raise ValueError(
-            f"{world.name} has no goal {design.reward!r} to reward; "
-            f"{did_you_mean(design.reward, world.goals)}"
-        )
-    return world.goals.index(design.reward)
-
-
-def goal_bits(world: Task, names: tuple[str, ...] | None, otherwise: int = 0) -> int:
-    """Returns the named goals of a world as bits; None means the one of number `otherwise`."""
-    if isinstance(names, str):
-        raise ValueError(f"ends_on is the text {names!r}; did you mean ({names!r},)?")
-    bits = 0
-    for name in (world.goals[otherwise],) if names is None else names:
-        if name not in world.goals:
-            raise ValueError(
-                f"{world.name} has no goal {name!r}; {did_you_mean(name, world.goals)}"
-            )
-        bits |= 1 << world.goals.index(name)
-    return bits

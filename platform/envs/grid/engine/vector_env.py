@@ -12,6 +12,15 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from whichgoal.envs.autoreset import DISABLED, SAME_STEP, Mode, mode_given
+from whichgoal.envs.batched import (
+    check_actions,
+    check_state,
+    goal_bits,
+    no_such_actions,
+    read_only,
+    rewarded_goal,
+    tell_of_ended,
+)
 from whichgoal.envs.contract import Split
 from whichgoal.envs.grid.engine import dynamics, view
 from whichgoal.envs.grid.engine.task import (
@@ -20,8 +29,6 @@ from whichgoal.envs.grid.engine.task import (
     check_uses,
     check_view,
     generator_of,
-    goal_bits,
-    rewarded_goal,
 )
 from whichgoal.envs.grid.levels import GridDesign, GridLevels, LevelArrays
 from whichgoal.envs.rng import seed_given, seed_streams
@@ -125,7 +132,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         self._finished = np.zeros(n, np.int64)
         self._over = np.zeros(n, np.bool_)  # ended and not begun anew; with SAME_STEP none ever is
         self._all = np.arange(n)
-        self._every = _read_only(np.ones(n, np.bool_))
+        self._every = read_only(np.ones(n, np.bool_))
         self._out = self._new_arrays()
 
     def reset(
@@ -166,12 +173,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         if self.autoreset_mode is DISABLED and self._over.any():
             over = np.flatnonzero(self._over).tolist()
             raise RuntimeError(f"rows {over} are over; call reset(options={{'reset_mask': ...}})")
-        actions = np.asarray(actions)
-        if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
-            raise ValueError(
-                f"actions have shape {actions.shape} and dtype {actions.dtype}; "
-                f"allowed: integers of shape ({self.num_envs},)"
-            )
+        actions = check_actions(actions, self.num_envs)
         out = self._new_arrays() if self.copy else self._out
         images, reward, goals, terminated, truncated = out
         count = dynamics.step(
@@ -181,10 +183,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
             dynamics.Outcome(reward, goals, terminated, truncated, self._finished),
         )
         if count < 0:
-            raise ValueError(
-                f"actions reach from {actions.min()} to {actions.max()}; "
-                f"allowed: 0 to {self.world.num_actions - 1}"
-            )
+            raise no_such_actions(actions, self.world.num_actions)
         infos: dict[str, Any] = {"goals": goals, "_goals": self._every}
         if self.autoreset_mode is not SAME_STEP:
             self._end_later(out, infos)
@@ -196,17 +195,17 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
     @property
     def pose(self) -> NDArray[np.int16]:
         """The agents' x, y and heading now, `int16 [N, 3]`; a read-only view."""
-        return _read_only(self._episodes.pose)
+        return read_only(self._episodes.pose)
 
     @property
     def final_pose(self) -> NDArray[np.int16]:
         """The poses in which the rows' last episodes ended, `int16 [N, 3]`; a read-only view."""
-        return _read_only(self._final_pose)
+        return read_only(self._final_pose)
 
     @property
     def elapsed(self) -> NDArray[np.int32]:
         """Steps played of the present episodes, `int32 [N]`; a read-only view."""
-        return _read_only(self._episodes.elapsed)
+        return read_only(self._episodes.elapsed)
 
     @property
     def row(self) -> NDArray[np.int64]:
@@ -227,7 +226,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         episodes' beginning; see `pose` for where the agents are.
         """
         now = replace(self._now, carrying=self._episodes.carrying)
-        return GridLevels(**{n: _read_only(getattr(now, n)) for n in LevelArrays._fields})
+        return GridLevels(**{n: read_only(getattr(now, n)) for n in LevelArrays._fields})
 
     def get_state(self) -> dict[str, Array]:
         """Returns copies of all that the future depends on: boards, agents, counters, streams."""
@@ -240,15 +239,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
             ValueError: If a name, shape or type differs from this environment's; nothing is set.
         """
         own = self._state()
-        if state.keys() != own.keys():
-            raise ValueError(f"state has keys {sorted(state)}; allowed: exactly {sorted(own)}")
-        for name, array in own.items():
-            given = np.asarray(state[name])
-            if given.shape != array.shape or given.dtype != array.dtype:
-                raise ValueError(
-                    f"state[{name!r}] is {given.dtype} {given.shape}; "
-                    f"allowed: {array.dtype} {array.shape}"
-                )
+        check_state(state, own)
         for name, array in own.items():
             array[...] = state[name]
         view.show(self._all, self._now.board, self._episodes.sight)
@@ -330,14 +321,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
         """Writes what Gymnasium wants of finished episodes into `infos`, begins the next ones."""
         images = np.empty((len(rows), *self._image_shape), np.uint8)
         self._observe(rows, images)
-        final = np.empty(self.num_envs, dtype=object)  # holds None
-        for i, image in zip(rows.tolist(), images, strict=True):
-            final[i] = image
-        mask = np.zeros(self.num_envs, np.bool_)
-        mask[rows] = True
-        infos["final_obs"], infos["_final_obs"] = final, mask
-        infos["final_info"] = {"goals": goals * mask[:, None], "_goals": mask}
-        infos["_final_info"] = mask
+        tell_of_ended(infos, rows, images, goals)
         if self._levels is not None:
             self._turn[rows] += 1
         self._final_pose[rows] = self._episodes.pose[rows]
@@ -362,7 +346,7 @@ class GridVectorEnv(VectorEnv[Array, Array, Array]):
 def _rules(
     world: Task, design: GridDesign, ends_on: tuple[str, ...] | None, *, decays: bool
 ) -> dynamics.Rules:
-    paying = rewarded_goal(world, design)
+    paying = rewarded_goal(world, design.reward)
     return dynamics.Rules(
         num_actions=world.num_actions,
         ends=np.uint16(goal_bits(world, ends_on, paying)),
@@ -372,9 +356,3 @@ def _rules(
         step_cost=float(design.step_cost),
         paying=paying,
     )
-
-
-def _read_only(array: Array) -> Array:
-    same = array.view()
-    same.flags.writeable = False
-    return same
